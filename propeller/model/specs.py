@@ -1,0 +1,282 @@
+"""What people write, after the schema: one frozen dataclass a kind.
+
+Durations are integers in milliseconds, sizes integers in bytes; `None` where the schema's
+`Unlimited` stands. `spec` on every object is the canonical form (defaults filled, quantities as
+integers): its digest moves the generation, its fields are what `diff` compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from propeller.model.canonical import Value
+from propeller.model.ids import Digest, Key, PropletId, Uid
+from propeller.model.selector import Selector
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where an object was written: path inside the spec tree and first line, from 1."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """The part every object shares. `app` is the App that owns it (`default` for the implicit one)."""
+
+    key: Key
+    uid: Uid
+    app: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    protect: bool = False
+    origin: Origin = Origin("", 0)
+    spec: Mapping[str, Value] = field(default_factory=dict)
+    spec_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspend:
+    """A stop a person asked for. `until` is Unix milliseconds; None means until lifted."""
+
+    reason: str
+    by: str
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ModuleRef:
+    """How a spec names its module: exactly one of file, image, url.
+
+    For `file`, `digest` is that of the bytes as written (`.wat` source or `.wasm`) and is always
+    set after loading; for `image` it pins the manifest's module layer, if given.
+    """
+
+    file: str | None = None
+    image: str | None = None
+    url: str | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        return self.file or self.image or self.url or ""
+
+
+class Access(StrEnum):
+    """What a guest may do in a mount."""
+
+    READ_ONLY = "ReadOnly"
+    READ_WRITE = "ReadWrite"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A named directory of the proplet, shown to the guest at `path` (default `/<name>`)."""
+
+    name: str
+    path: str
+    access: Access = Access.READ_ONLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What is run and with what. `args` are text; an export's own types parse them.
+
+    `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
+    """
+
+    entrypoint: str = "_start"
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    stdin: str | None = None
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Ceilings the proplet enforces. None means Unlimited.
+
+    memory: bytes of linear memory. fuel: wasmtime fuel units (about one a Wasm instruction).
+    timeout: milliseconds of wall clock. output: bytes kept of each of stdout and stderr.
+    """
+
+    memory: int | None
+    fuel: int | None
+    timeout: int | None
+    output: int
+
+
+class OnOffline(StrEnum):
+    """What the planner does with a copy on a device silent for longer than tolerated."""
+
+    KEEP = "Keep"
+    RESCHEDULE = "Reschedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementSpec:
+    """Where copies go. At most one copy of an object on one proplet.
+
+    Exactly one of: `replicas` (that many distinct proplets), `per_proplet` (every match), or
+    `proplets` (pinned by name; replicas is then their number).
+    `offline_tolerance`: milliseconds of silence that are the network and not a failure.
+    """
+
+    selector: Selector = Selector()
+    replicas: int = 1
+    per_proplet: bool = False
+    proplets: tuple[PropletId, ...] = ()
+    spread: str | None = None
+    offline_tolerance: int
+    on_offline: OnOffline
+
+
+class RestartPolicy(StrEnum):
+    """When a proplet starts a Daemon's module again."""
+
+    ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Doubling from `base` to `cap`, both in milliseconds."""
+
+    base: int
+    cap: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often a failed or interrupted run of a Task is followed by another attempt."""
+
+    limit: int
+    backoff: Backoff
+
+
+class Missed(StrEnum):
+    """What happens to cron slots nobody was there to fire."""
+
+    RUN_LATEST = "RunLatest"
+    SKIP = "Skip"
+
+
+class Overlap(StrEnum):
+    """What happens when a slot comes while the last run has not ended."""
+
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A cron schedule on the reconciler's clock. `starting_deadline`: ms after which a slot is missed."""
+
+    cron: str
+    time_zone: str
+    missed: Missed
+    overlap: Overlap
+    starting_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyWhen:
+    """A Daemon's quorum: `min_percent` of wanted copies healthy. `within` ms, then Stalled; None waits."""
+
+    min_percent: int = 100
+    within: int | None = None
+
+
+class Prune(StrEnum):
+    """Whether an object that left the source leaves the fleet."""
+
+    ENABLED = "Enabled"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A module run to completion: once, or on a cron schedule."""
+
+    meta: Meta
+    module: ModuleRef
+    placement: PlacementSpec
+    run: RunSpec
+    limits: Limits
+    retries: Retries
+    run_key: str = ""
+    schedule: Schedule | None = None
+    prune: Prune = Prune.ENABLED
+    suspend: Suspend | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """A module kept running."""
+
+    meta: Meta
+    module: ModuleRef
+    placement: PlacementSpec
+    run: RunSpec
+    limits: Limits
+    restart: RestartPolicy
+    backoff: Backoff
+    ready_after: int
+    max_restarts: int | None
+    ready_when: ReadyWhen
+    prune: Prune = Prune.ENABLED
+    suspend: Suspend | None = None
+
+
+class Scheduling(StrEnum):
+    """Whether a proplet takes work. Cordon keeps what runs; Drain moves it away or stops it."""
+
+    ENABLED = "Enabled"
+    CORDON = "Cordon"
+    DRAIN = "Drain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proplet:
+    """A declared device. Its id on the wire is `metadata.name`.
+
+    `memory` and `tasks` are capacities the planner may not exceed (None: what hello says).
+    `heartbeat`: ms between reports; three missed ones mean offline.
+    `public_key`: `ed25519:<base64>` or `p256:<base64>` enrolled for it, None to pin the first seen.
+    """
+
+    meta: Meta
+    proplet_class: str = "linux"
+    scheduling: Scheduling = Scheduling.ENABLED
+    memory: int | None = None
+    tasks: int | None = None
+    heartbeat: int
+    public_key: str | None = None
+    suspend: Suspend | None = None
+
+
+class Discovery(StrEnum):
+    """Whether undeclared proplets that announce themselves get work from this App."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A unit of reconciliation inside the tree. `path` is relative to the tree's root."""
+
+    meta: Meta
+    path: str
+    namespace: str
+    prune: Prune = Prune.ENABLED
+    discovery: Discovery = Discovery.DENY
+    suspend: Suspend | None = None
+
+
+Workload = Task | Daemon
+Object = App | Proplet | Task | Daemon

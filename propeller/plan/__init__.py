@@ -1,0 +1,1 @@
+"""Decisions: diff, placement, schedules, liveness, conditions. Pure functions of what is given."""

@@ -1,0 +1,179 @@
+"""What the planner is given and what it answers: plain data, no behaviour.
+
+`plan(snapshot, now, touched)` is a pure function (law 2). It never mutates the snapshot; the
+caller writes the actions down in one transaction and asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from propeller.model.ids import Key, PropletId, RunId, Uid
+from propeller.model.inventory import Assignment, Held
+from propeller.model.module import Resolved
+from propeller.model.seen import Seen
+from propeller.model.specs import ModuleRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for the whole fleet.
+
+    hold: why no run may start or move anywhere ("" when they may): bootstrap, FleetSilent.
+    discovery_apps: Apps whose work may go to undeclared proplets.
+    """
+
+    hold: str = ""
+    discovery_apps: frozenset[str] = frozenset({"default"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything a decision rests on. Mappings may be live views: read, never kept, never written.
+
+    modules: how each ModuleRef resolved; a missing key means resolution is still under way.
+    """
+
+    objects: Mapping[Uid, Held]
+    proplets: Mapping[PropletId, Seen]
+    assignments: Mapping[Uid, Mapping[PropletId, Assignment]]
+    modules: Mapping[ModuleRef, Resolved]
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Put this run of this object on this proplet, in place of the assignment it had there, if any."""
+
+    uid: Uid
+    key: Key
+    proplet: PropletId
+    run: RunId
+    cause: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """The device already holds this wanted run (our store lost it): take it into the inventory."""
+
+    uid: Uid
+    key: Key
+    proplet: PropletId
+    run: RunId
+    cause: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Take this object off this proplet; it stays in the inventory until the device confirms."""
+
+    uid: Uid
+    key: Key
+    proplet: PropletId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """The device confirmed that a released copy is gone (or it never got it): drop the assignment."""
+
+    uid: Uid
+    key: Key
+    proplet: PropletId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """A deleted object with no copy left anywhere leaves the inventory."""
+
+    uid: Uid
+    key: Key
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fire:
+    """A cron slot (Unix ms) is used up: fired, or skipped with the reason."""
+
+    uid: Uid
+    key: Key
+    slot: int
+    reason: str
+
+
+Action = Assign | Adopt | Release | Gone | Forget | Fire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Why an object cannot have all it wants now. reason: one CamelCase word, the condition's reason.
+
+    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, NoMatch, Unfit, NoCapacity, AllOffline, Held.
+    refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
+    """
+
+    uid: Uid
+    key: Key
+    reason: str
+    message: str
+    refused: Mapping[PropletId, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Wakeup:
+    """Plan this object again at `due` (Unix ms): a retry, a cron slot, an offline tolerance."""
+
+    due: int
+    uid: Uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions sorted by (key, proplet, kind of action), blocked by key, wakeups by due time."""
+
+    actions: tuple[Action, ...] = ()
+    blocked: Mapping[Uid, Blocked] = field(default_factory=dict)
+    wakeups: tuple[Wakeup, ...] = ()
+
+
+class ChangeOp(StrEnum):
+    """What happens to an object between two revisions."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDiff:
+    """One field of the canonical spec. `before`/`after` are None where it is absent."""
+
+    path: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One line of `diff`, with its reason.
+
+    how: what it does to devices: `start`, `restart`, `rerun`, `stop`, `move`, `none`.
+    devices, offline: proplets concerned, and how many of those are silent.
+    """
+
+    op: ChangeOp
+    key: Key
+    uid: Uid
+    how: str
+    reason: str
+    fields: tuple[FieldDiff, ...] = ()
+    devices: int = 0
+    offline: int = 0

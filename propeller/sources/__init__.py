@@ -1,0 +1,1 @@
+"""Directory and git -> one immutable Revision, taken whole or not at all."""

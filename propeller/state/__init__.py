@@ -1,0 +1,1 @@
+"""The Store (SQLite), the journal, the lease and the keys: everything that outlives the process."""

@@ -1,0 +1,256 @@
+"""The Store: what the reconciler knows and must not forget, behind one Protocol.
+
+`sqlite.SqliteStore` is the embedded default. One writer (the loop) holds it open for writing;
+everyone else opens it read-only. All times are Unix milliseconds. Methods that write must be
+called inside `transaction()`; reads may be called anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
+from propeller.model.inventory import Assignment, Held
+from propeller.model.module import Resolved
+from propeller.model.seen import Seen, SeenRun
+from propeller.model.specs import ModuleRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRecord:
+    """One attempt to take the source. outcome: accepted | rejected. faults: lines of text."""
+
+    name: str
+    digest: str
+    source: str
+    at: int
+    outcome: str
+    author: str = ""
+    message: str = ""
+    time: int = 0
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The desired document we last asked a proplet to hold.
+
+    digest: of its tasks list. body: the canonical document body as signed over (re-sent byte for
+    byte); kept out of memory by `load_asked`, which leaves it empty: read it with `asked_body`.
+    due: when to ask again while not observed (Unix ms); attempts counts asks of this (fence, gen).
+    """
+
+    proplet: PropletId
+    inst: str
+    fence: int
+    gen: int
+    digest: str
+    asked_at: int
+    due: int
+    attempts: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run in the history: outlives the assignment, so `tasks results` can still show it."""
+
+    uid: Uid
+    key: Key
+    run: RunId
+    proplet: PropletId
+    cause: str
+    attempt: int
+    state: str
+    exit: int | None = None
+    result: str | None = None
+    result_digest: str | None = None
+    error: str = ""
+    restarts: int = 0
+    assigned_at: int = 0
+    started: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something a person may want to know. Equal ones in a row are one row with a count.
+
+    severity: Info | Warning. reason: one CamelCase word. key or proplet may be None.
+    """
+
+    at: int
+    severity: str
+    reason: str
+    message: str
+    key: Key | None = None
+    proplet: PropletId | None = None
+    revision: str = ""
+    count: int = 1
+    first_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """An object's status as last projected: `document` is the whole status file as canonical JSON."""
+
+    uid: Uid
+    key: Key
+    ready: str
+    document: str
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """An object's past: (spec digest, outcome) once, with first, last and count. Newest first."""
+
+    uid: Uid
+    digest: Digest
+    generation: int
+    outcome: str
+    revision: str
+    first: int
+    last: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PropletHold:
+    """What an operator said about a proplet at run time; journalled."""
+
+    proplet: PropletId
+    scheduling: str | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpRow:
+    """An operation under way or just ended. state: sent | accepted | done | refused | Unknown."""
+
+    id: str
+    proplet: PropletId
+    verb: str
+    uid: str
+    run: str
+    boot: int
+    conn: int
+    n: int
+    state: str
+    at: int
+    due: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A blob on its way up. `have` bytes are fsynced in the spool."""
+
+    proplet: PropletId
+    digest: Digest
+    total: int
+    have: int
+    state: str
+    at: int
+
+
+class Store(Protocol):
+    """See the module. Implementations pass tests/state/test_store_contract.py."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """BEGIN IMMEDIATE .. COMMIT; ROLLBACK when the block raises. Not nestable.
+
+        Raises Unavailable when the disk is full or the file cannot be written."""
+
+    def close(self) -> None: ...
+
+    # -- meta, fence --------------------------------------------------------------------------
+    def meta(self, name: str) -> str | None: ...
+    def set_meta(self, name: str, value: str) -> None: ...
+    def take_fence(self, now: int) -> int:
+        """`max(stored + 1, now)`, stored durably (synchronous=FULL) before it returns."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this store was created by this open (an empty or lost database)."""
+
+    # -- revisions ----------------------------------------------------------------------------
+    def note_revision(self, record: RevisionRecord) -> None: ...
+    def revisions(self, limit: int = 50) -> list[RevisionRecord]:
+        """Newest first."""
+
+    # -- inventory ----------------------------------------------------------------------------
+    def inventory(self) -> list[Held]: ...
+    def put_held(self, held: Held) -> None: ...
+    def drop_held(self, uid: Uid) -> None: ...
+    def assignments(self) -> list[Assignment]: ...
+    def put_assignment(self, assignment: Assignment) -> None: ...
+    def drop_assignment(self, uid: Uid, proplet: PropletId) -> None: ...
+    def modules(self) -> dict[ModuleRef, Resolved]: ...
+    def put_module(self, ref: ModuleRef, resolved: Resolved) -> None: ...
+    def drop_module(self, ref: ModuleRef) -> None: ...
+
+    # -- fleet --------------------------------------------------------------------------------
+    def fleet(self) -> list[Seen]:
+        """Every known proplet with its runs."""
+
+    def put_seen(self, seen: Seen) -> None:
+        """Everything of `seen` but `runs`."""
+
+    def put_runs(
+        self, proplet: PropletId, changed: Iterable[SeenRun], gone: Iterable[tuple[Uid, RunId]]
+    ) -> None: ...
+    def drop_seen(self, proplet: PropletId) -> None: ...
+    def load_asked(self) -> list[Asked]: ...
+    def asked_body(self, proplet: PropletId) -> bytes: ...
+    def put_asked(self, asked: Asked) -> None:
+        """An empty `body` keeps the stored one."""
+
+    def drop_asked(self, proplet: PropletId) -> None: ...
+    def proplet_holds(self) -> list[PropletHold]: ...
+    def put_proplet_hold(self, hold: PropletHold) -> None: ...
+
+    # -- history ------------------------------------------------------------------------------
+    def put_run(self, record: RunRecord) -> None: ...
+    def runs(self, uid: Uid, limit: int = 100) -> list[RunRecord]:
+        """Newest first."""
+
+    def add_event(self, event: Event) -> None: ...
+    def events(
+        self, *, key: Key | None = None, proplet: PropletId | None = None, limit: int = 100
+    ) -> list[Event]:
+        """Newest first."""
+
+    def put_status(self, row: StatusRow) -> None: ...
+    def drop_status(self, uid: Uid) -> None: ...
+    def statuses(self) -> Iterator[StatusRow]: ...
+    def note_history(self, uid: Uid, row: HistoryRow) -> None: ...
+    def history(self, uid: Uid) -> list[HistoryRow]: ...
+
+    # -- operations, uploads ------------------------------------------------------------------
+    def put_op(self, row: OpRow) -> None: ...
+    def ops(self) -> list[OpRow]: ...
+    def put_upload(self, upload: Upload) -> None: ...
+    def uploads(self) -> list[Upload]: ...
+    def drop_upload(self, proplet: PropletId, digest: Digest) -> None: ...
+
+    # -- quotas -------------------------------------------------------------------------------
+    def prune_history(self, now: int) -> None:
+        """Keep every table a device can fill within its quota."""
+
+
+class Journal(Protocol):
+    """What neither the source nor the fleet can tell again: append-only, fsynced, read at start.
+
+    Kinds used now: `hold` {uid, suspend|null}, `propletHold`, `slot` {uid, slot}, `confirm` {what}.
+    """
+
+    def append(self, kind: str, entry: Mapping[str, object]) -> None:
+        """Durable before it returns."""
+
+    def read(self) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """In order. A torn last line (power cut) is dropped; a torn middle raises WireError."""

@@ -1,0 +1,1 @@
+"""The contract with every agent: topics, messages, codecs, signatures. Pure, no I/O."""

@@ -1,0 +1,384 @@
+"""The messages of protocol version 1, as data. Pure: no bytes here, those are in `codec`.
+
+Field names are the JSON names in snake case (`not_after` is `notAfter`). Every message is
+immutable; constructing one does not validate, decoding does (see `codec`). Times are Unix
+milliseconds of the sender's clock, sizes bytes, digests `sha256:<hex>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+VERSION = 1
+INLINE_LIMIT = 256
+"""Bytes of a result or an error that travel inside a report; longer ones are blobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobRef:
+    """A body or result that travels as a blob."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireModule:
+    """The module of an entry. `image` (`registry/repo@sha256:...`) only where Direct pull may help."""
+
+    digest: str
+    size: int
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireMount:
+    """A named directory of the device at `path` in the guest; `access` is ReadOnly or ReadWrite."""
+
+    name: str
+    path: str
+    access: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One task of a desired document: everything a device needs to run it, nothing else.
+
+    mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
+    `digest` is over the canonical JSON of the entry without `digest` itself (`entry_digest`).
+    Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
+    """
+
+    uid: str
+    ref: str
+    run: str
+    cause: str
+    mode: str
+    digest: str
+    module: WireModule
+    entrypoint: str
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    stdin: str | None = None
+    mounts: tuple[WireMount, ...] = ()
+    memory: int | None = None
+    fuel: int | None = None
+    timeout: int | None = None
+    output: int = 65536
+    restart: str = "Never"
+    backoff_base: int = 1000
+    backoff_cap: int = 300_000
+    max_restarts: int | None = None
+    ready_after: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """Everything one device should hold. Signed by the manager; replaces the one before it whole.
+
+    Either `tasks` or `body` (the canonical tasks list as a blob) is given; `digest` is over the
+    canonical JSON of the tasks list either way, and is what `observed.digest` echoes.
+    """
+
+    to: str
+    inst: str
+    fence: int
+    gen: int
+    iat: int
+    digest: str
+    tasks: tuple[Entry, ...] | None = None
+    body: BlobRef | None = None
+    not_after: int | None = None
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The last document the device accepted and persisted; zeros and "" before the first."""
+
+    fence: int = 0
+    gen: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A document the device did not accept, and why (`stale`, `other_digest`, `unknown_kid`, ...)."""
+
+    fence: int
+    gen: int
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """One run in an inventory; states are those of `propeller.model.seen.RunState`."""
+
+    uid: str
+    run: str
+    digest: str
+    cause: str
+    state: str
+    exit: int | None = None
+    result: str | None = None
+    result_blob: BlobRef | None = None
+    error: str = ""
+    restarts: int = 0
+    ready: bool = False
+    started: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Free:
+    """What is left on the device: bytes of memory for guests, task slots, bytes of storage."""
+
+    memory: int = 0
+    tasks: int = 0
+    storage: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A device's inventory. Without `tasks` and `body` it is a heartbeat: `inventory` says which.
+
+    `inventory` is `sha256:` over the canonical JSON of the tasks list. `clock` is Synced or Unsynced.
+    `metrics` are named integers (for instance `cpuPermille`, `rssBytes`).
+    """
+
+    id: str
+    inst: str
+    boot: int
+    seq: int
+    conn: int
+    observed: Observed
+    inventory: str
+    tasks: tuple[RunReport, ...] | None = None
+    body: BlobRef | None = None
+    refused: Refused | None = None
+    free: Free = Free()
+    metrics: tuple[tuple[str, int], ...] = ()
+    clock: str = "Synced"
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """`online` or `offline`; the offline one is also the will (unsigned)."""
+
+    id: str
+    state: str
+    inst: str
+    boot: int
+    conn: int
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a device is. `key` is `ed25519:<base64>` or `p256:<base64>`; see `model.seen.Facts`."""
+
+    id: str
+    inst: str
+    boot: int
+    arch: str
+    os: str
+    runtime: str
+    runtime_version: str
+    agent: str
+    memory: int
+    storage: int
+    tasks: int
+    max_module: int
+    max_payload: int
+    min_run_interval: int
+    heartbeat: int
+    imports: tuple[str, ...]
+    components: bool
+    mounts: tuple[str, ...]
+    encodings: tuple[str, ...]
+    algs: tuple[str, ...]
+    fetch: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    key: str
+    versions: tuple[int, ...] = (VERSION,)
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One operation, for one connection of one device.
+
+    verb: logs | cancel | restart | collect (invoke, upgrade come with their features).
+    `src` names the sender's counter, `n` its value; a device drops any n not above the last of src.
+    `uid`, `run` say what it is about ("" for collect). logs: `stream` stdout|stderr|both,
+    `tail` bytes from the end, `follow` ms to keep sending (0: once).
+    """
+
+    id: str
+    verb: str
+    to: str
+    inst: str
+    boot: int
+    conn: int
+    src: str
+    n: int
+    uid: str = ""
+    run: str = ""
+    stream: str = "both"
+    tail: int = 65536
+    follow: int = 0
+    not_after: int | None = None
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpAnswer:
+    """A device's answer. state: accepted | progress | done | refused. `n` counts from 0 per op.
+
+    `text` is at most 4 KiB (a log piece, a reason); `blob` stands for more. `dropped` counts bytes
+    of log that were lost between pieces.
+    """
+
+    id: str
+    op: str
+    inst: str
+    boot: int
+    n: int
+    state: str
+    stream: str = ""
+    text: str = ""
+    blob: BlobRef | None = None
+    dropped: int = 0
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobGet:
+    """Ask for `len` bytes at `off` of a blob. `req` is echoed in the answer."""
+
+    id: str
+    digest: str
+    off: int
+    len: int
+    req: int
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobChunk:
+    """A binary frame on `blob/data`: bytes at `off` of `total` of the blob, or `error` and no bytes.
+
+    error words: unknown_digest, not_yours, out_of_range, busy, unavailable.
+    """
+
+    digest: str
+    off: int
+    total: int
+    req: int
+    data: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobPut:
+    """A binary frame upwards: signed header and bytes at `off` of `total`. Empty data opens or asks."""
+
+    id: str
+    inst: str
+    digest: str
+    off: int
+    total: int
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobAck:
+    """How much of an upload is fsynced and committed. state: open | stored | refused (with reason)."""
+
+    id: str
+    digest: str
+    have: int
+    state: str
+    reason: str = ""
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerStatus:
+    """Whether a manager is there: `online` is signed, `offline` is the will.
+
+    On `online` devices re-send open blob requests and their report.
+    """
+
+    state: str
+    fence: int
+    src: str
+    conn: int
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """A key and what it may sign: roles out of manager, gateway, release, device."""
+
+    kid: str
+    alg: int
+    pub: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """The fleet's keys, signed by the offline root. `version` only ever grows."""
+
+    version: int
+    keys: tuple[TrustedKey, ...] = field(default_factory=tuple)
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """A batch of log lines, QoS 0. `n` counts batches per (boot, run), `dropped` bytes lost before it."""
+
+    id: str
+    boot: int
+    n: int
+    uid: str
+    run: str
+    stream: str
+    text: str
+    dropped: int = 0
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """A batch of named integers, QoS 0."""
+
+    id: str
+    boot: int
+    n: int
+    at: int
+    values: tuple[tuple[str, int], ...]
+    dropped: int = 0
+    v: int = VERSION
+
+
+Message = (
+    Desired
+    | Report
+    | Status
+    | Hello
+    | Op
+    | OpAnswer
+    | BlobGet
+    | BlobChunk
+    | BlobPut
+    | BlobAck
+    | ManagerStatus
+    | Trust
+    | Log
+    | Metrics
+)
