@@ -19,6 +19,7 @@ class Held:
     generation moves only when the canonical spec moves. hold is a runtime suspension
     (`propeller suspend`), journalled; either it or `spec.suspend` suspends.
     last_slot: the newest cron slot fired (Unix ms), None before the first.
+    orphan: it left the source but is not pruned (`prune: Never`, `protect`): what runs stays.
     """
 
     uid: Uid
@@ -30,6 +31,7 @@ class Held:
     deleted_at: int | None = None
     hold: Suspend | None = None
     last_slot: int | None = None
+    orphan: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

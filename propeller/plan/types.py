@@ -2,11 +2,12 @@
 
 `plan(snapshot, now, touched)` is a pure function (law 2). It never mutates the snapshot; the
 caller writes the actions down in one transaction and asks again.
+docs/explanation/planning.md tells the whole story.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -21,12 +22,16 @@ from propeller.model.specs import ModuleRef
 class Policy:
     """What holds for the whole fleet.
 
-    hold: why no run may start or move anywhere ("" when they may): bootstrap, FleetSilent.
+    hold: why no run may start, stop or move anywhere ("" when they may): bootstrap after a lost store.
+    no_moves: why no copy may be replaced because its proplet is silent ("" when it may): FleetSilent.
     discovery_apps: Apps whose work may go to undeclared proplets.
+    echo_since: silence counts from here at the earliest (Unix ms, protocol rule h).
     """
 
     hold: str = ""
+    no_moves: str = ""
     discovery_apps: frozenset[str] = frozenset({"default"})
+    echo_since: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,10 @@ class Snapshot:
     """Everything a decision rests on. Mappings may be live views: read, never kept, never written.
 
     modules: how each ModuleRef resolved; a missing key means resolution is still under way.
+    delivered: proplets that hold exactly the document last asked of them, where that document is in
+    line with `assignments` (a Release not yet asked for takes the proplet out).
+    holders: the same assignments by proplet, so that one report need not walk all of them; built
+    from `assignments` when None.
     """
 
     objects: Mapping[Uid, Held]
@@ -41,6 +50,8 @@ class Snapshot:
     assignments: Mapping[Uid, Mapping[PropletId, Assignment]]
     modules: Mapping[ModuleRef, Resolved]
     policy: Policy = Policy()
+    delivered: Container[PropletId] = frozenset()
+    holders: Mapping[PropletId, Collection[Uid]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +126,8 @@ Action = Assign | Adopt | Release | Gone | Forget | Fire
 class Blocked:
     """Why an object cannot have all it wants now. reason: one CamelCase word, the condition's reason.
 
-    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, NoMatch, Unfit, NoCapacity, AllOffline, Held.
+    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, NoMatch, Unfit, NotHeard, NoCapacity,
+    AllOffline, Held.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 
@@ -128,19 +140,29 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Wakeup:
-    """Plan this object again at `due` (Unix ms): a retry, a cron slot, an offline tolerance."""
+    """Plan this object again at `due` (Unix ms): a retry, a cron slot, an offline tolerance.
+
+    proplet: the one proplet it is about, "" when it is about the object as a whole.
+    """
 
     due: int
     uid: Uid
+    proplet: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Actions sorted by (key, proplet, kind of action), blocked by key, wakeups by due time."""
+    """Actions sorted by (key, proplet, kind of action), blocked by key, wakeups by due time.
+
+    An object may have a Gone and then an Assign for one proplet: carry them out in order.
+    planned: the objects that were looked at; None means all. `blocked` holds all of their blocks:
+    one of them that is not in it is blocked no longer.
+    """
 
     actions: tuple[Action, ...] = ()
     blocked: Mapping[Uid, Blocked] = field(default_factory=dict)
     wakeups: tuple[Wakeup, ...] = ()
+    planned: frozenset[Uid] | None = None
 
 
 class ChangeOp(StrEnum):

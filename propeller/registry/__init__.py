@@ -1,1 +1,1 @@
-"""Modules as artifacts: OCI push and pull, local layout, blob store, what a Wasm binary asks for."""
+"""Modules as artifacts: OCI push and pull, local layout, blobs, what a Wasm binary asks for."""

@@ -95,7 +95,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
-    """An object's status as last projected: `document` is the whole status file as canonical JSON."""
+    """An object's status as last projected; `document`: the whole file as canonical JSON."""
 
     uid: Uid
     key: Key
@@ -161,9 +161,12 @@ class Upload:
 class Store(Protocol):
     """See the module. Implementations pass tests/state/test_store_contract.py."""
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, durable: bool = False) -> AbstractContextManager[None]:
         """BEGIN IMMEDIATE .. COMMIT; ROLLBACK when the block raises. Not nestable.
 
+        A power cut may lose the newest transactions, whole ones and in order; never one committed
+        before or by a `durable` one (say it before a run is started). On a read-only store: one
+        consistent picture for the whole block.
         Raises Unavailable when the disk is full or the file cannot be written."""
 
     def close(self) -> None: ...
@@ -172,14 +175,27 @@ class Store(Protocol):
     def meta(self, name: str) -> str | None: ...
     def set_meta(self, name: str, value: str) -> None: ...
     def take_fence(self, now: int) -> int:
-        """`max(stored + 1, now)`, stored durably (synchronous=FULL) before it returns."""
+        """`max(stored + 1, now)`, stored durably (synchronous=FULL) before it returns.
+
+        A transaction of its own: call it outside one."""
+
+    def serial(self) -> int:
+        """Grows with every committed transaction that changed something, and only then.
+
+        Two equal serials of one database file saw the same state (staleness of saved plans)."""
 
     @property
     def fresh(self) -> bool:
         """Whether this store was created by this open (an empty or lost database)."""
 
+    @property
+    def moved_aside(self) -> str:
+        """Where the damaged file that was here lies now; "" when there was none."""
+
     # -- revisions ----------------------------------------------------------------------------
-    def note_revision(self, record: RevisionRecord) -> None: ...
+    def note_revision(self, record: RevisionRecord) -> None:
+        """A repeat of the newest (name, digest, source, outcome, faults) is not noted again."""
+
     def revisions(self, limit: int = 50) -> list[RevisionRecord]:
         """Newest first."""
 
@@ -203,8 +219,14 @@ class Store(Protocol):
 
     def put_runs(
         self, proplet: PropletId, changed: Iterable[SeenRun], gone: Iterable[tuple[Uid, RunId]]
-    ) -> None: ...
-    def drop_seen(self, proplet: PropletId) -> None: ...
+    ) -> None:
+        """After `put_seen` of that proplet, in the same transaction or an earlier one.
+
+        Beyond the quota (4,096 a proplet) ended runs go first, then those started longest ago."""
+
+    def drop_seen(self, proplet: PropletId) -> None:
+        """With its runs."""
+
     def load_asked(self) -> list[Asked]: ...
     def asked_body(self, proplet: PropletId) -> bytes: ...
     def put_asked(self, asked: Asked) -> None:
@@ -212,14 +234,17 @@ class Store(Protocol):
 
     def drop_asked(self, proplet: PropletId) -> None: ...
     def proplet_holds(self) -> list[PropletHold]: ...
-    def put_proplet_hold(self, hold: PropletHold) -> None: ...
+    def put_proplet_hold(self, hold: PropletHold) -> None:
+        """One with neither scheduling nor labels lifts the hold."""
 
     # -- history ------------------------------------------------------------------------------
     def put_run(self, record: RunRecord) -> None: ...
     def runs(self, uid: Uid, limit: int = 100) -> list[RunRecord]:
         """Newest first."""
 
-    def add_event(self, event: Event) -> None: ...
+    def add_event(self, event: Event) -> None:
+        """One that says the same as the newest of its (key, proplet) is counted there instead."""
+
     def events(
         self, *, key: Key | None = None, proplet: PropletId | None = None, limit: int = 100
     ) -> list[Event]:
@@ -228,7 +253,9 @@ class Store(Protocol):
     def put_status(self, row: StatusRow) -> None: ...
     def drop_status(self, uid: Uid) -> None: ...
     def statuses(self) -> Iterator[StatusRow]: ...
-    def note_history(self, uid: Uid, row: HistoryRow) -> None: ...
+    def note_history(self, uid: Uid, row: HistoryRow) -> None:
+        """Adds to the row of (uid, digest, outcome): earliest first, latest last, counts summed."""
+
     def history(self, uid: Uid) -> list[HistoryRow]: ...
 
     # -- operations, uploads ------------------------------------------------------------------
@@ -240,7 +267,7 @@ class Store(Protocol):
 
     # -- quotas -------------------------------------------------------------------------------
     def prune_history(self, now: int) -> None:
-        """Keep every table a device can fill within its quota."""
+        """Keep every table a device can fill within its quota. Call it every minute or so."""
 
 
 class Journal(Protocol):

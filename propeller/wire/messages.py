@@ -24,7 +24,7 @@ class BlobRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireModule:
-    """The module of an entry. `image` (`registry/repo@sha256:...`) only where Direct pull may help."""
+    """The module of an entry. `image` (`registry/repo@sha256:...`) where Direct pull may help."""
 
     digest: str
     size: int
@@ -44,6 +44,8 @@ class WireMount:
 class Entry:
     """One task of a desired document: everything a device needs to run it, nothing else.
 
+    cause: `once`, `daemon` or `cron:<slot>`, from the second attempt on with `#<attempt>`; the
+    report echoes it, so a manager that lost its store knows from reports alone which run it is.
     mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
     `digest` is over the canonical JSON of the entry without `digest` itself (`entry_digest`).
     Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
@@ -103,7 +105,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A document the device did not accept, and why (`stale`, `other_digest`, `unknown_kid`, ...)."""
+    """A document the device did not accept, and why (`stale`, `other_digest`, `unknown_kid`)."""
 
     fence: int
     gen: int
@@ -143,7 +145,7 @@ class Free:
 class Report:
     """A device's inventory. Without `tasks` and `body` it is a heartbeat: `inventory` says which.
 
-    `inventory` is `sha256:` over the canonical JSON of the tasks list. `clock` is Synced or Unsynced.
+    `inventory` is `sha256:` over the canonical JSON of the tasks list. `clock`: Synced | Unsynced.
     `metrics` are named integers (for instance `cpuPermille`, `rssBytes`).
     """
 
@@ -268,7 +270,7 @@ class BlobGet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobChunk:
-    """A binary frame on `blob/data`: bytes at `off` of `total` of the blob, or `error` and no bytes.
+    """A binary body on `blob/data`: bytes at `off` of `total` of the blob, or `error` and no bytes.
 
     error words: unknown_digest, not_yours, out_of_range, busy, unavailable.
     """
@@ -283,7 +285,7 @@ class BlobChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobPut:
-    """A binary frame upwards: signed header and bytes at `off` of `total`. Empty data opens or asks."""
+    """A binary body upwards: bytes at `off` of `total`, all signed. Empty data opens or asks."""
 
     id: str
     inst: str
@@ -295,7 +297,10 @@ class BlobPut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobAck:
-    """How much of an upload is fsynced and committed. state: open | stored | refused (with reason)."""
+    """How much of an upload is fsynced and committed. state: open | stored | refused (with reason).
+
+    Signed: on `stored` the device frees its bytes.
+    """
 
     id: str
     digest: str
@@ -320,6 +325,20 @@ class ManagerStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """What a manager sends to itself: a marker behind its subscriptions, proof that its path works.
+
+    `conn` tells its connections apart, `n` grows within one; `at` is its clock, only for itself.
+    """
+
+    src: str
+    conn: int
+    n: int
+    at: int = 0
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedKey:
     """A key and what it may sign: roles out of manager, gateway, release, device."""
 
@@ -340,15 +359,18 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """A batch of log lines, QoS 0. `n` counts batches per (boot, run), `dropped` bytes lost before it."""
+    """A batch of log lines, QoS 0. `n` counts batches per (boot, run).
+
+    `dropped` counts bytes lost before it. Without `uid` and `run` the lines are the agent's own.
+    """
 
     id: str
     boot: int
     n: int
-    uid: str
-    run: str
     stream: str
     text: str
+    uid: str = ""
+    run: str = ""
     dropped: int = 0
     v: int = VERSION
 
@@ -378,6 +400,7 @@ Message = (
     | BlobPut
     | BlobAck
     | ManagerStatus
+    | Echo
     | Trust
     | Log
     | Metrics

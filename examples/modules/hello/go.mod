@@ -1,0 +1,3 @@
+module propeller.dev/examples/hello
+
+go 1.21

@@ -1,0 +1,104 @@
+"""Local proplets of `propeller up`: each a process of its own, started again when it dies.
+
+Its storage is `proplets/<id>/` of the state directory and stays when `up` ends, so that it goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from propeller.model.ids import PropletId
+
+RESTART_AFTER = (0.2, 1.0, 5.0, 15.0)
+"""Seconds before a proplet that died is started again, by how often it died."""
+
+DRAIN = 10.0
+"""Seconds a proplet may take to stop its guests before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalProplet:
+    """How one local proplet is started. `arguments` go to `python -m proplet` as they are."""
+
+    id: PropletId
+    arguments: Sequence[str]
+    log: Path
+
+
+@dataclass(slots=True)
+class _Running:
+    what: LocalProplet
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    thread: threading.Thread | None = field(default=None)
+
+
+class LocalProplets:
+    """Starts them, watches them, drains them."""
+
+    def __init__(self, proplets: Sequence[LocalProplet]) -> None:
+        self._running = [_Running(what) for what in proplets]
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Start all; each is watched by a thread."""
+        for one in self._running:
+            one.thread = threading.Thread(
+                target=self._watch, args=(one,), name=f"proplet-{one.what.id}", daemon=True
+            )
+            one.thread.start()
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run now, by proplet."""
+        return {
+            str(one.what.id): one.process.pid
+            for one in self._running
+            if one.process is not None and one.process.poll() is None
+        }
+
+    def stop(self) -> None:
+        """Drain: SIGTERM to all, wait, kill what does not end."""
+        self._stop.set()
+        for one in self._running:
+            if one.process is not None and one.process.poll() is None:
+                one.process.terminate()
+        for one in self._running:
+            if one.process is not None:
+                try:
+                    one.process.wait(timeout=DRAIN)
+                except subprocess.TimeoutExpired:
+                    one.process.kill()
+                    one.process.wait()
+            if one.thread is not None:
+                one.thread.join(timeout=2)
+
+    def _watch(self, one: _Running) -> None:
+        one.what.log.parent.mkdir(parents=True, exist_ok=True)
+        while not self._stop.is_set():
+            with one.what.log.open("ab") as log:
+                one.process = subprocess.Popen(
+                    [sys.executable, "-m", "proplet", *one.what.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            one.process.wait()
+            pause = RESTART_AFTER[min(one.deaths, len(RESTART_AFTER) - 1)]
+            one.deaths += 1
+            self._stop.wait(pause)
+
+
+def names(count: int, declared: Sequence[PropletId]) -> list[PropletId]:
+    """The first `count` declared Proplets by name, then `local-1`, `local-2`, ..."""
+    chosen = sorted(declared)[:count]
+    extra = count - len(chosen)
+    return [*chosen, *(PropletId(f"local-{n}") for n in range(1, extra + 1))]
+
+

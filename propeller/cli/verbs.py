@@ -1,0 +1,72 @@
+"""The table of verbs: name, module, one line of help. The only place that lists them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb. `common`: shown by plain `--help`. on_conflict: exit code when someone was first."""
+
+    name: str
+    module: str
+    summary: str
+    common: bool = False
+    on_conflict: int = 5
+
+
+def _verb(name: str, summary: str, *, common: bool = False, module: str = "") -> Verb:
+    return Verb(name, f"propeller.cli.{module or name}", summary, common)
+
+
+_ALL = (
+    _verb("up", "run everything on this machine: broker, reconciler, local proplets", common=True),
+    _verb("apply", "make a directory the wanted state and wait until it is", common=True),
+    _verb("diff", "what apply would change (exit 1 when something would)", common=True),
+    _verb("get", "list objects and how they are", common=True),
+    _verb("describe", "everything about one object", common=True),
+    _verb("logs", "what a task printed", common=True),
+    _verb("why", "the chain from spec to device for one object", common=True),
+    _verb("run", "run one module now and print its result", common=True),
+    _verb("validate", "check specs without touching anything", common=True),
+    _verb("explain", "what a field of a kind means", common=True),
+    _verb("new", "start a spec tree or a module", common=True),
+    _verb("serve", "follow a source continuously", common=True),
+    _verb("reconcile", "one pass, for cron (--once)", common=True),
+    _verb("plan", "the plan as data"),
+    _verb("events", "what happened"),
+    _verb("tree", "objects as a tree, with their copies"),
+    _verb("history", "what an object was before"),
+    _verb("wait", "wait until an object is Ready"),
+    _verb("suspend", "stop an object until resumed"),
+    _verb("resume", "lift a suspension"),
+    _verb("confirm", "let the reconciler go on where it waits for an operator"),
+    _verb("proplets", "list, label, cordon, drain proplets"),
+    _verb("tasks", "list, start, stop tasks and show results"),
+    _verb("push", "push a module to a registry or layout"),
+    _verb("pull", "pull a module"),
+    _verb("inspect", "what a module or an artifact is"),
+    _verb("doctor", "find the usual set-up faults"),
+    _verb("completion", "shell completion"),
+    _verb("config", "the configuration and where each value came from"),
+)
+
+VERBS = {verb.name: verb for verb in _ALL}
+
+
+def overview(*, everything: bool = False) -> str:
+    """The text of `propeller --help`: the dozen that matter, or all."""
+    lines = [
+        "propeller: GitOps for WebAssembly at the edge",
+        "",
+        "usage: propeller VERB [options]        propeller VERB --help",
+        "",
+    ]
+    lines += [
+        f"  {verb.name:<10} {verb.summary}" for verb in _ALL if verb.common or everything
+    ]
+    if not everything:
+        rest = ", ".join(verb.name for verb in _ALL if not verb.common)
+        lines += ["", f"also: {rest}", "`propeller --help --all` explains them too"]
+    return "\n".join(lines)

@@ -1,0 +1,62 @@
+"""The reconciler process as the API sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from propeller.model.revision import Revision
+from propeller.reconcile.events import Event, SourceSilent, SpecsRefused, SpecsTaken
+from propeller.reconcile.service import Service
+from propeller.reconcile.sourcing import read_once
+from propeller.registry.wasm import inspect
+from propeller.sources.load import load
+from propeller.sources.open import open_source
+from propeller.sources.tree import Tree
+
+
+class Bridge:
+    """Implements `api.Loop` over a Service. Called from the API's threads."""
+
+    def __init__(self, service: Service, *, domain: str, cache: Path) -> None:
+        self._service = service
+        self._domain = domain
+        self._cache = cache
+
+    def post(self, event: Event) -> None:
+        """Hand over to the loop."""
+        self._service.inbox.put(event)
+
+    def look(self) -> None:
+        """Look at the source now."""
+        self._service.reader.look()
+
+    def apply(self, path: str) -> SpecsTaken | SpecsRefused | SourceSilent:
+        """Read `path` as the source; when it is good, follow it from now on."""
+        source = open_source(path, cache=self._cache)
+        outcome = read_once(source, domain=self._domain, keep=self._service.blobs.put)
+        if isinstance(outcome, SpecsTaken):
+            self._service.follow(source, known=outcome)
+        return outcome
+
+    def load(self, files: Mapping[str, bytes]) -> Revision:
+        """Load a small tree that came with a request. Raises SpecError."""
+        tree = Tree(name="run", files=dict(files))
+        return load(tree, domain=self._domain, keep=self._service.blobs.put, inspect=inspect)
+
+    def health(self) -> Mapping[str, object]:
+        """Numbers about the process."""
+        reconciler = self._service.reconciler
+        return {
+            "fence": reconciler.fence,
+            "revision": reconciler.specs.revision_name,
+            "attempted": reconciler.specs.attempted_name,
+            "trouble": reconciler.specs.trouble,
+            "heard": reconciler.fleet.heard,
+            "hold": reconciler.fleet.hold,
+            "fencedOut": reconciler.fleet.fenced_out,
+            "brokerConnected": reconciler.fleet.connected_now,
+            "plans": reconciler.plans,
+            "inboxDropped": self._service.inbox.dropped,
+            "dropped": dict(reconciler.fleet.hearing.dropped),
+        }

@@ -1,0 +1,241 @@
+"""Canonical form to typed object and back: past this there are no dicts.
+
+`sources` calls it with what it read, `state` with what it stored. Only canonical input is taken:
+defaults filled, quantities as integers, `Unlimited` where there is no limit. Nothing is checked
+here that the schema has already said; broken input is a broken invariant (KeyError, ValueError).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from propeller.model.canonical import Value, canonical_digest
+from propeller.model.ids import Digest, Key, PropletId, Uid
+from propeller.model.quantities import UNLIMITED
+from propeller.model.selector import Operator, Requirement, Selector
+from propeller.model.specs import (
+    Access,
+    App,
+    Backoff,
+    Daemon,
+    Discovery,
+    Limits,
+    Meta,
+    Missed,
+    ModuleRef,
+    Mount,
+    Object,
+    OnOffline,
+    Origin,
+    Overlap,
+    PlacementSpec,
+    Proplet,
+    Prune,
+    ReadyWhen,
+    RestartPolicy,
+    Retries,
+    RunSpec,
+    Schedule,
+    Scheduling,
+    Suspend,
+    Task,
+)
+
+Canonical: TypeAlias = Mapping[str, Any]
+"""A mapping of canonical values. `Any` because JSON has no static shape; the schema gave it one."""
+
+
+def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
+    """The object whose `stored_form` this is.
+
+    meta: `namespace name uid app` and, where they are not empty, `labels annotations protect file
+    line specDigest`. A missing `specDigest` is computed.
+    """
+    head = _meta(kind, meta, spec)
+    match kind:
+        case "Task":
+            return _task(head, spec)
+        case "Daemon":
+            return _daemon(head, spec)
+        case "Proplet":
+            return _proplet(head, spec)
+        case "App":
+            return App(
+                meta=head,
+                path=spec["source"]["path"],
+                namespace=spec["namespace"],
+                prune=Prune(spec["prune"]),
+                discovery=Discovery(spec["discovery"]),
+                suspend=_suspend(spec),
+            )
+        case _:
+            raise ValueError(f"no kind {kind!r}")
+
+
+def stored_form(obj: Object) -> dict[str, Any]:
+    """`{"kind", "meta", "spec"}`: JSON-able, and `parse_object(**stored_form(obj)) == obj`."""
+    head = obj.meta
+    meta: dict[str, Any] = {
+        "namespace": head.key.namespace,
+        "name": head.key.name,
+        "uid": head.uid,
+        "app": head.app,
+        "file": head.origin.file,
+        "line": head.origin.line,
+        "specDigest": head.spec_digest,
+    }
+    if head.labels:
+        meta["labels"] = dict(head.labels)
+    if head.annotations:
+        meta["annotations"] = dict(head.annotations)
+    if head.protect:
+        meta["protect"] = True
+    return {"kind": head.key.kind, "meta": meta, "spec": dict(head.spec)}
+
+
+def _meta(kind: str, meta: Canonical, spec: Mapping[str, Value]) -> Meta:
+    return Meta(
+        key=Key(kind, meta["namespace"], meta["name"]),
+        uid=Uid(meta["uid"]),
+        app=meta["app"],
+        labels=dict(meta.get("labels", {})),
+        annotations=dict(meta.get("annotations", {})),
+        protect=meta.get("protect", False),
+        origin=Origin(meta.get("file", ""), meta.get("line", 0)),
+        spec=spec,
+        spec_digest=Digest(meta.get("specDigest") or canonical_digest(spec)),
+    )
+
+
+def _limit(value: int | str) -> int | None:
+    return None if isinstance(value, str) and value == UNLIMITED else int(value)
+
+
+def _suspend(spec: Canonical) -> Suspend | None:
+    given = spec.get("suspend")
+    if given is None:
+        return None
+    return Suspend(reason=given["reason"], by=given["by"], until=given.get("until"))
+
+
+def _module(given: Canonical) -> ModuleRef:
+    digest = given.get("digest")
+    return ModuleRef(
+        file=given.get("file"),
+        image=given.get("image"),
+        url=given.get("url"),
+        digest=None if digest is None else Digest(digest),
+    )
+
+
+def _selector(given: Canonical | None) -> Selector:
+    if given is None:
+        return Selector()
+    rows = [
+        Requirement(key, Operator.IN, frozenset({value}))
+        for key, value in sorted(given.get("matchLabels", {}).items())
+    ]
+    rows += [
+        Requirement(row["key"], Operator(row["operator"]), frozenset(row.get("values", ())))
+        for row in given.get("matchExpressions", ())
+    ]
+    return Selector(tuple(rows))
+
+
+def _placement(given: Canonical) -> PlacementSpec:
+    proplets = tuple(PropletId(name) for name in given.get("proplets", ()))
+    return PlacementSpec(
+        selector=_selector(given.get("selector")),
+        replicas=len(proplets) if proplets else given.get("replicas", 1),
+        per_proplet=given.get("perProplet", False),
+        proplets=proplets,
+        spread=given.get("spread"),
+        offline_tolerance=given["tolerations"]["offline"],
+        on_offline=OnOffline(given["onOffline"]),
+    )
+
+
+def _run(given: Canonical) -> RunSpec:
+    return RunSpec(
+        entrypoint=given["entrypoint"],
+        args=tuple(given["args"]),
+        env=tuple((row["name"], row["value"]) for row in given["env"]),
+        stdin=given.get("stdin"),
+        mounts=tuple(
+            Mount(row["name"], row["path"], Access(row["access"])) for row in given["mounts"]
+        ),
+    )
+
+
+def _limits(given: Canonical) -> Limits:
+    return Limits(
+        memory=_limit(given["memory"]),
+        fuel=_limit(given["fuel"]),
+        timeout=_limit(given["timeout"]),
+        output=given["output"],
+    )
+
+
+def _backoff(given: Canonical) -> Backoff:
+    return Backoff(base=given["base"], cap=given["cap"])
+
+
+def _schedule(given: Canonical | None) -> Schedule | None:
+    if given is None:
+        return None
+    return Schedule(
+        cron=given["cron"],
+        time_zone=given["timeZone"],
+        missed=Missed(given["missed"]),
+        overlap=Overlap(given["overlap"]),
+        starting_deadline=given["startingDeadline"],
+    )
+
+
+def _task(meta: Meta, spec: Canonical) -> Task:
+    retries = spec["retries"]
+    return Task(
+        meta=meta,
+        module=_module(spec["module"]),
+        placement=_placement(spec["placement"]),
+        run=_run(spec["run"]),
+        limits=_limits(spec["limits"]),
+        retries=Retries(limit=retries["limit"], backoff=_backoff(retries["backoff"])),
+        run_key=spec["runKey"],
+        schedule=_schedule(spec.get("schedule")),
+        prune=Prune(spec["prune"]),
+        suspend=_suspend(spec),
+    )
+
+
+def _daemon(meta: Meta, spec: Canonical) -> Daemon:
+    restart, health, ready = spec["restart"], spec["health"], spec["readyWhen"]
+    return Daemon(
+        meta=meta,
+        module=_module(spec["module"]),
+        placement=_placement(spec["placement"]),
+        run=_run(spec["run"]),
+        limits=_limits(spec["limits"]),
+        restart=RestartPolicy(restart["policy"]),
+        backoff=_backoff(restart["backoff"]),
+        ready_after=health["readyAfter"],
+        max_restarts=_limit(health["maxRestarts"]),
+        ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
+        prune=Prune(spec["prune"]),
+        suspend=_suspend(spec),
+    )
+
+
+def _proplet(meta: Meta, spec: Canonical) -> Proplet:
+    capacity = spec["capacity"]
+    return Proplet(
+        meta=meta,
+        proplet_class=spec["class"],
+        scheduling=Scheduling(spec["scheduling"]),
+        memory=capacity.get("memory"),
+        tasks=capacity.get("tasks"),
+        heartbeat=spec["heartbeat"],
+        public_key=spec.get("publicKey"),
+        suspend=_suspend(spec),
+    )

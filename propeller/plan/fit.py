@@ -1,0 +1,88 @@
+"""Whether a proplet can run a module at all, before anything is sent.
+
+Called by `placement`. Looks at what a proplet is, never at what else it holds (that is capacity)
+nor at whether it is there now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from propeller.model.module import Import, Module
+from propeller.model.seen import Facts
+from propeller.model.specs import Access, Mount, Workload
+
+NOT_HEARD = "has not said hello yet"
+
+
+def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) -> str | None:
+    """Why a proplet with these facts cannot run this, in words with numbers; None when it can.
+
+    memory: bytes for guests after spec and hello were weighed; None or 0 where nobody says.
+    """
+    if facts is None:
+        return NOT_HEARD
+    if module.component and not facts.components:
+        return "is given a component, runs only core modules"
+    if facts.max_module and module.size > facts.max_module:
+        return (
+            f"module is {size_text(module.size)}, takes at most {size_text(facts.max_module)}"
+        )
+    return (
+        _lacks_imports(module.imports, facts.imports)
+        or _lacks_memory(module.memory_min, obj.limits.memory, memory)
+        or _lacks_mounts(obj.run.mounts, facts.mounts)
+    )
+
+
+def memory_need(obj: Workload, module: Module | None) -> int:
+    """Bytes to set aside for one copy: its limit, or less where the module cannot grow that far."""
+    limit = obj.limits.memory
+    if module is None:
+        return limit or 0
+    if limit is None:
+        return module.memory_max if module.memory_max is not None else module.memory_min
+    return limit if module.memory_max is None else min(limit, module.memory_max)
+
+
+def _lacks_imports(wanted: Iterable[Import], offered: frozenset[str]) -> str | None:
+    missing = sorted(
+        {
+            f"{item.module}.{item.name}"
+            for item in wanted
+            if item.module not in offered and f"{item.module}.{item.name}" not in offered
+        }
+    )
+    if not missing:
+        return None
+    rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"does not provide import {missing[0]}{rest}"
+
+
+def _lacks_memory(needed: int, limit: int | None, memory: int | None) -> str | None:
+    if limit is not None and needed > limit:
+        return f"needs {size_text(needed)} of linear memory, limit is {size_text(limit)}"
+    if memory and needed > memory:
+        return f"needs {size_text(needed)} of linear memory, has {size_text(memory)}"
+    return None
+
+
+def _lacks_mounts(wanted: Iterable[Mount], offered: frozenset[str]) -> str | None:
+    for mount in wanted:
+        writable = f"{mount.name}:rw" in offered
+        if mount.access is Access.READ_WRITE and not writable:
+            if mount.name in offered:
+                return f'offers mount "{mount.name}" read-only'
+            return f'does not offer mount "{mount.name}"'
+        if not writable and mount.name not in offered:
+            return f'does not offer mount "{mount.name}"'
+    return None
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: exact in the largest binary unit that divides, else one decimal."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            whole, rest = divmod(size, unit)
+            return f"{whole} {name}" if rest == 0 else f"{size / unit:.1f} {name}"
+    return f"{size} B"

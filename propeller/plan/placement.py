@@ -1,0 +1,275 @@
+"""Which proplets a copy may go to, and which of those it goes to.
+
+Called by `planner`. Three questions, each answered once a plan for all proplets that look alike:
+may this object be there at all (`Stand`), is there room (`Loads`), which of several is best
+(`choose`). Never moves anything by itself and never looks at what a run is doing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from propeller.model.ids import PropletId, Uid
+from propeller.model.module import Module
+from propeller.model.seen import Seen
+from propeller.model.specs import Daemon, Task, Workload
+from propeller.plan.fit import NOT_HEARD, fit, memory_need, size_text
+from propeller.plan.types import Snapshot
+
+NO_ROOM = "no room: "
+"""How every reason begins that another object's end can lift."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What one object is to proplets of one look.
+
+    out: why it may not be there at all, "" when it may. unfit: why they cannot run it, None when
+    they can. settled: a copy there has no reason to leave. open: a new copy may come.
+    """
+
+    out: str
+    cordoned: bool
+    draining: bool
+    unfit: str | None
+
+    @property
+    def settled(self) -> bool:
+        return not self.out and not self.draining and self.unfit in (None, NOT_HEARD)
+
+    @property
+    def open(self) -> bool:
+        return not self.out and not self.cordoned and not self.draining and self.unfit is None
+
+
+class Looks:
+    """Proplets by what placement reads of them, so that equal ones are judged once.
+
+    A pure cache: it may be kept from plan to plan, and a new one gives the same plans.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._of: dict[PropletId, tuple[Seen, int]] = {}
+        self.examples: list[Seen] = []
+
+    def of(self, proplet: PropletId, seen: Seen) -> int:
+        """The number of this proplet's look."""
+        known = self._of.get(proplet)
+        if known is not None:
+            before, number = known
+            if before is seen:
+                return number
+            if (
+                before.labels is seen.labels
+                and before.facts is seen.facts
+                and before.declared == seen.declared
+                and before.quarantine == seen.quarantine
+                and before.cordoned == seen.cordoned
+                and before.draining == seen.draining
+                and before.memory == seen.memory
+            ):
+                self._of[proplet] = (seen, number)
+                return number
+        number = self._number(seen)
+        self._of[proplet] = (seen, number)
+        return number
+
+    def _number(self, seen: Seen) -> int:
+        facts = seen.facts
+        look = (
+            frozenset(seen.labels.items()),
+            seen.declared,
+            seen.quarantine,
+            seen.cordoned,
+            seen.draining,
+            memory_of(seen),
+            facts is not None
+            and (facts.components, facts.max_module, facts.imports, facts.mounts),
+        )
+        number = self._numbers.get(look)
+        if number is None:
+            number = self._numbers[look] = len(self.examples)
+            self.examples.append(seen)
+        return number
+
+
+class Standing:
+    """How one object stands to every look, worked out when first asked."""
+
+    def __init__(
+        self, obj: Workload, module: Module | None, looks: Looks, discovery: Collection[str]
+    ) -> None:
+        self._obj = obj
+        self._module = module
+        self._looks = looks
+        self._discovers = obj.meta.app in discovery
+        self._known: dict[int, Stand] = {}
+
+    def of(self, proplet: PropletId, seen: Seen) -> Stand:
+        """See `Stand`. Names pinned in the placement are not its business."""
+        return self.to(self._looks.of(proplet, seen))
+
+    def to(self, look: int) -> Stand:
+        """The same by the number of the look."""
+        stand = self._known.get(look)
+        if stand is None:
+            stand = self._known[look] = self._judge(self._looks.examples[look])
+        return stand
+
+    def _judge(self, seen: Seen) -> Stand:
+        return Stand(
+            out=self._out(seen),
+            cordoned=seen.cordoned,
+            draining=seen.draining,
+            unfit=None
+            if self._module is None
+            else fit(self._obj, self._module, seen.facts, memory_of(seen)),
+        )
+
+    def _out(self, seen: Seen) -> str:
+        if not self._obj.placement.selector.matches(seen.labels):
+            return "does not match the selector"
+        if seen.quarantine:
+            return f"is quarantined ({seen.quarantine})"
+        if not seen.declared and not self._discovers:
+            return f"is not declared, and App {self._obj.meta.app} does not use discovered ones"
+        return ""
+
+
+def memory_of(seen: Seen) -> int | None:
+    """Bytes for guests: as resolved from spec and holds, else what hello said; None unknown."""
+    if seen.memory is not None:
+        return seen.memory
+    return seen.facts.memory or None if seen.facts is not None else None
+
+
+def slots_of(seen: Seen) -> int | None:
+    """How many tasks it takes at once; None unknown."""
+    if seen.tasks is not None:
+        return seen.tasks
+    return seen.facts.tasks or None if seen.facts is not None else None
+
+
+class Loads:
+    """What every proplet is busy with: copies that have not ended, those being released included.
+
+    Counted when first asked, from the snapshot less what this plan has found gone; `take` adds
+    what this plan puts there.
+    """
+
+    def __init__(self, snapshot: Snapshot, gone: Collection[tuple[Uid, PropletId]]) -> None:
+        self._snapshot = snapshot
+        self._gone = gone
+        self._holders = snapshot.holders
+        self._of: dict[PropletId, dict[Uid, int]] = {}
+        self._needs: dict[Uid, int] = {}
+
+    def need(self, uid: Uid) -> int:
+        """Bytes one copy of this object takes."""
+        need = self._needs.get(uid)
+        if need is None:
+            held = self._snapshot.objects.get(uid)
+            need = 0
+            if held is not None and isinstance(held.object, Task | Daemon):
+                module = self._snapshot.modules.get(held.object.module)
+                need = memory_need(held.object, module if isinstance(module, Module) else None)
+            self._needs[uid] = need
+        return need
+
+    def tasks(self, proplet: PropletId) -> int:
+        """How many copies keep it busy."""
+        return len(self._load(proplet))
+
+    def room(self, uid: Uid, seen: Seen) -> str:
+        """Why one more copy of `uid` has no room there, "" when it has (its own one is no obstacle)."""
+        load = self._load(seen.id)
+        if uid in load:
+            return ""
+        slots = slots_of(seen)
+        if slots is not None and len(load) >= slots:
+            return f"{NO_ROOM}all {slots} task slots are taken"
+        memory, need = memory_of(seen), self.need(uid)
+        if memory is not None:
+            free = memory - sum(load.values())
+            if need > free:
+                return (
+                    f"{NO_ROOM}needs {size_text(need)}, "
+                    f"{size_text(max(free, 0))} of {size_text(memory)} is free"
+                )
+        return ""
+
+    def take(self, uid: Uid, proplet: PropletId) -> None:
+        """This plan puts a copy there."""
+        self._load(proplet)[uid] = self.need(uid)
+
+    def _load(self, proplet: PropletId) -> dict[Uid, int]:
+        load = self._of.get(proplet)
+        if load is None:
+            load = self._of[proplet] = {
+                uid: self.need(uid) for uid in self._uids(proplet) if self._busy(uid, proplet)
+            }
+        return load
+
+    def _uids(self, proplet: PropletId) -> Collection[Uid]:
+        if self._holders is None:
+            self._holders = holders_of(self._snapshot)
+        return self._holders.get(proplet, ())
+
+    def _busy(self, uid: Uid, proplet: PropletId) -> bool:
+        if (uid, proplet) in self._gone:
+            return False
+        assignment = self._snapshot.assignments[uid][proplet]
+        seen = self._snapshot.proplets.get(proplet)
+        run = seen.runs.get((uid, assignment.run)) if seen is not None else None
+        return run is None or not run.state.ended
+
+
+def holders_of(snapshot: Snapshot) -> dict[PropletId, list[Uid]]:
+    """The assignments by proplet."""
+    holders: dict[PropletId, list[Uid]] = {}
+    for uid, copies in snapshot.assignments.items():
+        for proplet in copies:
+            holders.setdefault(proplet, []).append(uid)
+    return holders
+
+
+def rendezvous(uid: Uid, proplet: PropletId) -> bytes:
+    """Breaks ties: always the same way for one object, evenly over all of them."""
+    return hashlib.blake2b(f"{uid}/{proplet}".encode(), digest_size=8).digest()
+
+
+def choose(
+    count: int,
+    candidates: Iterable[Seen],
+    *,
+    uid: Uid,
+    zone_of: Callable[[Seen], str],
+    crowd: Mapping[str, int],
+    rank: Callable[[Seen], tuple[int, int]],
+) -> list[PropletId]:
+    """The best `count` of `candidates` (fewer when there are fewer), best first.
+
+    The zone with the fewest copies comes first (`crowd` says how many it has), then the lowest
+    `rank`, then the rendezvous hash.
+    """
+    zones: dict[str, list[tuple[tuple[int, int], bytes, PropletId]]] = {}
+    for seen in candidates:
+        row = (rank(seen), rendezvous(uid, seen.id), seen.id)
+        zones.setdefault(zone_of(seen), []).append(row)
+    for rows in zones.values():
+        rows.sort(reverse=True)
+    heads = [(crowd.get(zone, 0), rows[-1], zone) for zone, rows in zones.items()]
+    heapq.heapify(heads)
+    chosen: list[PropletId] = []
+    while heads and len(chosen) < count:
+        copies, row, zone = heapq.heappop(heads)
+        chosen.append(row[2])
+        rows = zones[zone]
+        rows.pop()
+        if rows:
+            heapq.heappush(heads, (copies + 1, rows[-1], zone))
+    return chosen

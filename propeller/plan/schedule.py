@@ -1,0 +1,49 @@
+"""Cron slots on the reconciler's clock: the next one, and the latest that has passed.
+
+Called by `lifecycle`. The same expression means what Debian's cron makes of it; in the hour that a
+time zone skips, a slot moves to the end of the gap, in the one it repeats it fires once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from propeller.model.specs import Schedule
+
+
+def next_slot(schedule: Schedule, after: int) -> int | None:
+    """The first slot later than `after` (Unix ms); None when there is none within 50 years."""
+    return _next(schedule.cron, schedule.time_zone, after // 1000)
+
+
+def latest_slot(schedule: Schedule, now: int) -> int | None:
+    """The last slot not later than `now` (Unix ms)."""
+    return _latest(schedule.cron, schedule.time_zone, now // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _next(cron: str, zone: str, after: int) -> int | None:
+    slots = CronSim(cron, datetime.fromtimestamp(after, tz=_zone(zone)))
+    for slot in slots:
+        at = int(slot.timestamp())
+        if at > after:  # a slot moved out of a skipped hour can come out not later than asked
+            return at * 1000
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _latest(cron: str, zone: str, now: int) -> int | None:
+    slots = CronSim(cron, datetime.fromtimestamp(now + 1, tz=_zone(zone)), reverse=True)
+    for slot in slots:
+        at = int(slot.timestamp())
+        if at <= now:
+            return at * 1000
+    return None
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)

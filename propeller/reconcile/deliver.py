@@ -1,0 +1,189 @@
+"""Which desired document each proplet should hold, and asking for it until it does.
+
+There is no outbox: what was asked is a row with a due time; while a device does not report that it
+took the document, it is simply asked again, with backoff. A document keeps its fence and its bytes
+until its content changes, so a restart republishes nothing (protocol rules b, c, d, j, k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from propeller.model.ids import PropletId
+from propeller.model.seen import Seen
+from propeller.plan.delivery import Ask, Held, Wanted, decide
+from propeller.reconcile.world import World
+from propeller.state.base import Asked, Event
+from propeller.wire.codec import encode, encode_tasks, tasks_digest
+from propeller.wire.frame import seal
+from propeller.wire.messages import BlobRef, Desired, Entry
+
+if TYPE_CHECKING:
+    from propeller.reconcile.fleet import Fleet
+    from propeller.reconcile.reconciler import Surroundings
+
+INLINE_LIMIT = 8 * 1024
+"""Bytes of a document body that travel inline; longer ones are blobs (rule k)."""
+
+BATCH = 500
+"""Documents published in one turn: below what a broker takes in without cutting us."""
+
+
+class Delivery:
+    """See the module. Owned by the loop."""
+
+    def __init__(self, world: World, around: Surroundings, fleet: Fleet, fence: int) -> None:
+        self._world = world
+        self._around = around
+        self._fleet = fleet
+        self._fence = fence
+        self._pending: dict[PropletId, Asked] = {}
+        self._dues: dict[PropletId, int] = {}
+        self._republish: set[PropletId] = set()
+        for asked in world.asked.values():
+            self._dues[asked.proplet] = asked.due
+
+    def welcome(self, proplets: set[PropletId]) -> None:
+        """These came online or said hello: look whether the broker and they hold the right thing."""
+        self._world.touched.documents |= proplets
+        self._republish |= proplets
+
+    def has_work(self, now: int) -> bool:
+        """Whether `decide` has anything to look at."""
+        due = self.due()
+        return bool(self._world.touched.documents) or (due is not None and due <= now)
+
+    def decide(self, now: int) -> None:
+        """Bring what is asked in line with what is wanted. Inside a durable transaction."""
+        documents = self._world.touched.documents
+        names = set(documents) | {name for name, due in self._dues.items() if due <= now}
+        taken = sorted(names)[:BATCH]
+        documents.difference_update(taken)
+        for proplet in taken:
+            self._dues.pop(proplet, None)
+            seen = self._world.proplets.get(proplet)
+            if seen is not None:
+                self._one(seen, now)
+
+    def _one(self, seen: Seen, now: int) -> None:
+        if not seen.inst or seen.facts is None or seen.quarantine:
+            return
+        entries = self._world.wanted(seen.id)
+        if entries is None:
+            return  # a module is not resolved yet: looked at again when it is
+        digest = tasks_digest(entries)
+        asked = self._world.asked.get(seen.id)
+        if asked is None and not entries and not seen.runs and not seen.observed_digest:
+            return  # nothing wanted, nothing held, nothing ever asked
+        decision = decide(
+            Wanted(inst=seen.inst, digest=digest),
+            None
+            if asked is None
+            else Held(
+                inst=asked.inst,
+                fence=asked.fence,
+                gen=asked.gen,
+                digest=asked.digest,
+                due=asked.due,
+                attempts=asked.attempts,
+            ),
+            seen,
+            fence=self._fence,
+            broker_differs=asked is not None
+            and self._fleet.differs_at_broker(seen.id, asked.fence, asked.gen, asked.digest),
+            welcomed=seen.id in self._republish,
+            now=now,
+        )
+        self._republish.discard(seen.id)
+        self._grant(seen.id, entries, digest)
+        if not isinstance(decision, Ask):
+            if decision.until is not None:
+                self._dues[seen.id] = decision.until
+            return
+        body = b""
+        if decision.new or asked is None:
+            body = self._compose(seen, entries, digest, decision, now)
+        row = Asked(
+            proplet=seen.id,
+            inst=seen.inst,
+            fence=decision.fence,
+            gen=decision.gen,
+            digest=digest,
+            asked_at=now,
+            due=decision.due,
+            attempts=1 if decision.new or asked is None else asked.attempts + 1,
+            body=body,
+        )
+        self._world.put_asked(row)
+        self._dues[seen.id] = decision.due
+        self._pending[seen.id] = row
+
+    def _compose(
+        self, seen: Seen, entries: tuple[Entry, ...], digest: str, ask: Ask, now: int
+    ) -> bytes:
+        assert seen.facts is not None
+        document = Desired(
+            to=seen.id,
+            inst=seen.inst,
+            fence=ask.fence,
+            gen=ask.gen,
+            iat=now,
+            digest=digest,
+            tasks=entries,
+        )
+        body = encode(document)
+        if len(body) <= min(INLINE_LIMIT, seen.facts.max_payload):
+            return body
+        data = encode_tasks(entries)
+        stored = self._around.blobs.put(data)
+        return encode(
+            replace(document, tasks=None, body=BlobRef(digest=stored, size=len(data)))
+        )
+
+    def _grant(self, proplet: PropletId, entries: tuple[Entry, ...], digest: str) -> None:
+        """Which blobs this device may fetch: its modules and its own document."""
+        self._world.grants[proplet] = frozenset(
+            {entry.module.digest for entry in entries} | {digest}
+        )
+
+    def publish(self, now: int) -> None:
+        """Send what was decided, after it was committed. What is not taken is due again at once."""
+        for proplet, asked in self._pending.items():
+            body = asked.body or self._world.store.asked_body(proplet)
+            frame = seal("desired", body, self._around.key)
+            topic = self._around.channel.desired(proplet)
+            if self._around.transport.publish(topic, frame, retain=True):
+                self._fleet.published(proplet, asked.fence, asked.gen, asked.digest)
+            else:
+                self._dues[proplet] = now + 1_000
+        self._pending = {}
+
+    def clear_gone(self, proplet: PropletId, now: int) -> None:
+        """An undeclared device holds nothing and was told so: free the broker's slot (rule d)."""
+        self._around.transport.publish(self._around.channel.desired(proplet), b"", retain=True)
+        self._world.store.add_event(
+            Event(
+                at=now,
+                severity="Info",
+                reason="SlotCleared",
+                message=f"{proplet} holds nothing",
+                proplet=proplet,
+            )
+        )
+
+    def due(self) -> int | None:
+        """When `decide` has something to do (Unix ms)."""
+        return min(self._dues.values(), default=None)
+
+
+def delivered(seen: Seen, asked: Asked | None) -> bool:
+    """Whether the device accepted and persisted exactly what was asked last."""
+    return (
+        asked is not None
+        and seen.inst == asked.inst
+        and (seen.observed_fence, seen.observed_gen, seen.observed_digest)
+        == (asked.fence, asked.gen, asked.digest)
+    )
+
+

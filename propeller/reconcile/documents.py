@@ -1,0 +1,72 @@
+"""From the inventory to what a device is told: the one place that turns plans into wire entries.
+
+Pure. Called by `world` when the copies of a proplet changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from propeller.model.inventory import Assignment, Held
+from propeller.model.module import Module
+from propeller.model.specs import App, Daemon, Proplet, RestartPolicy, Task
+from propeller.wire.codec import entry_digest
+from propeller.wire.messages import Entry, WireModule, WireMount
+
+
+def template(held: Held, module: Module) -> Entry:
+    """The entry of `held` with run, cause and digest left open; shared by all its copies."""
+    spec = held.object
+    match spec:
+        case App() | Proplet():
+            raise AssertionError(f"{spec.meta.key} is not a workload")
+        case Task():
+            mode, restart = "once", RestartPolicy.NEVER
+            backoff = spec.retries.backoff
+            max_restarts, ready_after = None, 0
+        case Daemon():
+            mode, restart = "daemon", spec.restart
+            backoff = spec.backoff
+            max_restarts, ready_after = spec.max_restarts, spec.ready_after
+        case _:
+            assert_never(spec)
+    run = spec.run
+    return Entry(
+        uid=held.uid,
+        ref=str(spec.meta.key),
+        run="",
+        cause="",
+        mode=mode,
+        digest="",
+        module=WireModule(digest=module.digest, size=module.size, image=module.image),
+        entrypoint=run.entrypoint,
+        args=run.args,
+        env=run.env,
+        stdin=run.stdin,
+        mounts=tuple(
+            WireMount(name=mount.name, path=mount.path, access=mount.access)
+            for mount in run.mounts
+        ),
+        memory=spec.limits.memory,
+        fuel=spec.limits.fuel,
+        timeout=spec.limits.timeout,
+        output=spec.limits.output,
+        restart=restart,
+        backoff_base=backoff.base,
+        backoff_cap=backoff.cap,
+        max_restarts=max_restarts,
+        ready_after=ready_after,
+    )
+
+
+def fill(shared: Entry, assignment: Assignment) -> Entry:
+    """The entry of one copy."""
+    entry = replace(shared, run=assignment.run, cause=assignment.cause)
+    return replace(entry, digest=entry_digest(entry))
+
+
+def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The one order of a document: by uid, so that equal content has equal bytes."""
+    return tuple(sorted(entries, key=lambda entry: entry.uid))

@@ -1,0 +1,143 @@
+"""What enters the inbox. An event only says "look again" or carries what was heard.
+
+Made by threads that wait for the outside (source, broker, workers, API); read by the loop only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from propeller.errors import Fault
+from propeller.model.ids import Digest, Key, PropletId
+from propeller.model.module import Resolved
+from propeller.model.revision import Revision
+from propeller.model.specs import ModuleRef, Object, Suspend
+from propeller.transport.base import Connected, Disconnected, Received
+
+
+@dataclass(frozen=True, slots=True)
+class SpecsTaken:
+    """The source was read whole."""
+
+    revision: Revision
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecsRefused:
+    """The source was read and is wrong; the last accepted revision stands. `head` names what was read."""
+
+    source: str
+    head: str
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSilent:
+    """The source could not be read; the last accepted revision stands."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleResolved:
+    """A worker finished with a module reference, well or not."""
+
+    ref: ModuleRef
+    resolved: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStored:
+    """An upload is whole, verified and in the blob store."""
+
+    proplet: PropletId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Something is due."""
+
+
+Reply = Callable[[Mapping[str, object]], None]
+"""How a request is answered: called once or, for a stream, until a mapping with `done: true`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetHold:
+    """Suspend an object at run time, or lift that."""
+
+    key: Key
+    suspend: Suspend | None
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetProplet:
+    """Cordon, drain, enable or label a proplet at run time. A label of None is removed."""
+
+    proplet: PropletId
+    scheduling: str | None
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    by: str
+    reason: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOnce:
+    """Run one object that no source holds (`propeller run`); it leaves when `Drop` says so."""
+
+    object: Object
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Take an object of `propeller run` away again."""
+
+    key: Key
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operate:
+    """Send an operation (`logs`, `cancel`, `restart`) to the proplets that hold an object.
+
+    proplet narrows it to one; answers go to `reply` as they come.
+    """
+
+    verb: str
+    key: Key
+    proplet: PropletId | None = None
+    stream: str = "both"
+    tail: int = 65536
+    follow: int = 0
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """An operator says: go on although not every declared proplet was heard (rule f)."""
+
+    what: str
+    by: str
+    reply: Reply
+
+
+Request = SetHold | SetProplet | RunOnce | Drop | Operate | Confirm
+Event = (
+    SpecsTaken
+    | SpecsRefused
+    | SourceSilent
+    | ModuleResolved
+    | BlobStored
+    | Received
+    | Connected
+    | Disconnected
+    | Tick
+    | Request
+)

@@ -1,0 +1,422 @@
+"""The fleet as the broker shows it: connecting, hearing, judging silence, recovering.
+
+Owns the conversation up to "who is there and what do they hold"; what they should hold is
+`deliver`'s. Answers the lettered rules of docs/reference/protocol.md: (a) instances, (c) fences,
+(f) an empty store starts nothing, (h) silence counts only while our own echo works, (i) the
+bootstrap, (j) retained documents are compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from propeller.errors import WireError
+from propeller.model.ids import PropletId, RunId, Uid
+from propeller.model.inventory import Assignment
+from propeller.model.seen import Presence, Seen
+from propeller.plan.liveness import Path, judge
+from propeller.plan.runs import parse_cause
+from propeller.reconcile.bootstrap import Bootstrap, Command, Marker, Subscribe, Unsubscribe
+from propeller.reconcile.events import BlobStored
+from propeller.reconcile.hear import Hearing
+from propeller.reconcile.world import World, known_devices, resolved_proplet
+from propeller.state.base import Asked, Event
+from propeller.transport.base import Received, Will
+from propeller.wire.codec import decode, decode_tasks, encode
+from propeller.wire.frame import open_frame, seal
+from propeller.wire.messages import Desired, Echo, Entry, ManagerStatus
+from propeller.wire.topics import Heard, Kind
+
+if TYPE_CHECKING:
+    from propeller.reconcile.reconciler import Surroundings
+
+ECHO_EVERY = 10_000
+FIRST_ECHO = 1_000_000_000
+"""Numbers below are markers of the bootstrap, from here on plain echoes."""
+
+MAX_BODY = 4 << 20
+"""Bytes of the largest document or report taken from a blob."""
+
+SUSPECT_TIMEOUT = 5_000
+"""ms to wait for a device's retained document before a foreign fence is called one."""
+
+
+class Fleet:
+    """See the module. Owned by the loop."""
+
+    def __init__(self, world: World, around: Surroundings, fence: int) -> None:
+        self._world = world
+        self._around = around
+        self._fence = fence
+        self.hearing = Hearing(world, around.channel, around.devices, self._read_blob)
+        self.bootstrap = Bootstrap(around.channel, around.source_id)
+        self.heard = False
+        self.fenced_out = False
+        self.connected_now = False
+        self.fleet_silent = False
+        self._path = Path()
+        self._echo_n = 0
+        self._echo_at = 0
+        self._conn = 0
+        self._outbox: list[tuple[str, bytes, bool]] = []
+        self._commands: list[Command] = []
+        self._retained: dict[PropletId, tuple[int, int, str]] = {}
+        self._recovered: dict[PropletId, tuple[Entry, ...]] = {}
+        self._suspects: dict[PropletId, tuple[int, int]] = {}
+        self._liveness_due: int | None = None
+        self._recovering = world.store.meta("recovering") == "1"
+        self._retained_unchecked = False
+
+    # -- what others ask ----------------------------------------------------------------------
+
+    @property
+    def hold(self) -> str:
+        """Why nothing may start or move anywhere, or ""."""
+        if self._recovering:
+            missing = self.unheard()
+            return (
+                "the store was empty and the fleet has not all been heard: waiting for "
+                f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; "
+                "`propeller confirm fleet` goes on without them"
+            )
+        if self.fleet_silent:
+            return "more than a fifth of the fleet fell silent together (FleetSilent)"
+        return ""
+
+    def begin_recovery(self) -> None:
+        """Rule (f): the store is empty though there may be a fleet. Nothing starts until it spoke."""
+        self._recovering = True
+        self._world.store.set_meta("recovering", "1")
+
+    def unheard(self) -> list[PropletId]:
+        """Declared proplets that have not reported to this store."""
+        return sorted(
+            PropletId(proplet.meta.key.name)
+            for proplet in self._world.declared()
+            if not self._reported(PropletId(proplet.meta.key.name))
+        )
+
+    def _reported(self, proplet: PropletId) -> bool:
+        seen = self._world.proplets.get(proplet)
+        return seen is not None and seen.reported
+
+    def refresh(self) -> None:
+        """Declared proplets, labels and holds changed: bring every Seen in line."""
+        declared = {
+            PropletId(proplet.meta.key.name): proplet for proplet in self._world.declared()
+        }
+        others = [name for name in self._world.proplets if name not in declared]
+        for proplet_id in [*declared, *others]:
+            seen = self._world.proplets.get(proplet_id)
+            if seen is None:
+                seen = Seen(id=proplet_id, declared=True, presence=Presence.UNKNOWN)
+            self._world.put_seen(
+                resolved_proplet(
+                    seen,
+                    declared=declared.get(proplet_id),
+                    hold=self._world.holds.get(proplet_id),
+                )
+            )
+
+    # -- the broker ---------------------------------------------------------------------------
+
+    def will(self) -> Will:
+        """What the broker says for us when we vanish."""
+        status = ManagerStatus(
+            state="offline", fence=self._fence, src=self._around.source_id, conn=self._conn + 1
+        )
+        return Will(self._around.channel.manager_status(), encode(status))
+
+    def connected(self, now: int) -> None:
+        """(Re)connected: say so, listen, read everything retained again."""
+        self.connected_now = True
+        self._conn += 1
+        online = ManagerStatus(
+            state="online", fence=self._fence, src=self._around.source_id, conn=self._conn
+        )
+        body = seal("manager", encode(online), self._around.key)
+        self._outbox.append((self._around.channel.manager_status(), body, True))
+        self._outbox.append((self._around.channel.trust(), self._around.devices.trust, True))
+        self._retained = {}
+        self._retained_unchecked = True
+        self.hearing.heard_since_connect = set()
+        self._path = self._path.reconnected(now)
+        self._echo_at = now
+        self._commands += self.bootstrap.begin(list(known_devices(self._world)), now)
+
+    def disconnected(self, reason: str, now: int) -> None:
+        """The broker is gone. Nobody's silence counts until it is back."""
+        if self.connected_now:
+            self._event(now, "Warning", "BrokerLost", reason, None)
+        self.connected_now = False
+        self._path = self._path.lost(now)
+        self.bootstrap.lost()
+        self._outbox, self._commands = [], []
+
+    def received(self, heard: Heard, received: Received, now: int) -> None:
+        """Anything but an answer to an operation."""
+        if heard.kind is Kind.MANAGER_ECHO:
+            if heard.extra == self._around.source_id:
+                self._echoed(received.payload, now)
+        elif heard.kind is Kind.DESIRED:
+            self._desired(PropletId(heard.proplet), received, now)
+        elif heard.proplet:
+            self.hearing.take(received, heard.kind, PropletId(heard.proplet), now)
+            self._grant_wishes(now)
+
+    def stored(self, event: BlobStored, now: int) -> None:
+        """An upload became whole."""
+        self.hearing.stored(event.proplet, event.digest, now)
+        self._grant_wishes(now)
+
+    def _echoed(self, payload: bytes, now: int) -> None:
+        try:
+            opened = open_frame("echo", payload, self._around.devices.manager_keys)
+            echo = decode(Echo, opened.body)
+        except WireError as error:
+            self.hearing.dropped[f"echo_{error.reject}"] += 1
+            return
+        if echo.conn != self._conn:
+            return
+        self._path = self._path.heard(now)
+        if echo.n < FIRST_ECHO:
+            self._commands += self.bootstrap.marker(
+                echo.n, self.hearing.heard_since_connect, now
+            )
+            self._after_bootstrap(now)
+
+    def _grant_wishes(self, now: int) -> None:
+        wishes = self.hearing.wishes
+        for event in wishes.events:
+            self._world.store.add_event(event)
+        wishes.events = []
+        for proplet in sorted(wishes.reread):
+            # Its hello is retained; reading it again tells us who this is.
+            topic = self._around.channel.hello(proplet)
+            self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
+        wishes.reread = set()
+        for proplet, fence in wishes.fence_seen.items():
+            asked = self._world.asked.get(proplet)
+            known = max(self._fence, asked.fence if asked else 0)
+            if fence > known and proplet not in self._suspects:
+                self._suspects[proplet] = (fence, now)
+                topic = self._around.channel.desired(proplet)
+                self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
+        wishes.fence_seen = {}
+
+    # -- retained documents -------------------------------------------------------------------
+
+    def _desired(self, proplet: PropletId, received: Received, now: int) -> None:
+        """A desired document as the broker holds it: ours, an older one of ours, or foreign."""
+        if not received.payload:
+            self._retained[proplet] = (0, 0, "")
+            return
+        try:
+            opened = open_frame("desired", received.payload, self._around.devices.manager_keys)
+            document = decode(Desired, opened.body)
+        except WireError as error:
+            self.hearing.dropped[f"desired_{error.reject}"] += 1
+            self._retained[proplet] = (-1, -1, "")
+            return
+        self._retained[proplet] = (document.fence, document.gen, document.digest)
+        asked = self._world.asked.get(proplet)
+        if document.fence > max(self._fence, asked.fence if asked else 0):
+            self.fenced_out = True
+            self._event(
+                now,
+                "Warning",
+                "FencedOut",
+                f"another reconciler of this fleet wrote fence {document.fence} for {proplet}; "
+                f"ours is {self._fence}: this one stops writing",
+                proplet,
+            )
+            return
+        self._suspects.pop(proplet, None)
+        if asked is None:
+            self._adopt(proplet, document, opened.body, now)
+
+    def _adopt(self, proplet: PropletId, document: Desired, body: bytes, now: int) -> None:
+        """Our own document from before the store was lost: it is what we asked."""
+        tasks = document.tasks
+        if tasks is None and document.body is not None:
+            data = self._read_blob(document.body.digest)
+            tasks = decode_tasks(data) if data is not None else None
+        self._world.put_asked(
+            Asked(
+                proplet=proplet,
+                inst=document.inst,
+                fence=document.fence,
+                gen=document.gen,
+                digest=document.digest,
+                asked_at=now,
+                due=now,
+                attempts=0,
+                body=body,
+            )
+        )
+        self._recovered[proplet] = tasks or ()
+
+    def take_recovered(self) -> list[Assignment]:
+        """Copies that recovered documents speak of. Forgets them."""
+        copies = []
+        for proplet, entries in sorted(self._recovered.items()):
+            for entry in entries:
+                cause = parse_cause(entry.cause)
+                copies.append(
+                    Assignment(
+                        uid=Uid(entry.uid),
+                        proplet=proplet,
+                        run=RunId(entry.run),
+                        cause=entry.cause,
+                        attempt=cause.attempt if cause else 1,
+                        assigned_at=0,
+                    )
+                )
+        self._recovered = {}
+        return copies
+
+    def differs_at_broker(self, proplet: PropletId, fence: int, gen: int, digest: str) -> bool:
+        """Whether the broker holds something else than what we asked (rule j)."""
+        held = self._retained.get(proplet)
+        return held is not None and held != (fence, gen, digest)
+
+    def published(self, proplet: PropletId, fence: int, gen: int, digest: str) -> None:
+        """What the broker holds once our message arrived."""
+        self._retained[proplet] = (fence, gen, digest)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def tick(self, now: int) -> None:
+        """Bootstrap graces, echoes, silence, suspects."""
+        self._commands += self.bootstrap.tick(self.hearing.heard_since_connect, now)
+        self._after_bootstrap(now)
+        if self.connected_now and now >= self._echo_at + ECHO_EVERY:
+            self._echo_at = now
+            self._echo_n += 1
+            self._say_to_ourselves(FIRST_ECHO + self._echo_n, now)
+        if self._liveness_due is None or now >= self._liveness_due or self._world.touched.proplets:
+            self._judge(now)
+        for proplet, (fence, since) in list(self._suspects.items()):
+            if now >= since + SUSPECT_TIMEOUT:
+                del self._suspects[proplet]
+                self._foreign(proplet, fence, now)
+        if self.heard and self._recovering and not self.unheard():
+            self.end_recovery("every declared proplet was heard", now)
+
+    def end_recovery(self, why: str, now: int) -> None:
+        """Rule (f) is met: runs may start and move again."""
+        if self._recovering:
+            self._recovering = False
+            self._world.store.set_meta("recovering", "0")
+            self._world.touched.everything = True
+            self._event(now, "Info", "Recovered", why, None)
+
+    def _after_bootstrap(self, now: int) -> None:
+        if not self.bootstrap.done or not self.connected_now:
+            return
+        if not self.heard:
+            self.heard = True
+            self._world.touched.everything = True
+        if self._retained_unchecked:
+            self._retained_unchecked = False
+            for proplet, asked in self._world.asked.items():
+                held = self._retained.setdefault(proplet, (0, 0, ""))
+                if held != (asked.fence, asked.gen, asked.digest):
+                    self._world.touched.documents.add(proplet)
+
+    def _judge(self, now: int) -> None:
+        verdict = judge(self._world.proplets, self._path, now=now)
+        for proplet, (presence, since) in verdict.changes.items():
+            seen = self._world.proplets[proplet]
+            self._world.put_seen(
+                replace(
+                    seen,
+                    presence=presence,
+                    offline_since=since,
+                    will_at=None if presence is Presence.OFFLINE else seen.will_at,
+                )
+            )
+            if presence is Presence.OFFLINE:
+                self._event(now, "Warning", "Silent", f"{proplet} fell silent", proplet)
+        if verdict.fleet_silent != self.fleet_silent:
+            self.fleet_silent = verdict.fleet_silent
+            self._world.touched.everything = True
+        self._liveness_due = verdict.due
+
+    def _foreign(self, proplet: PropletId, fence: int, now: int) -> None:
+        seen = self._world.proplets.get(proplet)
+        if seen is not None and seen.quarantine != "ForeignFence":
+            self._world.put_seen(replace(seen, quarantine="ForeignFence"))
+            self._event(
+                now,
+                "Warning",
+                "ForeignFence",
+                f"{proplet} reports fence {fence}, which no key of this fleet signed; "
+                "it gets no work",
+                proplet,
+            )
+
+    def due(self, now: int) -> int | None:
+        """When `tick` has something to do (Unix ms)."""
+        dues = [self.bootstrap.due(), self._liveness_due]
+        if self.connected_now:
+            dues.append(self._echo_at + ECHO_EVERY)
+        dues += [since + SUSPECT_TIMEOUT for _, since in self._suspects.values()]
+        return min((due for due in dues if due is not None), default=None)
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish with the next `publish`."""
+        self._outbox.append((topic, payload, retain))
+
+    def collectable(self) -> list[Seen]:
+        """Proplets whose full inventory has to be asked for. Forgets them."""
+        wanted, self.hearing.wishes.collect = self.hearing.wishes.collect, set()
+        return [self._world.proplets[name] for name in sorted(wanted) if name in self._world.proplets]
+
+    def take_welcomed(self) -> set[PropletId]:
+        """Proplets that came online or said hello since the last call."""
+        welcomed, self.hearing.wishes.welcomed = self.hearing.wishes.welcomed, set()
+        return welcomed
+
+    def publish(self) -> None:
+        """Carry out what was decided; what the transport does not take waits for the next turn."""
+        transport = self._around.transport
+        commands, self._commands = self._commands, []
+        for command in commands:
+            match command:
+                case Subscribe(filters):
+                    transport.subscribe(filters)
+                case Unsubscribe(filters):
+                    transport.unsubscribe(filters)
+                case Marker(n):
+                    self._say_to_ourselves(n, self._around.clock())
+                case _:
+                    assert_never(command)
+        while self._outbox:
+            topic, payload, retain = self._outbox[0]
+            if not transport.publish(topic, payload, retain=retain):
+                break
+            self._outbox.pop(0)
+
+    def _say_to_ourselves(self, n: int, now: int) -> None:
+        echo = Echo(src=self._around.source_id, conn=self._conn, n=n, at=now)
+        topic = self._around.channel.manager_echo(self._around.source_id)
+        frame = seal("echo", encode(echo), self._around.key)
+        self._outbox.append((topic, frame, False))
+
+    def _read_blob(self, digest: str) -> bytes | None:
+        """A document or report that travelled as a blob; None when it is not here (yet)."""
+        blobs = self._around.blobs
+        if not blobs.has(digest) or blobs.size(digest) > MAX_BODY:
+            return None
+        return blobs.read(digest)
+
+    def _event(
+        self, now: int, severity: str, reason: str, message: str, proplet: PropletId | None
+    ) -> None:
+        self._world.store.add_event(
+            Event(at=now, severity=severity, reason=reason, message=message, proplet=proplet)
+        )

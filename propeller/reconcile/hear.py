@@ -1,0 +1,356 @@
+"""What a message from a device changes in the world.
+
+Called by the reconciler for every message the broker brings, inside the transaction that notes
+it. Every message is hostile until its signature was checked with the key this device is known by;
+what is malformed, stale or foreign is dropped and counted, never half-taken.
+
+Identity (protocol rule a): `inst` names a formatted storage. A new one is adopted only from a
+signed `hello`; open runs of the old one become Lost. Two that alternate are one identity used
+twice, and get no work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from propeller.errors import WireError
+from propeller.model.ids import Digest, PropletId, RunId, Uid
+from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
+from propeller.reconcile.devices import DeviceKeys
+from propeller.reconcile.world import World
+from propeller.state.base import Event
+from propeller.transport.base import Received
+from propeller.wire.codec import decode, decode_inventory, inventory_digest
+from propeller.wire.messages import Hello, Report, RunReport, Status
+from propeller.wire.topics import Channel
+
+DUPLICATE_WINDOW = 10 * 60_000
+"""Two instances that alternate within this many ms are one identity used twice."""
+
+MAX_RUNS = 4_096
+"""Runs taken from one inventory; a device that lists more is refused."""
+
+MAX_UNDECLARED = 20_000
+"""Undeclared proplets kept; further announcements are dropped and counted."""
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What hearing asks the loop to do afterwards."""
+
+    collect: set[PropletId] = field(default_factory=set)
+    reread: set[PropletId] = field(default_factory=set)
+    fence_seen: dict[PropletId, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    welcomed: set[PropletId] = field(default_factory=set)
+
+
+class Hearing:
+    """Takes the messages of devices into the world."""
+
+    def __init__(
+        self,
+        world: World,
+        channel: Channel,
+        keys: DeviceKeys,
+        read_blob: Callable[[str], bytes | None],
+    ) -> None:
+        self._world = world
+        self._channel = channel
+        self._keys = keys
+        self._read_blob = read_blob
+        self.dropped: Counter[str] = Counter()
+        self.wishes = Wishes()
+        self.heard_since_connect: set[PropletId] = set()
+        self._instances: dict[PropletId, deque[tuple[int, str]]] = {}
+        self._inventories: dict[PropletId, str] = {}
+        self._waiting: dict[PropletId, Report] = {}
+
+    def take(self, received: Received, kind: str, proplet: PropletId, now: int) -> None:
+        """One `hello`, `status` or `report`. Never raises for what a device can send."""
+        if not received.payload:
+            return  # a cleared slot says nothing
+        try:
+            if kind == "hello":
+                self._hello(proplet, received, now)
+            elif kind == "status":
+                self._status(proplet, received, now)
+            elif kind == "report":
+                self._report(proplet, received, now)
+        except WireError as error:
+            self.dropped[error.reject] += 1
+
+    def stored(self, proplet: PropletId, digest: Digest, now: int) -> None:
+        """An upload is whole: a report that waited for it can be taken."""
+        report = self._waiting.get(proplet)
+        if report is not None and report.body is not None and report.body.digest == digest:
+            del self._waiting[proplet]
+            self._inventory(proplet, report, now)
+
+    # -- hello --------------------------------------------------------------------------------
+
+    def _hello(self, proplet: PropletId, received: Received, now: int) -> None:
+        body, key = self._keys.open_hello(proplet, received.payload, self._world)
+        hello = decode(Hello, body)
+        _same(hello.id, proplet)
+        world = self._world
+        seen = world.proplets.get(proplet)
+        if seen is None:
+            if len(world.proplets) >= MAX_UNDECLARED:
+                raise WireError("too_many", "undeclared proplets")
+            seen = Seen(id=proplet, declared=False, presence=Presence.UNKNOWN)
+        known = self._keys.known(proplet, world)
+        if known is not None and known != key:
+            self._quarantine(seen, "IdentityMismatch", f"{proplet} announced another key", now)
+            raise WireError("identity_mismatch", proplet)
+        if key != hello.key:
+            raise WireError("identity_mismatch", "the hello is not signed by the key it names")
+        first = seen.facts is None
+        if seen.inst != hello.inst:
+            if seen.inst and hello.boot < seen.boot and received.retained:
+                raise WireError("stale", "an older hello")
+            seen = self._new_instance(seen, hello, now)
+        elif hello.boot < seen.boot:
+            raise WireError("stale", "an older hello")
+        facts = Facts(
+            arch=hello.arch,
+            os=hello.os,
+            runtime=hello.runtime,
+            runtime_version=hello.runtime_version,
+            agent_version=hello.agent,
+            memory=hello.memory,
+            tasks=hello.tasks,
+            max_module=hello.max_module,
+            max_payload=hello.max_payload,
+            imports=frozenset(hello.imports),
+            components=hello.components,
+            mounts=frozenset(hello.mounts),
+            encodings=hello.encodings,
+            fetch=hello.fetch,
+            labels=dict(hello.labels),
+            public_key=hello.key,
+        )
+        seen = replace(seen, facts=facts, heartbeat=max(1_000, hello.heartbeat))
+        seen = self._alive(seen, received, now)
+        world.put_seen(self._keys.resolve(seen, world))
+        self.wishes.welcomed.add(proplet)
+        if first:
+            self._event(now, "Info", "Discovered", f"{proplet} said hello", proplet)
+
+    def _new_instance(self, seen: Seen, hello: Hello, now: int) -> Seen:
+        """Another formatted storage speaks under this id: replaced, wiped, or used twice."""
+        past = self._instances.setdefault(seen.id, deque(maxlen=8))
+        while past and past[0][0] < now - DUPLICATE_WINDOW:
+            past.popleft()
+        alternates = any(inst == hello.inst for _, inst in past)
+        if seen.inst:
+            past.append((now, seen.inst))
+        quarantine = seen.quarantine
+        if alternates:
+            quarantine = "DuplicateIdentity"
+            self._event(
+                now,
+                "Warning",
+                "DuplicateIdentity",
+                f"two devices speak as {seen.id}; it gets no work until one is left",
+                seen.id,
+            )
+        elif quarantine == "DuplicateIdentity":
+            quarantine = ""
+        if seen.inst:
+            for run in self._world.bury(seen.id, at=now):
+                self._event(
+                    now, "Warning", "Lost", f"run {run.run} was lost with its storage", seen.id
+                )
+            seen = self._world.proplets[seen.id]
+            self._event(now, "Warning", "NewInstance", f"{seen.id} has new storage", seen.id)
+        self._inventories.pop(seen.id, None)
+        self._waiting.pop(seen.id, None)
+        return replace(
+            seen,
+            inst=hello.inst,
+            boot=hello.boot,
+            seq=0,
+            conn=0,
+            observed_fence=0,
+            observed_gen=0,
+            observed_digest="",
+            reported=False,
+            quarantine=quarantine,
+        )
+
+    # -- status -------------------------------------------------------------------------------
+
+    def _status(self, proplet: PropletId, received: Received, now: int) -> None:
+        seen = self._world.proplets.get(proplet)
+        if seen is None:
+            return
+        body = self._keys.open_status(proplet, received.payload, self._world)
+        status = decode(Status, body)
+        _same(status.id, proplet)
+        if status.inst != seen.inst or (status.boot, status.conn) < (seen.boot, seen.conn):
+            raise WireError("stale", "a status of an older connection")
+        if status.state == "online":
+            seen = replace(seen, boot=status.boot, conn=status.conn)
+            self._world.put_seen(self._alive(seen, received, now))
+            self.wishes.welcomed.add(proplet)
+        elif seen.presence is not Presence.OFFLINE and seen.will_at is None:
+            self._world.put_seen(replace(seen, conn=status.conn, will_at=now))
+
+    # -- report -------------------------------------------------------------------------------
+
+    def _report(self, proplet: PropletId, received: Received, now: int) -> None:
+        seen = self._world.proplets.get(proplet)
+        if seen is None:
+            self.wishes.reread.add(proplet)  # its hello has not come yet
+            raise WireError("unknown_proplet", proplet)
+        body = self._keys.open_signed("report", proplet, received.payload, self._world)
+        report = decode(Report, body)
+        _same(report.id, proplet)
+        if report.inst != seen.inst:
+            self.wishes.reread.add(proplet)
+            raise WireError("foreign_inst", "a report of another instance")
+        if (report.boot, report.seq) < (seen.boot, seen.seq):
+            raise WireError("stale", "an older report")
+        again = (report.boot, report.seq) == (seen.boot, seen.seq)
+        if again and proplet in self._inventories:
+            self.heard_since_connect.add(proplet)
+            return
+        observed = report.observed
+        seen = replace(
+            seen,
+            boot=report.boot,
+            seq=report.seq,
+            conn=max(report.conn, seen.conn) if report.boot == seen.boot else report.conn,
+            observed_fence=observed.fence,
+            observed_gen=observed.gen,
+            observed_digest=observed.digest,
+        )
+        seen = self._alive(seen, received, now)
+        self._world.put_seen(seen)
+        self.wishes.fence_seen[proplet] = max(
+            observed.fence, report.refused.fence if report.refused else 0
+        )
+        if report.refused is not None:
+            self._event(
+                now,
+                "Warning",
+                "Refused",
+                f"{proplet} refused document {report.refused.fence}/{report.refused.gen}: "
+                f"{report.refused.reason}",
+                proplet,
+            )
+        self._inventory(proplet, report, now)
+
+    def _inventory(self, proplet: PropletId, report: Report, now: int) -> None:
+        runs = report.tasks
+        if runs is None and report.body is not None:
+            data = self._read_blob(report.body.digest)
+            if data is None:
+                self._waiting[proplet] = report
+                return
+            runs = decode_inventory(data)
+        if runs is None:
+            # A heartbeat: the full inventory stays retained at the broker; only its digest came.
+            if self._inventories.get(proplet) != report.inventory:
+                self.wishes.collect.add(proplet)
+            else:
+                self.heard_since_connect.add(proplet)
+            return
+        if len(runs) > MAX_RUNS:
+            raise WireError("too_many", f"{len(runs)} runs in one inventory")
+        if inventory_digest(runs) != report.inventory:
+            raise WireError("digest_mismatch", "an inventory that is not what its digest says")
+        self._inventories[proplet] = report.inventory
+        self.heard_since_connect.add(proplet)
+        before = self._world.proplets[proplet].runs
+        taken = {(Uid(run.uid), RunId(run.run)): _seen_run(run) for run in runs}
+        self._world.put_runs(proplet, taken)
+        for name, run in taken.items():
+            was = before.get(name)
+            if was is None or was.state != run.state:
+                self._tell(proplet, run, now)
+
+    def _tell(self, proplet: PropletId, run: SeenRun, now: int) -> None:
+        held = self._world.objects.get(run.uid)
+        if held is None or run.state not in _WORDS:
+            return
+        severity = "Info" if run.state is RunState.SUCCEEDED else "Warning"
+        if run.state is RunState.RUNNING:
+            severity = "Info"
+        message = f"{_WORDS[run.state]} on {proplet}"
+        if run.error:
+            message += f": {run.error}"
+        elif run.result is not None and run.state is RunState.SUCCEEDED:
+            message += f": {run.result.strip()[:120]}"
+        self.wishes.events.append(
+            Event(
+                at=now,
+                severity=severity,
+                reason=str(run.state),
+                message=message,
+                key=held.object.meta.key,
+                proplet=proplet,
+            )
+        )
+
+    # -- shared -------------------------------------------------------------------------------
+
+    def _alive(self, seen: Seen, received: Received, now: int) -> Seen:
+        """A live message is a sign of life; a retained one only says what was last known."""
+        if received.retained:
+            if seen.presence is Presence.UNKNOWN:
+                return replace(seen, presence=Presence.ONLINE, last_heard=now, offline_since=None)
+            return seen
+        return replace(
+            seen, presence=Presence.ONLINE, last_heard=now, offline_since=None, will_at=None
+        )
+
+    def _quarantine(self, seen: Seen, why: str, words: str, now: int) -> None:
+        if seen.quarantine != why and seen.id in self._world.proplets:
+            self._world.put_seen(replace(seen, quarantine=why))
+        self._event(now, "Warning", why, words, seen.id)
+
+    def _event(
+        self, now: int, severity: str, reason: str, message: str, proplet: PropletId
+    ) -> None:
+        self.wishes.events.append(
+            Event(at=now, severity=severity, reason=reason, message=message, proplet=proplet)
+        )
+
+
+_WORDS = {
+    RunState.RUNNING: "running",
+    RunState.BACK_OFF: "waiting to start again",
+    RunState.SUCCEEDED: "succeeded",
+    RunState.FAILED: "failed",
+    RunState.INTERRUPTED: "was interrupted",
+    RunState.REFUSED: "was refused",
+}
+
+
+def _same(inside: str, topic: str) -> None:
+    if inside != topic:
+        raise WireError("id_mismatch", f"{inside!r} speaks on the topic of {topic!r}")
+
+
+def _seen_run(run: RunReport) -> SeenRun:
+    blob = run.result_blob
+    return SeenRun(
+        uid=Uid(run.uid),
+        run=RunId(run.run),
+        digest=Digest(run.digest),
+        cause=run.cause,
+        state=RunState(run.state),
+        exit=run.exit,
+        result=run.result,
+        result_digest=Digest(blob.digest) if blob else None,
+        result_size=blob.size if blob else 0,
+        error=run.error,
+        restarts=run.restarts,
+        ready=run.ready,
+        started=run.started,
+        ended=run.ended,
+    )

@@ -1,0 +1,304 @@
+"""The status of every object: computed from the world, kept in the store, written as files.
+
+SQLite is the truth for `get` and friends; the files are its projection. Objects with few copies
+are projected in the turn that touched them; those that cover thousands of proplets at most every
+two seconds, so that one report never costs the fleet's size.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from propeller.errors import Unavailable
+from propeller.model.canonical import canonical_bytes
+from propeller.model.conditions import Condition
+from propeller.model.ids import Key, PropletId, Uid
+from propeller.model.inventory import Held
+from propeller.model.seen import Seen, SeenRun
+from propeller.model.specs import App, Daemon, Proplet, Task
+from propeller.plan.conditions import Summary, summarize
+from propeller.reconcile.specs import history_row
+from propeller.reconcile.world import World
+from propeller.state.base import RunRecord, StatusRow
+
+if TYPE_CHECKING:
+    from propeller.reconcile.reconciler import Reconciler, Surroundings
+
+LARGE = 500
+"""Copies from which on an object's status is projected lazily."""
+
+LAZY = 2_000
+"""ms between two projections of a large object."""
+
+SHOWN_COPIES = 100
+"""Copies listed in a status document; the counts cover all."""
+
+
+class Projection:
+    """See the module. Owned by the loop."""
+
+    def __init__(self, world: World, around: Surroundings) -> None:
+        self._world = world
+        self._around = around
+        self._rows: dict[Uid, str] = {}
+        self._conditions: dict[Uid, tuple[Condition, ...]] = {}
+        self._ready: dict[Uid, str] = {}
+        self._lazy_at: dict[Uid, int] = {}
+        self._files_due: int | None = None
+        self._unwritten: dict[Key, Mapping[str, object]] = {}
+        self._gone: list[Key] = []
+        self._swept = False
+        for row in world.store.statuses():
+            self._rows[row.uid] = row.document
+            self._ready[row.uid] = row.ready
+            document = json.loads(row.document)
+            self._conditions[row.uid] = tuple(
+                Condition.from_mapping(item) for item in document["status"]["conditions"]
+            )
+
+    def ready(self, uid: Uid) -> str:
+        """The Ready condition last projected: True, False, Unknown; "" before the first."""
+        return self._ready.get(uid, "")
+
+    def conditions(self, uid: Uid) -> tuple[Condition, ...]:
+        """The conditions last projected."""
+        return self._conditions.get(uid, ())
+
+    def forget(self, held: Held) -> None:
+        """The object left the inventory. Inside a transaction."""
+        self._world.store.drop_status(held.uid)
+        for table in (self._rows, self._conditions, self._ready, self._lazy_at):
+            table.pop(held.uid, None)
+        self._gone.append(held.object.meta.key)
+
+    def project(self, reconciler: Reconciler, now: int) -> None:
+        """Bring rows and files in line with the world."""
+        due = self._take_due(now)
+        if due:
+            with self._world.store.transaction():
+                for uid in sorted(due):
+                    held = self._world.objects.get(uid)
+                    if held is not None:
+                        self._one(held, reconciler, now)
+        self._files(now)
+
+    def _take_due(self, now: int) -> list[Uid]:
+        touched = self._world.touched.statuses
+        due = []
+        for uid in touched:
+            if len(self._world.assignments.get(uid, ())) < LARGE:
+                due.append(uid)
+            else:
+                self._lazy_at.setdefault(uid, now + LAZY)
+        touched.clear()
+        late = [uid for uid, at in self._lazy_at.items() if at <= now]
+        for uid in late:
+            del self._lazy_at[uid]
+        return [*due, *late]
+
+    def _one(self, held: Held, reconciler: Reconciler, now: int) -> None:
+        self._note_runs(held)
+        summary = summarize(
+            held,
+            reconciler.snapshot(),
+            blocked=reconciler.blocked.get(held.uid),
+            previous=self._conditions.get(held.uid, ()),
+            delivered=reconciler.delivered,
+            apps_ready=self.ready,
+            now=now,
+        )
+        if not summary.conditions:
+            return
+        self._conditions[held.uid] = summary.conditions
+        ready = summary.ready
+        document = self._document(held, summary, reconciler)
+        text = canonical_bytes(document).decode()
+        if text == self._rows.get(held.uid):
+            return
+        self._rows[held.uid] = text
+        key = held.object.meta.key
+        self._world.store.put_status(
+            StatusRow(uid=held.uid, key=key, ready=ready, document=text, changed_at=now)
+        )
+        if self._ready.get(held.uid) != ready:
+            self._ready[held.uid] = ready
+            self._world.store.note_history(held.uid, history_row(held, summary.outcome, now))
+            self._wake_apps(held)
+        self._unwritten[key] = document
+
+    def _wake_apps(self, held: Held) -> None:
+        """An App's readiness is that of its objects."""
+        app = held.object.meta.app
+        for other in self._world.objects.values():
+            if isinstance(other.object, App) and other.object.meta.key.name == app:
+                self._world.touched.statuses.add(other.uid)
+
+    def _note_runs(self, held: Held) -> None:
+        """Keep the history of runs in line with what devices report."""
+        for proplet, assignment in self._world.assignments.get(held.uid, {}).items():
+            seen = self._world.proplets.get(proplet)
+            run = seen.runs.get((held.uid, assignment.run)) if seen else None
+            if run is not None:
+                self._world.put_record(_record(held, proplet, assignment.attempt, run, assignment.assigned_at))
+
+    def _document(
+        self, held: Held, summary: Summary, reconciler: Reconciler
+    ) -> dict[str, object]:
+        meta = held.object.meta
+        specs = reconciler.specs
+        metadata: dict[str, object] = {
+            "name": meta.key.name,
+            "namespace": meta.key.namespace,
+            "uid": held.uid,
+            "generation": held.generation,
+            "app": meta.app,
+        }
+        if meta.labels:
+            metadata["labels"] = dict(sorted(meta.labels.items()))
+        if held.deleted_at is not None:
+            metadata["deleted"] = moment(held.deleted_at)
+        status: dict[str, object] = {
+            "observedGeneration": summary.observed_generation,
+            "lastAppliedRevision": held.revision,
+            "lastAttemptedRevision": specs.attempted_name,
+            "specDigest": meta.spec_digest,
+        }
+        status |= self._detail(held, summary)
+        status["conditions"] = [condition.mapping() for condition in summary.conditions]
+        return {
+            "apiVersion": "propeller.dev/v1alpha1",
+            "kind": meta.key.kind,
+            "metadata": metadata,
+            "status": status,
+        }
+
+    def _detail(self, held: Held, summary: Summary) -> dict[str, object]:
+        thing = held.object
+        if isinstance(thing, Proplet):
+            seen = self._world.proplets.get(PropletId(thing.meta.key.name))
+            return _proplet_detail(seen) if seen is not None else {}
+        if isinstance(thing, App):
+            return {"objects": summary.counts}
+        detail: dict[str, object] = {"devices": summary.counts}
+        copies = self._copies(held)
+        if copies:
+            detail["copies"] = copies
+        if isinstance(thing, Task) and thing.schedule is not None and held.last_slot is not None:
+            detail["lastScheduled"] = moment(held.last_slot)
+        return detail
+
+    def _copies(self, held: Held) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = []
+        for proplet, assignment in sorted(self._world.assignments.get(held.uid, {}).items()):
+            seen = self._world.proplets.get(proplet)
+            run = seen.runs.get((held.uid, assignment.run)) if seen else None
+            row: dict[str, object] = {"proplet": str(proplet), "run": assignment.run}
+            if assignment.attempt > 1:
+                row["attempt"] = assignment.attempt
+            row["state"] = "Releasing" if assignment.releasing else (run.state if run else "Asked")
+            if run is not None:
+                row |= _run_detail(run, daemon=isinstance(held.object, Daemon))
+            rows.append(row)
+            if len(rows) == SHOWN_COPIES:
+                break
+        return rows
+
+    def _files(self, now: int) -> None:
+        if not self._swept:
+            self._around.status.sweep(held.object.meta.key for held in self._world.objects.values())
+            self._swept = True
+        gone, self._gone = self._gone, []
+        for key in gone:
+            if self._world.find(key) is None:
+                self._unwritten.pop(key, None)
+                self._around.status.remove(key)
+        if self._files_due is not None and now < self._files_due:
+            return
+        self._files_due = None
+        for key, document in sorted(self._unwritten.items()):
+            try:
+                self._around.status.write(key, document)
+            except Unavailable:
+                self._files_due = now + 5_000
+                return
+            del self._unwritten[key]
+
+    def due(self) -> int | None:
+        """When `project` has something to do (Unix ms)."""
+        dues = list(self._lazy_at.values())
+        if self._files_due is not None:
+            dues.append(self._files_due)
+        return min(dues, default=None)
+
+
+def moment(at: int) -> str:
+    """Unix ms as `2026-11-24T07:00:00Z`, milliseconds only where there are any."""
+    when = datetime.datetime.fromtimestamp(at / 1000, tz=datetime.UTC)
+    text = when.isoformat(timespec="milliseconds" if at % 1000 else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def _run_detail(run: SeenRun, *, daemon: bool) -> dict[str, object]:
+    row: dict[str, object] = {}
+    if run.exit is not None:
+        row["exit"] = run.exit
+    if run.result is not None:
+        row["result"] = run.result
+    if run.result_digest is not None:
+        row["resultDigest"] = run.result_digest
+        row["resultSize"] = run.result_size
+    if run.error:
+        row["error"] = run.error
+    if run.restarts:
+        row["restarts"] = run.restarts
+    if daemon:
+        row["ready"] = run.ready
+    if run.started:
+        row["started"] = moment(run.started)
+    if run.ended:
+        row["ended"] = moment(run.ended)
+    return row
+
+
+def _proplet_detail(seen: Seen) -> dict[str, object]:
+    detail: dict[str, object] = {"presence": str(seen.presence)}
+    if seen.quarantine:
+        detail["quarantine"] = seen.quarantine
+    if seen.labels:
+        detail["labels"] = dict(sorted(seen.labels.items()))
+    if seen.facts is not None:
+        facts = seen.facts
+        detail["facts"] = {
+            "arch": facts.arch,
+            "os": facts.os,
+            "runtime": f"{facts.runtime} {facts.runtime_version}".strip(),
+            "memory": facts.memory,
+            "tasks": facts.tasks,
+        }
+    detail["runs"] = len(seen.runs)
+    return detail
+
+
+def _record(
+    held: Held, proplet: PropletId, attempt: int, run: SeenRun, assigned_at: int
+) -> RunRecord:
+    return RunRecord(
+        uid=held.uid,
+        key=held.object.meta.key,
+        run=run.run,
+        proplet=proplet,
+        cause=run.cause,
+        attempt=attempt,
+        state=str(run.state),
+        exit=run.exit,
+        result=run.result,
+        result_digest=run.result_digest,
+        error=run.error,
+        restarts=run.restarts,
+        assigned_at=assigned_at,
+        started=run.started,
+        ended=run.ended,
+    )

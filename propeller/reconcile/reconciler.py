@@ -1,0 +1,305 @@
+"""The loop's body: take what came, plan, ask, project. One owner, one writer.
+
+`turn` is called with the events of the inbox; it never waits. In a process it is driven by
+`serve`, in scenario tests by a fake clock over the in-memory transport: the same code. Inside a
+turn: note what was heard in one transaction, plan purely, write the plan and what is asked in a
+second, durable one, then publish, then project the status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from propeller.model.ids import PropletId, Uid
+from propeller.model.inventory import Assignment
+from propeller.model.specs import ModuleRef, Proplet
+from propeller.plan.planner import plan
+from propeller.plan.types import (
+    Adopt,
+    Assign,
+    Blocked,
+    Fire,
+    Forget,
+    Gone,
+    Plan,
+    Policy,
+    Release,
+    Snapshot,
+)
+from propeller.reconcile.deliver import Delivery
+from propeller.reconcile.devices import DeviceKeys
+from propeller.reconcile.events import (
+    BlobStored,
+    Event,
+    ModuleResolved,
+    SourceSilent,
+    SpecsRefused,
+    SpecsTaken,
+    Tick,
+)
+from propeller.reconcile.fleet import Fleet
+from propeller.reconcile.project import Projection
+from propeller.reconcile.requests import Requests
+from propeller.reconcile.specs import Specs
+from propeller.reconcile.statusfiles import StatusFiles
+from propeller.reconcile.world import World
+from propeller.registry.blobs import BlobStore
+from propeller.state.base import Event as StoredEvent
+from propeller.state.base import Journal, RunRecord, Store
+from propeller.transport.base import Connected, Disconnected, Received, Transport
+from propeller.wire.signing import SigningKey
+from propeller.wire.topics import Channel, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Everything a reconciler is given: it makes nothing of this itself.
+
+    clock: Unix ms. new_id: a fresh id for an operation. resolve: hand a module reference to a
+    worker, which posts `ModuleResolved`. source_id: names this manager on its own topics.
+    keys_predate: the key directory is older than the store (rule f: there may be a fleet out there).
+    """
+
+    store: Store
+    journal: Journal
+    transport: Transport
+    channel: Channel
+    key: SigningKey
+    devices: DeviceKeys
+    blobs: BlobStore
+    status: StatusFiles
+    clock: Callable[[], int]
+    new_id: Callable[[], str]
+    resolve: Callable[[ModuleRef], None]
+    domain: str
+    source_id: str
+    keys_predate: bool
+
+
+class Reconciler:
+    """See the module."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self.store = around.store
+        now = around.clock()
+        self.fence = self.store.take_fence(now)
+        self.world = World(self.store)
+        self.specs = Specs(self.world, around)
+        self.fleet = Fleet(self.world, around, self.fence)
+        self.delivery = Delivery(self.world, around, self.fleet, self.fence)
+        self.projection = Projection(self.world, around)
+        self.requests = Requests(self.world, around, self.specs, self.fleet)
+        self.blocked: dict[Uid, Blocked] = {}
+        self.wakeups: dict[Uid, int] = {}
+        self.plans = 0
+        with self.store.transaction():
+            self.specs.replay_journal(around.journal.read())
+            self.fleet.refresh()
+            if self.store.fresh and around.keys_predate:
+                self.fleet.begin_recovery()
+            self.requests.operations.forget_old(now)
+
+    # -- the turn -----------------------------------------------------------------------------
+
+    def turn(self, events: Iterable[Event]) -> int:
+        """Work off `events`; returns when the next turn is due at the latest (Unix ms)."""
+        now = self._around.clock()
+        with self.store.transaction():
+            for event in events:
+                self._take(event, now)
+            self.specs.tick(now)
+            self.fleet.tick(now)
+            self.requests.tick(now)
+        if self.ready_to_plan:
+            self._decide(now)
+        self.fleet.publish()
+        self.requests.publish()
+        self.projection.project(self, now)
+        self.requests.answer()
+        return self._next_due(now)
+
+    @property
+    def ready_to_plan(self) -> bool:
+        """Whether the source was accepted and the fleet was heard (protocol rule d)."""
+        return self.specs.accepted and self.fleet.heard and not self.fleet.fenced_out
+
+    def _take(self, event: Event, now: int) -> None:
+        match event:
+            case SpecsTaken():
+                self.specs.taken(event, now)
+                self.fleet.refresh()
+            case SpecsRefused():
+                self.specs.refused(event, now)
+            case SourceSilent():
+                self.specs.silent(event, now)
+            case ModuleResolved():
+                self.specs.resolved(event, now)
+            case BlobStored():
+                self.fleet.stored(event, now)
+            case Received():
+                self._received(event, now)
+            case Connected():
+                self.fleet.connected(now)
+            case Disconnected():
+                self.fleet.disconnected(event.reason, now)
+            case Tick():
+                pass
+            case _:
+                self.requests.take(event, now)
+
+    def _received(self, received: Received, now: int) -> None:
+        heard = self._around.channel.parse(received.topic)
+        if heard is None:
+            self.fleet.hearing.dropped["foreign_topic"] += 1
+        elif heard.kind is Kind.OP_ANSWER:
+            self.requests.answered(PropletId(heard.proplet), received, now)
+        else:
+            self.fleet.received(heard, received, now)
+
+    # -- deciding -----------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What the planner sees. The mappings are live: read only."""
+        world = self.world
+        return Snapshot(
+            objects=world.objects,
+            proplets=world.proplets,
+            assignments=world.assignments,
+            modules=world.modules,
+            policy=Policy(hold=self.fleet.hold, discovery_apps=world.discovery_apps()),
+        )
+
+    def _decide(self, now: int) -> None:
+        self._recover(now)
+        decision = self._plan(now)
+        if not decision.actions and not self.delivery.has_work(now):
+            return
+        with self.store.transaction(durable=True):
+            self._carry_out(decision, now)
+            self.delivery.decide(now)
+        self.delivery.publish(now)
+
+    def _recover(self, now: int) -> None:
+        """What retained documents told while the store was empty becomes assignments again."""
+        copies = self.fleet.take_recovered()
+        if not copies:
+            return
+        with self.store.transaction():
+            for assignment in copies:
+                known = self.world.assignments.get(assignment.uid, {})
+                if assignment.uid in self.world.objects and assignment.proplet not in known:
+                    self.world.put_assignment(replace(assignment, assigned_at=now))
+
+    def _plan(self, now: int) -> Plan:
+        touched = self.world.touched
+        due = {uid for uid, at in self.wakeups.items() if at <= now}
+        short = set(self.blocked) if touched.facts_moved else set()
+        objects = touched.objects | due | short
+        if not touched.everything and not objects and not touched.proplets:
+            return Plan()
+        decision = plan(
+            self.snapshot(),
+            now=now,
+            touched=None if touched.everything else frozenset(objects),
+        )
+        self.plans += 1
+        planned = set(self.world.objects) if touched.everything else objects
+        touched.clear()
+        for uid in planned:
+            self.wakeups.pop(uid, None)
+            if self.blocked.pop(uid, None) != decision.blocked.get(uid):
+                self.world.touched.statuses.add(uid)
+        self.blocked.update(decision.blocked)
+        for wakeup in decision.wakeups:
+            at = self.wakeups.get(wakeup.uid)
+            self.wakeups[wakeup.uid] = wakeup.due if at is None else min(at, wakeup.due)
+        return decision
+
+    def _carry_out(self, decision: Plan, now: int) -> None:
+        for action in decision.actions:
+            world = self.world
+            match action:
+                case Assign() | Adopt():
+                    self._assign(action, now)
+                case Release():
+                    before = world.assignments[action.uid][action.proplet]
+                    world.put_assignment(replace(before, releasing=True))
+                    self._event(now, "Released", f"taken off {action.proplet}: {action.reason}", action)
+                case Gone():
+                    world.drop_assignment(action.uid, action.proplet)
+                    self._event(now, "Gone", f"gone from {action.proplet}", action)
+                case Forget():
+                    self._event(now, "Deleted", action.reason, action)
+                    self.projection.forget(world.objects[action.uid])
+                    world.drop_held(action.uid)
+                    self.blocked.pop(action.uid, None)
+                    self.wakeups.pop(action.uid, None)
+                case Fire():
+                    self._around.journal.append("slot", {"uid": action.uid, "slot": action.slot})
+                    held = world.objects[action.uid]
+                    world.put_held(replace(held, last_slot=action.slot))
+                case _:
+                    assert_never(action)
+
+    def _assign(self, action: Assign | Adopt, now: int) -> None:
+        self.world.put_assignment(
+            Assignment(
+                uid=action.uid,
+                proplet=action.proplet,
+                run=action.run,
+                cause=action.cause,
+                attempt=action.attempt,
+                assigned_at=now,
+            )
+        )
+        self.world.put_record(
+            RunRecord(
+                uid=action.uid,
+                key=action.key,
+                run=action.run,
+                proplet=action.proplet,
+                cause=action.cause,
+                attempt=action.attempt,
+                state="Pending",
+                assigned_at=now,
+            )
+        )
+        reason = "Adopted" if isinstance(action, Adopt) else "Assigned"
+        self._event(now, reason, f"{action.reason}: on {action.proplet}", action)
+
+    def _event(
+        self, now: int, reason: str, message: str, action: Assign | Adopt | Release | Gone | Forget
+    ) -> None:
+        self.store.add_event(
+            StoredEvent(
+                at=now,
+                severity="Info",
+                reason=reason,
+                message=message,
+                key=action.key,
+                proplet=None if isinstance(action, Forget) else action.proplet,
+                revision=self.specs.revision_name,
+            )
+        )
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def _next_due(self, now: int) -> int:
+        dues = [
+            now + 60_000,
+            *self.wakeups.values(),
+            self.specs.due(),
+            self.fleet.due(now),
+            self.delivery.due(),
+            self.requests.due(),
+            self.projection.due(),
+        ]
+        return max(now, min(due for due in dues if due is not None))
+
+
+def declared_ids(objects: Iterable[object]) -> set[PropletId]:
+    """The wire ids of the Proplets among `objects`."""
+    return {PropletId(item.meta.key.name) for item in objects if isinstance(item, Proplet)}

@@ -1,0 +1,244 @@
+"""What people ask of a running reconciler: holds, cordons, one-off runs, operations, confirmations.
+
+Everything arrives through the inbox and is answered after the turn that did it was committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from propeller.errors import WireError
+from propeller.model.ids import PropletId
+from propeller.model.inventory import Held
+from propeller.model.seen import Presence
+from propeller.reconcile.events import (
+    Confirm,
+    Drop,
+    Operate,
+    Reply,
+    Request,
+    RunOnce,
+    SetHold,
+    SetProplet,
+)
+from propeller.reconcile.ops import Operations, holders_of
+from propeller.reconcile.specs import RUN_APP
+from propeller.reconcile.world import World
+from propeller.state.base import Event, PropletHold
+from propeller.transport.base import Received
+from propeller.wire.codec import decode, encode
+from propeller.wire.frame import seal
+from propeller.wire.messages import Op, OpAnswer
+
+if TYPE_CHECKING:
+    from propeller.reconcile.fleet import Fleet
+    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.specs import Specs
+
+
+class Requests:
+    """See the module. Owned by the loop."""
+
+    def __init__(self, world: World, around: Surroundings, specs: Specs, fleet: Fleet) -> None:
+        self._world = world
+        self._around = around
+        self._specs = specs
+        self._fleet = fleet
+        self._answers: list[tuple[Reply, Mapping[str, object]]] = []
+        self._to_send: list[Op] = []
+        self.operations = Operations(
+            world.store, source=around.source_id, new_id=around.new_id
+        )
+
+    def take(self, request: Request, now: int) -> None:
+        """One request, inside the turn's transaction."""
+        match request:
+            case SetHold():
+                self._hold(request, now)
+            case SetProplet():
+                self._proplet(request, now)
+            case RunOnce():
+                self._run(request, now)
+            case Drop():
+                self._drop(request, now)
+            case Operate():
+                self._operate(request, now)
+            case Confirm():
+                self._fleet.end_recovery(f"confirmed by {request.by}", now)
+                self._around.journal.append("confirm", {"what": request.what, "by": request.by})
+                self._answer(request.reply, {"done": True})
+
+    # -- what people say about objects and proplets -------------------------------------------
+
+    def _hold(self, request: SetHold, now: int) -> None:
+        held = self._world.find(request.key)
+        if held is None:
+            self._missing(request.reply, str(request.key))
+            return
+        self._specs.hold(held, request.suspend)
+        suspend = request.suspend
+        words = "resumed" if suspend is None else f"suspended by {suspend.by}: {suspend.reason}"
+        reason = "Resumed" if suspend is None else "Suspended"
+        self._world.store.add_event(
+            Event(at=now, severity="Info", reason=reason, message=words, key=request.key)
+        )
+        self._answer(request.reply, {"done": True})
+
+    def _proplet(self, request: SetProplet, now: int) -> None:
+        if request.proplet not in self._world.proplets:
+            self._missing(request.reply, f"proplet {request.proplet}")
+            return
+        before = self._world.holds.get(request.proplet)
+        labels = dict(before.labels) if before else {}
+        labels.update(request.labels)
+        scheduling = request.scheduling or (before.scheduling if before else None)
+        hold = PropletHold(
+            proplet=request.proplet,
+            scheduling=scheduling,
+            labels=tuple(sorted(labels.items())),
+            by=request.by,
+            reason=request.reason,
+        )
+        self._around.journal.append(
+            "propletHold",
+            {
+                "proplet": hold.proplet,
+                "scheduling": hold.scheduling,
+                "labels": dict(hold.labels),
+                "by": hold.by,
+                "reason": hold.reason,
+            },
+        )
+        self._world.store.put_proplet_hold(hold)
+        self._world.holds[request.proplet] = hold
+        self._fleet.refresh()
+        words = f"{hold.scheduling or 'labels'} set by {request.by}"
+        if request.reason:
+            words += f": {request.reason}"
+        self._world.store.add_event(
+            Event(
+                at=now,
+                severity="Info",
+                reason=hold.scheduling or "Labelled",
+                message=words,
+                proplet=request.proplet,
+            )
+        )
+        self._answer(request.reply, {"done": True})
+
+    # -- one-off runs -------------------------------------------------------------------------
+
+    def _run(self, request: RunOnce, now: int) -> None:
+        thing = request.object
+        if self._world.find(thing.meta.key) is not None:
+            self._answer(
+                request.reply,
+                {"done": True, "error": f"{thing.meta.key} is already there", "exit": 2},
+            )
+            return
+        assert thing.meta.app == RUN_APP
+        self._world.put_held(
+            Held(
+                uid=thing.meta.uid,
+                object=thing,
+                generation=1,
+                revision="run",
+                created_at=now,
+                changed_at=now,
+            )
+        )
+        self._specs.want_module()
+        self._answer(request.reply, {"done": True, "uid": thing.meta.uid})
+
+    def _drop(self, request: Drop, now: int) -> None:
+        held = self._world.find(request.key)
+        if held is None or held.object.meta.app != RUN_APP:
+            self._missing(request.reply, str(request.key))
+            return
+        self._world.put_held(replace(held, deleted_at=now))
+        self._answer(request.reply, {"done": True})
+
+    # -- operations ---------------------------------------------------------------------------
+
+    def _operate(self, request: Operate, now: int) -> None:
+        held = self._world.find(request.key)
+        if held is None:
+            self._missing(request.reply, str(request.key))
+            return
+        holders = holders_of(self._world.proplets.values(), held.uid, request.proplet)
+        reachable = [pair for pair in holders if pair[0].presence is Presence.ONLINE]
+        if not reachable:
+            where = ", ".join(sorted(seen.id for seen, _ in holders)) or "no proplet"
+            self._answer(
+                request.reply,
+                {
+                    "done": True,
+                    "error": f"{request.key} is held by {where}, and none is online",
+                    "exit": 3,
+                },
+            )
+            return
+        self._answer(request.reply, {"done": False, "proplets": [str(s.id) for s, _ in reachable]})
+        for seen, run in reachable:
+            self._to_send.append(
+                self.operations.begin(
+                    request.verb,
+                    seen,
+                    uid=held.uid,
+                    run=run,
+                    stream=request.stream,
+                    tail=request.tail,
+                    follow=request.follow,
+                    reply=request.reply,
+                    now=now,
+                )
+            )
+
+    def answered(self, proplet: PropletId, received: Received, now: int) -> None:
+        """A device answered on `op/{opid}`."""
+        try:
+            body = self._around.devices.open_signed(
+                "answer", proplet, received.payload, self._world
+            )
+            answer = decode(OpAnswer, body)
+            if answer.id != proplet:
+                raise WireError("id_mismatch", answer.id)
+        except WireError as error:
+            self._fleet.hearing.dropped[f"answer_{error.reject}"] += 1
+            return
+        if not self.operations.answered(proplet, answer, now):
+            self._fleet.hearing.dropped["answer_unasked"] += 1
+
+    # -- time and answers ---------------------------------------------------------------------
+
+    def tick(self, now: int) -> None:
+        """Collects, expiries, devices that went to another connection."""
+        for seen in self._fleet.collectable():
+            self._to_send.append(self.operations.begin("collect", seen, now=now))
+        self.operations.expire(now)
+
+    def due(self) -> int | None:
+        """When `tick` has something to do (Unix ms)."""
+        return self.operations.due()
+
+    def publish(self) -> None:
+        """Send the operations that were written down. One the broker does not take is not resent:
+        its outcome is Unknown, and said so when it expires."""
+        sending, self._to_send = self._to_send, []
+        for op in sending:
+            frame = seal("op", encode(op), self._around.key)
+            self._around.transport.publish(self._around.channel.op(op.to), frame)
+
+    def answer(self) -> None:
+        """Tell people what was committed."""
+        answers, self._answers = self._answers, []
+        for reply, words in answers:
+            reply(words)
+
+    def _answer(self, reply: Reply, words: Mapping[str, object]) -> None:
+        self._answers.append((reply, words))
+
+    def _missing(self, reply: Reply, what: str) -> None:
+        self._answer(reply, {"done": True, "error": f"{what} is not in the inventory", "exit": 2})

@@ -1,0 +1,278 @@
+"""A reconciler as a process: threads around the loop, started and stopped in good order.
+
+    watch/read specs ─┐
+    broker (control) ─┤→ inbox → turn (this thread, the only writer) → broker, status files
+    module workers  ──┤
+    API             ──┘        blobs: their own connection and thread
+
+Crash-only: when a turn fails, its memory is thrown away and built again from the store, as after
+kill -9; the loop itself never dies of one bad turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from propeller.errors import PropellerError
+from propeller.model.ids import PropletId
+from propeller.model.specs import ModuleRef
+from propeller.reconcile.blobservice import BlobService, BlobWork
+from propeller.reconcile.devices import DeviceKeys, FleetKeys
+from propeller.reconcile.events import Event, ModuleResolved, SpecsTaken, Tick
+from propeller.reconcile.inbox import Inbox
+from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.sourcing import SourceReader
+from propeller.reconcile.statusfiles import StatusFiles
+from propeller.registry.blobs import BlobStore
+from propeller.registry.resolve import Registries, resolve
+from propeller.registry.spool import Spool
+from propeller.sources.open import Source
+from propeller.state.journal import FileJournal
+from propeller.state.keys import Keys
+from propeller.state.layout import StateDir
+from propeller.state.lease import Lease, LeaseHeld
+from propeller.state.sqlite import SqliteStore
+from propeller.transport.base import Connected, Disconnected, Received, Transport
+from propeller.transport.endpoint import Endpoint
+from propeller.transport.mqtt import MqttTransport
+from propeller.wire.keyring import Keyring
+from propeller.wire.signing import VerifyKey
+from propeller.wire.topics import Channel
+
+log = logging.getLogger("propeller.reconcile")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a reconciler process is told.
+
+    endpoint: the way to the broker for a client id. verb: who holds the lease, for people.
+    """
+
+    state: StateDir
+    source: Source
+    endpoint: Callable[[str], Endpoint]
+    domain: str
+    channel: str
+    verb: str
+    registries: Registries = field(default_factory=Registries)
+
+
+class Service:
+    """Everything around one Reconciler. Use as a context manager: leaving it stops all threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+        self._rng = rng
+        self.inbox = Inbox()
+        self.stop = threading.Event()
+        self._blob_queue: queue.SimpleQueue[Received | Connected | Disconnected | None] = (
+            queue.SimpleQueue()
+        )
+        self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
+        self._connected = False
+        self._lease: LeaseHeld | None = None
+
+    def __enter__(self) -> Service:
+        state = self._settings.state
+        state.create()
+        self._lease = Lease(state.run).acquire(
+            verb=self._settings.verb, started=self._clock(), socket=str(state.socket)
+        )
+        try:
+            self._open()
+        except BaseException:
+            self._lease.release()
+            raise
+        return self
+
+    def _open(self) -> None:
+        settings, state = self._settings, self._settings.state
+        keys_predate = state.keys.is_dir()
+        self.keys = Keys(state.keys)
+        self.channel = Channel(settings.domain, settings.channel)
+        self.store = SqliteStore.open(state.database)
+        self.blobs = BlobStore(state.blobs)
+        self.spool = Spool(state.root / "uploads", self.blobs)
+        self.devices = DeviceKeys(
+            FleetKeys(
+                manager=Keyring.of([self.keys.manager().public], "manager"),
+                trust=self.keys.trust_frame(),
+                enrolled=self._enrolled,
+            )
+        )
+        source_id = "manager"
+        self._control: Transport = MqttTransport(
+            settings.endpoint(f"{settings.domain}-{settings.channel}-{source_id}"), self._rng
+        )
+        self._blob_link: Transport = MqttTransport(
+            settings.endpoint(f"{settings.domain}-{settings.channel}-{source_id}-blobs"),
+            self._rng,
+        )
+        self._around = Surroundings(
+            store=self.store,
+            journal=FileJournal(state.journal),
+            transport=self._control,
+            channel=self.channel,
+            key=self.keys.manager(),
+            devices=self.devices,
+            blobs=self.blobs,
+            status=StatusFiles(state.status),
+            clock=self._clock,
+            new_id=self._new_id,
+            resolve=self._resolve,
+            domain=settings.domain,
+            source_id=source_id,
+            keys_predate=keys_predate,
+        )
+        self.reconciler = Reconciler(self._around)
+        self.reader = self._reader_of(settings.source)
+
+    def start(self) -> None:
+        """Start every thread but the loop, which is `run`."""
+        self._control.start(self._from_broker, self.reconciler.fleet.will())
+        self._blob_link.start(self._blob_queue.put)
+        self._blob_thread = threading.Thread(target=self._serve_blobs, name="blobs", daemon=True)
+        self._blob_thread.start()
+        self.reader.start()
+
+    def run(self, *, until: Callable[[Reconciler], bool] | None = None) -> None:
+        """The loop, until `stop` is set or `until` says so after a turn."""
+        failures = 0
+        while not self.stop.is_set():
+            wait = 0.0 if failures else self._due_in()
+            events = self.inbox.take(wait)
+            try:
+                self._next_due = self.reconciler.turn(events)
+                failures = 0
+            except PropellerError as error:
+                failures += 1
+                log.warning("turn failed, starting again from the store: %s", error)
+                self._start_over(events, failures)
+            except Exception:
+                failures += 1
+                log.exception("turn failed, starting again from the store")
+                self._start_over(events, failures)
+            if until is not None and not failures and until(self.reconciler):
+                return
+
+    _next_due = 0
+
+    def _due_in(self) -> float:
+        return min(5.0, max(0.0, (self._next_due - self._clock()) / 1000))
+
+    def _start_over(self, events: list[Event], failures: int) -> None:
+        """Memory and store may have parted: build memory again, hear everything again."""
+        self.stop.wait(min(30.0, 0.25 * 2 ** min(failures, 8)))
+        while not self.stop.is_set():
+            try:
+                self.reconciler = Reconciler(self._around)
+                break
+            except PropellerError as error:
+                log.warning("cannot read the store: %s", error)
+                self.stop.wait(5.0)
+        for event in events:
+            if not isinstance(event, Received | Connected | Disconnected):
+                self.inbox.put(event)
+        if self._connected:
+            self.inbox.put(Connected(0))
+        self.reader.look(again=True)
+
+    def follow(self, source: Source, *, known: SpecsTaken) -> None:
+        """Follow another source from now on, of which `known` was just read."""
+        self.reader.stop()
+        self.inbox.put(known)
+        self.reader = self._reader_of(source)
+        if not self.stop.is_set():
+            self.reader.start()
+
+    def _reader_of(self, source: Source) -> SourceReader:
+        return SourceReader(
+            source, domain=self._settings.domain, keep=self.blobs.put, post=self.inbox.put
+        )
+
+    def wake(self) -> None:
+        """Make the loop look at `stop`."""
+        self.inbox.put(Tick())
+
+    def _from_broker(self, event: Received | Connected | Disconnected) -> None:
+        if isinstance(event, Connected):
+            self._connected = True
+        elif isinstance(event, Disconnected):
+            self._connected = False
+            self._control.set_will(self.reconciler.fleet.will())
+        self.inbox.put(event)
+
+    def _enrolled(self, proplet: PropletId) -> VerifyKey | None:
+        return self.keys.enrolled(proplet)
+
+    def _resolve(self, ref: ModuleRef) -> None:
+        def work() -> None:
+            resolved = resolve(ref, registries=self._settings.registries, blobs=self.blobs)
+            self.inbox.put(ModuleResolved(ref, resolved))
+
+        self._workers.submit(work)
+
+    # -- blobs --------------------------------------------------------------------------------
+
+    def _serve_blobs(self) -> None:
+        self.blob_service = service = BlobService(
+            BlobWork(
+                channel=self.channel,
+                key=self.keys.manager(),
+                blobs=self.blobs,
+                spool=self.spool,
+                grants=lambda proplet: self.reconciler.world.grants.get(proplet, frozenset()),
+                open_put=lambda proplet, payload: self.devices.open_signed(
+                    "put", proplet, payload, self.reconciler.world
+                ),
+                post=self.inbox.put,
+                clock=self._clock,
+            ),
+            self._blob_link,
+        )
+        due: int | None = None
+        while True:
+            wait = 1.0 if due is None else max(0.0, (due - self._clock()) / 1000)
+            try:
+                event = self._blob_queue.get(timeout=wait)
+                if event is None:
+                    return
+                if isinstance(event, Connected):
+                    service.connected()
+                elif isinstance(event, Received):
+                    service.hear(event)
+            except queue.Empty:
+                pass
+            due = service.turn()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.reader.stop()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._blob_queue.put(None)
+        self._say_goodbye()
+        self._control.close()
+        self._blob_link.close()
+        self.store.close()
+        assert self._lease is not None
+        self._lease.release()
+
+    def _say_goodbye(self) -> None:
+        will = self.reconciler.fleet.will()
+        self._control.publish(will.topic, will.payload, retain=True)

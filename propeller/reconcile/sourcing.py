@@ -1,0 +1,115 @@
+"""Reading the source beside the loop: one thread that watches, one that reads.
+
+Both only ever mean "look again": the watcher sets a flag, the reader asks the source for its head
+and, when that moved, reads it whole and posts what came of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from propeller.errors import SpecError, Unavailable
+from propeller.model.ids import Digest
+from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
+from propeller.registry.wasm import inspect
+from propeller.sources.load import Cache, load
+from propeller.sources.open import Source
+
+RECHECK = 60.0
+"""Seconds after which the head is asked for though nobody said it moved."""
+
+RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts while the source does not answer."""
+
+Post = Callable[[SpecsTaken | SpecsRefused | SourceSilent], None]
+
+
+def read_once(
+    source: Source,
+    *,
+    domain: str,
+    keep: Callable[[bytes], Digest],
+    head: str | None = None,
+    cache: Cache | None = None,
+) -> SpecsTaken | SpecsRefused | SourceSilent:
+    """One look at the source, whole or not at all. Never raises for what a source can be."""
+    try:
+        tree = source.read(head)
+        revision = load(tree, domain=domain, keep=keep, inspect=inspect, cache=cache)
+    except SpecError as error:
+        return SpecsRefused(source.name, head or "", error.faults)
+    except Unavailable as error:
+        return SourceSilent(source.name, str(error))
+    return SpecsTaken(revision, source.name)
+
+
+class SourceReader:
+    """Follows one source until stopped."""
+
+    def __init__(
+        self, source: Source, *, domain: str, keep: Callable[[bytes], Digest], post: Post
+    ) -> None:
+        self._source = source
+        self._domain = domain
+        self._keep = keep
+        self._post = post
+        self._look = threading.Event()
+        self._stop = threading.Event()
+        self._again = False
+        self._cache = Cache()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to follow."""
+        for name, work in (("specs-watch", self._watch), ("specs-read", self._read)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def look(self, *, again: bool = False) -> None:
+        """Look now. `again`: post what is there even when the head did not move."""
+        self._again = self._again or again
+        self._look.set()
+
+    def stop(self) -> None:
+        """Stop and wait a little for the threads."""
+        self._stop.set()
+        self._look.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._source.watch(self._look.set, self._stop)
+            except Unavailable:
+                self._look.set()  # the reader says what is wrong
+            self._stop.wait(RETRY[0])
+
+    def _read(self) -> None:
+        head: str | None = None
+        failures = 0
+        while not self._stop.is_set():
+            self._look.clear()
+            if self._again:
+                self._again, head = False, None
+            head, failures = self._one(head, failures)
+            pause = RETRY[min(failures - 1, len(RETRY) - 1)] if failures else RECHECK
+            self._look.wait(pause)
+
+    def _one(self, known: str | None, failures: int) -> tuple[str | None, int]:
+        try:
+            head = self._source.head()
+        except Unavailable as error:
+            self._post(SourceSilent(self._source.name, str(error)))
+            return known, failures + 1
+        if head == known:
+            return known, 0
+        outcome = read_once(
+            self._source, domain=self._domain, keep=self._keep, head=head, cache=self._cache
+        )
+        self._post(outcome)
+        if isinstance(outcome, SourceSilent):
+            return known, failures + 1
+        return head, 0

@@ -1,0 +1,74 @@
+"""Status files: a projection of the store for people and for git, safe to delete.
+
+`status/<namespace>/<kind>/<name>.yaml`: deterministic text, written only when it differs, replaced
+atomically. Readers never see half a file; a crash leaves the old one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import yaml
+
+from propeller.errors import Unavailable
+from propeller.model.ids import Key
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def render(document: Mapping[str, object]) -> str:
+    """`document` as YAML: key order as given, one line a value, the same bytes for equal content."""
+    return yaml.dump(
+        document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1_000_000
+    )
+
+
+class StatusFiles:
+    """Writes the files of one state directory. Owned by the loop."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, key: Key) -> Path:
+        """Where the file of `key` lives."""
+        return self._root / key.namespace / key.kind / f"{key.name}.yaml"
+
+    def write(self, key: Key, document: Mapping[str, object]) -> bool:
+        """Replace the file if it differs. Returns whether it was written.
+
+        Raises Unavailable when the disk refuses; the projection is written again next time.
+        """
+        text = render(document).encode()
+        path = self.path(key)
+        try:
+            if path.exists() and path.read_bytes() == text:
+                return False
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.new")
+            temporary.write_bytes(text)
+            temporary.replace(path)
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}; the status file is stale") from error
+        return True
+
+    def remove(self, key: Key) -> None:
+        """The object left the inventory: so does its file."""
+        path = self.path(key)
+        try:
+            path.unlink(missing_ok=True)
+            for folder in (path.parent, path.parent.parent):
+                folder.rmdir()
+        except OSError:
+            return  # the folder still has others, or the disk refuses: both may wait
+
+    def sweep(self, keep: Iterable[Key]) -> None:
+        """Remove files of objects that are not in the inventory (after a lost store)."""
+        wanted = {self.path(key) for key in keep}
+        for path in sorted(self._root.glob("*/*/*.yaml")):
+            if path not in wanted:
+                path.unlink(missing_ok=True)
+        for folder in sorted(self._root.glob("*/*"), reverse=True):
+            if folder.is_dir() and not os.listdir(folder):  # noqa: PTH208 - one call, not a list of Paths
+                folder.rmdir()

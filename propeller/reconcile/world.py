@@ -1,0 +1,388 @@
+"""What the reconciler knows, in memory, written through to the store.
+
+Loaded from the store at start; every `put_*` changes memory and store together and must be called
+inside a store transaction. Keeps track of what was touched since the last plan, so that one report
+costs one proplet's work and not the fleet's. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
+from propeller.model.inventory import Assignment, Held
+from propeller.model.module import Module, Resolved
+from propeller.model.seen import RunState, Seen, SeenRun
+from propeller.model.specs import App, Daemon, ModuleRef, Proplet, Scheduling, Task
+from propeller.reconcile.documents import fill, in_order, template
+from propeller.state.base import Asked, PropletHold, RunRecord, Store
+from propeller.wire.messages import Entry
+
+
+class Touched:
+    """What has to be looked at in the next turn."""
+
+    def __init__(self) -> None:
+        self.everything = True
+        self.objects: set[Uid] = set()
+        self.proplets: set[PropletId] = set()
+        self.documents: set[PropletId] = set()
+        self.statuses: set[Uid] = set()
+        self.facts_moved = False
+
+    def clear(self) -> None:
+        """Forget what was touched by planning; statuses and documents have their own takers."""
+        self.everything = False
+        self.facts_moved = False
+        self.objects = set()
+        self.proplets = set()
+
+
+class World:
+    """The inventory, the fleet and what was asked of it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.touched = Touched()
+        self.objects: dict[Uid, Held] = {held.uid: held for held in store.inventory()}
+        self.proplets: dict[PropletId, Seen] = {seen.id: seen for seen in store.fleet()}
+        self.assignments: dict[Uid, dict[PropletId, Assignment]] = {}
+        self.holders: dict[PropletId, set[Uid]] = {}
+        self.asked: dict[PropletId, Asked] = {asked.proplet: asked for asked in store.load_asked()}
+        self.modules: dict[ModuleRef, Resolved] = store.modules()
+        self.holds: dict[PropletId, PropletHold] = {
+            hold.proplet: hold for hold in store.proplet_holds()
+        }
+        self.records: dict[tuple[Uid, PropletId], RunRecord] = {}
+        self.past: dict[PropletId, dict[tuple[Uid, RunId], SeenRun]] = {}
+        self.grants: dict[PropletId, frozenset[str]] = {}
+        self._templates: dict[Uid, Entry] = {}
+        self._declared: dict[PropletId, Proplet] | None = None
+        for assignment in store.assignments():
+            self._index(assignment)
+        self._remember_past()
+        self.touched.documents = set(self.proplets)
+        self.touched.statuses = set(self.objects)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def find(self, key: Key) -> Held | None:
+        """The object of that name, tombstones included."""
+        return next((held for held in self.objects.values() if held.object.meta.key == key), None)
+
+    def declared(self) -> list[Proplet]:
+        """The Proplet objects that are wanted."""
+        return list(self._declarations().values())
+
+    def declared_proplet(self, proplet: PropletId) -> Proplet | None:
+        """How `proplet` is declared, if it is."""
+        return self._declarations().get(proplet)
+
+    def _declarations(self) -> dict[PropletId, Proplet]:
+        if self._declared is None:
+            self._declared = {
+                PropletId(held.object.meta.key.name): held.object
+                for held in self.objects.values()
+                if isinstance(held.object, Proplet) and held.deleted_at is None
+            }
+        return self._declared
+
+    def discovery_apps(self) -> frozenset[str]:
+        """Apps whose work may go to undeclared proplets. The implicit App allows it."""
+        allowed = {
+            held.object.meta.key.name
+            for held in self.objects.values()
+            if isinstance(held.object, App) and held.object.discovery == "Allow"
+        }
+        return frozenset(allowed | {"default", "run"})
+
+    def wanted(self, proplet: PropletId) -> tuple[Entry, ...] | None:
+        """The tasks `proplet` should hold, in order; None while a module is not resolved.
+
+        A run that ended on an earlier instance of the device (wiped, replaced) is not listed, or
+        the new instance would run it again.
+        """
+        past = self.past.get(proplet, {})
+        entries = []
+        for uid in self.holders.get(proplet, ()):
+            assignment = self.assignments[uid][proplet]
+            if assignment.releasing or (uid, assignment.run) in past:
+                continue
+            shared = self._template(uid)
+            if shared is None:
+                return None
+            entries.append(fill(shared, assignment))
+        return in_order(entries)
+
+    def _template(self, uid: Uid) -> Entry | None:
+        shared = self._templates.get(uid)
+        if shared is None:
+            held = self.objects[uid]
+            assert isinstance(held.object, Task | Daemon)
+            module = self.modules.get(held.object.module)
+            if not isinstance(module, Module):
+                return None
+            shared = self._templates[uid] = template(held, module)
+        return shared
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def put_held(self, held: Held) -> None:
+        """Take an object in, or its new state."""
+        self.store.put_held(held)
+        before = self.objects.get(held.uid)
+        self.objects[held.uid] = held
+        self.touched.objects.add(held.uid)
+        self.touched.statuses.add(held.uid)
+        if before is None or before.generation != held.generation:
+            self._templates.pop(held.uid, None)
+            self.touched.documents.update(self.assignments.get(held.uid, ()))
+        if isinstance(held.object, Proplet | App):
+            self._declared = None
+            self.touched.everything = True
+
+    def drop_held(self, uid: Uid) -> None:
+        """The object leaves the inventory."""
+        self.store.drop_held(uid)
+        held = self.objects.pop(uid)
+        self._templates.pop(uid, None)
+        self.touched.objects.discard(uid)
+        self.touched.statuses.discard(uid)
+        if isinstance(held.object, Proplet | App):
+            self._declared = None
+            self.touched.everything = True
+
+    def put_assignment(self, assignment: Assignment) -> None:
+        """A copy is asked for, or is being taken back."""
+        self.store.put_assignment(assignment)
+        before = self.assignments.get(assignment.uid, {}).get(assignment.proplet)
+        if before is not None and before.run != assignment.run:
+            past = self.past.get(assignment.proplet)
+            if past is not None:
+                past.pop((assignment.uid, before.run), None)
+        self._index(assignment)
+        self._changed(assignment.uid, assignment.proplet)
+
+    def drop_assignment(self, uid: Uid, proplet: PropletId) -> None:
+        """The device confirmed that the copy is gone."""
+        self.store.drop_assignment(uid, proplet)
+        dropped = self.assignments[uid].pop(proplet)
+        if not self.assignments[uid]:
+            del self.assignments[uid]
+        self.holders[proplet].discard(uid)
+        self.past.get(proplet, {}).pop((uid, dropped.run), None)
+        self.records.pop((uid, proplet), None)
+        self._changed(uid, proplet)
+
+    def put_module(self, ref: ModuleRef, resolved: Resolved) -> None:
+        """A module was resolved, or could not be."""
+        if self.modules.get(ref) == resolved:
+            return
+        self.store.put_module(ref, resolved)
+        self.modules[ref] = resolved
+        for uid, held in self.objects.items():
+            if isinstance(held.object, Task | Daemon) and held.object.module == ref:
+                self._templates.pop(uid, None)
+                self.touched.objects.add(uid)
+                self.touched.statuses.add(uid)
+                self.touched.documents.update(self.assignments.get(uid, ()))
+
+    def put_seen(self, seen: Seen) -> None:
+        """Anything about a proplet but its runs."""
+        before = self.proplets.get(seen.id)
+        if before == seen:
+            return
+        self.store.put_seen(seen)
+        self.proplets[seen.id] = seen
+        if before is None or _what_planning_reads(before) != _what_planning_reads(seen):
+            self.touched.proplets.add(seen.id)
+            self.touched.facts_moved = True
+            self.touched.statuses.update(self.holders.get(seen.id, ()))
+        if before is None or _what_delivery_reads(before) != _what_delivery_reads(seen):
+            self.touched.documents.add(seen.id)
+            self.touched.proplets.add(seen.id)
+            self.touched.statuses.update(self.holders.get(seen.id, ()))
+
+    def put_runs(self, proplet: PropletId, runs: Mapping[tuple[Uid, RunId], SeenRun]) -> set[Uid]:
+        """Take a whole inventory; writes only what moved. Returns the uids that moved."""
+        seen = self.proplets[proplet]
+        before = seen.runs
+        merged = {**self.past.get(proplet, {}), **runs}
+        changed = [run for name, run in merged.items() if before.get(name) != run]
+        gone = [name for name in before if name not in merged]
+        if not changed and not gone and seen.reported:
+            return set()
+        self.store.put_runs(proplet, changed, gone)
+        moved = {run.uid for run in changed} | {uid for uid, _ in gone}
+        self.proplets[proplet] = replace(seen, runs=merged, reported=True)
+        if not seen.reported:
+            self.store.put_seen(self.proplets[proplet])
+        self.touched.proplets.add(proplet)
+        self.touched.objects.update(uid for uid in moved if uid in self.objects)
+        self.touched.statuses.update(uid for uid in moved if uid in self.objects)
+        if any(run.state.ended for run in changed) or gone:
+            self.touched.facts_moved = True
+        return moved
+
+    def drop_seen(self, proplet: PropletId) -> None:
+        """Forget a proplet that is neither declared nor holds anything."""
+        self.store.drop_seen(proplet)
+        self.store.drop_asked(proplet)
+        self.proplets.pop(proplet, None)
+        self.asked.pop(proplet, None)
+        self.touched.everything = True
+
+    def put_asked(self, asked: Asked) -> None:
+        """What was asked of a proplet; the body stays on disk."""
+        self.store.put_asked(asked)
+        self.asked[asked.proplet] = replace(asked, body=b"")
+
+    def put_record(self, record: RunRecord) -> None:
+        """The history of a run."""
+        if self.records.get((record.uid, record.proplet)) != record:
+            self.store.put_run(record)
+            self.records[(record.uid, record.proplet)] = record
+
+    def bury(self, proplet: PropletId, *, at: int) -> list[SeenRun]:
+        """The device has a new instance: what its old one ended stays ended, open runs are Lost.
+
+        Daemons are simply started again by the new instance. Returns the runs that were lost.
+        """
+        lost = []
+        past: dict[tuple[Uid, RunId], SeenRun] = {}
+        for name, run in self.proplets[proplet].runs.items():
+            if run.cause.startswith("daemon"):
+                continue
+            if not run.state.ended:
+                run = replace(  # noqa: PLW2901 - the buried form of the same run
+                    run,
+                    state=RunState.INTERRUPTED,
+                    error="Lost: the device came back with empty storage",
+                    ended=at,
+                )
+                lost.append(run)
+            past[name] = run
+        self.past[proplet] = past
+        self.put_runs(proplet, {})
+        return lost
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _index(self, assignment: Assignment) -> None:
+        self.assignments.setdefault(assignment.uid, {})[assignment.proplet] = assignment
+        self.holders.setdefault(assignment.proplet, set()).add(assignment.uid)
+
+    def _changed(self, uid: Uid, proplet: PropletId) -> None:
+        self.touched.documents.add(proplet)
+        self.touched.objects.add(uid)
+        self.touched.proplets.add(proplet)
+        if uid in self.objects:
+            self.touched.statuses.add(uid)
+
+    def _remember_past(self) -> None:
+        """After a restart: ended runs the device no longer lists ended on an earlier instance."""
+        for uid, copies in self.assignments.items():
+            runs = {record.run: record for record in self.store.runs(uid)}
+            for proplet, assignment in copies.items():
+                record = runs.get(assignment.run)
+                if record is None:
+                    continue
+                self.records[(uid, proplet)] = record
+                seen = self.proplets.get(proplet)
+                if (
+                    seen is not None
+                    and not assignment.releasing
+                    and not record.cause.startswith("daemon")
+                    and RunState(record.state).ended
+                    and (uid, assignment.run) not in seen.runs
+                ):
+                    self.past.setdefault(proplet, {})[(uid, assignment.run)] = _as_seen(record)
+
+
+def _as_seen(record: RunRecord) -> SeenRun:
+    return SeenRun(
+        uid=record.uid,
+        run=record.run,
+        digest=Digest(""),
+        cause=record.cause,
+        state=RunState(record.state),
+        exit=record.exit,
+        result=record.result,
+        result_digest=Digest(record.result_digest) if record.result_digest else None,
+        error=record.error,
+        restarts=record.restarts,
+        ready=record.state == RunState.SUCCEEDED,
+        started=record.started,
+        ended=record.ended,
+    )
+
+
+def _what_planning_reads(seen: Seen) -> tuple[object, ...]:
+    return (
+        seen.declared,
+        seen.presence,
+        seen.facts,
+        seen.labels,
+        seen.quarantine,
+        seen.cordoned,
+        seen.draining,
+        seen.memory,
+        seen.tasks,
+        seen.inst,
+    )
+
+
+def _what_delivery_reads(seen: Seen) -> tuple[object, ...]:
+    return (
+        seen.inst,
+        seen.boot,
+        seen.conn,
+        seen.presence,
+        seen.quarantine,
+        seen.observed_fence,
+        seen.observed_gen,
+        seen.observed_digest,
+    )
+
+
+def resolved_proplet(
+    seen: Seen, *, declared: Proplet | None, hold: PropletHold | None
+) -> Seen:
+    """`seen` with what specs, runtime holds and hello say of it, in that order of weight."""
+    facts = seen.facts
+    labels = dict(facts.labels) if facts else {}
+    scheduling = Scheduling.ENABLED
+    if declared is not None:
+        labels |= declared.meta.labels
+        scheduling = declared.scheduling
+    if hold is not None:
+        for name, value in hold.labels:
+            if value is None:
+                labels.pop(name, None)
+            else:
+                labels[name] = value
+        if hold.scheduling is not None:
+            scheduling = Scheduling(hold.scheduling)
+    memory = facts.memory if facts else None
+    tasks = facts.tasks if facts else None
+    if declared is not None:
+        memory = declared.memory if declared.memory is not None else memory
+        tasks = declared.tasks if declared.tasks is not None else tasks
+    return replace(
+        seen,
+        declared=declared is not None,
+        labels=labels if labels != seen.labels else seen.labels,
+        cordoned=scheduling is not Scheduling.ENABLED,
+        draining=scheduling is Scheduling.DRAIN,
+        memory=memory or None,
+        tasks=tasks or None,
+        heartbeat=declared.heartbeat if declared is not None else seen.heartbeat,
+    )
+
+
+def known_devices(world: World) -> Iterable[PropletId]:
+    """Every proplet to listen for by id, declared ones first, each once, sorted."""
+    declared = sorted(PropletId(proplet.meta.key.name) for proplet in world.declared())
+    rest = sorted(set(world.proplets) - set(declared))
+    return [*declared, *rest]

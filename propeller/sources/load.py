@@ -1,0 +1,301 @@
+"""A tree of files -> one immutable Revision, or every fault of every file.
+
+The reconciler calls it with what a source read; `validate` and `diff` call it too. It reads no
+disk and no network: the tree has the bytes, `keep` stores modules, `inspect` looks into them. A
+`Cache` kept between calls makes a small change cost little: files, modules and objects are kept by
+content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from propeller.errors import Fault, SpecError
+from propeller.model.canonical import canonical_digest
+from propeller.model.ids import Digest, Key, Uid, uid_for
+from propeller.model.module import Module
+from propeller.model.parse import parse_object, stored_form
+from propeller.model.revision import Revision
+from propeller.model.specs import ModuleRef, Object, Prune, Workload
+from propeller.sources.apps import Claim, Owners
+from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file
+from propeller.sources.modules import Inspect, Keep, Modules, NoModule, call_problem, inside
+from propeller.sources.nodes import Path, dotted
+from propeller.sources.select import IGNORE_FILE, Selection
+from propeller.sources.tree import Tree
+
+MAX_OBJECTS: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """One object with what it brings along. `want` is equal for objects that want the same."""
+
+    object: Object
+    want: str
+    module: Module | None = None
+
+
+@dataclass(slots=True)
+class Cache:
+    """What `load` may reuse next time. Empty is always right; it holds one tree's worth."""
+
+    files: dict[str, SpecFile] = field(default_factory=dict)
+    objects: dict[tuple[Any, ...], _Built] = field(default_factory=dict)
+    modules: Modules = field(default_factory=Modules)
+
+
+def load(
+    tree: Tree,
+    *,
+    domain: str,
+    keep: Keep,
+    inspect: Inspect,
+    cache: Cache | None = None,
+) -> Revision:
+    """The revision `tree` holds. Raises SpecError with all faults; then nothing of it counts.
+
+    keep: stores a module's Wasm bytes and returns their digest. inspect:
+    `propeller.registry.wasm.inspect`. The cache is only changed when the tree is good.
+    """
+    return _Load(tree, domain, keep, inspect, cache or Cache()).run()
+
+
+class _Load:
+    """The state of one call: faults gathered so far and what was already found."""
+
+    def __init__(self, tree: Tree, domain: str, keep: Keep, inspect: Inspect, cache: Cache) -> None:
+        self.tree = tree
+        self.domain = domain
+        self.keep = keep
+        self.inspect = inspect
+        self.cache = cache
+        self.faults: list[Fault] = []
+        self.skipped = list(tree.skipped)
+        self.lines: dict[str, Lines] = {}
+        self.content: dict[str, str] = {}
+
+    def run(self) -> Revision:
+        files = self._files()
+        owners = Owners(self._claims(files))
+        self._check_apps(owners)
+        built: dict[Key, _Built] = {}
+        used: dict[tuple[Any, ...], _Built] = {}
+        names = _Names()
+        for path, document in self._documents(files):
+            if len(built) == MAX_OBJECTS:
+                self._fault(path, document, (), f"more than {MAX_OBJECTS} objects in one tree")
+                break
+            remembered, one = self._build(path, document, owners.of(path))
+            if one is None:
+                continue
+            clash = names.clash(one.object)
+            if clash is not None:
+                self._fault(path, document, *clash)
+                continue
+            built[one.object.meta.key] = one
+            used[remembered] = one
+        if self.faults:
+            raise SpecError(self.faults)
+        self.cache.objects = used
+        self.cache.files = {self.content[path]: spec for path, spec in files.items()}
+        self.cache.modules.forget_except(
+            {f"{path.rpartition('.')[2]} {self.tree.content_id(path)}" for path in self._modules()}
+        )
+        return self._revision(built)
+
+    # -- files --------------------------------------------------------------------------------
+
+    def _files(self) -> dict[str, SpecFile]:
+        selection = Selection(self.tree.files.get(IGNORE_FILE, b""))
+        found: dict[str, SpecFile] = {}
+        for path in sorted({*self.tree.files, *self.tree.problems}):
+            if not selection.is_spec(path) or self.tree.only not in (None, path):
+                continue
+            if path in self.tree.problems:
+                self.faults.append(Fault(path, 0, "", self.tree.problems[path]))
+                continue
+            json = path.endswith(".json")
+            self.content[path] = ("json " if json else "yaml ") + self.tree.content_id(path)
+            spec = self.cache.files.get(self.content[path])
+            if spec is None:
+                spec = read_spec_file(self.tree.files[path], json=json)
+            found[path] = spec
+            self.skipped += [f"{path}:{line}" for line in spec.foreign]
+            self.faults += [
+                Fault(path, flaw.line, dotted(flaw.path), flaw.message) for flaw in spec.flaws
+            ]
+        return found
+
+    def _documents(self, files: Mapping[str, SpecFile]) -> Iterator[tuple[str, Document]]:
+        for path, spec in files.items():
+            for document in spec.documents:
+                yield path, document
+
+    def _modules(self) -> Iterator[str]:
+        selection = Selection(self.tree.files.get(IGNORE_FILE, b""))
+        return (path for path in self.tree.files if selection.is_module(path))
+
+    def _fault(self, file: str, document: Document, path: Path, message: str) -> None:
+        line = self._line(file, document.index, path)
+        self.faults.append(Fault(file, line, dotted(path), message))
+
+    def _line(self, file: str, index: int, path: Path) -> int:
+        if file not in self.lines:
+            self.lines[file] = Lines(self.tree.files[file], json=file.endswith(".json"))
+        return self.lines[file].line(index, path)
+
+    # -- apps ---------------------------------------------------------------------------------
+
+    def _claims(self, files: Mapping[str, SpecFile]) -> Iterator[Claim]:
+        for path, document in self._documents(files):
+            if document.kind == "App":
+                yield Claim(
+                    name=document.meta["name"],
+                    file=path,
+                    index=document.index,
+                    path=document.spec["source"]["path"],
+                    namespace=document.spec["namespace"],
+                    keeps=document.spec["prune"] == Prune.NEVER.value,
+                )
+
+    def _check_apps(self, owners: Owners) -> None:
+        if not owners.claims:
+            return
+        folders: dict[str, None] = {}
+        for path in self.tree.files:
+            folder = path.rpartition("/")[0]
+            while folder and folder not in folders:
+                folders[folder] = None
+                folder = folder.rpartition("/")[0]
+        for claim, where, message in owners.problems(folders):
+            steps: Path = tuple(where.split("."))
+            line = self._line(claim.file, claim.index, steps)
+            self.faults.append(Fault(claim.file, line, where, message))
+
+    # -- objects ------------------------------------------------------------------------------
+
+    def _build(
+        self, path: str, document: Document, owner: Claim
+    ) -> tuple[tuple[Any, ...], _Built | None]:
+        spec, module = dict(document.spec), None
+        if not document.own_prune and owner.keeps and "prune" in spec:
+            spec["prune"] = Prune.NEVER.value
+        if "file" in spec.get("module", ()):
+            found = self._module(path, document)
+            if found is None:
+                return (), None
+            module = found
+            spec["module"] = {**spec["module"], "digest": module.identity}
+        namespace = document.meta.get("namespace", owner.namespace)
+        remember = (
+            self.content[path], document.index, path, self.domain, owner.name, namespace,
+            spec.get("prune"), module and module.digest,
+        )  # fmt: skip
+        known = self.cache.objects.get(remember)
+        if known is not None:
+            return remember, known
+        key = Key(document.kind, namespace, document.meta["name"])
+        meta = {
+            **document.meta,
+            "namespace": namespace,
+            "uid": uid_for(self.domain, key, document.meta.get("uid")),
+            "app": owner.name,
+            "file": path,
+            "line": document.line,
+        }
+        made = parse_object(document.kind, meta, spec)
+        if module is not None and isinstance(made, Workload):
+            wrong = list(_module_problems(made, module))
+            for below, message in wrong:
+                self._fault(path, document, ("spec", *below), message)
+            if wrong:
+                return remember, None
+        return remember, _Built(made, _want(made), module)
+
+    def _module(self, path: str, document: Document) -> Module | None:
+        given = document.spec["module"]
+        where = inside(path.rpartition("/")[0], given["file"])
+        if where is None:
+            message = "must be inside the spec tree"
+            self._fault(path, document, ("spec", "module", "file"), message)
+            return None
+        found = self.cache.modules.get(self.tree, where, keep=self.keep, inspect=self.inspect)
+        if isinstance(found, NoModule):
+            self._fault(path, document, ("spec", "module", "file"), found.message)
+            return None
+        if given.get("digest") not in (None, found.identity):
+            message = f"does not match: {where} is {found.identity}"
+            self._fault(path, document, ("spec", "module", "digest"), message)
+            return None
+        return found
+
+    def _revision(self, built: Mapping[Key, _Built]) -> Revision:
+        ordered = sorted(built)
+        whole = hashlib.sha256()
+        for key in ordered:
+            whole.update(f"{key} {built[key].want}\n".encode())
+        modules: dict[ModuleRef, Module] = {}
+        for key in ordered:
+            one = built[key]
+            if one.module is not None and isinstance(one.object, Workload):
+                modules[one.object.module] = one.module
+        return Revision(
+            name=self.tree.name,
+            digest=Digest("sha256:" + whole.hexdigest()),
+            objects={key: built[key].object for key in ordered},
+            modules=modules,
+            author=self.tree.author,
+            message=self.tree.message,
+            time=self.tree.time,
+            skipped=tuple(self.skipped),
+        )
+
+
+class _Names:
+    """What is taken: identities, uids and device ids, each by the first who claims it."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Key, Object] = {}
+        self._uids: dict[Uid, Object] = {}
+        self._devices: dict[str, Object] = {}
+
+    def clash(self, made: Object) -> tuple[Path, str] | None:
+        """Who has it already, as (field, message); None, and it is taken, when nobody has."""
+        meta = made.meta
+        twin = self._keys.setdefault(meta.key, made)
+        if twin is not made:
+            return ("metadata", "name"), f"{meta.key} is declared in {_place(twin)} already"
+        twin = self._uids.setdefault(meta.uid, made)
+        if twin is not made:
+            return ("metadata", "uid"), f"{twin.meta.key} in {_place(twin)} has the same uid"
+        if meta.key.kind == "Proplet":
+            twin = self._devices.setdefault(meta.key.name, made)
+            if twin is not made:
+                message = f"{twin.meta.key} in {_place(twin)} is the same device: names are ids"
+                return ("metadata", "name"), message
+        return None
+
+
+def _want(made: Object) -> str:
+    """Equal for objects that differ in nothing but the place they were written in."""
+    form = stored_form(made)
+    meta = {key: value for key, value in form["meta"].items() if key not in ("file", "line")}
+    return canonical_digest(meta)
+
+
+def _place(made: Object) -> str:
+    return f"{made.meta.origin.file}:{made.meta.origin.line}"
+
+
+def _module_problems(made: Workload, module: Module) -> Iterator[tuple[Path, str]]:
+    called = call_problem(made.run, module)
+    if called is not None:
+        yield called
+    most = made.limits.memory
+    if most is not None and module.memory_min > most:
+        message = f"must be at least {module.memory_min}B: {made.module} needs that to start"
+        yield ("limits", "memory"), message

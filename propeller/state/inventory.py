@@ -1,0 +1,184 @@
+"""Tables of what Propeller owns: objects, their copies on proplets, and resolved modules."""
+
+from __future__ import annotations
+
+from propeller.model.canonical import canonical_bytes
+from propeller.model.ids import Digest, PropletId, RunId, Uid
+from propeller.model.inventory import Assignment, Held
+from propeller.model.module import Export, Import, Module, ModuleProblem, Resolved
+from propeller.model.parse import parse_object, stored_form
+from propeller.model.specs import ModuleRef, Suspend
+from propeller.state.columns import from_json, shared, to_json
+from propeller.state.database import Database, Row
+
+
+class InventoryTables:
+    """The inventory part of the Store; see `base.Store` for the contract."""
+
+    _db: Database
+
+    def inventory(self) -> list[Held]:
+        return [
+            _held_of(row)
+            for row in self._db.rows(
+                "SELECT uid, generation, revision, created_at, changed_at, deleted_at, hold,"
+                " last_slot, object FROM held ORDER BY uid"
+            )
+        ]
+
+    def put_held(self, held: Held) -> None:
+        self._db.write(
+            "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (uid) DO UPDATE SET generation = excluded.generation,"
+            " revision = excluded.revision, created_at = excluded.created_at,"
+            " changed_at = excluded.changed_at, deleted_at = excluded.deleted_at,"
+            " hold = excluded.hold, last_slot = excluded.last_slot, object = excluded.object",
+            _held_row(held),
+        )
+
+    def drop_held(self, uid: Uid) -> None:
+        self._db.write("DELETE FROM held WHERE uid = ?", (uid,))
+
+    def assignments(self) -> list[Assignment]:
+        return [
+            _assignment_of(row)
+            for row in self._db.rows(
+                "SELECT uid, proplet, run, cause, attempt, assigned_at, releasing"
+                " FROM assignment ORDER BY uid, proplet"
+            )
+        ]
+
+    def put_assignment(self, assignment: Assignment) -> None:
+        self._db.write(
+            "INSERT INTO assignment VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (uid, proplet) DO UPDATE SET run = excluded.run, cause = excluded.cause,"
+            " attempt = excluded.attempt, assigned_at = excluded.assigned_at,"
+            " releasing = excluded.releasing",
+            _assignment_row(assignment),
+        )
+
+    def drop_assignment(self, uid: Uid, proplet: PropletId) -> None:
+        self._db.write("DELETE FROM assignment WHERE uid = ? AND proplet = ?", (uid, proplet))
+
+    def modules(self) -> dict[ModuleRef, Resolved]:
+        return {
+            _ref_of(ref): _resolved_of(resolved)
+            for ref, resolved in self._db.rows("SELECT ref, resolved FROM module ORDER BY ref")
+        }
+
+    def put_module(self, ref: ModuleRef, resolved: Resolved) -> None:
+        self._db.write(
+            "INSERT INTO module VALUES (?, ?)"
+            " ON CONFLICT (ref) DO UPDATE SET resolved = excluded.resolved",
+            (_ref_text(ref), _resolved_text(resolved)),
+        )
+
+    def drop_module(self, ref: ModuleRef) -> None:
+        self._db.write("DELETE FROM module WHERE ref = ?", (_ref_text(ref),))
+
+
+def _held_row(held: Held) -> Row:
+    hold = held.hold
+    return (
+        held.uid,
+        held.generation,
+        held.revision,
+        held.created_at,
+        held.changed_at,
+        held.deleted_at,
+        None if hold is None else to_json([hold.reason, hold.by, hold.until]),
+        held.last_slot,
+        canonical_bytes(stored_form(held.object)).decode(),
+    )
+
+
+def _held_of(row: Row) -> Held:
+    uid, generation, revision, created_at, changed_at, deleted_at, hold, last_slot, text = row
+    if hold is not None:
+        reason, by, until = from_json(hold)
+        hold = Suspend(reason=reason, by=by, until=until)
+    return Held(
+        uid=Uid(shared(uid)),
+        object=parse_object(**from_json(text)),
+        generation=generation,
+        revision=shared(revision),
+        created_at=created_at,
+        changed_at=changed_at,
+        deleted_at=deleted_at,
+        hold=hold,
+        last_slot=last_slot,
+    )
+
+
+def _assignment_row(assignment: Assignment) -> Row:
+    return (
+        assignment.uid,
+        assignment.proplet,
+        assignment.run,
+        assignment.cause,
+        assignment.attempt,
+        assignment.assigned_at,
+        int(assignment.releasing),
+    )
+
+
+def _assignment_of(row: Row) -> Assignment:
+    uid, proplet, run, cause, attempt, assigned_at, releasing = row
+    return Assignment(
+        uid=Uid(shared(uid)),
+        proplet=PropletId(shared(proplet)),
+        run=RunId(run),
+        cause=shared(cause),
+        attempt=attempt,
+        assigned_at=assigned_at,
+        releasing=releasing == 1,
+    )
+
+
+def _ref_text(ref: ModuleRef) -> str:
+    return to_json([ref.file, ref.image, ref.url, ref.digest])
+
+
+def _ref_of(text: str) -> ModuleRef:
+    file, image, url, digest = from_json(text)
+    return ModuleRef(file=file, image=image, url=url, digest=digest)
+
+
+def _resolved_text(resolved: Resolved) -> str:
+    if isinstance(resolved, ModuleProblem):
+        return to_json(
+            {"reason": resolved.reason, "message": resolved.message, "retry": resolved.retry}
+        )
+    return to_json(
+        {
+            "identity": resolved.identity,
+            "digest": resolved.digest,
+            "size": resolved.size,
+            "imports": [[each.module, each.name] for each in resolved.imports],
+            "exports": [[each.name, each.params, each.results] for each in resolved.exports],
+            "memoryMin": resolved.memory_min,
+            "memoryMax": resolved.memory_max,
+            "component": resolved.component,
+            "image": resolved.image,
+        }
+    )
+
+
+def _resolved_of(text: str) -> Resolved:
+    found = from_json(text)
+    if "reason" in found:
+        return ModuleProblem(found["reason"], found["message"], found["retry"])
+    return Module(
+        identity=Digest(found["identity"]),
+        digest=Digest(found["digest"]),
+        size=found["size"],
+        imports=tuple(Import(module, name) for module, name in found["imports"]),
+        exports=tuple(
+            Export(name, tuple(params), tuple(results))
+            for name, params, results in found["exports"]
+        ),
+        memory_min=found["memoryMin"],
+        memory_max=found["memoryMax"],
+        component=found["component"],
+        image=found["image"],
+    )

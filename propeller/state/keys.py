@@ -1,0 +1,244 @@
+"""The fleet's keys on disk: made once, kept apart from the database, never replaced by accident.
+
+`up`, `serve` and `reconcile --once` open this at start. Keys are not state (deleting the database
+keeps them), and whether they were there before tells an empty fleet from a lost database. Layout:
+
+    DIR/                      0700
+      root.pem, root.pub      signs trust documents, nothing else; root.pem may be kept elsewhere
+      root-p256.*             the same for devices that know only P-256
+      manager.*, manager-p256.*, gateway.*
+      trust.json, *.frame     the newest trust document, and as signed: its version must
+                              outlive everything
+      devices/ID.pem, ID.pub  private keys of proplets that run on this machine
+      enrolled/ID.pub         public keys of devices enrolled from elsewhere
+
+Private keys are PKCS#8 PEM (0600), public keys one line of text. A pair is replaced by removing its
+files: the next `trust()` then has a higher version, without the old key.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from propeller.errors import Unavailable, UsageError, WireError
+from propeller.wire.codec import decode, encode
+from propeller.wire.frame import open_frame, seal
+from propeller.wire.keyring import Keyring, trusted
+from propeller.wire.messages import Trust, TrustedKey
+from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
+from propeller.wire.topics import is_id
+
+_MAX_FILE = 64 * 1024
+
+
+class Keys:
+    """The keys in one directory, made as needed. Safe to open from several processes at once.
+
+    created: whether this call made the fleet's root key, so that nothing of the fleet can be older.
+    Raises Unavailable when the directory cannot be written, UsageError when a file in it is broken.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._dir = directory
+        self.created = not self._path("root.pub").exists()
+        for place in (directory, directory / "devices", directory / "enrolled"):
+            _make_private(place)
+        self._managers = (self._pair("manager", ED25519), self._pair("manager-p256", P256))
+        self.gateway = self._pair("gateway", ED25519)
+        if self.created:
+            self._pair("root-p256", P256)
+            self._pair("root", ED25519)  # last: root.pub says that all of them were made
+        self._roots = (self._public("root"), self._public("root-p256"))
+
+    # -- who signs ---------------------------------------------------------------------------
+    @property
+    def roots(self) -> tuple[VerifyKey, VerifyKey]:
+        """The public keys a device is set up with, by algorithm: Ed25519, P-256."""
+        return self._roots
+
+    def root(self, alg: int = ED25519) -> SigningKey:
+        """The offline root. Raises UsageError when its private half is kept elsewhere."""
+        name = _named("root", alg)
+        if not self._path(f"{name}.pem").exists():
+            raise UsageError(
+                f"{self._path(name)}.pem is not here, and the fleet's trust must be signed anew",
+                hint="bring the root's private key for as long as this command runs",
+            )
+        return self._pair(name, alg)
+
+    def manager(self, alg: int = ED25519) -> SigningKey:
+        """What signs desired documents and operations for devices that know `alg`."""
+        return self._managers[alg - 1]
+
+    def device(self, proplet: str) -> SigningKey:
+        """The key of a proplet on this machine, made at first use."""
+        return self._pair(f"devices/{_checked(proplet)}", ED25519)
+
+    # -- whom to believe ---------------------------------------------------------------------
+    def enroll(self, proplet: str, key: VerifyKey) -> None:
+        """Believe `key` for this device from now on, in place of what was enrolled before."""
+        path = self._path(f"enrolled/{_checked(proplet)}.pub")
+        _write(path, key.text.encode("ascii") + b"\n", replace=True)
+
+    def enrolled(self, proplet: str) -> VerifyKey | None:
+        """The device's public key: enrolled, or that of its key on this machine; None: unknown."""
+        for place in ("enrolled", "devices"):
+            name = f"{place}/{_checked(proplet)}"
+            if self._path(f"{name}.pub").exists():
+                return self._public(name)
+        return None
+
+    def enrolled_all(self) -> dict[str, VerifyKey]:
+        """Every device with a key here, by id."""
+        ids = {
+            path.stem
+            for place in ("devices", "enrolled")
+            for path in (self._dir / place).glob("*.pub")
+            if is_id(path.stem)
+        }
+        found = {proplet: self.enrolled(proplet) for proplet in sorted(ids)}
+        return {proplet: key for proplet, key in found.items() if key is not None}
+
+    def ring_of(self, proplet: str) -> Keyring:
+        """What opens the frames of one device; empty when it has no key here."""
+        key = self.enrolled(proplet)
+        return Keyring() if key is None else Keyring.of_device(key)
+
+    # -- the trust document ------------------------------------------------------------------
+    def trust(self) -> Trust:
+        """The trust document of the keys as they are: the last one, or one with a higher version
+        if the keys changed since. Version 1 is the first."""
+        keys = (
+            trusted(self._managers[0].public, "manager"),
+            trusted(self._managers[1].public, "manager"),
+            trusted(self.gateway.public, "gateway"),
+        )
+        last = self._last_trust()
+        if last is not None and _same(last.keys, keys):
+            return last
+        self.root()  # a new document that nobody could sign must not take a version
+        fresh = Trust(version=1 if last is None else last.version + 1, keys=keys)
+        _write(self._path("trust.json"), encode(fresh) + b"\n", replace=True)
+        return fresh
+
+    def trust_frame(self, alg: int = ED25519) -> bytes:
+        """`trust()` signed by the root of that algorithm, as it is published."""
+        kept = self._path(f"{_named('trust', alg)}.frame")
+        body = encode(self.trust())
+        if kept.exists():
+            try:
+                opened = open_frame("trust", _read(kept), Keyring.of_roots(*self._roots))
+            except WireError:
+                opened = None  # by a root that was replaced since
+            if opened is not None and opened.body == body:
+                return _read(kept)
+        frame = seal("trust", body, self.root(alg))
+        _write(kept, frame, replace=True)
+        return frame
+
+    def _last_trust(self) -> Trust | None:
+        path = self._path("trust.json")
+        if not path.exists():
+            return None
+        try:
+            return decode(Trust, _read(path))
+        except WireError as error:
+            raise UsageError(f"{path}: {error.what}", hint="restore it from a backup") from error
+
+    # -- files -------------------------------------------------------------------------------
+    def _path(self, name: str) -> Path:
+        return self._dir / name
+
+    def _pair(self, name: str, alg: int) -> SigningKey:
+        path = self._path(f"{name}.pem")
+        if not path.exists():
+            _write(path, SigningKey.generate(alg).to_pem(), replace=False)
+        try:
+            key = SigningKey.from_pem(_read(path))
+        except WireError as error:
+            raise UsageError(f"{path}: {error.what}") from error
+        if key.alg != alg:
+            raise UsageError(f"{path}: a key of the wrong algorithm")
+        public = self._path(f"{name}.pub")
+        line = key.public.text.encode("ascii") + b"\n"
+        if not public.exists() or _read(public) != line:
+            _write(public, line, replace=True)
+        return key
+
+    def _public(self, name: str) -> VerifyKey:
+        path = self._path(f"{name}.pub")
+        try:
+            return VerifyKey.parse(_read(path).decode("ascii").strip())
+        except (WireError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: not a public key: {error}") from error
+
+
+def _named(name: str, alg: int) -> str:
+    return name if alg == ED25519 else f"{name}-p256"
+
+
+def _same(left: Sequence[TrustedKey], right: Sequence[TrustedKey]) -> bool:
+    return sorted(left, key=lambda one: one.kid) == sorted(right, key=lambda one: one.kid)
+
+
+def _checked(proplet: str) -> str:
+    if not is_id(proplet):
+        raise UsageError(f"{proplet!r} is not a proplet id: letters, digits, _ and -, at most 64")
+    return proplet
+
+
+def _make_private(place: Path) -> None:
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{place}: cannot make the key directory: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE)
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot read: {error}") from error
+
+
+def _write(path: Path, data: bytes, *, replace: bool) -> None:
+    """All of it or none, durable, 0600. Without `replace`, whoever was first wins."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                draft.replace(path)
+            else:
+                _link_first(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot write: {error}") from error
+
+
+def _link_first(draft: Path, path: Path) -> None:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return  # another process made it in between: its key is the key
+    except PermissionError:  # a file system without hard links
+        if not path.exists():
+            draft.replace(path)
+
+
+def _sync_directory(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,486 @@
+"""The agent as a pure state machine: what is heard goes in, what must be done comes out.
+
+The twin of the C core on microcontrollers. No I/O, no clock, no threads: `now` and chance come in,
+every method returns the effects of one turn, and the shell carries them out (first what must be
+persisted, then the rest in order). Frames are verified before anything in them is read; documents
+and keys are accepted by the lettered rules of the protocol; `runs` decides on guests, `downloads`
+and `uploads` on blobs, `operations` on ops, `reporting` on when to tell.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from propeller.errors import WireError
+from propeller.wire.messages import (
+    BlobAck,
+    BlobChunk,
+    BlobRef,
+    Desired,
+    Entry,
+    ManagerStatus,
+    Observed,
+    Op,
+    Refused,
+    Status,
+)
+from proplet.downloads import Downloads
+from proplet.effects import (
+    DropUpload,
+    Effect,
+    Fetch,
+    FreeBlob,
+    InUse,
+    Now,
+    Outcome,
+    Publish,
+    Purpose,
+    Quit,
+    SaveDesired,
+    SaveTrust,
+    SaveUpload,
+    Say,
+    Subscribe,
+    Topic,
+    Wake,
+)
+from proplet.operations import Operations
+from proplet.records import AgentConfig, Key, Stored
+from proplet.reporting import Reporting
+from proplet.runs import Runs
+from proplet.seals import Seals, read_entries
+from proplet.uploads import Uploads
+
+HEARD = tuple(Topic)
+DRAIN_MARGIN = 1500
+"""Ms past the grace after which a drain no longer waits for guests."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A document accepted in all but its body, which is on its way."""
+
+    document: Desired
+    body: BlobRef
+
+
+class Agent:
+    """See the module. `seals` holds the pinned root and opens frames; `rng` serves jitter only."""
+
+    def __init__(
+        self, config: AgentConfig, stored: Stored, *, seals: Seals, rng: random.Random
+    ) -> None:
+        self._config = config
+        self._hello = config.hello
+        self._seals = seals
+        self._stored = stored
+        self._observed = stored.observed
+        self._floor = stored.iat
+        self._incoming: _Incoming | None = None
+        self._conn = 0
+        self._connected = False
+        self._manager: ManagerStatus | None = None
+        self._manager_at = 0
+        self._drain_by: int | None = None
+        self._in_use: frozenset[str] = frozenset()
+        self._storage = 0
+        self._vitals: tuple[tuple[str, int], ...] = ()
+        self.counts: Counter[str] = Counter()
+        self._runs = Runs(config, rng)
+        self._downloads = Downloads(config.hello.id, config.chunk, rng)
+        self._uploads = Uploads(config.chunk, rng)
+        self._operations = Operations(config.hello)
+        self._reporting = Reporting(config)
+
+    # -- the life of the agent --------------------------------------------------------------------
+
+    def boot(self, now: Now) -> tuple[Effect, ...]:
+        """Take up what was stored: runs go on without any network."""
+        out: list[Effect] = []
+        stored = self._stored
+        if stored.trust:
+            try:
+                self._seals.trust(stored.trust)
+            except WireError as error:
+                self._say(out, "warning", f"the stored keys are not taken: {error.what}")
+        for blob in stored.uploads:
+            self._uploads.add(blob, lasting=True)
+        self._runs.load(stored.entries, stored.runs, now, out.append)
+        return self._turn(now, out)
+
+    def connected(self, conn: int, now: Now) -> tuple[Effect, ...]:
+        """The broker took us in; `conn` counts connections of this boot from 1."""
+        out: list[Effect] = [Subscribe(HEARD)]
+        self._conn, self._connected = conn, True
+        self._operations.forget_connection()
+        self._announce(now, out)
+        return self._turn(now, out)
+
+    def disconnected(self, now: Now) -> tuple[Effect, ...]:
+        """The connection is gone. Guests go on."""
+        self._connected = False
+        return self._turn(now, [])
+
+    def drain(self, now: Now) -> tuple[Effect, ...]:
+        """Stop guests, tell it, and `Quit`."""
+        out: list[Effect] = []
+        if self._drain_by is None:
+            self._drain_by = now.mono + self._config.grace + DRAIN_MARGIN
+            self._runs.drain(out.append)
+        return self._turn(now, out)
+
+    def tick(self, now: Now) -> tuple[Effect, ...]:
+        """Time has passed."""
+        return self._turn(now, [])
+
+    def vitals(self, *, storage: int, metrics: tuple[tuple[str, int], ...]) -> None:
+        """Bytes of storage left, and named integers for the next report."""
+        self._storage, self._vitals = storage, metrics
+
+    def status(self, state: str, conn: int) -> Status:
+        """The word about a connection: published as `online`, left with the broker as `offline`."""
+        hello = self._hello
+        return Status(id=hello.id, state=state, inst=hello.inst, boot=hello.boot, conn=conn)
+
+    # -- what is heard ----------------------------------------------------------------------------
+
+    def hear(self, topic: Topic, payload: bytes, now: Now) -> tuple[Effect, ...]:
+        """A message came. Whatever is wrong with it is counted and goes no further."""
+        out: list[Effect] = []
+        try:
+            match topic:
+                case Topic.DESIRED:
+                    self._hear_desired(payload, now, out)
+                case Topic.TRUST:
+                    self._hear_trust(payload, out)
+                case Topic.OP:
+                    self._hear_op(self._seals.op(payload), now, out)
+                case Topic.MANAGER:
+                    self._hear_manager(self._seals.manager(payload), now, out)
+                case Topic.BLOB_DATA:
+                    self._hear_chunk(self._seals.chunk(payload), now, out)
+                case Topic.BLOB_ACK:
+                    self._hear_ack(self._seals.ack(payload), now, out)
+        except WireError as error:
+            self._drop(error.reject)
+        return self._turn(now, out)
+
+    def _drop(self, reason: str) -> None:
+        self.counts[reason] += 1
+
+    def _hear_desired(self, payload: bytes, now: Now, out: list[Effect]) -> None:
+        if not payload:
+            return  # (d): the broker's slot was freed; nothing is removed by silence
+        try:
+            document = self._seals.desired(payload)
+        except WireError as error:
+            self._drop(error.reject)
+            self._refuse(Refused(fence=0, gen=0, digest="", reason=error.reject), now, out)
+            return
+        reason = self._why_not(document, now)
+        if reason == "same":
+            return
+        if reason == "foreign":
+            self._drop(reason)
+            return
+        if reason:
+            self._drop(reason)
+            refused = Refused(
+                fence=document.fence, gen=document.gen, digest=document.digest, reason=reason
+            )
+            self._refuse(refused, now, out)
+            return
+        if document.body is None:
+            assert document.tasks is not None
+            self._accept(document, document.tasks, now, out)
+            return
+        incoming = self._incoming
+        if incoming is None or incoming.document != document:
+            self._incoming = _Incoming(document, document.body)
+            out.append(Fetch(document.body.digest, document.body.size, Purpose.BODY))
+
+    def _why_not(self, document: Desired, now: Now) -> str:
+        """Why a verified document is not taken: "" takes it, "same" is what we hold already."""
+        if document.to != self._hello.id:
+            return "foreign"
+        if document.inst != self._hello.inst:
+            return "other_inst"
+        held = self._observed
+        pair, ours = (document.fence, document.gen), (held.fence, held.gen)
+        if pair == ours and held.digest:
+            return "same" if document.digest == held.digest else "other_digest"
+        if pair < ours:
+            return "stale"
+        incoming = self._incoming
+        if incoming is not None:
+            awaited = incoming.document
+            if pair < (awaited.fence, awaited.gen):
+                return "stale"
+            if pair == (awaited.fence, awaited.gen) and document.digest != awaited.digest:
+                return "other_digest"
+        if document.not_after is not None and self._time(now) > document.not_after:
+            return "expired"
+        if document.body is not None and document.body.size > self._config.max_desired:
+            return "too_big"
+        if document.tasks is not None and len(document.tasks) > self._config.max_entries:
+            return "too_many"
+        return ""
+
+    def _time(self, now: Now) -> int:
+        """Unix ms as far as can be known: without a set clock, no earlier than what was signed."""
+        return max(now.wall, self._floor) if self._synced(now) else self._floor
+
+    def _synced(self, now: Now) -> bool:
+        return now.synced and now.wall + 300_000 >= self._floor
+
+    def _accept(
+        self, document: Desired, entries: tuple[Entry, ...], now: Now, out: list[Effect]
+    ) -> None:
+        keys = {(entry.uid, entry.run) for entry in entries}
+        if len(keys) != len(entries):
+            refused = Refused(
+                fence=document.fence,
+                gen=document.gen,
+                digest=document.digest,
+                reason="repeated_run",
+            )
+            self._refuse(refused, now, out)
+            return
+        self._incoming = None
+        self._observed = Observed(fence=document.fence, gen=document.gen, digest=document.digest)
+        self._floor = max(self._floor, document.iat)
+        out.append(SaveDesired(self._observed, self._floor, entries))
+        self._runs.want(entries, out.append)
+        self._reporting.accepted()
+        self._say(out, "info", f"accepted {document.fence}/{document.gen}: {len(entries)} tasks")
+
+    def _refuse(self, refused: Refused, now: Now, out: list[Effect]) -> None:
+        if self._reporting.refuse(refused, now):
+            which = f"{refused.fence}/{refused.gen} " if refused.fence else ""
+            self._say(out, "warning", f"refused a desired document {which}({refused.reason})")
+
+    def _hear_trust(self, payload: bytes, out: list[Effect]) -> None:
+        if payload and self._seals.trust(payload):
+            out.append(SaveTrust(payload))
+            out.append(Subscribe((Topic.DESIRED, Topic.MANAGER), again=True))
+            self._say(out, "info", f"trust is now version {self._seals.version}")
+
+    def _hear_op(self, op: Op, now: Now, out: list[Effect]) -> None:
+        dropped = self._operations.hear(op, conn=self._conn, now=now, runs=self._runs, out=out)
+        if dropped:
+            self._drop(dropped)
+        if self._operations.collect:
+            self._operations.collect = False
+            self._reporting.at_once(now)
+
+    def _hear_manager(self, status: ManagerStatus, now: Now, out: list[Effect]) -> None:
+        known, self._manager = self._manager, status
+        if status.state != "online":
+            return
+        if known == status and now.mono - self._manager_at < 1000:
+            return
+        self._manager_at = now.mono
+        self._runs.retry_fetches()
+        if self._incoming is not None:
+            body = self._incoming.body
+            out.append(Fetch(body.digest, body.size, Purpose.BODY))
+        self._announce(now, out)
+
+    def _announce(self, now: Now, out: list[Effect]) -> None:
+        """Say who we are and what we hold, and ask again for all that is open."""
+        out.append(Publish(self._hello, retain=True))
+        out.append(Publish(self.status("online", self._conn), retain=True))
+        self._reporting.at_once(now)
+        self._downloads.reopen(now)
+        self._uploads.reopen(now)
+
+    def _hear_chunk(self, chunk: BlobChunk, now: Now, out: list[Effect]) -> None:
+        if not self._downloads.hear(chunk, now, out):
+            self._drop("unasked")
+
+    def _hear_ack(self, ack: BlobAck, now: Now, out: list[Effect]) -> None:
+        if ack.id != self._hello.id:
+            self._drop("foreign")
+            return
+        lasting = self._uploads.lasting(ack.digest)
+        if self._uploads.hear(ack, now):
+            if lasting:
+                out.append(DropUpload(ack.digest))
+            out.append(FreeBlob(ack.digest))
+
+    # -- answers of the shell ---------------------------------------------------------------------
+
+    def fetch_from(self, digest: str, size: int, have: int, now: Now) -> tuple[Effect, ...]:
+        """The blob must come over MQTT; `have` bytes of it are on disk."""
+        self._downloads.begin(digest, size, have, now)
+        return self._turn(now, [])
+
+    def fetched(self, digest: str, now: Now, data: bytes | None = None) -> tuple[Effect, ...]:
+        """The blob is on disk and verified; `data` for a document's body."""
+        out: list[Effect] = []
+        self._downloads.forget(digest)
+        incoming = self._incoming
+        if incoming is not None and incoming.body.digest == digest and data is not None:
+            self._take_body(incoming, data, now, out)
+        else:
+            self._runs.fetched(digest)
+        return self._turn(now, out)
+
+    def _take_body(self, incoming: _Incoming, data: bytes, now: Now, out: list[Effect]) -> None:
+        document = incoming.document
+        self._incoming = None
+        try:
+            entries = read_entries(data, document.digest)
+        except WireError as error:
+            self._drop(error.reject)
+            refused = Refused(
+                fence=document.fence, gen=document.gen, digest=document.digest, reason=error.reject
+            )
+            self._refuse(refused, now, out)
+            return
+        if len(entries) > self._config.max_entries:
+            refused = Refused(
+                fence=document.fence, gen=document.gen, digest=document.digest, reason="too_many"
+            )
+            self._refuse(refused, now, out)
+            return
+        self._accept(document, entries, now, out)
+
+    def fetch_failed(self, digest: str, words: str, now: Now) -> tuple[Effect, ...]:
+        """The blob cannot be had for now (or proved to be something else), and why."""
+        out: list[Effect] = []
+        self._give_up(digest, words, now, out)
+        return self._turn(now, out)
+
+    def _give_up(self, digest: str, words: str, now: Now, out: list[Effect]) -> None:
+        self._downloads.forget(digest)
+        incoming = self._incoming
+        if incoming is not None and incoming.body.digest == digest:
+            document = incoming.document
+            self._refuse(
+                Refused(
+                    fence=document.fence,
+                    gen=document.gen,
+                    digest=document.digest,
+                    reason="body_unavailable",
+                ),
+                now,
+                out,
+            )
+        else:
+            self._runs.fetch_failed(digest, words)
+        self._say(out, "warning", f"gave up fetching {digest}: {words}")
+
+    def prepared(self, key: Key, digest: str, now: Now) -> tuple[Effect, ...]:
+        """The module fits the entry `digest` of the run and is ready to start."""
+        self._runs.prepared(key, digest)
+        return self._turn(now, [])
+
+    def unfit(self, key: Key, digest: str, words: str, now: Now) -> tuple[Effect, ...]:
+        """The module cannot do what the entry `digest` says."""
+        self._runs.unfit(key, digest, words)
+        return self._turn(now, [])
+
+    def ended(self, key: Key, outcome: Outcome, now: Now) -> tuple[Effect, ...]:
+        """A guest is gone."""
+        out: list[Effect] = []
+        if outcome.blob is not None:
+            out.append(SaveUpload(outcome.blob))
+            self._uploads.add(outcome.blob, lasting=True)
+        self._runs.ended(key, outcome, now, out.append)
+        return self._turn(now, out)
+
+    def upload_lost(self, digest: str, now: Now) -> tuple[Effect, ...]:
+        """The bytes of an upload are not on disk any more."""
+        out: list[Effect] = []
+        if self._uploads.forget(digest):
+            out.append(DropUpload(digest))
+        return self._turn(now, out)
+
+    def log_piece(
+        self, op: str, now: Now, *, stream: str = "", text: str = "", dropped: int = 0, last: bool
+    ) -> tuple[Effect, ...]:
+        """Text of a log an op asked for; `last` closes the op."""
+        out: list[Effect] = []
+        self._operations.log_piece(
+            op, stream=stream, text=text, dropped=dropped, last=last, out=out
+        )
+        return self._turn(now, out)
+
+    # -- the end of every turn --------------------------------------------------------------------
+
+    def _turn(self, now: Now, out: list[Effect]) -> tuple[Effect, ...]:
+        """Look at the whole state, whatever happened, and ask for what is due."""
+        self._runs.settle(now, out.append)
+        self._spare(out)
+        self._operations.settle(self._runs, out)
+        if self._runs.changed:
+            self._runs.changed = False
+            self._reporting.mark(now)
+        away = self._manager is not None and self._manager.state != "online"
+        served = self._connected and not away
+        for digest, words in self._downloads.tick(now, online=served, out=out):
+            self._give_up(digest, words, now, out)
+        self._finish_drain(now, out)
+        if self._connected:
+            self._report(now, out)
+        self._uploads.tick(now, online=served, out=out)
+        out.append(Wake(self._due(now, served=served)))
+        return tuple(out)
+
+    def _spare(self, out: list[Effect]) -> None:
+        """Blobs that something still needs; transfers of all others end."""
+        for at, effect in enumerate(out):
+            if isinstance(effect, InUse):
+                self._in_use = effect.digests
+                out[at] = InUse(effect.digests | frozenset(self._uploads))
+        wanted = self._in_use
+        if self._incoming is not None:
+            wanted |= {self._incoming.body.digest}
+        self._downloads.keep_only(wanted)
+
+    def _report(self, now: Now, out: list[Effect]) -> None:
+        if now.mono < self._reporting.due():
+            return
+        dropped = tuple(
+            (f"dropped.{reason}", count) for reason, count in sorted(self.counts.items())
+        )
+        self._reporting.tick(
+            now,
+            conn=self._conn,
+            observed=self._observed,
+            runs=self._runs.reports(),
+            free=self._runs.free(self._storage),
+            metrics=(*self._vitals, *dropped[:32]),
+            clock="Synced" if self._synced(now) else "Unsynced",
+            uploads=self._uploads,
+            out=out,
+        )
+
+    def _finish_drain(self, now: Now, out: list[Effect]) -> None:
+        if self._drain_by is None:
+            return
+        if self._runs.idle or now.mono >= self._drain_by:
+            if self._connected:
+                self._reporting.at_once(now)
+                self._report(now, out)
+                out.append(Publish(self.status("offline", self._conn), retain=True))
+                self._connected = False
+            self._drain_by = None
+            out.append(Quit())
+
+    def _due(self, now: Now, *, served: bool) -> int:
+        times = [self._runs.due()]
+        if self._connected:
+            times.append(self._reporting.due())
+        if served:
+            times += [self._downloads.due(), self._uploads.due()]
+        times.append(self._drain_by)
+        at = min((time for time in times if time is not None), default=now.mono + 60_000)
+        return max(at, now.mono)
+
+    @staticmethod
+    def _say(out: list[Effect], level: str, text: str) -> None:
+        out.append(Say(level, text))

@@ -1,0 +1,121 @@
+"""When the inventory is told and in which form. Pure.
+
+Called by `agent` after every turn. A change waits `debounce` ms for others; without one a heartbeat
+goes out every `heartbeat` ms, which names the inventory by its digest and is not retained. A list
+too long for one message travels as a blob.
+"""
+
+from __future__ import annotations
+
+from propeller.wire.messages import Free, Observed, Refused, Report, RunReport
+from proplet.effects import Effect, FreeBlob, KeepBlob, Now, Publish
+from proplet.records import AgentConfig
+from proplet.seals import body_of_runs, encoded_size, inventory_name
+from proplet.uploads import Uploads
+
+LARGEST = 8 * 1024
+REFUSAL_EVERY = 10_000
+"""Ms in which the same refusal is told once."""
+
+
+class Reporting:
+    """Counts reports within this boot and remembers what was last told."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._hello = config.hello
+        self._debounce = config.debounce
+        self._seq = 0
+        self._due: int | None = None
+        self._told = 0
+        self._refused: Refused | None = None
+        self._refused_at = 0
+
+    def mark(self, now: Now) -> None:
+        """Something a report shows has changed."""
+        if self._due is None:
+            self._due = now.mono + self._debounce
+
+    def at_once(self, now: Now) -> None:
+        """Tell everything in this turn."""
+        self._due = now.mono
+
+    def refuse(self, refused: Refused, now: Now) -> bool:
+        """A document was not accepted. False when the same was told a moment ago."""
+        if refused == self._refused and now.mono - self._refused_at < REFUSAL_EVERY:
+            return False
+        self._refused, self._refused_at = refused, now.mono
+        self.mark(now)
+        return True
+
+    def accepted(self) -> None:
+        """A document was accepted: earlier refusals are history."""
+        self._refused = None
+
+    def tick(
+        self,
+        now: Now,
+        *,
+        conn: int,
+        observed: Observed,
+        runs: tuple[RunReport, ...],
+        free: Free,
+        metrics: tuple[tuple[str, int], ...],
+        clock: str,
+        uploads: Uploads,
+        out: list[Effect],
+    ) -> None:
+        """Publish what is due. Called only while connected."""
+        full = self._due is not None and now.mono >= self._due
+        if not full and now.mono - self._told < self._hello.heartbeat:
+            return
+        report = Report(
+            id=self._hello.id,
+            inst=self._hello.inst,
+            boot=self._hello.boot,
+            seq=self._seq,
+            conn=conn,
+            observed=observed,
+            inventory=inventory_name(runs),
+            tasks=runs if full else None,
+            refused=self._refused,
+            free=free,
+            metrics=metrics,
+            clock=clock,
+        )
+        self._seq += 1
+        self._told = now.mono
+        if full:
+            self._due = None
+            report = self._shrink(report, runs, uploads, out)
+            newest = report.body.digest if report.body else ""
+            out.extend(FreeBlob(digest) for digest in uploads.drop_passing(but=newest))
+        out.append(Publish(report, retain=full))
+
+    def _shrink(
+        self, report: Report, runs: tuple[RunReport, ...], uploads: Uploads, out: list[Effect]
+    ) -> Report:
+        most = min(LARGEST, self._hello.max_payload)
+        if encoded_size(report) <= most:
+            return report
+        blob, data = body_of_runs(runs)
+        out.append(KeepBlob(blob, data))
+        uploads.add(blob, lasting=False)
+        return Report(
+            id=report.id,
+            inst=report.inst,
+            boot=report.boot,
+            seq=report.seq,
+            conn=report.conn,
+            observed=report.observed,
+            inventory=report.inventory,
+            body=blob,
+            refused=report.refused,
+            free=report.free,
+            metrics=report.metrics,
+            clock=report.clock,
+        )
+
+    def due(self) -> int:
+        """When `tick` has something to say (monotonic ms)."""
+        beat = self._told + self._hello.heartbeat
+        return beat if self._due is None else min(beat, self._due)

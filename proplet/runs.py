@@ -1,0 +1,492 @@
+"""Which guests run: turns what `desired` lists into fetches, starts and stops. Pure.
+
+Called by `agent` with every new list and every answer of the shell; `settle` then looks at the
+whole state and asks for what is missing. Knows nothing of frames, reports or the broker.
+
+Three promises live here: a once-run is started at most once, however often it is listed and
+whatever was cut short; a replacement is downloaded and checked before the old guest is stopped;
+two versions of one object never run side by side.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from propeller.wire.messages import Entry, Free, RunReport
+from proplet.effects import (
+    DropRun,
+    Effect,
+    Fetch,
+    ForgetRun,
+    InUse,
+    Now,
+    Outcome,
+    Prepare,
+    Purpose,
+    SaveRun,
+    Start,
+    Stop,
+)
+from proplet.live import Live, Phase, Why, cut, fresh
+from proplet.records import AgentConfig, Key, RunRecord, State, report_of
+
+STABLE = 60_000
+"""Ms a daemon must have run for its earlier failures to be forgotten."""
+
+Emit = Callable[[Effect], None]
+
+
+@dataclass(slots=True)
+class Blob:
+    """What is known of a module's bytes. `failed`: words, once they were given up."""
+
+    present: bool = False
+    failed: str = ""
+
+
+class Runs:
+    """The inventory. `changed` is set whenever a report would read differently."""
+
+    def __init__(self, config: AgentConfig, rng: random.Random) -> None:
+        self._hello = config.hello
+        self._grace = config.grace
+        self._most_tombstones = config.tombstones
+        self._rng = rng
+        self._live: dict[Key, Live] = {}
+        self._tombstones: dict[Key, RunRecord] = {}
+        self._blobs: dict[str, Blob] = {}
+        self._in_use: frozenset[str] = frozenset()
+        self.draining = False
+        self.changed = False
+
+    # -- what is listed ---------------------------------------------------------------------------
+
+    def load(
+        self, entries: Iterable[Entry], records: Iterable[RunRecord], now: Now, emit: Emit
+    ) -> None:
+        """Take up what was stored. Guests of the last boot are dead: a once-run is Interrupted."""
+        known: dict[Key, RunRecord] = {}
+        for record in records:
+            if record.mode == "once" and record.state is State.RUNNING:
+                ended = replace(
+                    record,
+                    state=State.INTERRUPTED,
+                    error="cut short: the proplet went down while it ran",
+                    ended=now.wall,
+                )
+                emit(SaveRun(ended))
+                known[record.key] = ended
+            else:
+                known[record.key] = record
+        for entry in entries:
+            live = fresh(entry)
+            stored = known.pop(live.key, None)
+            if stored is not None:
+                self._resume(live, stored)
+            self._live[live.key] = live
+        for record in known.values():
+            self._bury(record, emit)
+        self.changed = True
+
+    @staticmethod
+    def _resume(live: Live, stored: RunRecord) -> None:
+        live.record = stored
+        over = (State.SUCCEEDED, State.FAILED, State.INTERRUPTED, State.REFUSED)
+        if stored.state in over and (stored.mode == "once" or not live.stale):
+            live.phase = Phase.ENDED
+            live.ready = stored.state is State.SUCCEEDED
+
+    def want(self, entries: tuple[Entry, ...], emit: Emit) -> None:
+        """The list as it now is, whole."""
+        listed = {(entry.uid, entry.run): entry for entry in entries}
+        for key, live in self._live.items():
+            live.wanted = key in listed
+        for key, entry in listed.items():
+            known = self._live.get(key)
+            if known is None:
+                self._live[key] = self._arrive(entry, emit)
+            elif known.entry != entry:
+                self._change(known, entry)
+        self.retry_fetches()
+        self.changed = True
+
+    def _arrive(self, entry: Entry, emit: Emit) -> Live:
+        live = fresh(entry)
+        buried = self._tombstones.pop(live.key, None)
+        if buried is not None and entry.mode == "once":
+            live.record = replace(buried, tombstone=False)
+            live.phase = Phase.ENDED
+            live.ready = buried.state is State.SUCCEEDED
+            emit(SaveRun(live.record))
+        return live
+
+    def _change(self, live: Live, entry: Entry) -> None:
+        live.entry = entry
+        live.trouble = ""
+        never_ran = live.record.starts == 0
+        if live.phase is Phase.ENDED and (live.daemon or never_ran):
+            live.record = replace(live.record, failures=0, error="")
+            live.go(Phase.WAITING)
+        elif live.phase is Phase.BACK_OFF:
+            live.record = replace(live.record, failures=0)
+            live.due = 0
+
+    # -- answers of the shell ---------------------------------------------------------------------
+
+    def fetched(self, digest: str) -> None:
+        """The module is on disk, verified."""
+        self._blobs[digest] = Blob(present=True)
+
+    def fetch_failed(self, digest: str, words: str) -> None:
+        """It could not be had; tried again when the list changes or a manager comes online."""
+        self._blobs[digest] = Blob(failed=f"ArtifactFetchFailed: {words}")
+        self.changed = True
+
+    def retry_fetches(self) -> None:
+        """Forget which fetches were given up."""
+        for digest in [digest for digest, blob in self._blobs.items() if blob.failed]:
+            del self._blobs[digest]
+
+    def prepared(self, key: Key, digest: str) -> None:
+        """The module fits the entry `digest` of the run and is compiled."""
+        live = self._live.get(key)
+        if live is not None and live.asked == digest:
+            live.prepared, live.unfit = digest, ""
+
+    def unfit(self, key: Key, digest: str, words: str) -> None:
+        """The module cannot do what the entry `digest` says, and why."""
+        live = self._live.get(key)
+        if live is not None and live.asked == digest:
+            live.unfit = words
+
+    def ended(self, key: Key, outcome: Outcome, now: Now, emit: Emit) -> None:
+        """A guest is gone. Anything but a live run is ignored."""
+        live = self._live.get(key)
+        if live is None or not live.alive:
+            return
+        self.changed = True
+        record = replace(
+            live.record,
+            exit=outcome.exit,
+            result=outcome.result,
+            result_blob=outcome.blob,
+            error="" if outcome.ok else cut(outcome.error),
+            ended=now.wall,
+        )
+        why, live.why, live.ready = live.why, Why.NONE, False
+        if live.daemon:
+            self._daemon_ended(live, record, why=why, ok=outcome.ok, now=now, emit=emit)
+        else:
+            self._once_ended(live, record, why=why, ok=outcome.ok, emit=emit)
+
+    def _once_ended(self, live: Live, record: RunRecord, *, why: Why, ok: bool, emit: Emit) -> None:
+        if ok:
+            state, error = State.SUCCEEDED, ""
+        elif why is Why.CANCELLED:
+            state, error = State.FAILED, "cancelled by an operator"
+        elif why is Why.NONE:
+            state, error = State.FAILED, record.error
+        else:
+            words = "the proplet was stopped" if why is Why.DRAINED else "no longer listed"
+            state, error = State.INTERRUPTED, f"cut short: {words}"
+        self._end(live, replace(record, state=state, error=error), emit)
+
+    def _daemon_ended(
+        self, live: Live, record: RunRecord, *, why: Why, ok: bool, now: Now, emit: Emit
+    ) -> None:
+        entry = live.entry
+        match why:
+            case Why.CANCELLED:
+                words = "cancelled by an operator"
+                self._end(live, replace(record, state=State.FAILED, error=words), emit)
+                return
+            case Why.REMOVED | Why.REPLACED | Why.RESTARTED | Why.DRAINED:
+                live.record = replace(record, failures=0, error="")
+                live.go(Phase.STOPPING)
+                live.go(Phase.WAITING)
+                return
+            case Why.NONE:
+                pass
+        stable = now.mono - live.began >= max(entry.ready_after, STABLE)
+        failures = (0 if stable else record.failures) + 1
+        again = entry.restart == "Always" or (entry.restart == "OnFailure" and not ok)
+        if not again:
+            state = State.SUCCEEDED if ok else State.FAILED
+            self._end(live, replace(record, state=state), emit)
+        elif entry.max_restarts is not None and failures > entry.max_restarts:
+            last = record.error or "it returned"
+            words = cut(f"gave up after {entry.max_restarts} restarts; the last time: {last}")
+            self._end(live, replace(record, state=State.FAILED, error=words), emit)
+        else:
+            live.record = replace(record, state=State.BACK_OFF, failures=failures)
+            live.due = now.mono + self._delay(entry, failures)
+            live.go(Phase.BACK_OFF)
+            emit(SaveRun(live.record))
+
+    def _delay(self, entry: Entry, failures: int) -> int:
+        full = min(entry.backoff_cap, entry.backoff_base << min(failures - 1, 40))
+        return full // 2 + self._rng.randint(0, max(0, full - full // 2))
+
+    def _end(self, live: Live, record: RunRecord, emit: Emit) -> None:
+        live.record = record
+        live.ready = record.state is State.SUCCEEDED
+        live.trouble = ""
+        live.go(Phase.ENDED)
+        self.changed = True
+        emit(SaveRun(record))
+
+    # -- operations -------------------------------------------------------------------------------
+
+    def find(self, key: Key) -> Live | None:
+        """The run, if the inventory holds it."""
+        return self._live.get(key)
+
+    def cancel(self, key: Key, emit: Emit) -> str:
+        """Stop a run for good. Returns why it cannot be, or ""."""
+        live = self._live.get(key)
+        if live is None:
+            return "no such run"
+        if live.phase is Phase.ENDED:
+            return f"already {live.record.state.value}"
+        if live.alive:
+            self._stop(live, Why.CANCELLED, emit)
+        else:
+            words = "cancelled by an operator"
+            self._end(live, replace(live.record, state=State.FAILED, error=words), emit)
+        return ""
+
+    def restart(self, key: Key, emit: Emit) -> str:
+        """Start a daemon afresh. Returns why it cannot be, or ""."""
+        live = self._live.get(key)
+        if live is None or not live.wanted:
+            return "no such run"
+        if not live.daemon:
+            return "a task's run is never started again; give it a new runKey"
+        live.record = replace(live.record, failures=0)
+        if live.alive:
+            self._stop(live, Why.RESTARTED, emit)
+        else:
+            live.due = 0
+            if live.phase is Phase.ENDED:
+                live.go(Phase.WAITING)
+        self.changed = True
+        return ""
+
+    def drain(self, emit: Emit) -> None:
+        """Start nothing any more and stop what runs; a once-run may use the grace to finish."""
+        self.draining = True
+        for live in self._live.values():
+            if live.phase is Phase.RUNNING:
+                self._stop(live, Why.DRAINED, emit, grace=0 if live.daemon else self._grace)
+
+    def _stop(self, live: Live, why: Why, emit: Emit, *, grace: int = 0) -> None:
+        if live.phase is Phase.STOPPING and grace == 0 and why is not Why.CANCELLED:
+            return
+        live.why, live.ready = why, False
+        live.go(Phase.STOPPING)
+        self.changed = True
+        emit(Stop(live.key, grace))
+
+    # -- towards what is listed -------------------------------------------------------------------
+
+    def settle(self, now: Now, emit: Emit) -> None:
+        """Ask for everything that is due. Calling it twice asks for nothing new."""
+        for live in [live for live in self._live.values() if live.wanted]:
+            self._advance(live, now, emit)
+        for live in [live for live in self._live.values() if not live.wanted]:
+            self._retire(live, emit)
+        used = frozenset(
+            digest
+            for live in self._live.values()
+            if live.phase is not Phase.ENDED
+            for digest in (live.entry.module.digest,)
+        )
+        if used != self._in_use:
+            self._in_use = used
+            for digest in [digest for digest in self._blobs if digest not in used]:
+                del self._blobs[digest]
+            emit(InUse(used))
+
+    def _advance(self, live: Live, now: Now, emit: Emit) -> None:
+        match live.phase:
+            case Phase.ENDED | Phase.STOPPING:
+                return
+            case Phase.RUNNING:
+                if live.daemon and not live.ready and now.mono - live.began >= self._wait(live):
+                    live.ready = True
+                    self.changed = True
+                if live.stale and not self.draining and self._obtain(live, emit):
+                    self._stop(live, Why.REPLACED, emit)
+            case Phase.BACK_OFF if now.mono < live.due:
+                return
+            case Phase.WAITING | Phase.FETCHING | Phase.PREPARING | Phase.BACK_OFF:
+                if self._obtain(live, emit) and self._may_start(live):
+                    self._start(live, now, emit)
+
+    @staticmethod
+    def _wait(live: Live) -> int:
+        return live.entry.ready_after
+
+    def _obtain(self, live: Live, emit: Emit) -> bool:
+        """Whether the entry can be started; asks for what is missing. Refuses what never can."""
+        entry, running = live.entry, live.phase is Phase.RUNNING
+        words = self._refusal(entry) or (live.unfit if live.asked == entry.digest else "")
+        if words:
+            if running:
+                self._trouble(live, words)
+            else:
+                refused = replace(live.record, state=State.REFUSED, error=cut(words))
+                self._end(live, replace(refused, digest=entry.digest), emit)
+            return False
+        blob = self._blobs.get(entry.module.digest)
+        if blob is None:
+            blob = self._blobs[entry.module.digest] = Blob()
+            emit(Fetch(entry.module.digest, entry.module.size, Purpose.MODULE, entry.module.image))
+        if not blob.present:
+            self._trouble(live, blob.failed)
+            self._show(live, Phase.FETCHING)
+            return False
+        if live.prepared == entry.digest:
+            self._trouble(live, "")
+            return True
+        if live.asked != entry.digest:
+            live.asked = entry.digest
+            emit(Prepare(entry))
+        self._show(live, Phase.PREPARING)
+        return False
+
+    def _trouble(self, live: Live, words: str) -> None:
+        if live.trouble != words:
+            live.trouble = words
+            self.changed = True
+
+    def _show(self, live: Live, phase: Phase) -> None:
+        if live.phase is not Phase.RUNNING and live.phase is not phase:
+            live.go(phase)
+            self.changed = True
+
+    def _refusal(self, entry: Entry) -> str:
+        hello = self._hello
+        if entry.mode not in ("once", "daemon"):
+            return f"mode {entry.mode!r} is not known here"
+        if hello.max_module and entry.module.size > hello.max_module:
+            return f"the module is {entry.module.size} bytes, the most here is {hello.max_module}"
+        if entry.memory is not None and hello.memory and entry.memory > hello.memory:
+            return f"needs {entry.memory} bytes of memory, has {hello.memory}"
+        offered = {name.removesuffix(":rw"): name.endswith(":rw") for name in hello.mounts}
+        for mount in entry.mounts:
+            if mount.name not in offered:
+                return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
+            if mount.access == "ReadWrite" and not offered[mount.name]:
+                return f"mount {mount.name!r} is read-only here"
+        return ""
+
+    def _may_start(self, live: Live) -> bool:
+        if self.draining:
+            return False
+        alive = [other for other in self._live.values() if other.alive]
+        if any(other.record.uid == live.record.uid and not other.wanted for other in alive):
+            return False
+        if self._hello.tasks and len(alive) >= self._hello.tasks:
+            return False
+        taken = sum(other.entry.memory or 0 for other in alive)
+        return not self._hello.memory or taken + (live.entry.memory or 0) <= self._hello.memory
+
+    def _start(self, live: Live, now: Now, emit: Emit) -> None:
+        assert live.daemon or live.record.starts == 0, f"{live.key}: started twice"
+        if live.phase is Phase.BACK_OFF:
+            live.go(Phase.WAITING)
+        live.record = replace(
+            live.record,
+            digest=live.entry.digest,
+            state=State.RUNNING,
+            exit=None,
+            result=None,
+            result_blob=None,
+            error="",
+            starts=live.record.starts + 1,
+            started=now.wall,
+            ended=0,
+        )
+        live.began, live.why = now.mono, Why.NONE
+        live.ready = live.daemon and live.entry.ready_after == 0
+        live.go(Phase.RUNNING)
+        self.changed = True
+        emit(SaveRun(live.record))
+        emit(Start(live.entry, live.record.restarts))
+
+    def _retire(self, live: Live, emit: Emit) -> None:
+        """Towards gone: a live guest is stopped first, unless its successor is not ready yet."""
+        if live.phase is Phase.STOPPING:
+            return
+        if live.phase is Phase.RUNNING:
+            if self.draining or not self._awaited(live):
+                self._stop(live, Why.REMOVED, emit)
+            return
+        del self._live[live.key]
+        self.changed = True
+        self._bury(live.record, emit)
+        emit(ForgetRun(live.key))
+
+    def _awaited(self, live: Live) -> bool:
+        return live.daemon and any(
+            other.wanted
+            and other.daemon
+            and other.record.uid == live.record.uid
+            and other.phase in (Phase.WAITING, Phase.FETCHING, Phase.PREPARING)
+            and other.prepared != other.entry.digest
+            for other in self._live.values()
+        )
+
+    def _bury(self, record: RunRecord, emit: Emit) -> None:
+        if record.mode != "once" or record.starts == 0:
+            emit(DropRun(record.key))
+            return
+        stone = replace(record, tombstone=True)
+        self._tombstones[record.key] = stone
+        emit(SaveRun(stone))
+        while len(self._tombstones) > self._most_tombstones:
+            oldest = next(iter(self._tombstones))
+            del self._tombstones[oldest]
+            emit(DropRun(oldest))
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """No guest is alive."""
+        return not any(live.alive for live in self._live.values())
+
+    def reports(self) -> tuple[RunReport, ...]:
+        """The inventory, sorted by (uid, run)."""
+        return tuple(
+            report_of(
+                live.record,
+                state=live.state,
+                ready=live.ready,
+                error=live.record.error or cut(live.trouble),
+            )
+            for _, live in sorted(self._live.items())
+        )
+
+    def free(self, storage: int) -> Free:
+        """What is left for more."""
+        alive = [live for live in self._live.values() if live.alive]
+        taken = sum(live.entry.memory or 0 for live in alive)
+        return Free(
+            memory=max(0, self._hello.memory - taken),
+            tasks=max(0, self._hello.tasks - len(alive)),
+            storage=storage,
+        )
+
+    def due(self) -> int | None:
+        """When `settle` has something to do by the clock alone (monotonic ms)."""
+        times = [live.due for live in self._live.values() if live.phase is Phase.BACK_OFF]
+        times += [
+            live.began + self._wait(live)
+            for live in self._live.values()
+            if live.phase is Phase.RUNNING and live.daemon and not live.ready
+        ]
+        return min(times, default=None)

@@ -1,0 +1,81 @@
+"""Whether a module can do what an entry asks, in words when not. Pure.
+
+Called by the supervisor with what a child found in the module, before anything is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from propeller.wire.messages import Entry
+from proplet.runtime.values import read_args
+
+WASI = "wasi_snapshot_preview1"
+_NAMES = """
+args_get args_sizes_get environ_get environ_sizes_get clock_res_get clock_time_get fd_advise
+fd_allocate fd_close fd_datasync fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights
+fd_filestat_get fd_filestat_set_size fd_filestat_set_times fd_pread fd_prestat_get
+fd_prestat_dir_name fd_pwrite fd_read fd_readdir fd_renumber fd_seek fd_sync fd_tell fd_write
+path_create_directory path_filestat_get path_filestat_set_times path_link path_open path_readlink
+path_remove_directory path_rename path_symlink path_unlink_file poll_oneoff proc_exit proc_raise
+random_get sched_yield sock_accept sock_recv sock_send sock_shutdown
+"""
+WASI_NAMES = frozenset(_NAMES.split())
+"""Every function of WASI preview 1."""
+
+IMPORTS = (WASI,)
+"""What the agent says it provides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a child found. `trouble`: why the module is of no use to anyone, or "".
+
+    missing: imports nobody here provides. params, results: types of the entry point, None when
+    there is no such function. functions: a few names that there are.
+    """
+
+    trouble: str = ""
+    missing: tuple[str, ...] = ()
+    params: tuple[str, ...] | None = None
+    results: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    memory_min: int = 0
+
+
+def facts_from(told: Mapping[str, object]) -> Facts:
+    """Facts as a child wrote them."""
+
+    def names(key: str) -> tuple[str, ...]:
+        return tuple(cast("list[str]", told.get(key) or ()))
+
+    return Facts(
+        trouble=str(told.get("trouble", "")),
+        missing=names("missing"),
+        params=None if told.get("params") is None else names("params"),
+        results=names("results"),
+        functions=names("functions"),
+        memory_min=cast(int, told.get("memory_min", 0)),
+    )
+
+
+def why_unfit(facts: Facts, entry: Entry) -> str:
+    """Why the entry cannot run, or ""."""
+    if facts.trouble:
+        return facts.trouble
+    if facts.missing:
+        return f"needs an import nobody here provides: {', '.join(facts.missing[:5])}"
+    if entry.memory is not None and facts.memory_min > entry.memory:
+        return f"needs {facts.memory_min} bytes of memory to start, its limit is {entry.memory}"
+    if facts.params is None:
+        there = ", ".join(facts.functions) or "none"
+        return f"exports no function {entry.entrypoint!r}; it exports: {there}"
+    if entry.entrypoint == "_start":
+        return "_start takes no arguments in WASI" if facts.params else ""
+    try:
+        read_args(facts.params, entry.args)
+    except ValueError as error:
+        return f"{entry.entrypoint} {error}"
+    return ""

@@ -1,0 +1,187 @@
+"""Running one guest to its end. Runs in a worker, on its main thread."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from wasmtime import (
+    Engine,
+    ExitTrap,
+    Func,
+    FuncType,
+    Instance,
+    Linker,
+    Memory,
+    Module,
+    Store,
+    Trap,
+    TrapCode,
+    WasiConfig,
+    WasmtimeError,
+)
+
+from proplet.runtime import limits
+from proplet.runtime.engine import check_owner
+from proplet.runtime.talk import Words, pack
+from proplet.runtime.values import read_args, write_results
+from proplet.runtime.worker import Streams, Watch
+
+WORDS = {
+    TrapCode.STACK_OVERFLOW: "stack overflow",
+    TrapCode.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",
+    TrapCode.TABLE_OUT_OF_BOUNDS: "out of bounds table access",
+    TrapCode.INDIRECT_CALL_TO_NULL: "call of a null function",
+    TrapCode.BAD_SIGNATURE: "indirect call with the wrong type",
+    TrapCode.INTEGER_OVERFLOW: "integer overflow",
+    TrapCode.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
+    TrapCode.BAD_CONVERSION_TO_INTEGER: "a float that is no integer",
+    TrapCode.UNREACHABLE: "unreachable was reached",
+}
+PAGE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """What a worker had ready before its job came. `began`: perf_counter when it came."""
+
+    engine: Engine
+    linker: Linker
+    watch: Watch
+    connection: socket.socket
+    began: float
+
+
+def run(job: Mapping[str, object], warm: Warm) -> None:
+    """Start the guest, wait for it, tell how it ended."""
+    engine, watch = warm.engine, warm.watch
+    memory = cast("int | None", job["memory"])
+    limits.bound_memory(memory)
+    streams = Streams(job, watch)
+    store = Store(engine)
+    instances: list[Instance] = []
+
+    def go() -> str | None:
+        instance = warm.linker.instantiate(store, module)
+        instances.append(instance)
+        call = _entry(instance, store, str(job["entrypoint"]), cast("list[str]", job["args"]))
+        taken = int((time.perf_counter() - warm.began) * 1e6)
+        warm.connection.sendall(pack({"event": "started", "us": taken}))
+        return call()
+
+    try:
+        native = Path(str(job["native"]))
+        check_owner(native)
+        module = Module.deserialize_file(engine, str(native))
+        store.set_epoch_deadline(1)
+        if memory is not None:
+            store.set_limits(memory_size=memory)
+        if job["fuel"] is not None:
+            store.set_fuel(cast(int, job["fuel"]))
+        store.set_wasi(_wasi(job, streams))
+        watch.guard(engine, cast("int | None", job["timeout"]))
+        told = _told(go, watch, full=lambda: _full(instances, store, memory))
+    except (WasmtimeError, OSError, ValueError) as error:
+        told = {"ok": False, "error": _first_line(str(error))}
+    store.close()
+    streams.close()
+    watch.tell({"event": "ended", "cause": watch.cause, **told})
+    os._exit(0)
+
+
+def _wasi(job: Mapping[str, object], streams: Streams) -> WasiConfig:
+    wasi = WasiConfig()
+    args = cast("list[str]", job["args"]) if job["entrypoint"] == "_start" else []
+    wasi.argv = [str(job["name"]), *args]
+    wasi.env = cast("list[list[str]]", job["env"])
+    stdin = cast("str | None", job["stdin"])
+    if stdin:
+        handle = os.memfd_create("stdin")
+        os.write(handle, stdin.encode())
+        wasi.stdin_file = f"/proc/self/fd/{handle}"
+    wasi.stdout_file = f"/proc/self/fd/{streams.ends['stdout']}"
+    wasi.stderr_file = f"/proc/self/fd/{streams.ends['stderr']}"
+    for host, guest, writable in cast("list[tuple[str, str, bool]]", job["mounts"]):
+        wasi.preopen_dir(host, guest, writable)
+    return wasi
+
+
+def _entry(
+    instance: Instance, store: Store, entrypoint: str, args: list[str]
+) -> Callable[[], str | None]:
+    """The call to make; its text is the result, None where stdout is."""
+    exports = instance.exports(store)
+    function = exports.get(entrypoint)
+    if not isinstance(function, Func):
+        raise WasmtimeError(f"exports no function {entrypoint!r}")
+    if entrypoint == "_start":
+
+        def start() -> None:
+            function(store)
+
+        return start
+    kind: FuncType = function.type(store)
+    results = [str(result) for result in kind.results]
+    values = read_args([str(param) for param in kind.params], args)
+    prepare = exports.get("_initialize")
+
+    def call() -> str | None:
+        if isinstance(prepare, Func):
+            prepare(store)
+        returned = function(store, *values)
+        if not results:
+            return None
+        return write_results(results, returned if len(results) > 1 else [returned])
+
+    return call
+
+
+def _told(call: Callable[[], str | None], watch: Watch, *, full: Callable[[], bool]) -> Words:
+    try:
+        result = call()
+    except ExitTrap as exit_:
+        code = exit_.code
+        return {"ok": code == 0, "exit": code, "error": f"exit {code}" if code else ""}
+    except Trap as trap:
+        return {"ok": False, "error": _trapped(trap, watch, full=full)}
+    except (WasmtimeError, ValueError) as error:
+        return {"ok": False, "error": _first_line(str(error))}
+    return {"ok": True, "exit": 0, "result": result}
+
+
+def _trapped(trap: Trap, watch: Watch, *, full: Callable[[], bool]) -> str:
+    code = trap.trap_code
+    if code is TrapCode.OUT_OF_FUEL:
+        return "used up its fuel"
+    if code is TrapCode.INTERRUPT and watch.cause:
+        return watch.cause
+    words = WORDS.get(code) if code is not None else None
+    where = next((frame.func_name for frame in trap.frames if frame.func_name), None)
+    text = f"trapped: {words or _first_line(trap.message)}"
+    if where:
+        text += f" in {where[:80]}"
+    return f"{text}; its memory had grown to its limit" if full() else text
+
+
+def _full(instances: list[Instance], store: Store, limit: int | None) -> bool:
+    if limit is None:
+        return False
+    sizes = [
+        export.data_len(store)
+        for instance in instances
+        for export in instance.exports(store).values()
+        if isinstance(export, Memory)
+    ]
+    return any(size + PAGE > limit for size in sizes)
+
+
+def _first_line(text: str) -> str:
+    """What went wrong without the backtrace: the last cause of an error chain, if it has one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if line[:2].rstrip(":").isdigit()]
+    return (causes[-1].partition(":")[2].strip() if causes else lines[0] if lines else "")[:200]

@@ -1,0 +1,23 @@
+"""What native code is named by. Used by the agent, which never imports the runtime itself."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import version
+
+CONFIGURATION = "epoch-1"
+"""Changes whenever `engine.engine` changes what it compiles."""
+
+
+@cache
+def runtime_version() -> str:
+    """The installed version of wasmtime."""
+    return version("wasmtime")
+
+
+def native_name(digest: str, *, fuel: bool) -> str:
+    """The file name of a module's native code: everything it depends on, hashed."""
+    parts = (digest, runtime_version(), platform.machine(), CONFIGURATION, str(fuel))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,51 @@
+"""Looking into a module and compiling it. Runs in a worker that ends afterwards.
+
+Compilation cannot be interrupted and can take a lot: the agent bounds this process by processor
+time, wall clock and memory, and lives on when it is killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from wasmtime import WasmtimeError
+
+from propeller.errors import WireError
+from propeller.registry.wasm import inspect
+from proplet.runtime.engine import compile_to, is_whole
+from proplet.runtime.fit import WASI, WASI_NAMES
+
+NAMES = 8
+
+
+def prepare(job: Mapping[str, object]) -> dict[str, object]:
+    """The facts of `fit.Facts`; native code is in place when there is no trouble in them."""
+    wasm = Path(str(job["wasm"])).read_bytes()
+    try:
+        facts = inspect(wasm)
+    except WireError as error:
+        return {"trouble": f"not a WebAssembly module: {error.what}"}
+    if facts.component:
+        return {"trouble": "is a component; this proplet runs core modules and WASI preview 1"}
+    missing = [
+        f"{wanted.module}.{wanted.name}"
+        for wanted in facts.imports
+        if not (wanted.module == WASI and wanted.name in WASI_NAMES)
+    ]
+    entry = next((e for e in facts.exports if e.name == job["entrypoint"]), None)
+    told: dict[str, object] = {
+        "missing": missing,
+        "params": None if entry is None else list(entry.params),
+        "results": [] if entry is None else list(entry.results),
+        "functions": [export.name for export in facts.exports[:NAMES]],
+        "memory_min": facts.memory_min,
+    }
+    native = Path(str(job["native"]))
+    if not missing and entry is not None and not is_whole(native):
+        try:
+            compile_to(native, wasm, fuel=bool(job["fuel"]))
+        except WasmtimeError as error:
+            first = str(error).splitlines()[0] if str(error) else "unknown"
+            return {"trouble": f"does not compile: {first[:160]}"}
+    return told

@@ -1,0 +1,130 @@
+"""What may be believed: opens frames with the fleet's keys and reads what is in them. Pure.
+
+Called by `agent` with what came, and by the shell with what goes. Begins with the pinned root,
+which may sign a trust document and nothing else; the newest trust document brings the manager's
+keys. A signature is verified before anything of the body is read, and unsigned is never accepted, except
+the word `offline`, which is the manager's will and promises nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from propeller.errors import WireError
+from propeller.wire import codec
+from propeller.wire.frame import PURPOSE_OF, is_framed, may_ask, open_frame, seal
+from propeller.wire.keyring import Keyring, keyring_from_trust
+from propeller.wire.messages import (
+    BlobAck,
+    BlobChunk,
+    BlobPut,
+    BlobRef,
+    Desired,
+    Entry,
+    Hello,
+    ManagerStatus,
+    Message,
+    Op,
+    OpAnswer,
+    Report,
+    RunReport,
+    Status,
+    Trust,
+)
+from propeller.wire.signing import SigningKey, VerifyKey
+from propeller.wire.topics import Kind
+
+
+class Seals:
+    """The keys believed now. `version`: of the trust document they came from, 0 before any."""
+
+    def __init__(self, root: VerifyKey) -> None:
+        self._root = root
+        self._roots = Keyring.of_roots(root)
+        self._keys = self._roots
+        self.version = 0
+
+    def trust(self, frame: bytes) -> bool:
+        """Take a trust document. False for one that is not newer. Raises WireError."""
+        opened = open_frame("trust", frame, self._roots)
+        trust = codec.decode(Trust, opened.body)
+        if trust.version <= self.version:
+            return False
+        self._keys = keyring_from_trust(trust, self._root)
+        self.version = trust.version
+        return True
+
+    def desired(self, frame: bytes) -> Desired:
+        """Raises WireError."""
+        return codec.decode(Desired, open_frame("desired", frame, self._keys).body)
+
+    def op(self, frame: bytes) -> Op:
+        """Raises WireError; not_allowed where a gateway asks for more than it may."""
+        opened = open_frame("op", frame, self._keys)
+        op = codec.decode(Op, opened.body)
+        if not may_ask(opened.roles, op.verb):
+            raise WireError("not_allowed", f"{opened.kid} may not ask for {op.verb}")
+        return op
+
+    def manager(self, payload: bytes) -> ManagerStatus:
+        """Raises WireError, for an unsigned `online` too."""
+        if is_framed(payload):
+            opened = open_frame("manager", payload, self._keys)
+            return codec.decode(ManagerStatus, opened.body)
+        status = codec.decode(ManagerStatus, payload)
+        if status.state != "offline":
+            raise WireError("not_framed", "an unsigned word of a manager")
+        return status
+
+    def ack(self, frame: bytes) -> BlobAck:
+        """Raises WireError."""
+        return codec.decode(BlobAck, open_frame("ack", frame, self._keys).body)
+
+    @staticmethod
+    def chunk(payload: bytes) -> BlobChunk:
+        """Not signed: the digest of the whole blob is what counts. Raises WireError."""
+        return codec.decode(BlobChunk, payload)
+
+
+def sealed(message: Message, key: SigningKey) -> bytes:
+    """The payload of a message of ours, signed where the protocol says so."""
+    body = codec.encode(message)
+    match message:
+        case Report():
+            kind = Kind.REPORT
+        case Hello():
+            kind = Kind.HELLO
+        case Status():
+            kind = Kind.STATUS
+        case OpAnswer():
+            kind = Kind.OP_ANSWER
+        case BlobPut():
+            kind = Kind.BLOB_PUT
+        case _:
+            return body
+    return seal(PURPOSE_OF[kind], body, key)
+
+
+def read_entries(data: bytes, digest: str) -> tuple[Entry, ...]:
+    """The tasks of a document whose body came as a blob. Raises WireError."""
+    entries = codec.decode_tasks(data)
+    if codec.tasks_digest(entries) != digest:
+        raise WireError("digest_mismatch", "the body is not the tasks list that was signed")
+    return entries
+
+
+def inventory_name(runs: tuple[RunReport, ...]) -> str:
+    """The digest that names a list of runs."""
+    return codec.inventory_digest(runs)
+
+
+def body_of_runs(runs: tuple[RunReport, ...]) -> tuple[BlobRef, bytes]:
+    """A list of runs as a blob."""
+    data = codec.encode_inventory(runs)
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    return BlobRef(digest=digest, size=len(data)), data
+
+
+def encoded_size(report: Report) -> int:
+    """Bytes of a report as it would be sent, without its signature."""
+    return len(codec.encode(report))

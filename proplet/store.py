@@ -1,0 +1,180 @@
+"""What the agent must not forget, in a directory that survives a power cut.
+
+`agent.db` (SQLite, every commit synced) holds the accepted document, the run records, the trust
+frame and the open uploads; `inst` names the formatting, `boot` counts starts. One agent per
+directory, held by a lock. Written only through `save`, one transaction for all that one turn of
+the agent persists.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import assert_never
+
+from propeller.errors import Conflict, Unavailable
+from propeller.wire import codec
+from propeller.wire.messages import BlobRef, Observed
+from propeller.wire.signing import SigningKey
+from proplet.disk import make_directory, sync_directory, write_file
+from proplet.effects import (
+    DropRun,
+    DropUpload,
+    Persist,
+    SaveDesired,
+    SaveRun,
+    SaveTrust,
+    SaveUpload,
+)
+from proplet.records import RunRecord, State, Stored
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
+CREATE TABLE run (
+  uid TEXT NOT NULL, run TEXT NOT NULL, born INTEGER NOT NULL, record TEXT NOT NULL,
+  PRIMARY KEY (uid, run)
+) STRICT;
+CREATE TABLE upload (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;
+"""
+_VERSION = 1
+
+
+class Store:
+    """See the module. `new_inst` gives 32 hex digits when the directory is formatted."""
+
+    def __init__(self, directory: Path, *, new_inst: Callable[[], str]) -> None:
+        """Raises Conflict where another agent holds the directory, Unavailable where it is of no use."""
+        try:
+            make_directory(directory)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"{directory}: another proplet runs here", hint="give each its own --data"
+            ) from None
+        except OSError as error:
+            raise Unavailable(f"{directory}: {error.strerror or error}") from error
+        self.directory = directory
+        try:
+            self._db = self._open(directory / "agent.db")
+            if self._meta("inst") is None:
+                self._set("inst", new_inst())
+            self.inst = str(self._meta("inst"))
+            self.boot = int(str(self._meta("boot") or 0)) + 1
+            self._set("boot", self.boot)
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"{directory / 'agent.db'}: {error}",
+                hint="mend the disk or format with a new --data",
+            ) from error
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        fresh = not path.exists()
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA cache_size=-512")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise Unavailable(f"{path}: written by a newer proplet (schema {version})")
+        if version == 0:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+        if fresh:
+            sync_directory(path.parent)
+        return db
+
+    def _meta(self, name: str) -> object | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    def _set(self, name: str, value: str | int | bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def load(self) -> Stored:
+        """Everything as last saved."""
+        observed = json.loads(str(self._meta("observed") or "{}"))
+        entries = self._meta("entries")
+        trust = self._meta("trust")
+        runs = self._db.execute("SELECT record FROM run ORDER BY born, uid, run")
+        uploads = self._db.execute("SELECT digest, size FROM upload ORDER BY rowid")
+        return Stored(
+            observed=Observed(**observed),
+            iat=int(str(self._meta("iat") or 0)),
+            entries=codec.decode_tasks(entries) if isinstance(entries, bytes) else (),
+            runs=tuple(_record(row[0]) for row in runs),
+            trust=trust if isinstance(trust, bytes) else b"",
+            uploads=tuple(BlobRef(digest=row[0], size=row[1]) for row in uploads),
+        )
+
+    def save(self, changes: Iterable[Persist]) -> None:
+        """One durable transaction. Raises Unavailable; then nothing of it was saved."""
+        changes = list(changes)
+        if not changes:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for change in changes:
+                    self._apply(change)
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise Unavailable(f"{self.directory}: {error}", hint="free some space") from error
+
+    def _apply(self, change: Persist) -> None:
+        match change:
+            case SaveDesired(observed, iat, entries):
+                self._set("observed", json.dumps(asdict(observed)))
+                self._set("iat", iat)
+                self._set("entries", codec.encode_tasks(entries))
+            case SaveRun(record):
+                self._db.execute(
+                    "INSERT INTO run VALUES (?, ?, (SELECT coalesce(max(born), 0) + 1 FROM run), ?)"
+                    " ON CONFLICT DO UPDATE SET record = excluded.record",
+                    (*record.key, json.dumps(asdict(record))),
+                )
+            case DropRun(key):
+                self._db.execute("DELETE FROM run WHERE uid = ? AND run = ?", key)
+            case SaveTrust(frame):
+                self._set("trust", frame)
+            case SaveUpload(blob):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO upload VALUES (?, ?)", (blob.digest, blob.size)
+                )
+            case DropUpload(digest):
+                self._db.execute("DELETE FROM upload WHERE digest = ?", (digest,))
+            case _:
+                assert_never(change)
+
+    def key(self, given: Path | None) -> SigningKey:
+        """The device's key: from `given`, else made here once. Raises WireError, Unavailable."""
+        path = given or self.directory / "device.pem"
+        if path.exists():
+            return SigningKey.from_pem(path.read_bytes())
+        if given is not None:
+            raise Unavailable(f"{path}: no such key file")
+        key = SigningKey.generate()
+        write_file(path, key.to_pem())
+        return key
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._db.close()
+        os.close(self._lock)
+
+
+def _record(text: str) -> RunRecord:
+    fields = json.loads(text)
+    blob = fields.pop("result_blob")
+    fields["state"] = State(fields["state"])
+    return RunRecord(result_blob=None if blob is None else BlobRef(**blob), **fields)

@@ -1,0 +1,22 @@
+"""The sessions that pages show happen so, with the real command and real processes."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "docs/tutorial/first-fleet.md",
+        "docs/how-to/git-source.md",
+        "docs/how-to/own-module.md",
+        "docs/how-to/recover.md",
+    ],
+)
+def test_the_session_is_true(reading, clone, name):
+    """Typed into an empty folder, every command does what the page says."""
+    reading.type_page(reading.ROOT / name, clone, timeout=240)

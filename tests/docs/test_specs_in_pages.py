@@ -1,0 +1,61 @@
+"""The specs that pages show are specs that Propeller takes."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+import wasmtime
+import yaml
+
+from propeller.errors import SpecError
+from propeller.model.ids import sha256_digest
+from propeller.registry.wasm import inspect
+from propeller.sources.load import load
+from propeller.sources.tree import Tree
+
+STAND_IN = b"""(module
+  (func (export "_start"))
+  (func (export "add") (param i32 i32) (result i32) i32.const 0))"""
+
+
+def kept(data):
+    """A blob store that only names."""
+    return sha256_digest(data)
+
+
+def shown(reading, page):
+    """The page's spec blocks, each as file name and text."""
+    for number, block in enumerate(reading.blocks(page)):
+        if reading.is_spec(block):
+            yield block.file or f"block-{number}.yaml", block.text
+
+
+def with_modules(files):
+    """`files` and a stand-in for every module they name."""
+    out = {name: text.encode() for name, text in files.items()}
+    for name, text in files.items():
+        for document in yaml.safe_load_all(text):
+            module = document.get("spec", {}).get("module", {}).get("file")
+            if module:
+                text_form = module.endswith(".wat")
+                data = STAND_IN if text_form else bytes(wasmtime.wat2wasm(STAND_IN.decode()))
+                out[str(PurePosixPath(name).parent / module)] = data
+    return out
+
+
+def test_specs_load(reading, spec_page):
+    """Every spec on the page is valid together with its neighbours."""
+    files = dict(shown(reading, spec_page))
+    tree = Tree(name=spec_page.name, files=with_modules(files))
+    try:
+        revision = load(tree, domain="docs", keep=kept, inspect=inspect)
+    except SpecError as error:
+        pytest.fail(f"{spec_page.name}:\n{error}")
+    wanted = sum(len(list(yaml.safe_load_all(text))) for text in files.values())
+    assert len(revision.objects) >= wanted
+
+
+def test_there_are_specs_to_look_at(reading):
+    """The finder finds: the README alone shows one."""
+    assert dict(shown(reading, reading.ROOT / "README.md")).keys() == {"plant/add.yaml"}

@@ -1,0 +1,456 @@
+"""What every Store does, whichever database is behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from propeller.model.ids import PropletId
+from propeller.model.seen import RunState
+from propeller.state.base import Event, Store
+
+Opener = Callable[..., Store]
+
+
+def test_the_first_open_is_fresh_and_the_next_is_not(open_store: Opener) -> None:
+    """`fresh` tells a lost database from a known one: the recovery rules hang on it."""
+    first = open_store()
+    assert first.fresh
+    first.close()
+    assert not open_store().fresh
+
+
+def test_objects_come_back_equal(open_store: Opener, samples: Any) -> None:
+    """Every kind survives closing and opening, with hold, slot and tombstone."""
+    held = [
+        samples.held(samples.task()),
+        samples.held(samples.daemon(), deleted_at=None, hold=None, last_slot=None),
+        samples.held(samples.proplet_object()),
+        samples.held(samples.app()),
+    ]
+    store = open_store()
+    with store.transaction():
+        for each in held:
+            store.put_held(each)
+    store.close()
+    assert open_store().inventory() == sorted(held, key=lambda each: each.uid)
+
+
+def test_putting_an_object_again_replaces_it(store: Store, samples: Any) -> None:
+    """One row an object: the later word wins, also where it says None."""
+    later = samples.held(generation=4, hold=None, last_slot=None, deleted_at=None)
+    with store.transaction():
+        store.put_held(samples.held())
+        store.put_held(later)
+    assert store.inventory() == [later]
+
+
+def test_an_object_leaves_when_dropped(store: Store, samples: Any) -> None:
+    """A dropped object is gone; dropping it twice is nothing."""
+    with store.transaction():
+        store.put_held(samples.held())
+        store.drop_held(samples.uid())
+        store.drop_held(samples.uid())
+    assert store.inventory() == []
+
+
+def test_an_object_may_not_leave_before_its_copies(store: Store, samples: Any) -> None:
+    """Law 4 holds in the file too: an object that still has a copy cannot be dropped."""
+    with store.transaction():
+        store.put_held(samples.held())
+        store.put_assignment(samples.assignment())
+    with pytest.raises(AssertionError), store.transaction():
+        store.drop_held(samples.uid())
+    assert len(store.inventory()) == 1
+    with store.transaction():
+        store.drop_held(samples.uid())
+        store.drop_assignment(samples.uid(), PropletId("p1"))
+    assert store.inventory() == []
+
+
+def test_assignments_come_back_equal(open_store: Opener, samples: Any) -> None:
+    """One row a copy: put again is replaced, dropped is gone."""
+    first = samples.assignment()
+    second = samples.assignment(proplet=PropletId("p2"), releasing=False, cause="once", attempt=1)
+    store = open_store()
+    with store.transaction():
+        store.put_held(samples.held())
+        store.put_assignment(first)
+        store.put_assignment(second)
+        store.put_assignment(replace(first, releasing=False))
+    store.close()
+    store = open_store()
+    assert store.assignments() == [replace(first, releasing=False), second]
+    with store.transaction():
+        store.drop_assignment(first.uid, first.proplet)
+    assert store.assignments() == [second]
+
+
+def test_modules_come_back_equal(open_store: Opener, samples: Any) -> None:
+    """Resolved modules and the reasons why one is not, by the reference that named them."""
+    modules = samples.modules()
+    store = open_store()
+    with store.transaction():
+        for ref, resolved in modules.items():
+            store.put_module(ref, resolved)
+    store.close()
+    store = open_store()
+    assert store.modules() == modules
+    gone, stays = sorted(modules, key=lambda ref: ref.file or "")
+    with store.transaction():
+        store.drop_module(gone)
+    assert store.modules() == {stays: modules[stays]}
+
+
+def test_proplets_and_their_runs_come_back_equal(open_store: Opener, samples: Any) -> None:
+    """Every field of a proplet and of its runs, one that said hello and one never heard of."""
+    heard, silent = (
+        samples.seen("p1"),
+        samples.seen("p2", facts=None, offline_since=None, tasks=None),
+    )
+    runs = [samples.seen_run(1), samples.seen_run(2, exit=None, result=None, result_digest=None)]
+    store = open_store()
+    with store.transaction():
+        store.put_seen(heard)
+        store.put_runs(heard.id, runs, [])
+        store.put_seen(silent)
+    store.close()
+    wanted = replace(heard, runs={(run.uid, run.run): run for run in runs})
+    assert open_store().fleet() == [wanted, silent]
+
+
+def test_only_the_runs_named_change(store: Store, samples: Any) -> None:
+    """A report touches what it changed: other runs of the proplet stay as they were."""
+    one, two, three = (samples.seen_run(number) for number in (1, 2, 3))
+    now_two = replace(two, state=RunState.SUCCEEDED, error="")
+    with store.transaction():
+        store.put_seen(samples.seen())
+        store.put_runs(PropletId("p1"), [one, two, three], [])
+        store.put_runs(PropletId("p1"), [now_two], [(three.uid, three.run)])
+    assert store.fleet()[0].runs == {(one.uid, one.run): one, (two.uid, two.run): now_two}
+
+
+def test_a_report_keeps_the_runs(store: Store, samples: Any) -> None:
+    """`put_seen` says nothing about runs, so it takes none away."""
+    run = samples.seen_run()
+    with store.transaction():
+        store.put_seen(samples.seen())
+        store.put_runs(PropletId("p1"), [run], [])
+        store.put_seen(samples.seen(seq=99))
+    assert store.fleet() == [samples.seen(seq=99, runs={(run.uid, run.run): run})]
+
+
+def test_a_forgotten_proplet_takes_its_runs_along(store: Store, samples: Any) -> None:
+    """After `drop_seen` a proplet of the same name starts with no runs."""
+    with store.transaction():
+        store.put_seen(samples.seen())
+        store.put_runs(PropletId("p1"), [samples.seen_run()], [])
+        store.drop_seen(PropletId("p1"))
+    assert store.fleet() == []
+    with store.transaction():
+        store.put_seen(samples.seen())
+    assert store.fleet() == [samples.seen()]
+
+
+def test_what_was_asked_comes_back_byte_for_byte(open_store: Opener, samples: Any) -> None:
+    """The document is kept out of `load_asked`, outlives an ask without one, goes with its row."""
+    asked = samples.asked()
+    again = replace(asked, body=b"", attempts=3, due=asked.due + 1)
+    store = open_store()
+    with store.transaction():
+        store.put_asked(asked)
+        store.put_asked(again)
+    store.close()
+    store = open_store()
+    assert store.load_asked() == [again]
+    assert store.asked_body(asked.proplet) == asked.body
+    with store.transaction():
+        store.drop_asked(asked.proplet)
+    assert store.load_asked() == []
+    assert store.asked_body(asked.proplet) == b""
+
+
+def test_holds_on_proplets_come_back_equal_and_are_lifted(open_store: Opener, samples: Any) -> None:
+    """A hold with labels set and unset; an empty one lifts it."""
+    store = open_store()
+    with store.transaction():
+        store.put_proplet_hold(samples.hold())
+    store.close()
+    store = open_store()
+    assert store.proplet_holds() == [samples.hold()]
+    with store.transaction():
+        store.put_proplet_hold(samples.hold(scheduling=None, labels=()))
+    assert store.proplet_holds() == []
+
+
+def test_revisions_are_newest_first_without_repeats(open_store: Opener, samples: Any) -> None:
+    """A poll that finds the same rejected revision again adds nothing; a change of mind does."""
+    one, two = samples.revision(1), samples.revision(2, outcome="accepted", faults=())
+    store = open_store()
+    with store.transaction():
+        for record in (one, replace(one, at=one.at + 5), two, one):
+            store.note_revision(record)
+    store.close()
+    store = open_store()
+    assert store.revisions() == [one, two, one]
+    assert store.revisions(limit=1) == [one]
+
+
+def test_runs_in_the_history_are_newest_first(open_store: Opener, samples: Any) -> None:
+    """One row a run, replaced as it goes on; limit takes the newest."""
+    store = open_store()
+    with store.transaction():
+        store.put_run(samples.run(1, state="Running", exit=None, result=None, result_digest=None))
+        store.put_run(samples.run(2))
+        store.put_run(samples.run(1))
+    store.close()
+    store = open_store()
+    assert store.runs(samples.uid()) == [samples.run(2), samples.run(1)]
+    assert store.runs(samples.uid(), limit=1) == [samples.run(2)]
+    assert store.runs(samples.uid("other")) == []
+
+
+def test_events_are_found_by_key_and_by_proplet(open_store: Opener, samples: Any) -> None:
+    """Newest first, whichever way they are asked for; None means not asked."""
+    both = samples.event(1)
+    fleet = samples.event(2, key=None, proplet=None)
+    other = samples.event(3, key=samples.key("other"))
+    store = open_store()
+    with store.transaction():
+        for event in (both, fleet, other):
+            store.add_event(event)
+    store.close()
+    store = open_store()
+    assert store.events() == [other, fleet, both]
+    assert store.events(limit=2) == [other, fleet]
+    assert store.events(key=samples.key()) == [both]
+    assert store.events(proplet=PropletId("p1")) == [other, both]
+    assert store.events(key=samples.key("other"), proplet=PropletId("p1")) == [other]
+    assert store.events(key=samples.key("other"), proplet=PropletId("p9")) == []
+
+
+def test_an_equal_event_is_counted_not_repeated(store: Store, samples: Any) -> None:
+    """The newest of a key and proplet is counted up; another word in between starts a new row."""
+    first = samples.event(1)
+    said = [
+        first,
+        replace(first, at=first.at + 5),
+        samples.event(7),
+        replace(first, at=first.at + 9),
+    ]
+    with store.transaction():
+        for event in said:
+            store.add_event(event)
+    newest, middle, oldest = store.events()
+    assert (oldest.count, oldest.first_at, oldest.at) == (2, first.at, first.at + 5)
+    assert (middle.count, middle.message) == (1, "exit status 7")
+    assert (newest.count, newest.at) == (1, first.at + 9)
+
+
+@pytest.mark.parametrize("change", [{"key": None}, {"proplet": None}, {"proplet": PropletId("p2")}])
+def test_the_same_words_about_someone_else_are_another_event(
+    store: Store, samples: Any, change: Mapping[str, Any]
+) -> None:
+    """Equal text about another object or proplet is no repeat, and does not hide one either."""
+    first: Event = samples.event(1)
+    with store.transaction():
+        store.add_event(first)
+        store.add_event(replace(first, at=first.at + 1, **change))
+        store.add_event(replace(first, at=first.at + 2))
+    assert [event.count for event in store.events()] == [2, 1]
+
+
+def test_statuses_come_back_in_order_of_name(open_store: Opener, samples: Any) -> None:
+    """One projection an object, replaced and dropped by uid."""
+    store = open_store()
+    with store.transaction():
+        for name in ("c", "a", "b"):
+            store.put_status(samples.status(name))
+        store.put_status(samples.status("b", ready="False"))
+        store.drop_status(samples.uid("c"))
+    store.close()
+    found = list(open_store().statuses())
+    assert found == [samples.status("a"), samples.status("b", ready="False")]
+
+
+def test_the_past_of_an_object_is_one_row_an_outcome(open_store: Opener, samples: Any) -> None:
+    """(digest, outcome) once: earliest first, latest last, counts summed; newest on top."""
+    uid = samples.uid()
+    store = open_store()
+    with store.transaction():
+        store.note_history(uid, samples.past(1))
+        store.note_history(uid, samples.past(2))
+        store.note_history(uid, samples.past(1, first=samples.now + 9, last=samples.now + 9))
+    store.close()
+    assert open_store().history(uid) == [
+        samples.past(1, last=samples.now + 9, count=2),
+        samples.past(2),
+    ]
+
+
+def test_operations_come_back_in_order(open_store: Opener, samples: Any) -> None:
+    """One row an operation, replaced as it is answered."""
+    store = open_store()
+    with store.transaction():
+        store.put_op(samples.op(2))
+        store.put_op(samples.op(1))
+        store.put_op(samples.op(2, state="done"))
+    store.close()
+    assert open_store().ops() == [samples.op(1), samples.op(2, state="done")]
+
+
+def test_uploads_come_back_and_leave(open_store: Opener, samples: Any) -> None:
+    """One row a proplet and digest; what is dropped is gone."""
+    store = open_store()
+    with store.transaction():
+        store.put_upload(samples.upload(1))
+        store.put_upload(samples.upload(2))
+        store.put_upload(samples.upload(1, have=500))
+        store.drop_upload(PropletId("p1"), samples.upload(2).digest)
+    store.close()
+    assert open_store().uploads() == [samples.upload(1, have=500)]
+
+
+def test_meta_values_are_kept(open_store: Opener) -> None:
+    """Named values: absent is None, put again is replaced."""
+    store = open_store()
+    assert store.meta("inst") is None
+    with store.transaction():
+        store.set_meta("inst", "a")
+        store.set_meta("inst", "b")
+    store.close()
+    assert open_store().meta("inst") == "b"
+
+
+def test_a_fence_is_never_lower_than_the_clock_nor_than_the_last(open_store: Opener) -> None:
+    """`max(stored + 1, now)`: a clock that runs backwards cannot bring an old fence back."""
+    store = open_store()
+    assert store.take_fence(1000) == 1000
+    assert store.take_fence(1000) == 1001
+    store.close()
+    store = open_store()
+    assert store.take_fence(5) == 1002
+    assert store.take_fence(9000) == 9000
+
+
+def test_a_block_that_raises_leaves_nothing(store: Store, samples: Any) -> None:
+    """All of a transaction or none of it, and the store goes on after it."""
+
+    def half() -> None:
+        with store.transaction():
+            store.set_meta("a", "1")
+            store.put_seen(samples.seen())
+            raise KeyError("in the middle")
+
+    serial = store.serial()
+    with pytest.raises(KeyError):
+        half()
+    assert (store.meta("a"), store.fleet(), store.serial()) == (None, [], serial)
+    with store.transaction(durable=True):
+        store.set_meta("a", "2")
+    assert store.meta("a") == "2"
+
+
+def test_a_write_outside_a_transaction_is_refused(store: Store) -> None:
+    """Forgetting the transaction is a mistake in our own code, said at once."""
+    with pytest.raises(AssertionError):
+        store.set_meta("a", "1")
+    assert store.meta("a") is None
+
+
+def test_transactions_do_not_nest(store: Store) -> None:
+    """An inner transaction would commit or undo what the outer one has not decided yet."""
+    with store.transaction():
+        store.set_meta("a", "1")
+        with pytest.raises(AssertionError), store.transaction():
+            pass
+    assert store.meta("a") == "1"
+
+
+def test_the_serial_moves_with_each_change_and_only_then(open_store: Opener) -> None:
+    """A saved plan is stale exactly when the serial moved: reading does not move it."""
+    store = open_store()
+    start = store.serial()
+    with store.transaction():
+        store.meta("a")
+    assert store.serial() == start
+    with store.transaction():
+        store.set_meta("a", "1")
+        store.set_meta("b", "1")
+    changed = store.serial()
+    assert changed > start
+    store.close()
+    store = open_store()
+    assert store.serial() == changed
+    store.take_fence(1)
+    assert store.serial() > changed
+
+
+def test_a_reader_sees_what_was_committed_while_the_writer_works(
+    open_store: Opener, samples: Any
+) -> None:
+    """A reader is never in the writer's way, and sees a transaction whole or not at all."""
+    writer = open_store()
+    reader = open_store(readonly=True)
+    with writer.transaction():
+        writer.put_seen(samples.seen())
+        writer.put_runs(PropletId("p1"), [samples.seen_run()], [])
+        assert reader.fleet() == []
+    assert len(reader.fleet()[0].runs) == 1
+
+
+def test_a_reader_may_hold_one_picture(open_store: Opener) -> None:
+    """Inside a transaction of its own a reader sees one state, whatever is committed meanwhile."""
+    writer = open_store()
+    reader = open_store(readonly=True)
+    with reader.transaction():
+        assert reader.meta("a") is None
+        with writer.transaction():
+            writer.set_meta("a", "1")
+        assert reader.meta("a") is None
+    assert reader.meta("a") == "1"
+
+
+def test_readers_in_other_threads_only_see_whole_transactions(
+    open_store: Opener, samples: Any
+) -> None:
+    """A busy writer and a busy reader side by side: two rows that change together never differ."""
+    writer = open_store()
+    with writer.transaction():
+        writer.set_meta("left", "0")
+        writer.set_meta("right", "0")
+    reader = open_store(readonly=True)
+    torn: list[tuple[str | None, str | None]] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            with reader.transaction():
+                pair = reader.meta("left"), reader.meta("right")
+            if pair[0] != pair[1]:
+                torn.append(pair)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        for number in range(200):
+            with writer.transaction():
+                writer.set_meta("left", str(number))
+                writer.set_meta("right", str(number))
+    finally:
+        done.set()
+        thread.join()
+    assert torn == []
+
+
+def test_a_reader_cannot_write(open_store: Opener) -> None:
+    """A store opened for reading refuses every change."""
+    open_store().close()
+    reader = open_store(readonly=True)
+    with pytest.raises(AssertionError, match="reading"), reader.transaction():
+        reader.set_meta("a", "1")
+    assert reader.meta("a") is None

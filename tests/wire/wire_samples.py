@@ -1,0 +1,312 @@
+"""The example messages behind the shared vectors: one believable plant, every field used somewhere.
+
+Loaded by `wire_vectors`, which turns them into `schemas/wire/vectors/*.json`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from propeller.wire import messages as m
+from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
+
+INST = "00112233445566778899aabbccddeeff"
+UID_ADD = "5d0d2f2e-1f0a-5c5e-9a70-0f1b6a8a3c11"
+UID_FILTER = "9b1c8a44-7d2e-5f61-8c3a-4be0b8d7e902"
+RUN_ADD = "1f2e3d4c5b6a79880102030405060708"
+RUN_FILTER = "a0b1c2d3e4f5060718293a4b5c6d7e8f"
+ADD = "sha256:" + "ad" * 32
+FILTER = "sha256:" + "f1" * 32
+RESULT = "sha256:" + "7e" * 32
+NOW = 1_790_000_000_000
+
+SMALL = m.Entry(
+    uid=UID_ADD,
+    ref="Task/plant-a/add",
+    run=RUN_ADD,
+    cause="once",
+    mode="once",
+    digest=ADD,
+    module=m.WireModule(digest=ADD, size=317),
+    entrypoint="add",
+    args=("40", "2"),
+)
+SMALL = replace(SMALL, digest=entry_digest(SMALL))
+FULL = m.Entry(
+    uid=UID_FILTER,
+    ref="Daemon/plant-a/vibration-filter",
+    run=RUN_FILTER,
+    cause="daemon",
+    mode="daemon",
+    digest=ADD,
+    module=m.WireModule(
+        digest=FILTER, size=48_211, image=f"registry.plant.example/filter@{FILTER}"
+    ),
+    entrypoint="_start",
+    args=("--window", "256", "Größe"),
+    env=(("RATE", "5"), ("EMPTY", ""), ("EQUALS", "a=b"), ("ALPHA", "after")),
+    stdin='{"unit":"mm/s"}\n',
+    mounts=(
+        m.WireMount(name="sensors", path="/sensors", access="ReadOnly"),
+        m.WireMount(name="spool:rw", path="/out", access="ReadWrite"),
+    ),
+    memory=16 << 20,
+    fuel=5_000_000_000,
+    timeout=600_000,
+    output=4096,
+    restart="Always",
+    backoff_base=500,
+    backoff_cap=60_000,
+    max_restarts=5,
+    ready_after=3_000,
+)
+FULL = replace(FULL, digest=entry_digest(FULL))
+TASKS = (SMALL, FULL)
+OBSERVED = m.Observed(fence=NOW, gen=4, digest=tasks_digest(TASKS))
+DONE = m.RunReport(
+    uid=UID_ADD,
+    run=RUN_ADD,
+    digest=SMALL.digest,
+    cause="once",
+    state="Succeeded",
+    exit=0,
+    result="42",
+    ready=True,
+    started=NOW + 100,
+    ended=NOW + 103,
+)
+BACKING_OFF = m.RunReport(
+    uid=UID_FILTER,
+    run=RUN_FILTER,
+    digest=FULL.digest,
+    cause="daemon",
+    state="BackOff",
+    exit=3,
+    error='exited with status 3: "no such sensor"',
+    restarts=2,
+    started=NOW + 100,
+)
+LONG_RESULT = m.RunReport(
+    uid=UID_ADD,
+    run="c0ffee00c0ffee00c0ffee00c0ffee00",
+    digest=SMALL.digest,
+    cause="cron:1790000000000#2",
+    state="Succeeded",
+    exit=0,
+    result_blob=m.BlobRef(digest=RESULT, size=70_000),
+    ready=True,
+)
+RUNS = (DONE, BACKING_OFF, LONG_RESULT)
+HEARTBEAT = m.Report(
+    id="gw-01",
+    inst=INST,
+    boot=3,
+    seq=17,
+    conn=1,
+    observed=OBSERVED,
+    inventory=inventory_digest(RUNS),
+)
+
+MESSAGES: dict[str, m.Message] = {
+    "desired: two tasks": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=4,
+        iat=NOW + 50,
+        digest=tasks_digest(TASKS),
+        tasks=TASKS,
+        not_after=NOW + 86_400_000,
+    ),
+    "desired: nothing to hold": m.Desired(
+        to="gw-01", inst=INST, fence=NOW, gen=5, iat=NOW, digest=tasks_digest(()), tasks=()
+    ),
+    "desired: the list is a blob": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=2**53 - 1,
+        gen=1,
+        iat=0,
+        digest=tasks_digest(TASKS),
+        body=m.BlobRef(digest=tasks_digest(TASKS), size=1412),
+    ),
+    "report: full": replace(
+        HEARTBEAT,
+        seq=16,
+        tasks=RUNS,
+        free=m.Free(memory=201_326_592, tasks=61, storage=8 << 30),
+        metrics=(("cpuPermille", 120), ("rssBytes", 48 << 20), ("temperature", -4)),
+    ),
+    "report: heartbeat": HEARTBEAT,
+    "report: before the first document": m.Report(
+        id="gw-01",
+        inst=INST,
+        boot=1,
+        seq=0,
+        conn=1,
+        observed=m.Observed(),
+        inventory=inventory_digest(()),
+        tasks=(),
+        clock="Unsynced",
+    ),
+    "report: the list is a blob, and a document was refused": replace(
+        HEARTBEAT,
+        body=m.BlobRef(digest=inventory_digest(RUNS), size=9000),
+        refused=m.Refused(fence=NOW - 1, gen=9, digest=ADD, reason="stale"),
+    ),
+    "status: online": m.Status(id="gw-01", state="online", inst=INST, boot=3, conn=1),
+    "status: offline": m.Status(id="gw-01", state="offline", inst=INST, boot=3, conn=1),
+    "hello: a Linux gateway": m.Hello(
+        id="gw-01",
+        inst=INST,
+        boot=3,
+        arch="x86_64",
+        os="linux",
+        runtime="wasmtime",
+        runtime_version="30.0.0",
+        agent="0.1.0",
+        memory=256 << 20,
+        storage=8 << 30,
+        tasks=64,
+        max_module=64 << 20,
+        max_payload=1 << 20,
+        min_run_interval=0,
+        heartbeat=30_000,
+        imports=("wasi_snapshot_preview1",),
+        components=False,
+        mounts=("sensors", "spool:rw"),
+        encodings=("json", "cbor"),
+        algs=("ed25519", "p256"),
+        fetch=("direct", "mqtt"),
+        labels=(("zone", "hall-1"), ("class", "gateway"), ("söhne", "größe")),
+        key="ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+    ),
+    "hello: a sensor": m.Hello(
+        id="sensor_7",
+        inst=INST,
+        boot=4_294_967_295,
+        arch="thumbv7em",
+        os="zephyr",
+        runtime="wamr",
+        runtime_version="2.4.0",
+        agent="0.1.0",
+        memory=98_304,
+        storage=262_144,
+        tasks=4,
+        max_module=65_536,
+        max_payload=2048,
+        min_run_interval=1000,
+        heartbeat=300_000,
+        imports=(),
+        components=False,
+        mounts=(),
+        encodings=("cbor",),
+        algs=("p256",),
+        fetch=("mqtt",),
+        labels=(),
+        key="p256:"
+        "BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=",
+        versions=(1, 2),
+    ),
+    "op: logs": m.Op(
+        id="op-000017",
+        verb="logs",
+        to="gw-01",
+        inst=INST,
+        boot=3,
+        conn=1,
+        src="manager",
+        n=17,
+        uid=UID_FILTER,
+        run=RUN_FILTER,
+        stream="stderr",
+        tail=1024,
+        follow=60_000,
+    ),
+    "op: collect": m.Op(
+        id="op-000018",
+        verb="collect",
+        to="gw-01",
+        inst=INST,
+        boot=3,
+        conn=1,
+        src="manager",
+        n=18,
+        not_after=NOW + 30_000,
+    ),
+    "op answer: a piece of log": m.OpAnswer(
+        id="gw-01",
+        op="op-000017",
+        inst=INST,
+        boot=3,
+        n=1,
+        state="progress",
+        stream="stderr",
+        text="rms 0.42\nrms 0.43\n\u0000\u0007",
+        dropped=512,
+    ),
+    "op answer: refused": m.OpAnswer(
+        id="gw-01", op="op-000019", inst=INST, boot=3, n=0, state="refused", text="unknown verb"
+    ),
+    "op answer: done, as a blob": m.OpAnswer(
+        id="gw-01",
+        op="op-000017",
+        inst=INST,
+        boot=3,
+        n=2,
+        state="done",
+        blob=m.BlobRef(digest=RESULT, size=70_000),
+    ),
+    "blob get": m.BlobGet(id="gw-01", digest=FILTER, off=4096, len=4096, req=9),
+    "blob ack: go on": m.BlobAck(id="gw-01", digest=RESULT, have=32_768, state="open"),
+    "blob ack: stored": m.BlobAck(id="gw-01", digest=RESULT, have=70_000, state="stored"),
+    "blob ack: refused": m.BlobAck(
+        id="gw-01", digest=RESULT, have=0, state="refused", reason="quota of 64 MiB used up"
+    ),
+    "manager status: online": m.ManagerStatus(state="online", fence=NOW, src="manager", conn=2),
+    "manager status: offline": m.ManagerStatus(state="offline", fence=NOW, src="manager", conn=2),
+    "echo": m.Echo(src="manager", conn=2, n=41, at=NOW),
+    "trust: the first": m.Trust(
+        version=1,
+        keys=(
+            m.TrustedKey(
+                kid="56475aa75463474c",
+                alg=1,
+                pub="ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+                roles=("manager",),
+            ),
+            m.TrustedKey(kid="0011223344556677", alg=9, pub="later:AAAA", roles=("oracle",)),
+        ),
+    ),
+    "log": m.Log(
+        id="gw-01",
+        boot=3,
+        n=2,
+        stream="stdout",
+        text="started\n",
+        uid=UID_FILTER,
+        run=RUN_FILTER,
+        dropped=10,
+    ),
+    "log: the agent's own": m.Log(id="gw-01", boot=3, n=0, stream="agent", text="connected\n"),
+    "metrics": m.Metrics(
+        id="gw-01", boot=3, n=8, at=NOW, values=(("loadPermille", 310), ("drift", -12)), dropped=1
+    ),
+}
+
+BINARY: dict[str, m.BlobChunk | m.BlobPut] = {
+    "chunk: the middle": m.BlobChunk(digest=FILTER, off=4, total=11, req=9, data=b"\x00asm"),
+    "chunk: an empty blob": m.BlobChunk(
+        digest="sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        off=0,
+        total=0,
+        req=1,
+    ),
+    "chunk: not yours": m.BlobChunk(digest=ADD, off=0, total=0, req=10, error="not_yours"),
+    "put: the first bytes": m.BlobPut(
+        id="gw-01", inst=INST, digest=RESULT, off=0, total=70_000, data=b"PFU1\x00\x01"
+    ),
+    "put: what do you have?": m.BlobPut(
+        id="sensor_7", inst=INST, digest=RESULT, off=70_000, total=70_000
+    ),
+}
