@@ -46,6 +46,7 @@ from proplet.effects import (
     Topic,
     Wake,
 )
+from proplet.live import Phase
 from proplet.operations import Operations
 from proplet.records import AgentConfig, Key, Stored
 from proplet.reporting import Reporting
@@ -276,9 +277,12 @@ class Agent:
             self._reporting.at_once(now)
 
     def _hear_manager(self, status: ManagerStatus, now: Now, out: list[Effect]) -> None:
-        known, self._manager = self._manager, status
+        known = self._manager
         if status.state != "online":
+            if known is None or (status.fence, status.conn) >= (known.fence, known.conn):
+                self._manager = status  # an older one's will does not speak for a newer one
             return
+        self._manager = status
         if known == status and now.mono - self._manager_at < 1000:
             return
         self._manager_at = now.mono
@@ -399,6 +403,16 @@ class Agent:
             out.append(DropUpload(digest))
         return self._turn(now, out)
 
+    def untold(self, now: Now) -> tuple[Effect, ...]:
+        """A report was not taken for sending (the queue is full): tell everything in a while."""
+        self._reporting.again(now)
+        return self._turn(now, [])
+
+    def alive(self, key: Key) -> bool:
+        """Whether a guest of this run may still write."""
+        live = self._runs.find(key)
+        return live is not None and live.phase is not Phase.ENDED
+
     def log_piece(
         self, op: str, now: Now, *, stream: str = "", text: str = "", dropped: int = 0, last: bool
     ) -> tuple[Effect, ...]:
@@ -435,7 +449,8 @@ class Agent:
         for at, effect in enumerate(out):
             if isinstance(effect, InUse):
                 self._in_use = effect.digests
-                out[at] = InUse(effect.digests | frozenset(self._uploads))
+                body = {self._incoming.body.digest} if self._incoming is not None else set()
+                out[at] = InUse(effect.digests | frozenset(self._uploads) | body)
         wanted = self._in_use
         if self._incoming is not None:
             wanted |= {self._incoming.body.digest}

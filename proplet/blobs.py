@@ -29,8 +29,11 @@ class Blobs:
         self._whole = directory / "blobs"
         self._parts = directory / "parts"
         self.quota = quota
-        for each in (self._whole, self._parts):
+        self._pulls = directory / "pulls"
+        for each in (self._whole, self._parts, self._pulls):
             make_directory(each)
+        for leftover in self._pulls.iterdir():
+            leftover.unlink()
         self._hashes: dict[str, tuple[int, _Hash]] = {}
         self._spared: frozenset[str] = frozenset()
 
@@ -128,6 +131,18 @@ class Blobs:
             raise DigestMismatch(digest, f"sha256:{seen}", where="downloaded blob")
         part.replace(self.path(digest))
         sync_directory(self._whole)
+
+    def pulled(self, digest: str) -> Path:
+        """Where a direct pull puts its bytes."""
+        return self._pulls / digest.removeprefix("sha256:")
+
+    def adopt(self, digest: str) -> None:
+        """Take what a direct pull got, in place of any part. Raises DigestMismatch, OSError."""
+        self.pulled(digest).replace(self.part(digest))
+        self._hashes.pop(digest, None)
+        with self.part(digest).open("rb") as stream:
+            os.fsync(stream.fileno())
+        self.complete(digest)
 
     def keep(self, data: bytes) -> BlobRef:
         """Store bytes of our own, durably. Raises Unavailable."""

@@ -39,6 +39,10 @@ class Reporting:
         """Tell everything in this turn."""
         self._due = now.mono
 
+    def again(self, now: Now) -> None:
+        """The last report never left: tell everything a second from now."""
+        self._due = now.mono + 1000
+
     def refuse(self, refused: Refused, now: Now) -> bool:
         """A document was not accepted. False when the same was told a moment ago."""
         if refused == self._refused and now.mono - self._refused_at < REFUSAL_EVERY:

@@ -2,8 +2,8 @@
 
 Called by `agent` with what came, and by the shell with what goes. Begins with the pinned root,
 which may sign a trust document and nothing else; the newest trust document brings the manager's
-keys. A signature is verified before anything of the body is read, and unsigned is never accepted, except
-the word `offline`, which is the manager's will and promises nothing.
+keys. A signature is verified before anything of the body is read, and unsigned is never accepted,
+except the word `offline`, which is the manager's will and promises nothing.
 """
 
 from __future__ import annotations

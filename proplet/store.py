@@ -48,7 +48,7 @@ class Store:
     """See the module. `new_inst` gives 32 hex digits when the directory is formatted."""
 
     def __init__(self, directory: Path, *, new_inst: Callable[[], str]) -> None:
-        """Raises Conflict where another agent holds the directory, Unavailable where it is of no use."""
+        """Raises Conflict where another agent holds the directory, Unavailable if it is no use."""
         try:
             make_directory(directory)
             self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)

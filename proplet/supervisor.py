@@ -25,6 +25,7 @@ from typing import Protocol, cast
 from propeller.errors import Unavailable
 from propeller.wire.messages import INLINE_LIMIT, BlobRef, Entry
 from proplet.blobs import Blobs
+from proplet.disk import make_directory
 from proplet.effects import Outcome
 from proplet.records import Key
 from proplet.runtime import capture
@@ -113,6 +114,9 @@ class Supervisor:
         if entry.timeout is not None:
             worker.deadline = self._clock() + entry.timeout + LATE_MS
             worker.cause = "timeout"
+        if entry.mode == "once":
+            self.forget(worker.key)
+        make_directory(self.logs(worker.key))
         job = {
             "do": "run",
             "name": entry.ref,
@@ -200,12 +204,12 @@ class Supervisor:
         }
         self._send(worker, job)
 
-    def _looked(self, worker: _Worker, told: Words | None) -> None:
+    def _looked(self, worker: _Worker, told: Words | None, died: str = "") -> None:
         assert worker.looks is not None and worker.entry is not None
         looks, worker.looks = worker.looks, None
         if told is None:
-            words = f"does not compile within {milliseconds(COMPILE_MS)} and the memory there is"
-            facts = Facts(trouble=words)
+            within = f"within {milliseconds(COMPILE_MS)} and the memory there is"
+            facts = Facts(trouble=f"could not be compiled {within}: {died}")
         else:
             facts = self._facts[looks] = facts_from(told)
         self._judge(worker.entry, facts)
@@ -298,7 +302,7 @@ class Supervisor:
     # -- what workers say -------------------------------------------------------------------------
 
     def _hear_worker(self, worker: _Worker) -> None:
-        if not self._pull(worker):
+        if worker.number in self._workers and not self._pull(worker):
             self._selector.unregister(worker.connection)
             worker.deadline = self._clock() + LATE_MS  # dead any moment; killed if not
 
@@ -343,7 +347,7 @@ class Supervisor:
         if self._spare is worker:
             self._spare = None
         if worker.looks is not None:
-            self._looked(worker, None)
+            self._looked(worker, None, _died(status))
         elif worker.key is not None and not worker.done:
             self._finish(worker, {"cause": worker.cause, "error": _died(status)})
 

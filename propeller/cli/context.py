@@ -98,7 +98,9 @@ class Client:
         """GET. Raises Unavailable when no reconciler runs."""
         return self._whole("GET", path, None, 10)
 
-    def post(self, path: str, body: Mapping[str, object], *, timeout: float = 60) -> Mapping[str, Any]:
+    def post(
+        self, path: str, body: Mapping[str, object], *, timeout: float = 60
+    ) -> Mapping[str, Any]:
         """POST. Raises Unavailable when none runs, Refused with its exit code when it says no."""
         return self._whole("POST", path, body, timeout)
 

@@ -100,5 +100,3 @@ def names(count: int, declared: Sequence[PropletId]) -> list[PropletId]:
     chosen = sorted(declared)[:count]
     extra = count - len(chosen)
     return [*chosen, *(PropletId(f"local-{n}") for n in range(1, extra + 1))]
-
-

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from propeller.cli.settings import Fleet, registries_of
+from propeller.gateway.api import make_app
 from propeller.gateway.bridge import Bridge
+from propeller.gateway.server import ApiServer
 from propeller.model.ids import Key
 from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.service import Service, Settings
@@ -55,11 +57,8 @@ def make_service(
     )
 
 
-def serve_api(service: Service, state: StateDir, fleet: Fleet):  # type: ignore[no-untyped-def]
+def serve_api(service: Service, state: StateDir, fleet: Fleet) -> ApiServer:
     """Start the API on the state directory's socket; stop it with `.stop()`."""
-    from propeller.gateway.api import make_app
-    from propeller.gateway.server import ApiServer
-
     server = ApiServer(
         make_app(Bridge(service, domain=fleet.domain, cache=state.git)), state.socket
     )

@@ -182,4 +182,9 @@ def registries_of(fleet: Fleet, state: StateDir) -> Registries:
     from propeller.registry.registries import Registries
 
     raw = {LOCAL_HOST: {"layout": str(state.oci.absolute())}, **fleet.registries}
-    return Registries.parse(raw, base=fleet.base, credentials=docker_credentials())
+    return Registries.parse(raw, base=fleet.base, credentials=docker_credentials(_docker_config()))
+
+
+def _docker_config() -> Path:
+    folder = os.environ.get("DOCKER_CONFIG")
+    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from propeller.cli.context import add_state, state_dir
+from propeller.cli.local import LocalProplet, LocalProplets, names
 from propeller.cli.settings import Fleet, add_fleet, endpoint_of, fleet_of
+from propeller.model.ids import PropletId
+from propeller.transport.endpoint import Endpoint, MqttVersion
+
+if TYPE_CHECKING:
+    from propeller.cli.running import Narrator
+    from propeller.reconcile.reconciler import Reconciler
+    from propeller.reconcile.service import Service
+    from propeller.sources.open import Source
+    from propeller.state.layout import StateDir
+
+MOST_PROPLETS = 64
 
 SETTLE_MS = 300
 """How long everything must have stood still before a failure is called final."""
@@ -37,30 +50,154 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bring it all up; returns the exit code."""
-    from propeller.cli.running import Narrator, clock, deadline_ms, make_service, stop_on_signals
+    from propeller.cli.running import (
+        Narrator,
+        deadline_ms,
+        make_service,
+        serve_api,
+        stop_on_signals,
+    )
     from propeller.errors import UsageError
     from propeller.sources.open import open_source
 
-    if not 0 <= args.proplets <= 64:
-        raise UsageError("--proplets must be from 0 to 64")
+    if not 0 <= args.proplets <= MOST_PROPLETS:
+        raise UsageError(f"--proplets must be from 0 to {MOST_PROPLETS}")
     timeout = deadline_ms(args.timeout)
     state = state_dir(args)
+    state.create()
     fleet = fleet_of(args, tree=Path(args.source))
     source = open_source(args.source, cache=state.git, ref=args.ref, git=args.git)
     narrator = Narrator(quiet=args.quiet)
     with contextlib.ExitStack() as stack:
-        service = make_service(state, source, fleet, _endpoints(fleet, state, stack), verb="up")
-        stack.enter_context(service)
-        declared = _first_look(service, source, fleet)
-        stack.callback(_serve(service, state, fleet))
+        broker = _Broker(fleet, state, stack)
+        service = stack.enter_context(
+            make_service(state, source, fleet, broker.endpoint, verb="up")
+        )
+        declared = _declared(service, source, fleet)
+        broker.open()
+        server = serve_api(service, state, fleet)
+        stack.callback(server.stop)
         service.start()
-        proplets = _proplets(args, service, state, fleet, declared)
+        proplets = LocalProplets(_local(args, service, state, fleet, broker, declared))
         stack.callback(proplets.stop)
         proplets.start()
         stop_on_signals(service)
-        narrator.say(f"state {state.path}, {args.proplets} proplets; the embedded broker has no ACL")
-        return _follow(service, narrator, args, clock() + timeout)
+        narrator.say(f"state in {state.path}, {args.proplets} proplets, {broker.words}")
+        return _follow(service, narrator, until_ready=args.until_ready, timeout=timeout)
 
 
-def _follow(service, narrator, args, end):  # type: ignore[no-untyped-def]
-    ...
+class _Broker:
+    """The broker `up` starts, or the one it was told of."""
+
+    def __init__(self, fleet: Fleet, state: StateDir, stack: contextlib.ExitStack) -> None:
+        from propeller.transport.broker import Address, choose
+
+        self._fleet = fleet
+        self._state = state
+        self._address: Address | None = None
+        name = fleet.text("broker.address") or "embedded"
+        self.ours = ":" not in name
+        self.words = f"broker {name}"
+        self._broker = None
+        if self.ours:
+            self._broker = choose(name, state.path)
+            stack.callback(self._broker.stop)
+            if name == "embedded":
+                self.words = "embedded broker (no access control: this machine only)"
+
+    def open(self) -> None:
+        """Start ours, and say in `run/ports.json` where it is."""
+        if self._broker is not None:
+            self._address = self._broker.start()
+            self._state.write_ports({"broker": self._address.port})
+
+    def endpoint(self, client_id: str) -> Endpoint:
+        """The way there for one client."""
+        if self._address is None:
+            if self.ours:
+                # Asked before `open`: the service is built first so that a held lease costs nothing.
+                self.open()
+                assert self._address is not None
+            else:
+                return endpoint_of(self._fleet, client_id)
+        protocol = cast(MqttVersion, self._fleet.text("broker.protocol"))
+        return self._address.endpoint(client_id, protocol=protocol)
+
+
+def _declared(service: Service, source: Source, fleet: Fleet) -> list[PropletId]:
+    """The Proplets the specs declare; specs that are wrong at the start end the command."""
+    from propeller.errors import SpecError, UsageError
+    from propeller.model.specs import Proplet
+    from propeller.reconcile.events import SourceSilent, SpecsRefused
+    from propeller.reconcile.sourcing import read_once
+
+    outcome = read_once(source, domain=fleet.domain, keep=service.blobs.put)
+    if isinstance(outcome, SpecsRefused):
+        raise SpecError(outcome.faults)
+    if isinstance(outcome, SourceSilent):
+        raise UsageError(outcome.reason)
+    service.inbox.put(outcome)
+    return [
+        PropletId(thing.meta.key.name)
+        for thing in outcome.revision.objects.values()
+        if isinstance(thing, Proplet)
+    ]
+
+
+def _local(
+    args: argparse.Namespace,
+    service: Service,
+    state: StateDir,
+    fleet: Fleet,
+    broker: _Broker,
+    declared: list[PropletId],
+) -> list[LocalProplet]:
+    proplets = []
+    for proplet in names(args.proplets, declared):
+        service.keys.device(proplet)  # made now, so that its first hello is already known
+        endpoint = broker.endpoint(proplet)
+        arguments = [
+            *("--id", proplet),
+            *("--broker", f"{endpoint.host}:{endpoint.port}"),
+            *("--mqtt", endpoint.protocol),
+            *("--domain", fleet.domain, "--channel", fleet.channel),
+            *("--data", str(state.proplet(proplet).absolute())),
+            *("--trust", str((state.keys / "root.pub").absolute())),
+            *("--key", str((state.keys / "devices" / f"{proplet}.pem").absolute())),
+            *("--heartbeat", "5s"),
+        ]
+        if args.data:
+            arguments += ["--mount", f"data={(Path(args.data) / proplet).absolute()}"]
+        proplets.append(
+            LocalProplet(id=proplet, arguments=arguments, log=state.logs / f"{proplet}.log")
+        )
+    return proplets
+
+
+def _follow(service: Service, narrator: Narrator, *, until_ready: bool, timeout: int) -> int:
+    from propeller.cli.running import clock
+    from propeller.reconcile.standing import Standing, of_reconciler
+
+    end = clock() + timeout
+    failed_since: int | None = None
+    standing: Standing | None = None
+
+    def over(reconciler: Reconciler) -> bool:
+        nonlocal failed_since, standing
+        standing = narrator.look(reconciler)
+        if not until_ready:
+            return False
+        now = clock()
+        if standing.settled and standing.failed:
+            failed_since = failed_since or now
+            return now >= failed_since + SETTLE_MS
+        failed_since = None
+        return now >= end or (standing.settled and reconciler.ready_to_plan)
+
+    service.run(until=over)
+    standing = of_reconciler(service.reconciler)
+    if not until_ready:
+        return 0
+    for line in standing.lines():
+        print(line, file=sys.stderr)
+    return standing.exit_code

@@ -63,9 +63,7 @@ def overview(*, everything: bool = False) -> str:
         "usage: propeller VERB [options]        propeller VERB --help",
         "",
     ]
-    lines += [
-        f"  {verb.name:<10} {verb.summary}" for verb in _ALL if verb.common or everything
-    ]
+    lines += [f"  {verb.name:<10} {verb.summary}" for verb in _ALL if verb.common or everything]
     if not everything:
         rest = ", ".join(verb.name for verb in _ALL if not verb.common)
         lines += ["", f"also: {rest}", "`propeller --help --all` explains them too"]

@@ -26,9 +26,11 @@ from propeller.model.ids import Key, PropletId
 from propeller.model.revision import Revision
 from propeller.model.specs import Object, Suspend, Task
 from propeller.reconcile.events import (
+    AskStanding,
     Confirm,
     Drop,
     Event,
+    ModuleResolved,
     Operate,
     Reply,
     RunOnce,
@@ -109,6 +111,7 @@ def make_app(loop: Loop) -> Starlette:
     return Starlette(
         routes=[
             Route("/api/v1/health", api.health, methods=["GET"]),
+            Route("/api/v1/standing", api.standing, methods=["GET"]),
             Route("/api/v1/look", api.look, methods=["POST"]),
             Route("/api/v1/apply", api.apply, methods=["POST"]),
             Route("/api/v1/hold", api.hold, methods=["POST"]),
@@ -133,6 +136,9 @@ class _Api:
 
     async def health(self, _: HttpRequest) -> Response:
         return JSONResponse(dict(self._loop.health()))
+
+    async def standing(self, _: HttpRequest) -> Response:
+        return await self._ask(lambda reply: AskStanding(reply=reply))
 
     async def look(self, _: HttpRequest) -> Response:
         self._loop.look()
@@ -220,7 +226,7 @@ class _Api:
         if len(tasks) != 1 or len(revision.objects) != 1:
             raise _Refusal("a run is exactly one Task")
         for ref, module in revision.modules.items():
-            self._loop.post(_module_of(ref, module))
+            self._loop.post(ModuleResolved(ref, module))
         return replace(tasks[0], meta=replace(tasks[0].meta, app=RUN_APP))
 
     async def drop(self, request: HttpRequest) -> Response:
@@ -291,16 +297,6 @@ async def _body(request: HttpRequest) -> Mapping[str, object]:
     if not isinstance(body, dict):
         raise _Refusal("the body must be an object")
     return body
-
-
-def _module_of(ref: object, module: object) -> Event:
-    from propeller.model.module import Module
-    from propeller.model.specs import ModuleRef
-    from propeller.reconcile.events import ModuleResolved
-
-    assert isinstance(ref, ModuleRef)
-    assert isinstance(module, Module)
-    return ModuleResolved(ref, module)
 
 
 def _text(body: Mapping[str, object], name: str) -> str:

@@ -22,7 +22,7 @@ class ConditionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One condition. transition: when `status` last changed (Unix ms). reason: one CamelCase word."""
+    """One condition. reason: one CamelCase word. transition: when `status` changed (Unix ms)."""
 
     type: str
     status: ConditionStatus

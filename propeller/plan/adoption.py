@@ -28,7 +28,7 @@ class Stray:
 
 
 class Strays:
-    """Reported runs without an assignment on their proplet, by object. Searched when first asked."""
+    """Reported runs without an assignment, by object and proplet; searched when first asked."""
 
     def __init__(self, snapshot: Snapshot, proplets: Iterable[PropletId] | None) -> None:
         """proplets: where to look, None for everywhere."""

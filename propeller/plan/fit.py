@@ -25,9 +25,7 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
     if module.component and not facts.components:
         return "is given a component, runs only core modules"
     if facts.max_module and module.size > facts.max_module:
-        return (
-            f"module is {size_text(module.size)}, takes at most {size_text(facts.max_module)}"
-        )
+        return f"module is {size_text(module.size)}, takes at most {size_text(facts.max_module)}"
     return (
         _lacks_imports(module.imports, facts.imports)
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)

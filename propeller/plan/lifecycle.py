@@ -18,7 +18,16 @@ from propeller.model.seen import Presence, RunState, Seen, SeenRun
 from propeller.model.specs import Daemon, Missed, OnOffline, Overlap, Schedule, Suspend, Task
 from propeller.plan.fit import NOT_HEARD
 from propeller.plan.placement import Stand
-from propeller.plan.runs import DAEMON, ONCE, Cause, cron_base, namer, parse_cause, run_digest, run_key
+from propeller.plan.runs import (
+    DAEMON,
+    ONCE,
+    Cause,
+    cron_base,
+    namer,
+    parse_cause,
+    run_digest,
+    run_key,
+)
 from propeller.plan.schedule import latest_slot, next_slot
 from propeller.plan.types import Policy
 
@@ -32,7 +41,6 @@ class Fate(Enum):
     LAME = "lame"  # stays as it is until another proplet takes its place
     SILENT = "silent"  # unheard for too long: it may still run, but does not count
     RELEASE = "release"
-    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +168,8 @@ def _take_slot(
     """Which slot the copies should have run, and whether one is used up now."""
     slot = wish.held.last_slot
     if slot is None:
-        slot = max((found for copy in copies.values() if (found := _slot(copy)) is not None), default=None)
+        slots = (_slot(copy) for copy in copies.values())
+        slot = max((known for known in slots if known is not None), default=None)
     upcoming = next_slot(schedule, max(slot or 0, wish.held.created_at))
     if upcoming is not None and upcoming <= now and wish.starts:
         slot = max(upcoming, latest_slot(schedule, now) or 0)
@@ -195,7 +204,8 @@ def retry_due(obj: Task, copy: Assignment, run: SeenRun, now: int) -> int:
     """
     since = run.ended if copy.assigned_at <= run.ended <= now else copy.assigned_at
     backoff = obj.retries.backoff
-    return since + min(backoff.cap, backoff.base * 2 ** min(copy.attempt - 1, 40))
+    doubled: int = backoff.base << min(copy.attempt - 1, 40)
+    return since + min(backoff.cap, doubled)
 
 
 def judge(
@@ -226,29 +236,28 @@ def judge(
     done = task is not None and meant and ended and not again
     out = stand.out or ("is draining" if stand.draining else "")
     if out:
-        if task is not None and not _may_leave(task, seen, stand, meant=meant, ended=ended, done=done):
-            return KEPT
-        return Verdict(Fate.RELEASE, out)
+        stays = task is not None and not _may_leave(
+            task, seen, stand, meant=meant, ended=ended, done=done
+        )
+        return KEPT if stays else Verdict(Fate.RELEASE, out)
     if done:
         return KEPT
     if stand.unfit is not None and stand.unfit != NOT_HEARD:
+        if task is not None and meant and not ended and not _may_be_cut(task):
+            return KEPT
         return Verdict(Fate.LAME, stand.unfit, refused=stand.unfit)
     if silent:
         return Verdict(Fate.SILENT)
     if again:
         assert task is not None and run is not None
-        return _retry(wish, task, copy, run, stand, now)
+        return KEPT if wish.digest is None else _retry(task, copy, run, stand, now=now)
     if meant or not wish.starts:
         return KEPT
     return _follow(task, stand, ended=ended)
 
 
-def _retry(
-    wish: Aim, task: Task, copy: Assignment, run: SeenRun, stand: Stand, now: int
-) -> Verdict:
+def _retry(task: Task, copy: Assignment, run: SeenRun, stand: Stand, *, now: int) -> Verdict:
     """The next attempt of a run that failed, on the same proplet, once its backoff is over."""
-    if wish.digest is None:
-        return KEPT
     if stand.cordoned:
         return Verdict(Fate.KEEP, refused="is cordoned")
     due = retry_due(task, copy, run, now)
@@ -284,9 +293,14 @@ def _may_leave(
     """
     if ended:
         return bool(stand.out) or not done
-    if task.placement.on_offline is OnOffline.RESCHEDULE or not seen.inst:
+    if _may_be_cut(task) or not seen.inst:
         return True
     return not meant and task.schedule is None
+
+
+def _may_be_cut(task: Task) -> bool:
+    """Whether the spec says that a run may be cut short and begun again elsewhere."""
+    return task.placement.on_offline is OnOffline.RESCHEDULE
 
 
 def silent_since(seen: Seen, policy: Policy) -> int | None:

@@ -22,6 +22,9 @@ from propeller.plan.types import Snapshot
 NO_ROOM = "no room: "
 """How every reason begins that another object's end can lift."""
 
+OUT = ("does not match", "is quarantined", "is not declared")
+"""How every reason begins for which a proplet is not a matter of fitting at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stand:
@@ -87,8 +90,7 @@ class Looks:
             seen.cordoned,
             seen.draining,
             memory_of(seen),
-            facts is not None
-            and (facts.components, facts.max_module, facts.imports, facts.mounts),
+            facts is not None and (facts.components, facts.max_module, facts.imports, facts.mounts),
         )
         number = self._numbers.get(look)
         if number is None:
@@ -185,7 +187,7 @@ class Loads:
         return len(self._load(proplet))
 
     def room(self, uid: Uid, seen: Seen) -> str:
-        """Why one more copy of `uid` has no room there, "" when it has (its own one is no obstacle)."""
+        """Why a copy of `uid` has no room there, "" when it has (the one it has is no obstacle)."""
         load = self._load(seen.id)
         if uid in load:
             return ""

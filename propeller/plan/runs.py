@@ -27,7 +27,7 @@ _CAUSE = re.compile(r"(once|daemon|cron:(0|[1-9][0-9]{0,15}))(?:#([1-9][0-9]{0,5
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a run exists. base: `once`, `daemon` or `cron:<slot as Unix ms>`; attempt counts from 1."""
+    """Why a run exists. base: `once`, `daemon` or `cron:<slot, Unix ms>`; attempt counts from 1."""
 
     base: str
     attempt: int = 1

@@ -22,8 +22,8 @@ from propeller.model.specs import ModuleRef
 class Policy:
     """What holds for the whole fleet.
 
-    hold: why no run may start, stop or move anywhere ("" when they may): bootstrap after a lost store.
-    no_moves: why no copy may be replaced because its proplet is silent ("" when it may): FleetSilent.
+    hold: why no run may start, stop or move anywhere ("" when they may): a lost store.
+    no_moves: why no copy may be replaced for its proplet's silence ("" when it may): FleetSilent.
     discovery_apps: Apps whose work may go to undeclared proplets.
     echo_since: silence counts from here at the earliest (Unix ms, protocol rule h).
     """
@@ -56,7 +56,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assign:
-    """Put this run of this object on this proplet, in place of the assignment it had there, if any."""
+    """Put this run on this proplet, in place of the assignment the object had there, if any."""
 
     uid: Uid
     key: Key
@@ -92,7 +92,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """The device confirmed that a released copy is gone (or it never got it): drop the assignment."""
+    """The device confirmed that a released copy is gone, or never got it: drop the assignment."""
 
     uid: Uid
     key: Key
@@ -124,7 +124,7 @@ Action = Assign | Adopt | Release | Gone | Forget | Fire
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """Why an object cannot have all it wants now. reason: one CamelCase word, the condition's reason.
+    """Why an object cannot have all it wants now. reason: that of its condition, CamelCase.
 
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, NoMatch, Unfit, NotHeard, NoCapacity,
     AllOffline, Held.

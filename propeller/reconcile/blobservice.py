@@ -91,9 +91,7 @@ class BlobService:
         if get.id != heard.proplet:
             raise WireError("id_mismatch", get.id)
         if not self._pacer.offer(get, self._work.clock()):
-            self._transport.publish(
-                self._work.channel.blob_data(get.id), encode(busy(get))
-            )
+            self._transport.publish(self._work.channel.blob_data(get.id), encode(busy(get)))
 
     def _put(self, heard: Heard, payload: bytes) -> None:
         proplet = PropletId(heard.proplet)

@@ -8,7 +8,7 @@ until its content changes, so a restart republishes nothing (protocol rules b, c
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
@@ -43,6 +43,13 @@ class Delivery:
         self._republish: set[PropletId] = set()
         for asked in world.asked.values():
             self._dues[asked.proplet] = asked.due
+
+    def __contains__(self, proplet: object) -> bool:
+        """Whether `proplet` holds exactly what was asked last, and that is still what is wanted."""
+        seen = self._world.proplets.get(cast(PropletId, proplet))
+        if seen is None or seen.id in self._world.touched.documents:
+            return False
+        return delivered(seen, self._world.asked.get(seen.id))
 
     def welcome(self, proplets: set[PropletId]) -> None:
         """These came online or said hello: look whether the broker and they hold the right thing."""
@@ -137,9 +144,7 @@ class Delivery:
             return body
         data = encode_tasks(entries)
         stored = self._around.blobs.put(data)
-        return encode(
-            replace(document, tasks=None, body=BlobRef(digest=stored, size=len(data)))
-        )
+        return encode(replace(document, tasks=None, body=BlobRef(digest=stored, size=len(data))))
 
     def _grant(self, proplet: PropletId, entries: tuple[Entry, ...], digest: str) -> None:
         """Which blobs this device may fetch: its modules and its own document."""
@@ -185,5 +190,3 @@ def delivered(seen: Seen, asked: Asked | None) -> bool:
         and (seen.observed_fence, seen.observed_gen, seen.observed_digest)
         == (asked.fence, asked.gen, asked.digest)
     )
-
-

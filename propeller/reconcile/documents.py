@@ -46,8 +46,7 @@ def template(held: Held, module: Module) -> Entry:
         env=run.env,
         stdin=run.stdin,
         mounts=tuple(
-            WireMount(name=mount.name, path=mount.path, access=mount.access)
-            for mount in run.mounts
+            WireMount(name=mount.name, path=mount.path, access=mount.access) for mount in run.mounts
         ),
         memory=spec.limits.memory,
         fuel=spec.limits.fuel,

@@ -128,7 +128,14 @@ class Confirm:
     reply: Reply
 
 
-Request = SetHold | SetProplet | RunOnce | Drop | Operate | Confirm
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskStanding:
+    """How far is everything? Answered after the turn, with revision, exit code and lines."""
+
+    reply: Reply
+
+
+Request = SetHold | SetProplet | RunOnce | Drop | Operate | Confirm | AskStanding
 Event = (
     SpecsTaken
     | SpecsRefused

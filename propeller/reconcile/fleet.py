@@ -31,6 +31,9 @@ from propeller.wire.topics import Heard, Kind
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
 
+NEVER = 2**53 - 1
+"""A time no clock here reaches (Unix ms)."""
+
 ECHO_EVERY = 10_000
 FIRST_ECHO = 1_000_000_000
 """Numbers below are markers of the bootstrap, from here on plain echoes."""
@@ -55,6 +58,7 @@ class Fleet:
         self.fenced_out = False
         self.connected_now = False
         self.fleet_silent = False
+        self._silence_confirmed = 0
         self._path = Path()
         self._echo_n = 0
         self._echo_at = 0
@@ -80,9 +84,20 @@ class Fleet:
                 f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; "
                 "`propeller confirm fleet` goes on without them"
             )
+        return ""
+
+    @property
+    def no_moves(self) -> str:
+        """Why no copy may be replaced for its proplet's silence, or ""."""
         if self.fleet_silent:
             return "more than a fifth of the fleet fell silent together (FleetSilent)"
         return ""
+
+    @property
+    def echo_since(self) -> int:
+        """Silence counts from here at the earliest (Unix ms, rule h): never while no echo comes."""
+        since = self._path.works_since(self._around.clock())
+        return NEVER if since is None else since
 
     def begin_recovery(self) -> None:
         """Rule (f): the store is empty though there may be a fleet. Nothing starts until it spoke."""
@@ -103,9 +118,7 @@ class Fleet:
 
     def refresh(self) -> None:
         """Declared proplets, labels and holds changed: bring every Seen in line."""
-        declared = {
-            PropletId(proplet.meta.key.name): proplet for proplet in self._world.declared()
-        }
+        declared = {PropletId(proplet.meta.key.name): proplet for proplet in self._world.declared()}
         others = [name for name in self._world.proplets if name not in declared]
         for proplet_id in [*declared, *others]:
             seen = self._world.proplets.get(proplet_id)
@@ -181,9 +194,7 @@ class Fleet:
             return
         self._path = self._path.heard(now)
         if echo.n < FIRST_ECHO:
-            self._commands += self.bootstrap.marker(
-                echo.n, self.hearing.heard_since_connect, now
-            )
+            self._commands += self.bootstrap.marker(echo.n, self.hearing.heard_since_connect, now)
             self._after_bootstrap(now)
 
     def _grant_wishes(self, now: int) -> None:
@@ -304,6 +315,12 @@ class Fleet:
         if self.heard and self._recovering and not self.unheard():
             self.end_recovery("every declared proplet was heard", now)
 
+    def confirm(self, by: str, now: int) -> None:
+        """An operator says: go on without those that are not heard."""
+        self._silence_confirmed = now
+        self._liveness_due = None
+        self.end_recovery(f"confirmed by {by}", now)
+
     def end_recovery(self, why: str, now: int) -> None:
         """Rule (f) is met: runs may start and move again."""
         if self._recovering:
@@ -326,7 +343,9 @@ class Fleet:
                     self._world.touched.documents.add(proplet)
 
     def _judge(self, now: int) -> None:
-        verdict = judge(self._world.proplets, self._path, now=now)
+        verdict = judge(
+            self._world.proplets, self._path, now=now, confirmed=self._silence_confirmed
+        )
         for proplet, (presence, since) in verdict.changes.items():
             seen = self._world.proplets[proplet]
             self._world.put_seen(
@@ -374,7 +393,9 @@ class Fleet:
     def collectable(self) -> list[Seen]:
         """Proplets whose full inventory has to be asked for. Forgets them."""
         wanted, self.hearing.wishes.collect = self.hearing.wishes.collect, set()
-        return [self._world.proplets[name] for name in sorted(wanted) if name in self._world.proplets]
+        return [
+            self._world.proplets[name] for name in sorted(wanted) if name in self._world.proplets
+        ]
 
     def take_welcomed(self) -> set[PropletId]:
         """Proplets that came online or said hello since the last call."""

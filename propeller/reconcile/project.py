@@ -7,14 +7,13 @@ two seconds, so that one report never costs the fleet's size.
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from propeller.errors import Unavailable
 from propeller.model.canonical import canonical_bytes
-from propeller.model.conditions import Condition
+from propeller.model.conditions import Condition, moment
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Seen, SeenRun
@@ -106,10 +105,11 @@ class Projection:
             reconciler.snapshot(),
             blocked=reconciler.blocked.get(held.uid),
             previous=self._conditions.get(held.uid, ()),
-            delivered=reconciler.delivered,
             apps_ready=self.ready,
             now=now,
         )
+        if summary.due is not None:
+            self._lazy_at[held.uid] = min(summary.due, self._lazy_at.get(held.uid, summary.due))
         if not summary.conditions:
             return
         self._conditions[held.uid] = summary.conditions
@@ -142,11 +142,11 @@ class Projection:
             seen = self._world.proplets.get(proplet)
             run = seen.runs.get((held.uid, assignment.run)) if seen else None
             if run is not None:
-                self._world.put_record(_record(held, proplet, assignment.attempt, run, assignment.assigned_at))
+                self._world.put_record(
+                    _record(held, proplet, assignment.attempt, run, assignment.assigned_at)
+                )
 
-    def _document(
-        self, held: Held, summary: Summary, reconciler: Reconciler
-    ) -> dict[str, object]:
+    def _document(self, held: Held, summary: Summary, reconciler: Reconciler) -> dict[str, object]:
         meta = held.object.meta
         specs = reconciler.specs
         metadata: dict[str, object] = {
@@ -181,8 +181,8 @@ class Projection:
             seen = self._world.proplets.get(PropletId(thing.meta.key.name))
             return _proplet_detail(seen) if seen is not None else {}
         if isinstance(thing, App):
-            return {"objects": summary.counts}
-        detail: dict[str, object] = {"devices": summary.counts}
+            return {"objects": dict(summary.counts)}
+        detail: dict[str, object] = {"devices": dict(summary.counts)}
         copies = self._copies(held)
         if copies:
             detail["copies"] = copies
@@ -198,7 +198,9 @@ class Projection:
             row: dict[str, object] = {"proplet": str(proplet), "run": assignment.run}
             if assignment.attempt > 1:
                 row["attempt"] = assignment.attempt
-            row["state"] = "Releasing" if assignment.releasing else (run.state if run else "Asked")
+            row["state"] = str(run.state) if run else "Asked"
+            if assignment.releasing:
+                row["state"] = "Releasing"
             if run is not None:
                 row |= _run_detail(run, daemon=isinstance(held.object, Daemon))
             rows.append(row)
@@ -232,13 +234,6 @@ class Projection:
         if self._files_due is not None:
             dues.append(self._files_due)
         return min(dues, default=None)
-
-
-def moment(at: int) -> str:
-    """Unix ms as `2026-11-24T07:00:00Z`, milliseconds only where there are any."""
-    when = datetime.datetime.fromtimestamp(at / 1000, tz=datetime.UTC)
-    text = when.isoformat(timespec="milliseconds" if at % 1000 else "seconds")
-    return text.replace("+00:00", "Z")
 
 
 def _run_detail(run: SeenRun, *, daemon: bool) -> dict[str, object]:

@@ -14,8 +14,9 @@ from typing import assert_never
 
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Assignment
-from propeller.model.specs import ModuleRef, Proplet
-from propeller.plan.planner import plan
+from propeller.model.specs import ModuleRef
+from propeller.plan.placement import Looks
+from propeller.plan.planner import affected, plan
 from propeller.plan.types import (
     Adopt,
     Assign,
@@ -43,6 +44,7 @@ from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.project import Projection
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.specs import Specs
+from propeller.reconcile.standing import of_reconciler
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.reconcile.world import World
 from propeller.registry.blobs import BlobStore
@@ -51,6 +53,10 @@ from propeller.state.base import Journal, RunRecord, Store
 from propeller.transport.base import Connected, Disconnected, Received, Transport
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
+
+
+ROUNDS = 3
+"""Plans in one turn at most: carrying one out may leave something to do at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +99,8 @@ class Reconciler:
         self.projection = Projection(self.world, around)
         self.requests = Requests(self.world, around, self.specs, self.fleet)
         self.blocked: dict[Uid, Blocked] = {}
-        self.wakeups: dict[Uid, int] = {}
+        self.wakeups: dict[Uid, dict[PropletId, int]] = {}
+        self._looks = Looks()
         self.plans = 0
         with self.store.transaction():
             self.specs.replay_journal(around.journal.read())
@@ -119,6 +126,7 @@ class Reconciler:
         self.requests.publish()
         self.projection.project(self, now)
         self.requests.answer()
+        self._tell_standing()
         return self._next_due(now)
 
     @property
@@ -159,6 +167,24 @@ class Reconciler:
         else:
             self.fleet.received(heard, received, now)
 
+    def _tell_standing(self) -> None:
+        curious, self.requests.curious = self.requests.curious, []
+        if not curious:
+            return
+        standing = of_reconciler(self)
+        words = {
+            "done": True,
+            "revision": self.specs.revision_name,
+            "attempted": self.specs.attempted_name,
+            "trouble": self.specs.trouble,
+            "ready": standing.ready,
+            "total": standing.total,
+            "exit": standing.exit_code,
+            "lines": standing.lines(),
+        }
+        for reply in curious:
+            reply(words)
+
     # -- deciding -----------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -169,18 +195,27 @@ class Reconciler:
             proplets=world.proplets,
             assignments=world.assignments,
             modules=world.modules,
-            policy=Policy(hold=self.fleet.hold, discovery_apps=world.discovery_apps()),
+            policy=Policy(
+                hold=self.fleet.hold,
+                no_moves=self.fleet.no_moves,
+                echo_since=self.fleet.echo_since,
+                discovery_apps=world.discovery_apps(),
+            ),
+            delivered=self.delivery,
+            holders=world.holders,
         )
 
     def _decide(self, now: int) -> None:
         self._recover(now)
-        decision = self._plan(now)
-        if not decision.actions and not self.delivery.has_work(now):
-            return
-        with self.store.transaction(durable=True):
-            self._carry_out(decision, now)
-            self.delivery.decide(now)
-        self.delivery.publish(now)
+        for _ in range(ROUNDS):
+            plans = self._plan(now)
+            if not any(decision.actions for decision in plans) and not self.delivery.has_work(now):
+                return
+            with self.store.transaction(durable=True):
+                for decision in plans:
+                    self._carry_out(decision, now)
+                self.delivery.decide(now)
+            self.delivery.publish(now)
 
     def _recover(self, now: int) -> None:
         """What retained documents told while the store was empty becomes assignments again."""
@@ -193,30 +228,74 @@ class Reconciler:
                 if assignment.uid in self.world.objects and assignment.proplet not in known:
                     self.world.put_assignment(replace(assignment, assigned_at=now))
 
-    def _plan(self, now: int) -> Plan:
+    def _plan(self, now: int) -> list[Plan]:
+        """Look at what was touched: whole objects first, then what single proplets moved."""
         touched = self.world.touched
-        due = {uid for uid, at in self.wakeups.items() if at <= now}
-        short = set(self.blocked) if touched.facts_moved else set()
-        objects = touched.objects | due | short
-        if not touched.everything and not objects and not touched.proplets:
-            return Plan()
-        decision = plan(
-            self.snapshot(),
-            now=now,
-            touched=None if touched.everything else frozenset(objects),
-        )
-        self.plans += 1
-        planned = set(self.world.objects) if touched.everything else objects
+        snapshot = self.snapshot()
+        plans = []
+        if touched.everything:
+            touched.clear()
+            self.wakeups = {}
+            plans.append(plan(snapshot, now=now, standing=self.blocked, looks=self._looks))
+            self._take_in(plans[0], None, now)
+            return plans
+        objects, proplets, facts_moved = touched.objects, touched.proplets, touched.facts_moved
+        by_proplet = set()
+        for uid, dues in self.wakeups.items():
+            for proplet, due in dues.items():
+                if due > now:
+                    continue
+                if proplet:
+                    by_proplet.add(uid)
+                    proplets.add(proplet)
+                else:
+                    objects.add(uid)
         touched.clear()
+        if objects:
+            whole = frozenset(objects)
+            plans.append(
+                plan(snapshot, now=now, touched=whole, standing=self.blocked, looks=self._looks)
+            )
+            self._take_in(plans[-1], None, now)
+        if proplets:
+            single = frozenset(proplets)
+            concerned = affected(snapshot, single, standing=self.blocked, facts_moved=facts_moved)
+            concerned = (concerned | by_proplet) - objects
+            plans.append(
+                plan(
+                    snapshot,
+                    now=now,
+                    touched=concerned,
+                    proplets=single,
+                    standing=self.blocked,
+                    looks=self._looks,
+                )
+            )
+            self._take_in(plans[-1], single, now)
+        return plans
+
+    def _take_in(self, decision: Plan, proplets: frozenset[PropletId] | None, now: int) -> None:
+        """Remember what a plan says about blocks and wakeups of the objects it looked at."""
+        self.plans += 1
+        planned = self.world.objects if decision.planned is None else decision.planned
         for uid in planned:
-            self.wakeups.pop(uid, None)
             if self.blocked.pop(uid, None) != decision.blocked.get(uid):
                 self.world.touched.statuses.add(uid)
+            dues = self.wakeups.get(uid)
+            if dues is not None:
+                if proplets is None:
+                    dues.clear()
+                for proplet in proplets or ():
+                    dues.pop(proplet, None)
+                if not dues:
+                    del self.wakeups[uid]
         self.blocked.update(decision.blocked)
         for wakeup in decision.wakeups:
-            at = self.wakeups.get(wakeup.uid)
-            self.wakeups[wakeup.uid] = wakeup.due if at is None else min(at, wakeup.due)
-        return decision
+            dues = self.wakeups.setdefault(wakeup.uid, {})
+            proplet = PropletId(wakeup.proplet)
+            dues[proplet] = min(wakeup.due, dues.get(proplet, wakeup.due))
+        for uid in [uid for uid in self.blocked if uid not in self.world.objects]:
+            del self.blocked[uid]
 
     def _carry_out(self, decision: Plan, now: int) -> None:
         for action in decision.actions:
@@ -227,7 +306,9 @@ class Reconciler:
                 case Release():
                     before = world.assignments[action.uid][action.proplet]
                     world.put_assignment(replace(before, releasing=True))
-                    self._event(now, "Released", f"taken off {action.proplet}: {action.reason}", action)
+                    self._event(
+                        now, "Released", f"taken off {action.proplet}: {action.reason}", action
+                    )
                 case Gone():
                     world.drop_assignment(action.uid, action.proplet)
                     self._event(now, "Gone", f"gone from {action.proplet}", action)
@@ -290,7 +371,7 @@ class Reconciler:
     def _next_due(self, now: int) -> int:
         dues = [
             now + 60_000,
-            *self.wakeups.values(),
+            *(due for dues in self.wakeups.values() for due in dues.values()),
             self.specs.due(),
             self.fleet.due(now),
             self.delivery.due(),
@@ -298,8 +379,3 @@ class Reconciler:
             self.projection.due(),
         ]
         return max(now, min(due for due in dues if due is not None))
-
-
-def declared_ids(objects: Iterable[object]) -> set[PropletId]:
-    """The wire ids of the Proplets among `objects`."""
-    return {PropletId(item.meta.key.name) for item in objects if isinstance(item, Proplet)}

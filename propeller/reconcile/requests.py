@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from propeller.errors import WireError
 from propeller.model.ids import PropletId
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
 from propeller.reconcile.events import (
+    AskStanding,
     Confirm,
     Drop,
     Operate,
@@ -48,9 +49,8 @@ class Requests:
         self._fleet = fleet
         self._answers: list[tuple[Reply, Mapping[str, object]]] = []
         self._to_send: list[Op] = []
-        self.operations = Operations(
-            world.store, source=around.source_id, new_id=around.new_id
-        )
+        self.curious: list[Reply] = []
+        self.operations = Operations(world.store, source=around.source_id, new_id=around.new_id)
 
     def take(self, request: Request, now: int) -> None:
         """One request, inside the turn's transaction."""
@@ -66,9 +66,13 @@ class Requests:
             case Operate():
                 self._operate(request, now)
             case Confirm():
-                self._fleet.end_recovery(f"confirmed by {request.by}", now)
+                self._fleet.confirm(request.by, now)
                 self._around.journal.append("confirm", {"what": request.what, "by": request.by})
                 self._answer(request.reply, {"done": True})
+            case AskStanding():
+                self.curious.append(request.reply)
+            case _:
+                assert_never(request)
 
     # -- what people say about objects and proplets -------------------------------------------
 

@@ -30,7 +30,8 @@ from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
-from propeller.registry.resolve import Registries, resolve
+from propeller.registry.registries import Registries
+from propeller.registry.resolve import resolve
 from propeller.registry.spool import Spool
 from propeller.sources.open import Source
 from propeller.state.journal import FileJournal
@@ -89,6 +90,8 @@ class Service:
         self._lease: LeaseHeld | None = None
 
     def __enter__(self) -> Service:
+        if self._lease is not None:
+            return self
         state = self._settings.state
         state.create()
         self._lease = Lease(state.run).acquire(
@@ -108,7 +111,7 @@ class Service:
         self.channel = Channel(settings.domain, settings.channel)
         self.store = SqliteStore.open(state.database)
         self.blobs = BlobStore(state.blobs)
-        self.spool = Spool(state.root / "uploads", self.blobs)
+        self.spool = Spool(state.path / "uploads", self.blobs)
         self.devices = DeviceKeys(
             FleetKeys(
                 manager=Keyring.of([self.keys.manager().public], "manager"),
@@ -141,6 +144,7 @@ class Service:
             keys_predate=keys_predate,
         )
         self.reconciler = Reconciler(self._around)
+        self.blob_service = self._make_blob_service()
         self.reader = self._reader_of(settings.source)
 
     def start(self) -> None:
@@ -231,21 +235,7 @@ class Service:
     # -- blobs --------------------------------------------------------------------------------
 
     def _serve_blobs(self) -> None:
-        self.blob_service = service = BlobService(
-            BlobWork(
-                channel=self.channel,
-                key=self.keys.manager(),
-                blobs=self.blobs,
-                spool=self.spool,
-                grants=lambda proplet: self.reconciler.world.grants.get(proplet, frozenset()),
-                open_put=lambda proplet, payload: self.devices.open_signed(
-                    "put", proplet, payload, self.reconciler.world
-                ),
-                post=self.inbox.put,
-                clock=self._clock,
-            ),
-            self._blob_link,
-        )
+        service = self.blob_service
         due: int | None = None
         while True:
             wait = 1.0 if due is None else max(0.0, (due - self._clock()) / 1000)
@@ -260,6 +250,23 @@ class Service:
             except queue.Empty:
                 pass
             due = service.turn()
+
+    def _make_blob_service(self) -> BlobService:
+        return BlobService(
+            BlobWork(
+                channel=self.channel,
+                key=self.keys.manager(),
+                blobs=self.blobs,
+                spool=self.spool,
+                grants=lambda proplet: self.reconciler.world.grants.get(proplet, frozenset()),
+                open_put=lambda proplet, payload: self.devices.open_signed(
+                    "put", proplet, payload, self.reconciler.world
+                ),
+                post=self.inbox.put,
+                clock=self._clock,
+            ),
+            self._blob_link,
+        )
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()

@@ -42,6 +42,7 @@ class Specs:
         self.revision_digest = world.store.meta("revision-digest") or ""
         self.attempted_name = self.revision_name
         self.trouble = ""
+        self.looked = False
         self._holds: dict[Uid, Suspend] = {}
         self._slots: dict[Uid, int] = {}
 
@@ -55,6 +56,7 @@ class Specs:
     def taken(self, event: SpecsTaken, now: int) -> None:
         """A good revision: it becomes what is wanted."""
         revision = event.revision
+        self.looked = True
         self.attempted_name = revision.name
         was_in_trouble, self.trouble = bool(self.trouble), ""
         if was_in_trouble or self.revision_name != revision.name:
@@ -84,9 +86,7 @@ class Specs:
 
     def _accept(self, revision: Revision, now: int) -> None:
         world = self._world
-        mine = {
-            uid: held for uid, held in world.objects.items() if held.object.meta.app != RUN_APP
-        }
+        mine = {uid: held for uid, held in world.objects.items() if held.object.meta.app != RUN_APP}
         change = diff(mine, revision, now=now)
         for held in change.moved():
             world.put_held(self._with_journal(held))
@@ -110,6 +110,7 @@ class Specs:
 
     def refused(self, event: SpecsRefused, now: int) -> None:
         """A bad revision: nothing changes, every fault is told."""
+        self.looked = True
         faults = tuple(str(fault) for fault in event.faults)
         trouble = "\n".join(faults)
         self.attempted_name = event.head
@@ -140,6 +141,7 @@ class Specs:
 
     def silent(self, event: SourceSilent, now: int) -> None:
         """The source cannot be read: what was accepted stands."""
+        self.looked = True
         if event.reason == self.trouble:
             return
         self.trouble = event.reason
@@ -290,5 +292,3 @@ def history_row(held: Held, outcome: str, now: int) -> HistoryRow:
         last=now,
         count=1,
     )
-
-

@@ -20,9 +20,7 @@ _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 def render(document: Mapping[str, object]) -> str:
     """`document` as YAML: key order as given, one line a value, the same bytes for equal content."""
-    return yaml.dump(
-        document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1_000_000
-    )
+    return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
 class StatusFiles:

@@ -198,11 +198,11 @@ class World:
         if before is None or _what_planning_reads(before) != _what_planning_reads(seen):
             self.touched.proplets.add(seen.id)
             self.touched.facts_moved = True
-            self.touched.statuses.update(self.holders.get(seen.id, ()))
+            self._touch_statuses(seen.id)
         if before is None or _what_delivery_reads(before) != _what_delivery_reads(seen):
             self.touched.documents.add(seen.id)
             self.touched.proplets.add(seen.id)
-            self.touched.statuses.update(self.holders.get(seen.id, ()))
+            self._touch_statuses(seen.id)
 
     def put_runs(self, proplet: PropletId, runs: Mapping[tuple[Uid, RunId], SeenRun]) -> set[Uid]:
         """Take a whole inventory; writes only what moved. Returns the uids that moved."""
@@ -219,10 +219,12 @@ class World:
         if not seen.reported:
             self.store.put_seen(self.proplets[proplet])
         self.touched.proplets.add(proplet)
-        self.touched.objects.update(uid for uid in moved if uid in self.objects)
-        self.touched.statuses.update(uid for uid in moved if uid in self.objects)
-        if any(run.state.ended for run in changed) or gone:
-            self.touched.facts_moved = True
+        # A run nobody assigned here may be one to adopt: that is for the whole object to say.
+        held_here = self.holders.get(proplet, ())
+        self.touched.objects.update(
+            uid for uid in moved if uid in self.objects and uid not in held_here
+        )
+        self._touch_statuses(proplet)
         return moved
 
     def drop_seen(self, proplet: PropletId) -> None:
@@ -269,16 +271,24 @@ class World:
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _touch_statuses(self, proplet: PropletId) -> None:
+        """What is said of this proplet and of what it holds may have changed."""
+        self.touched.statuses.update(self.holders.get(proplet, ()))
+        declared = self.declared_proplet(proplet)
+        if declared is not None:
+            self.touched.statuses.add(declared.meta.uid)
+
     def _index(self, assignment: Assignment) -> None:
         self.assignments.setdefault(assignment.uid, {})[assignment.proplet] = assignment
         self.holders.setdefault(assignment.proplet, set()).add(assignment.uid)
 
     def _changed(self, uid: Uid, proplet: PropletId) -> None:
         self.touched.documents.add(proplet)
-        self.touched.objects.add(uid)
-        self.touched.proplets.add(proplet)
-        if uid in self.objects:
+        held = self.objects.get(uid)
+        if held is not None:
             self.touched.statuses.add(uid)
+            if held.deleted_at is not None:
+                self.touched.objects.add(uid)  # its last copy may just have gone
 
     def _remember_past(self) -> None:
         """After a restart: ended runs the device no longer lists ended on an earlier instance."""
@@ -346,9 +356,7 @@ def _what_delivery_reads(seen: Seen) -> tuple[object, ...]:
     )
 
 
-def resolved_proplet(
-    seen: Seen, *, declared: Proplet | None, hold: PropletHold | None
-) -> Seen:
+def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold | None) -> Seen:
     """`seen` with what specs, runtime holds and hello say of it, in that order of weight."""
     facts = seen.facts
     labels = dict(facts.labels) if facts else {}

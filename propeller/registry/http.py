@@ -85,14 +85,18 @@ class Http:
         Raises Unavailable, and ArtifactError for URLs that may not or cannot be asked.
         """
         sent = {"Accept-Encoding": "identity", "User-Agent": "propeller", **(headers or {})}
+        self._check(url, where)
         for _ in range(MAX_REDIRECTS + 1):
-            self._check(url, where)
             response = self._send(method, url, sent, data, where)
             location = response.headers.get("Location")
             if method not in {"GET", "HEAD"} or not location or response.status_code not in _MOVED:
                 return response
             response.close()
-            target = urljoin(url, location)
+            try:
+                target = urljoin(url, location)
+            except ValueError as error:
+                raise ArtifactError("BadReference", f"{where}: a bad redirect") from error
+            self._check(target, where)
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise ArtifactError("PlainHttp", f"{where}: redirected away from https")
             if _origin(target) != _origin(url):
@@ -166,18 +170,24 @@ class Http:
         data: bytes | Mapping[str, str] | None,
         where: str,
     ) -> requests.Response:
+        import requests
+
         session = self.session()
         try:
-            return session.request(
-                method,
-                url,
-                headers=dict(headers),
-                data=data,
-                stream=True,
-                allow_redirects=False,
-                timeout=self.timeout,
-                verify=self.ca or True,
+            prepared = session.prepare_request(
+                requests.Request(method, url, headers=dict(headers), data=data)
             )
+            settings = session.merge_environment_settings(url, {}, True, self.ca or True, None)
+            # Not session.send: it reads the body of a redirect, however long, before we see it.
+            return session.get_adapter(url).send(
+                prepared,
+                stream=True,
+                timeout=self.timeout,
+                verify=settings["verify"] or True,
+                proxies=settings["proxies"],
+            )
+        except ValueError as error:  # every complaint of theirs about an address is one
+            raise ArtifactError("BadReference", f"{where}: not an address to ask") from error
         except Exception as error:
             raise _unavailable(error, where) from error
 
@@ -223,16 +233,6 @@ def _unavailable(error: Exception, where: str) -> Exception:
     import requests
     import urllib3
 
-    bad_address = (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidHeader,
-        urllib3.exceptions.LocationParseError,
-        UnicodeError,
-    )
-    if isinstance(error, bad_address):
-        return ArtifactError("BadReference", f"{where}: not an address that can be asked")
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return Unavailable(
             f"{where}: TLS failed: {_root(error)}",

@@ -213,7 +213,11 @@ class OciClient(Artifacts):
         if response.status_code != 401 or not ours:
             return response
         challenge = response.headers.get("WWW-Authenticate", "")[:8192]
-        granted = self._answer(challenge, ref)
+        try:
+            granted = self._answer(challenge, ref)
+        except BaseException:
+            response.close()
+            raise
         if granted is None:
             return response
         response.close()

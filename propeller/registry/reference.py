@@ -21,6 +21,8 @@ _REPOSITORY = re.compile(
 )
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 DEFAULT_TAG = "latest"
+LOCAL = "local"
+"""The host that stands for the layout directory of the state; no other bare word is a host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def parse_location(text: str) -> Reference | LayoutReference:
 
 
 def _is_host(host: str) -> bool:
-    named = "." in host or ":" in host or host == "localhost"
+    named = "." in host or ":" in host or host in {"localhost", LOCAL}
     return named and _HOST.match(host) is not None
 
 

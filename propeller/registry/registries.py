@@ -86,7 +86,7 @@ class Registries:
             for key, each in (("mirror", mirror), ("layout", layout)):
                 if each is not None and (not isinstance(each, str) or not each):
                     raise UsageError(f"registries.{name}.{key}: text is wanted")
-            if plain not in _PLAIN:
+            if not isinstance(plain, str) or plain not in _PLAIN:
                 raise UsageError(f"registries.{name}.plainHttp: Allowed or Denied")
             if mirror is not None:
                 _ = _mirrored(Reference(name, "x", "y"), str(mirror))

@@ -102,7 +102,7 @@ class DirectorySource:
             before = self._poll(before, on_change, stop)
 
     def _changes(self, stop: threading.Event) -> Iterator[bool]:
-        """True for a change, False once when watching has begun. Ends when the folder is replaced."""
+        """True for a change, False once when watching began. Ends when the folder is replaced."""
         import watchfiles
 
         identity = self._identity()

@@ -112,6 +112,7 @@ class _Load:
     def _files(self) -> dict[str, SpecFile]:
         selection = Selection(self.tree.files.get(IGNORE_FILE, b""))
         found: dict[str, SpecFile] = {}
+        fresh: dict[str, SpecFile] = {}
         for path in sorted({*self.tree.files, *self.tree.problems}):
             if not selection.is_spec(path) or self.tree.only not in (None, path):
                 continue
@@ -120,9 +121,10 @@ class _Load:
                 continue
             json = path.endswith(".json")
             self.content[path] = ("json " if json else "yaml ") + self.tree.content_id(path)
-            spec = self.cache.files.get(self.content[path])
+            spec = self.cache.files.get(self.content[path]) or fresh.get(self.content[path])
             if spec is None:
                 spec = read_spec_file(self.tree.files[path], json=json)
+                fresh[self.content[path]] = spec
             found[path] = spec
             self.skipped += [f"{path}:{line}" for line in spec.foreign]
             self.faults += [

@@ -14,7 +14,7 @@ from typing import Final
 
 MAX_MODULE_BYTES: Final = 64 << 20
 MAX_FILES: Final = 150_000
-MAX_TOTAL_BYTES: Final = 1 << 30
+MAX_TOTAL_BYTES: Final = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)

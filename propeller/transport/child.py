@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from propeller.errors import Unavailable
+from propeller.transport.endpoint import MqttVersion
 
 LOOPBACK = "127.0.0.1"
-_TRIES = 5
-_START_S = 15.0
+_LOWEST = 20_000
+_TRIES = 20
+_TRY_AGAIN_S = 0.25
+_START_S = 10.0
+_ANSWER_S = 0.5
 _STOP_S = 5.0
 _SETTLE_S = 0.05
-
-_CONNECT = {
-    # clean session, keepalive 10 s, an empty client id
-    "3.1.1": bytes.fromhex("100c00044d5154540402000a0000"),
-    "5": bytes.fromhex("100d00044d5154540502000a000000"),
-}
-_DISCONNECT = {"3.1.1": b"\xe0\x00", "5": b"\xe0\x00"}
 
 
 class Child:
@@ -59,10 +57,14 @@ class Child:
             if self._wait(partial(ready, ports)):
                 self._ports = ports
                 return ports
+            died = not self.alive()
             self.kill()
             trouble = self.tail()
+            if not died:  # it runs and does not answer: other ports would not help
+                trouble = trouble or f"no answer within {_START_S:g} s"
+                break
             if keep:  # our clients know these ports: whoever holds them must let go first
-                time.sleep(0.2)
+                time.sleep(_TRY_AGAIN_S)
         raise Unavailable(
             f"{self._name} did not start: {trouble or 'it said nothing'}",
             hint=f"its log is {self._log}",
@@ -139,33 +141,65 @@ class Child:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports of the loopback interface that were free just now, all different."""
+    """Ports of the loopback interface that were free just now, all different.
+
+    Below the range from which the kernel takes the near end of outgoing connections: otherwise any
+    connection of anybody may sit on our port while the broker restarts, even a client of ours that
+    reached itself.
+    """
     with contextlib.ExitStack() as held:
-        found = []
-        for _ in range(count):
-            sock = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            sock.bind((LOOPBACK, 0))
-            found.append(int(sock.getsockname()[1]))
+        found: list[int] = []
+        while len(found) < count:
+            sock = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                sock.bind((LOOPBACK, _LOWEST + secrets.randbelow(_highest() - _LOWEST)))
+                found.append(int(sock.getsockname()[1]))
         return tuple(found)
 
 
-def answers(port: int, protocol: str) -> bool:
-    """Whether an MQTT broker answers there; a refusal for want of a password is an answer too."""
+def _highest() -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        if lowest > _LOWEST + 1_000:
+            return lowest
+    return 32_768
+
+
+def answers(port: int, version: MqttVersion, users: Mapping[str, str]) -> bool:
+    """Whether an MQTT broker there takes one of its users in, or anyone when it has none."""
     try:
-        with socket.create_connection((LOOPBACK, port), timeout=1.0) as sock:
-            sock.sendall(_CONNECT[protocol])
+        with socket.create_connection((LOOPBACK, port), timeout=_ANSWER_S) as sock:
+            sock.sendall(_connect(version, users))
             got = sock.recv(4)
             with contextlib.suppress(OSError):
-                sock.sendall(_DISCONNECT[protocol])
-            return got[:1] == b"\x20"
+                sock.sendall(b"\xe0\x00")  # DISCONNECT
+            # CONNACK: type, length, flags, and 0 for accepted.
+            return got[:1] == b"\x20" and got[3:4] == b"\x00"
     except OSError:
         return False
+
+
+def _connect(version: MqttVersion, users: Mapping[str, str]) -> bytes:
+    """CONNECT: clean session, 10 s keepalive, an id that nobody else has."""
+    # Not the same on both ports: rumqttd 0.20 closes one of its listeners for good when one client
+    # id comes over both versions at once.
+    fields = [f"start-{os.getpid()}-{version}-{secrets.token_hex(4)}"]
+    flags = 0x02
+    for name, password in list(users.items())[:1]:
+        fields += [name, password]
+        flags |= 0xC0
+    level, properties = (5, b"\0") if version == "5" else (4, b"")
+    head = b"\x00\x04MQTT" + bytes([level, flags, 0, 10]) + properties
+    encoded = [text.encode() for text in fields]
+    body = head + b"".join(len(part).to_bytes(2, "big") + part for part in encoded)
+    low, high = len(body) & 127, len(body) >> 7
+    return b"\x10" + bytes([low | 128, high] if high else [low]) + body
 
 
 def listens(port: int) -> bool:
     """Whether anything accepts connections there: all that can be asked of a TLS listener."""
     try:
-        socket.create_connection((LOOPBACK, port), timeout=1.0).close()
+        socket.create_connection((LOOPBACK, port), timeout=_ANSWER_S).close()
     except OSError:
         return False
     return True

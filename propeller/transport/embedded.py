@@ -60,9 +60,8 @@ class EmbeddedBroker:
         """The process, while there is one."""
         return self._child.pid
 
-    @staticmethod
-    def _ready(ports: tuple[int, ...]) -> bool:
-        return answers(ports[0], "3.1.1") and answers(ports[1], "5")
+    def _ready(self, ports: tuple[int, ...]) -> bool:
+        return answers(ports[0], "3.1.1", self._users) and answers(ports[1], "5", self._users)
 
     def _command(self, ports: tuple[int, ...]) -> Sequence[str]:
         config = self._directory / "broker.toml"
@@ -71,7 +70,7 @@ class EmbeddedBroker:
         # By its path and with -P: the child needs iotcore only, and no directory of the user's
         # may stand in for it.
         program = Path(__file__).with_name("embedded_child.py")
-        return [sys.executable, "-P", str(program), str(config)]
+        return [sys.executable, "-P", str(program), str(config), *map(str, ports)]
 
     def _toml(self, port: int, port5: int) -> str:
         parts = [

@@ -45,6 +45,17 @@ _PACKET_ROOM = 70_000
 """Topic and properties that come on top of a payload in a packet."""
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho forgets about it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class Ears(Protocol):
     """What a Link tells its transport, on the thread that runs it."""
 
@@ -259,6 +270,7 @@ class Link:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         if end.tls is not None:
             context = ssl.create_default_context(cafile=end.tls.ca)
+            context.sslsocket_class = _TlsSocket
             if end.tls.cert is not None:
                 context.load_cert_chain(end.tls.cert, end.tls.key)
             client.tls_set_context(context)

@@ -76,7 +76,9 @@ class MosquittoBroker:
         return self._child.pid
 
     def _ready(self, ports: tuple[int, ...]) -> bool:
-        return listens(ports[0]) if self._tls is not None else answers(ports[0], "3.1.1")
+        return (
+            listens(ports[0]) if self._tls is not None else answers(ports[0], "3.1.1", self._users)
+        )
 
     def _command(self, ports: tuple[int, ...]) -> Sequence[str]:
         config = self._directory / "mosquitto.conf"

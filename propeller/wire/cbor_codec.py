@@ -102,7 +102,9 @@ def dumps(value: object) -> bytes:
 
 
 def _write(out: bytearray, value: object) -> None:
-    if value is True or value is False:
+    if value is None:
+        out.append(0xF6)
+    elif value is True or value is False:
         out.append(0xF5 if value else 0xF4)
     elif isinstance(value, int):
         if value >= 0:

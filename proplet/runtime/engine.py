@@ -23,7 +23,6 @@ def engine(*, fuel: bool) -> Engine:
     config.epoch_interruption = True
     config.consume_fuel = fuel
     config.wasm_threads = False
-    config.cache = False
     return Engine(config)
 
 

@@ -28,9 +28,11 @@ from wasmtime import (
 
 from proplet.runtime import limits
 from proplet.runtime.engine import check_owner
+from proplet.runtime.streams import Streams
 from proplet.runtime.talk import Words, pack
 from proplet.runtime.values import read_args, write_results
-from proplet.runtime.worker import Streams, Watch
+from proplet.runtime.watch import Watch
+from proplet.words import size
 
 WORDS = {
     TrapCode.STACK_OVERFLOW: "stack overflow",
@@ -43,7 +45,6 @@ WORDS = {
     TrapCode.BAD_CONVERSION_TO_INTEGER: "a float that is no integer",
     TrapCode.UNREACHABLE: "unreachable was reached",
 }
-PAGE = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,16 @@ class Warm:
     engine: Engine
     linker: Linker
     watch: Watch
+    streams: Streams
     connection: socket.socket
     began: float
 
 
 def run(job: Mapping[str, object], warm: Warm) -> None:
     """Start the guest, wait for it, tell how it ended."""
-    engine, watch = warm.engine, warm.watch
+    engine, watch, streams = warm.engine, warm.watch, warm.streams
     memory = cast("int | None", job["memory"])
     limits.bound_memory(memory)
-    streams = Streams(job, watch)
     store = Store(engine)
     instances: list[Instance] = []
 
@@ -75,6 +76,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         return call()
 
     try:
+        streams.open(Path(str(job["dir"])), limit=cast(int, job["output"]), ring=bool(job["ring"]))
         native = Path(str(job["native"]))
         check_owner(native)
         module = Module.deserialize_file(engine, str(native))
@@ -85,7 +87,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
             store.set_fuel(cast(int, job["fuel"]))
         store.set_wasi(_wasi(job, streams))
         watch.guard(engine, cast("int | None", job["timeout"]))
-        told = _told(go, watch, full=lambda: _full(instances, store, memory))
+        told = _told(go, watch, swollen=lambda: _swollen(instances, store, memory))
     except (WasmtimeError, OSError, ValueError) as error:
         told = {"ok": False, "error": _first_line(str(error))}
     store.close()
@@ -141,20 +143,20 @@ def _entry(
     return call
 
 
-def _told(call: Callable[[], str | None], watch: Watch, *, full: Callable[[], bool]) -> Words:
+def _told(call: Callable[[], str | None], watch: Watch, *, swollen: Callable[[], str]) -> Words:
     try:
         result = call()
     except ExitTrap as exit_:
         code = exit_.code
         return {"ok": code == 0, "exit": code, "error": f"exit {code}" if code else ""}
     except Trap as trap:
-        return {"ok": False, "error": _trapped(trap, watch, full=full)}
+        return {"ok": False, "error": _trapped(trap, watch) + swollen()}
     except (WasmtimeError, ValueError) as error:
         return {"ok": False, "error": _first_line(str(error))}
     return {"ok": True, "exit": 0, "result": result}
 
 
-def _trapped(trap: Trap, watch: Watch, *, full: Callable[[], bool]) -> str:
+def _trapped(trap: Trap, watch: Watch) -> str:
     code = trap.trap_code
     if code is TrapCode.OUT_OF_FUEL:
         return "used up its fuel"
@@ -165,19 +167,20 @@ def _trapped(trap: Trap, watch: Watch, *, full: Callable[[], bool]) -> str:
     text = f"trapped: {words or _first_line(trap.message)}"
     if where:
         text += f" in {where[:80]}"
-    return f"{text}; its memory had grown to its limit" if full() else text
+    return text
 
 
-def _full(instances: list[Instance], store: Store, limit: int | None) -> bool:
+def _swollen(instances: list[Instance], store: Store, limit: int | None) -> str:
+    """Words for a guest that ended near its memory limit: it probably could not get more."""
     if limit is None:
-        return False
-    sizes = [
+        return ""
+    taken = sum(
         export.data_len(store)
         for instance in instances
         for export in instance.exports(store).values()
         if isinstance(export, Memory)
-    ]
-    return any(size + PAGE > limit for size in sizes)
+    )
+    return f"; it had {size(taken)} of {size(limit)} memory" if 2 * taken >= limit else ""
 
 
 def _first_line(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import struct
 from collections.abc import Mapping
 
@@ -43,15 +42,3 @@ class Reader:
                 raise ValueError("not an object")
             done.append(message)
         return done
-
-
-def receive(connection: socket.socket) -> Words | None:
-    """The next message of a blocking socket, None at its end."""
-    reader = Reader()
-    while True:
-        data = connection.recv(65536)
-        if not data:
-            return None
-        messages = reader.feed(data)
-        if messages:
-            return messages[0]

@@ -1,10 +1,10 @@
 """The parent of all workers: imports the runtime once and forks a worker in milliseconds.
 
 Started by the supervisor as `python -m proplet.runtime.zygote FD PARENT MARK`; single-threaded,
-runs no guest. FD is a SOCK_SEQPACKET to the agent: `F n` with one descriptor forks worker n, which talks
-over that descriptor; `K n` kills it. Answers `X n status` when a worker is gone. Ends, and all
-workers with it, when the agent does. MARK only names the agent in the process list, so that a later
-boot finds what this one left.
+runs no guest. FD is a SOCK_SEQPACKET to the agent: `F n` with one descriptor forks worker n, which
+talks over that descriptor; `K n` kills it. Answers `X n status` when a worker is gone. Ends, and
+all workers with it, when the agent does. MARK only names the agent in the process list, so that a
+later boot finds what this one left.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 
 from proplet.runtime import limits
 
@@ -24,9 +25,9 @@ def main() -> None:
     """See the module."""
     agent = socket.socket(fileno=int(sys.argv[1]))
     limits.die_with(int(sys.argv[2]))
-    from proplet.runtime import guest, prepare, worker
+    from proplet.runtime import worker
 
-    assert guest and prepare
+    native = worker.tiny()
     woken, wake = socket.socketpair()
     woken.setblocking(False)
     wake.setblocking(False)
@@ -43,7 +44,10 @@ def main() -> None:
         _reap(agent, children)
         if agent not in ready:
             continue
-        data, handles, _, _ = socket.recv_fds(agent, 64, 1)
+        try:
+            data, handles, _, _ = socket.recv_fds(agent, 64, 1)
+        except ConnectionResetError:
+            data, handles = b"", []
         if not data:
             os._exit(0)
         what, number = data[:1], int(data[2:])
@@ -51,8 +55,13 @@ def main() -> None:
             ours = os.getpid()
             pid = os.fork()
             if pid == 0:
-                _become_worker(ours, [agent, woken, wake])
-                worker.work(socket.socket(fileno=handles[0]))
+                try:
+                    _become_worker(ours, [agent, woken, wake])
+                    worker.work(socket.socket(fileno=handles[0]), native)
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(70)
             os.close(handles[0])
             children[pid] = number
         elif what == b"K":

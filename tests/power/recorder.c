@@ -30,6 +30,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -84,14 +85,30 @@ static void keep(char *into, const char *name)
 	}
 }
 
-static void unlock(void)
+static void lock_for_fork(void)
+{
+	pthread_mutex_lock(&order);
+}
+
+static void unlock_after_fork(void)
 {
 	pthread_mutex_unlock(&order);
 }
 
-static void lock(void)
+/* Held from the call to its record. Signals wait meanwhile: their handlers may write as well. */
+static void lock(sigset_t *held_back)
 {
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, held_back);
 	pthread_mutex_lock(&order);
+}
+
+static void unlock(const sigset_t *held_back)
+{
+	pthread_mutex_unlock(&order);
+	pthread_sigmask(SIG_SETMASK, held_back, NULL);
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -118,7 +135,7 @@ __attribute__((constructor)) static void begin(void)
 	} else {
 		syscall(SYS_close, opened);
 	}
-	pthread_atfork(lock, unlock, unlock);
+	pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
 }
 
 static void record(enum kind kind, uint64_t offset, const char *path, const char *other,
@@ -259,12 +276,16 @@ out:
 
 static int open_any(int directory, const char *name, int flags, mode_t mode)
 {
+	sigset_t held_back;
 	char path[PATH_MAX];
 	struct stat there;
 	int existed = 1;
 	int handle;
 
-	lock();
+	if ((flags & (O_CREAT | O_TRUNC)) == 0 || !absolute(directory, name, path)) {
+		return (int)syscall(SYS_openat, directory, name, flags, mode);
+	}
+	lock(&held_back);
 	if (flags & O_CREAT) {
 		int before = errno;
 
@@ -279,7 +300,7 @@ static int open_any(int directory, const char *name, int flags, mode_t mode)
 			record(KIND_TRUNCATE, 0, path, "", NULL, 0);
 		}
 	}
-	unlock();
+	unlock(&held_back);
 	return handle;
 }
 
@@ -347,61 +368,72 @@ static void wrote(int handle, int64_t offset, const struct iovec *parts, int cou
 	}
 }
 
+/* A write at the file's own position: where it ended less what it wrote, right for O_APPEND too. */
+static ssize_t wrote_here(int handle, const struct iovec *parts, int count, ssize_t written)
+{
+	int before = errno;
+	off_t end = (off_t)syscall(SYS_lseek, handle, 0, SEEK_CUR);
+
+	errno = before;
+	if (written > 0 && end >= written) {
+		wrote(handle, end - written, parts, count, written);
+	}
+	return written;
+}
+
 ssize_t write(int handle, const void *data, size_t length)
 {
+	sigset_t held_back;
+	char path[PATH_MAX];
+	struct iovec part = {(void *)data, length};
 	ssize_t written;
 
-	lock();
-	written = syscall(SYS_write, handle, data, length);
-	if (written > 0 && log_handle >= 0) {
-		if (is_marks(handle)) {
-			record(KIND_MARK, 0, "", "", data, (size_t)written);
-		} else {
-			struct iovec part = {(void *)data, (size_t)written};
-			int before = errno;
-			/* Where it ended less what it wrote: right for O_APPEND too. */
-			off_t end = (off_t)syscall(SYS_lseek, handle, 0, SEEK_CUR);
-
-			errno = before;
-			if (end >= written) {
-				wrote(handle, end - written, &part, 1, written);
-			}
-		}
+	/* Anything else may block (a full pipe) for as long as another thread wants the lock. */
+	if (name_of(handle, path)) {
+		lock(&held_back);
+		written = wrote_here(handle, &part, 1, syscall(SYS_write, handle, data, length));
+		unlock(&held_back);
+		return written;
 	}
-	unlock();
-	return written;
+	if (is_marks(handle)) {
+		lock(&held_back);
+		written = syscall(SYS_write, handle, data, length);
+		if (written > 0) {
+			record(KIND_MARK, 0, "", "", data, (size_t)written);
+		}
+		unlock(&held_back);
+		return written;
+	}
+	return syscall(SYS_write, handle, data, length);
 }
 
 ssize_t writev(int handle, const struct iovec *parts, int count)
 {
+	sigset_t held_back;
+	char path[PATH_MAX];
 	ssize_t written;
 
-	lock();
-	written = syscall(SYS_writev, handle, parts, count);
-	if (written > 0 && log_handle >= 0) {
-		int before = errno;
-		off_t end = (off_t)syscall(SYS_lseek, handle, 0, SEEK_CUR);
-
-		errno = before;
-		if (end >= written) {
-			wrote(handle, end - written, parts, count, written);
-		}
+	if (!name_of(handle, path)) {
+		return syscall(SYS_writev, handle, parts, count);
 	}
-	unlock();
+	lock(&held_back);
+	written = wrote_here(handle, parts, count, syscall(SYS_writev, handle, parts, count));
+	unlock(&held_back);
 	return written;
 }
 
 ssize_t pwrite(int handle, const void *data, size_t length, off_t offset)
 {
+	sigset_t held_back;
 	struct iovec part = {(void *)data, length};
 	ssize_t written;
 
-	lock();
+	lock(&held_back);
 	written = syscall(SYS_pwrite64, handle, data, length, offset);
 	if (written > 0) {
 		wrote(handle, offset, &part, 1, written);
 	}
-	unlock();
+	unlock(&held_back);
 	return written;
 }
 
@@ -410,23 +442,37 @@ ssize_t pwrite64(int handle, const void *data, size_t length, off64_t offset)
 	return pwrite(handle, data, length, offset);
 }
 
-ssize_t pwritev(int handle, const struct iovec *parts, int count, off_t offset)
+ssize_t pwritev2(int handle, const struct iovec *parts, int count, off_t offset, int flags)
 {
+	sigset_t held_back;
 	ssize_t written;
 
-	lock();
+	if (offset == -1) {
+		return writev(handle, parts, count); /* the file's own position */
+	}
+	lock(&held_back);
 	/* The low and the high half of the offset; on 64 bit the low half is all of it. */
-	written = syscall(SYS_pwritev, handle, parts, count, offset, 0);
+	written = syscall(SYS_pwritev2, handle, parts, count, offset, 0, flags);
 	if (written > 0) {
 		wrote(handle, offset, parts, count, written);
 	}
-	unlock();
+	unlock(&held_back);
 	return written;
+}
+
+ssize_t pwritev64v2(int handle, const struct iovec *parts, int count, off64_t offset, int flags)
+{
+	return pwritev2(handle, parts, count, offset, flags);
+}
+
+ssize_t pwritev(int handle, const struct iovec *parts, int count, off_t offset)
+{
+	return pwritev2(handle, parts, count, offset, 0);
 }
 
 ssize_t pwritev64(int handle, const struct iovec *parts, int count, off64_t offset)
 {
-	return pwritev(handle, parts, count, offset);
+	return pwritev2(handle, parts, count, offset, 0);
 }
 
 ssize_t sendfile(int to, int from, off_t *offset, size_t count)
@@ -459,15 +505,16 @@ ssize_t copy_file_range(int from, off64_t *from_offset, int to, off64_t *to_offs
 
 int ftruncate(int handle, off_t length)
 {
+	sigset_t held_back;
 	char path[PATH_MAX];
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = (int)syscall(SYS_ftruncate, handle, length);
 	if (done == 0 && name_of(handle, path)) {
 		record(KIND_TRUNCATE, (uint64_t)length, path, "", NULL, 0);
 	}
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -478,15 +525,16 @@ int ftruncate64(int handle, off64_t length)
 
 int truncate(const char *name, off_t length)
 {
+	sigset_t held_back;
 	char path[PATH_MAX];
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = (int)syscall(SYS_truncate, name, length);
 	if (done == 0 && absolute(AT_FDCWD, name, path)) {
 		record(KIND_TRUNCATE, (uint64_t)length, path, "", NULL, 0);
 	}
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -497,13 +545,14 @@ int truncate64(const char *name, off64_t length)
 
 int fallocate(int handle, int mode, off_t offset, off_t length)
 {
+	sigset_t held_back;
 	char path[PATH_MAX];
 	struct stat there;
 	int done;
 
-	lock();
+	lock(&held_back);
 	if (mode != 0 && name_of(handle, path)) {
-		unlock();
+		unlock(&held_back);
 		errno = EOPNOTSUPP; /* holes and the like: callers write instead */
 		return -1;
 	}
@@ -511,7 +560,7 @@ int fallocate(int handle, int mode, off_t offset, off_t length)
 	if (done == 0 && name_of(handle, path) && fstat(handle, &there) == 0) {
 		record(KIND_TRUNCATE, (uint64_t)there.st_size, path, "", NULL, 0);
 	}
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -565,12 +614,13 @@ static int two_names(enum kind kind, int done, int from_directory, const char *f
 int renameat2(int from_directory, const char *from, int to_directory, const char *to,
 	      unsigned int flags)
 {
+	sigset_t held_back;
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, flags);
 	done = two_names(KIND_RENAME, done, from_directory, from, to_directory, to);
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -586,12 +636,13 @@ int renameat(int from_directory, const char *from, int to_directory, const char 
 
 int linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
 {
+	sigset_t held_back;
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = (int)syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
 	done = two_names(KIND_LINK, done, from_directory, from, to_directory, to);
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -602,17 +653,18 @@ int link(const char *from, const char *to)
 
 int unlinkat(int directory, const char *name, int flags)
 {
+	sigset_t held_back;
 	char path[PATH_MAX];
 	int watched;
 	int done;
 
-	lock();
+	lock(&held_back);
 	watched = absolute(directory, name, path);
 	done = (int)syscall(SYS_unlinkat, directory, name, flags);
 	if (done == 0 && watched) {
 		record((flags & AT_REMOVEDIR) ? KIND_RMDIR : KIND_UNLINK, 0, path, "", NULL, 0);
 	}
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -628,15 +680,16 @@ int rmdir(const char *name)
 
 int mkdirat(int directory, const char *name, mode_t mode)
 {
+	sigset_t held_back;
 	char path[PATH_MAX];
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = (int)syscall(SYS_mkdirat, directory, name, mode);
 	if (done == 0 && absolute(directory, name, path)) {
 		record(KIND_MKDIR, 0, path, "", NULL, 0);
 	}
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
@@ -659,20 +712,22 @@ static int synced(int handle, int done)
 
 int fsync(int handle)
 {
+	sigset_t held_back;
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = synced(handle, (int)syscall(SYS_fsync, handle));
-	unlock();
+	unlock(&held_back);
 	return done;
 }
 
 int fdatasync(int handle)
 {
+	sigset_t held_back;
 	int done;
 
-	lock();
+	lock(&held_back);
 	done = synced(handle, (int)syscall(SYS_fdatasync, handle));
-	unlock();
+	unlock(&held_back);
 	return done;
 }

@@ -182,6 +182,15 @@ def send(request: BaseHTTPRequestHandler, status: int, body: bytes, **headers: s
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Clients that hang up are what these tests are about: no tracebacks for them."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 class StubServer:
     """An HTTP server that answers by `routes` (path without query -> answer), else 404.
 
@@ -216,8 +225,7 @@ class StubServer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

@@ -20,6 +20,7 @@ D = Digest("sha256:" + "ab" * 32)
         ("r.example/fl-model:v1", Reference("r.example", "fl-model", "v1")),
         ("r.example/a", Reference("r.example", "a", "latest")),
         ("localhost/a", Reference("localhost", "a", "latest")),
+        ("local/a:1", Reference("local", "a", "1")),
         ("127.0.0.1:5000/a.b/c:x", Reference("127.0.0.1:5000", "a.b/c", "x")),
         ("[::1]:5000/a", Reference("[::1]:5000", "a", "latest")),
         (f"r.example/a@{D}", Reference("r.example", "a", None, D)),

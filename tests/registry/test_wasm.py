@@ -23,6 +23,7 @@ MODULES = {
         (import "env" "t" (table 1 2 funcref))
         (import "env" "m" (memory 3))
         (import "env" "g" (global (mut i64)))
+        (import "env" "e" (tag (param i32)))
         (tag $e (param i32))
         (export "again" (func 0))
         (func (export "late") (result v128 funcref externref) unreachable))""",

@@ -3,10 +3,10 @@
 Run as a program, never imported by pytest:
 
     workload.py reference DIR          the whole of every state it passes through, as JSON by serial
-    workload.py kill DIR               live it again for every SQL statement, killed right before
-                                       that one (or right after a commit); says what was wrong
-    workload.py live DIR MARKS         live it once, writing `durable SERIAL` or `passed SERIAL` to
-                                       MARKS after each commit
+    workload.py kill DIR               live it again, cut short before each SQL statement and right
+                                       after each commit; says what was wrong then
+    workload.py live DIR               live it once, writing `durable SERIAL` or `passed SERIAL` to
+                                       the file POWER_MARKS names after each commit
 
 Each commit moves the serial by one, so a store found after a crash names the state it must equal.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -247,23 +248,56 @@ def wrong(folder: Path, states: dict[str, dict[str, list[object]]], low: int, hi
 
 
 def kill_everywhere(folder: Path) -> dict[str, object]:
-    """Every point in turn until one is beyond the end."""
+    """Every point in turn, and what was wrong at which.
+
+    What `kill -9` leaves is what anybody else sees in the files at that moment, so one life serves
+    for all points: at each the directory is copied and the copy opened. Every few points a child
+    is killed for real.
+    """
     states = json.loads(json.dumps(reference(folder / "reference")))
     problems: list[str] = []
-    for hit in range(1, 100_000):
-        place = folder / str(hit)
-        place.mkdir()
-        died, told = killed_at(place, hit)
+    place = folder / "place"
+    points = told = 0
+
+    def check(what: str, low: int) -> None:
         # Killed between a commit and the word about it, the store may be one ahead.
-        found = wrong(place, states, max(told, 0), max(told + 1, 1))
+        found = wrong(place, states, low, low + 1)
         if found:
-            problems.append(f"killed at {hit}: {found}")
-        if not died:
-            return {"points": hit - 1, "states": len(states), "problems": problems}
-    raise AssertionError("it never ended")
+            problems.append(f"{what} at {points}: {found}")
+        shutil.rmtree(place)
+
+    def copied() -> None:
+        nonlocal points
+        disarm()
+        points += 1
+        shutil.copytree(folder / "life", place)
+        check("copied", told)
+        watch()
+
+    def watch() -> None:
+        arm(database.STATEMENT, copied)
+        arm(database.COMMITTED, copied)
+
+    def report(store: SqliteStore, _: bool) -> None:
+        nonlocal told
+        disarm()
+        told = store.serial()
+        watch()
+
+    (folder / "life").mkdir()
+    watch()
+    live(folder / "life", report)
+    disarm()
+    last = points
+    for points in range(1, last + 2, 23):
+        place.mkdir()
+        died, heard = killed_at(place, points)
+        assert died == (points <= last)
+        check("killed", heard)
+    return {"points": last, "states": len(states), "problems": problems}
 
 
-def main(verb: str, folder: Path, *rest: str) -> None:
+def main(verb: str, folder: Path) -> None:
     """See the module."""
     if verb == "reference":
         print(json.dumps(reference(folder)))
@@ -271,7 +305,7 @@ def main(verb: str, folder: Path, *rest: str) -> None:
         (folder / "reference").mkdir()
         print(json.dumps(kill_everywhere(folder)))
     else:
-        marks = os.open(rest[0], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        marks = os.open(os.environ["POWER_MARKS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
         def mark(store: SqliteStore, durable: bool) -> None:
             os.write(marks, b"%s %d" % (b"durable" if durable else b"passed", store.serial()))
@@ -280,4 +314,4 @@ def main(verb: str, folder: Path, *rest: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,10 +1,11 @@
-"""Bytes worked out by hand or by other libraries, so that the vectors cannot agree with a mistake."""
+"""Bytes worked out by hand or by other libraries: vectors alone could agree with a mistake."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,12 @@ def _spelled(digits: str, pattern: str) -> str:
         return "sha256:" + digits
     if "-" in pattern.replace("0-9a-f", "").replace("a-f", ""):
         cuts = (0, 8, 12, 16, 20, 32)
-        return "-".join(digits[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
+        return "-".join(digits[a:b] for a, b in pairwise(cuts))
     return digits
 
 
 def test_an_entry_digest_by_hand() -> None:
-    """SHA-256 over sorted keys, without white space, the digest itself and the defaults left out."""
+    """SHA-256 over sorted keys, no white space, the digest itself and the defaults left out."""
     entry = Entry(
         uid="5d0d2f2e-1f0a-5c5e-9a70-0f1b6a8a3c11",
         ref="Task/plant-a/add",

@@ -46,7 +46,7 @@ def plain(value: object) -> object:
 
 
 def test_the_files_are_what_the_maker_makes(maker: ModuleType, wire_root: Path) -> None:
-    """Schemas and vectors are checked in and current; `python tests/wire/wire_vectors.py` mends it."""
+    """Schemas and vectors are current; `python tests/wire/wire_vectors.py` writes them anew."""
     made = maker.all_files()
     found = {
         str(path.relative_to(wire_root)): path.read_text(encoding="utf-8")
@@ -205,7 +205,7 @@ def test_sealing_gives_the_frames_of_the_vectors(vectors: Read) -> None:
 
 
 def test_trust_documents(vectors: Read) -> None:
-    """The root's document gives the keys with their roles; keys that lie about themselves do not."""
+    """The root's document gives keys with their roles; a key that is not its kid's is refused."""
     trust = vectors("trust")
     root = VerifyKey.parse(trust["root"])
     opened = open_frame("trust", bytes.fromhex(trust["frame"]), Keyring.of_roots(root))

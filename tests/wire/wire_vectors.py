@@ -25,6 +25,7 @@ from propeller.wire import messages as m  # noqa: E402
 from propeller.wire.frame import PURPOSE_OF, ROLES, seal  # noqa: E402
 from propeller.wire.keyring import trusted  # noqa: E402
 from propeller.wire.reject import Reject  # noqa: E402
+from propeller.wire.shapes import Shape  # noqa: E402
 from propeller.wire.signing import P256, SigningKey  # noqa: E402
 from propeller.wire.topics import Channel, Kind  # noqa: E402
 
@@ -388,7 +389,7 @@ def digests() -> dict[str, object]:
 
 def words() -> dict[str, object]:
     """What a generator of another language's enums and tables needs."""
-    shapes = [shape for shape in vars(tables).values() if isinstance(shape, tables.Shape)]
+    shapes = [shape for shape in vars(tables).values() if isinstance(shape, Shape)]
     return {
         "about": "Reject words, topic kinds with what is signed on them, and the fields by number.",
         "reject": [word.value for word in Reject],

@@ -1,0 +1,54 @@
+"""`propeller serve SOURCE`: follow a source continuously against a broker somebody runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from propeller.cli.context import add_state, state_dir
+from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and how to read it, for the verbs that take one."""
+    parser.add_argument("source", metavar="SOURCE", help="a directory or any git URL")
+    parser.add_argument("--git", action="store_true", help="SOURCE is a git repository")
+    parser.add_argument("--ref", help="branch, tag or commit of a git SOURCE")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `serve`."""
+    add_source(parser)
+    add_state(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing while it goes well")
+    add_fleet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Follow until SIGINT or SIGTERM; returns the exit code."""
+    from propeller.cli.running import Narrator, make_service, serve_api, stop_on_signals
+    from propeller.reconcile.reconciler import Reconciler
+    from propeller.sources.open import open_source
+
+    state = state_dir(args)
+    state.create()
+    fleet = fleet_of(args, tree=Path(args.source))
+    endpoint_of(fleet, "check")  # a missing broker is said before anything is started
+    source = open_source(args.source, cache=state.git, ref=args.ref, git=args.git)
+    narrator = Narrator(quiet=args.quiet)
+
+    def told(reconciler: Reconciler) -> bool:
+        narrator.look(reconciler)
+        return False
+
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(
+            make_service(state, source, fleet, lambda name: endpoint_of(fleet, name), verb="serve")
+        )
+        server = serve_api(service, state, fleet)
+        stack.callback(server.stop)
+        service.start()
+        stop_on_signals(service)
+        service.run(until=told)
+    return 0

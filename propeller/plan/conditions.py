@@ -1,0 +1,380 @@
+"""Conditions and counts of every kind of object, from what the fleet reports.
+
+Called by the projection that writes status rows and files. Ready means: a Task succeeded (cron: is
+scheduled), a Daemon is healthy on its quorum, an App has all its objects ready, a Proplet is there.
+Ready, Healthy, Scheduled, Delivered and Fresh are always there for a workload; Reconciling,
+Stalled, Blocked and DriftDetected only while they are true. Unknown is never dressed as anything
+else, and a message says what a person would ask next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from propeller.model.conditions import Condition, ConditionStatus, carried_over, find, moment
+from propeller.model.ids import PropletId, Uid
+from propeller.model.inventory import Held
+from propeller.model.seen import Presence
+from propeller.model.specs import App, Daemon, Proplet, Schedule, Task
+from propeller.plan.lifecycle import suspension
+from propeller.plan.schedule import next_slot
+from propeller.plan.tally import Devices, Tally, tally, told
+from propeller.plan.types import Blocked, Snapshot
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+_NEEDS_A_PERSON = frozenset({"ModuleInvalid", "Unfit"})
+"""Blocks that only an edit, or another fleet, can lift."""
+_WAITS = frozenset({"NotHeard", "AllOffline", "ModuleUnresolved", "Held"})
+"""Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The status of one object.
+
+    counts: `devices` for workloads, objects by readiness for an App. due: when the same facts will
+    mean something else (Unix ms), None when only news can change it.
+    """
+
+    conditions: tuple[Condition, ...]
+    observed_generation: int
+    devices: Devices
+    counts: Mapping[str, int]
+    due: int | None = None
+
+    @property
+    def ready(self) -> str:
+        """Status of the Ready condition: True, False or Unknown."""
+        condition = find(self.conditions, "Ready")
+        return str(condition.status) if condition is not None else ""
+
+    @property
+    def outcome(self) -> str:
+        """One word for the history: the reason of the Ready condition."""
+        condition = find(self.conditions, "Ready")
+        return condition.reason if condition is not None else ""
+
+
+class _Board:
+    """Collects the conditions of one object."""
+
+    def __init__(self, held: Held, now: int) -> None:
+        self._held = held
+        self._now = now
+        self._rows: list[Condition] = []
+
+    def put(self, type_: str, status: ConditionStatus, reason: str, message: str) -> None:
+        self._rows.append(
+            Condition(
+                type=type_,
+                status=status,
+                reason=reason,
+                message=message,
+                observed_generation=self._held.generation,
+                transition=self._now,
+            )
+        )
+
+    def summary(
+        self,
+        previous: Iterable[Condition],
+        *,
+        counts: Mapping[str, int],
+        devices: Devices | None = None,
+        due: int | None = None,
+    ) -> Summary:
+        return Summary(
+            conditions=carried_over(self._rows, previous),
+            observed_generation=self._held.generation,
+            devices=devices if devices is not None else Devices(),
+            counts=counts,
+            due=due,
+        )
+
+
+def _nobody(_: Uid) -> str:
+    return ""
+
+
+def summarize(
+    held: Held,
+    snapshot: Snapshot,
+    *,
+    now: int,
+    blocked: Blocked | None = None,
+    previous: Iterable[Condition] = (),
+    delivered: Container[PropletId] | None = None,
+    apps_ready: Callable[[Uid], str] = _nobody,
+) -> Summary:
+    """The status of `held` now.
+
+    blocked: what the planner says of it. previous: its conditions so far, for transition times.
+    delivered: see `Snapshot.delivered`, which it stands in for when given. apps_ready: the Ready
+    status of other objects (True, False, Unknown or ""), for Apps.
+    """
+    match held.object:
+        case Task() | Daemon():
+            counts = tally(
+                held,
+                snapshot,
+                delivered=snapshot.delivered if delivered is None else delivered,
+                blocked=blocked,
+                now=now,
+            )
+            return _workload(held, counts, blocked, previous, now=now)
+        case Proplet():
+            return _proplet(held, snapshot, previous, now)
+        case App():
+            return _app(held, snapshot, previous, apps_ready, now=now)
+
+
+# -- workloads ------------------------------------------------------------------------------------
+
+
+def _workload(
+    held: Held,
+    counts: Tally,
+    blocked: Blocked | None,
+    previous: Iterable[Condition],
+    *,
+    now: int,
+) -> Summary:
+    board = _Board(held, now)
+    obj = held.object
+    assert isinstance(obj, Task | Daemon)
+    if held.deleted_at is not None:
+        _leaving(board, held, counts)
+        devices = counts.devices
+        return board.summary(previous, counts=devices.mapping(), devices=devices, due=counts.due)
+    schedule = obj.schedule if isinstance(obj, Task) else None
+    need = _need(obj, counts.desired)
+    late_at = _late_at(held)
+    ready = _ready(held, counts, blocked, need=need, now=now)
+    if ready[0] is not TRUE and late_at is not None and late_at > now:
+        counts.again_at(late_at)
+    board.put("Ready", *ready)
+    stalled = ready[1] in ("Failed", "TimedOut") or ready[1] in _NEEDS_A_PERSON
+    if stalled and schedule is None:
+        board.put("Stalled", TRUE, ready[1], ready[2])
+    elif _is_moving(obj, counts, ready[0], suspended=ready[1] == "Suspended"):
+        reason, message = _progress(counts)
+        board.put("Reconciling", TRUE, reason, message)
+    if blocked is not None and blocked.reason != "NotHeard":
+        board.put("Blocked", TRUE, blocked.reason, blocked.message)
+    board.put("Healthy", *_healthy(obj, counts))
+    board.put("Scheduled", *_scheduled(counts, blocked, cron=schedule is not None))
+    board.put("Delivered", *_delivered(counts, need))
+    board.put("Fresh", *_fresh(counts))
+    if counts.drifted:
+        message = f"not reported by {told(counts.drifted)}, though asked for and accepted"
+        board.put("DriftDetected", TRUE, "RunMissing", message)
+    devices = counts.devices
+    return board.summary(previous, counts=devices.mapping(), devices=devices, due=counts.due)
+
+
+_Row = tuple[ConditionStatus, str, str]
+
+
+def _leaving(board: _Board, held: Held, counts: Tally) -> None:
+    if held.orphan:
+        message = f"left the source and is not pruned; {counts.placed} copies are left alone"
+        board.put("Ready", FALSE, "Orphaned", message)
+        return
+    left = counts.placed + counts.releasing
+    message = f"{left} copies are not confirmed gone"
+    if counts.leaving:
+        message += f": {told(counts.leaving)}"
+    board.put("Ready", FALSE, "Deleting", message)
+    board.put("Reconciling", TRUE, "Deleting", message)
+
+
+def _need(obj: Task | Daemon, desired: int) -> int:
+    """How many copies make it ready: all of a Task, the quorum of a Daemon."""
+    if isinstance(obj, Task):
+        return desired
+    return -(-desired * obj.ready_when.min_percent // 100)
+
+
+def _late_at(held: Held) -> int | None:
+    obj = held.object
+    if not isinstance(obj, Daemon) or obj.ready_when.within is None:
+        return None
+    return held.changed_at + obj.ready_when.within
+
+
+def _ready(held: Held, counts: Tally, blocked: Blocked | None, *, need: int, now: int) -> _Row:
+    obj = held.object
+    suspend = suspension(held, now)
+    if suspend is not None:
+        until = f" until {moment(suspend.until)}" if suspend.until is not None else ""
+        by = f" by {suspend.by}" if suspend.by else ""
+        why = f": {suspend.reason}" if suspend.reason else ""
+        return FALSE, "Suspended", f"suspended{by}{until}{why}"
+    if isinstance(obj, Task) and obj.schedule is not None:
+        return _cron_ready(held, obj.schedule, counts, blocked)
+    word = "succeeded" if isinstance(obj, Task) else "ready"
+    score = f"{counts.ready} of {counts.desired} {word}"
+    if counts.desired and counts.ready >= need:
+        return TRUE, "Succeeded" if isinstance(obj, Task) else "Healthy", score
+    if counts.failed > counts.desired - need and counts.failures:
+        return FALSE, "Failed", f"{score}; {told(counts.failures)}"
+    if blocked is not None and (counts.placed < counts.desired or not counts.placed):
+        status = UNKNOWN if blocked.reason in _WAITS else FALSE
+        return status, blocked.reason, blocked.message
+    late_at = _late_at(held)
+    if late_at is not None and late_at <= now:
+        return FALSE, "TimedOut", f"{score} by {moment(late_at)}; {told(_pending(counts))}"
+    if counts.silences and not counts.updating:
+        return UNKNOWN, "Offline", f"{score}; waiting for {told(counts.silences)}"
+    pending = _pending(counts)
+    return UNKNOWN, "Progressing", f"{score}; {told(pending)}" if pending else score
+
+
+def _pending(counts: Tally) -> list[str]:
+    return counts.failures or counts.troubles or counts.waiting or counts.silences
+
+
+def _cron_ready(held: Held, schedule: Schedule, counts: Tally, blocked: Blocked | None) -> _Row:
+    if blocked is not None and not (counts.placed and blocked.reason in _WAITS):
+        status = UNKNOWN if blocked.reason in _WAITS else FALSE
+        return status, blocked.reason, blocked.message
+    upcoming = next_slot(schedule, max(held.last_slot or 0, held.created_at))
+    if upcoming is None:
+        return FALSE, "NoSlot", f"{schedule.cron!r} never comes"
+    message = f"next run {moment(upcoming)}"
+    if held.last_slot is not None:
+        message += f", last {moment(held.last_slot)}"
+    return TRUE, "Scheduled", message
+
+
+def _is_moving(
+    obj: Task | Daemon, counts: Tally, ready: ConditionStatus, *, suspended: bool
+) -> bool:
+    if suspended:
+        return counts.releasing > 0
+    if isinstance(obj, Task) and obj.schedule is not None:
+        return False
+    return ready is not TRUE or counts.updating > 0 or counts.releasing > 0
+
+
+def _progress(counts: Tally) -> tuple[str, str]:
+    if counts.waiting:
+        return "Progressing", told(counts.waiting)
+    if counts.silences and counts.ready + counts.failed < counts.placed:
+        return "Offline", f"waiting for {told(counts.silences)}"
+    if counts.leaving:
+        return "Releasing", f"not confirmed gone: {told(counts.leaving)}"
+    return "Progressing", f"{counts.placed} of {counts.desired} copies placed"
+
+
+def _healthy(obj: Task | Daemon, counts: Tally) -> _Row:
+    if counts.failures:
+        return FALSE, "Failed", told(counts.failures)
+    if counts.troubles:
+        return FALSE, "BackOff", told(counts.troubles)
+    if counts.placed and counts.ready >= counts.placed:
+        return TRUE, "Succeeded" if isinstance(obj, Task) else "Running", f"{counts.ready} copies"
+    if not counts.placed:
+        return UNKNOWN, "NotStarted", "no copy was placed yet"
+    if counts.silences and not counts.updating:
+        return UNKNOWN, "Offline", f"not heard: {told(counts.silences)}"
+    return UNKNOWN, "Progressing", told(counts.waiting)
+
+
+def _scheduled(counts: Tally, blocked: Blocked | None, *, cron: bool) -> _Row:
+    if counts.placed >= counts.desired and counts.placed:
+        return TRUE, "Placed", f"{counts.placed} copies placed"
+    if blocked is not None:
+        status = UNKNOWN if blocked.reason in ("ModuleUnresolved", "Suspended") else FALSE
+        return status, blocked.reason, blocked.message
+    if cron:
+        return UNKNOWN, "NotDue", "placed when its first slot comes"
+    return UNKNOWN, "Progressing", f"{counts.placed} of {counts.desired} copies placed"
+
+
+def _delivered(counts: Tally, need: int) -> _Row:
+    score = f"{counts.delivered} of {counts.placed} proplets hold what was asked"
+    if not counts.placed:
+        return UNKNOWN, "NotStarted", "nothing was asked of any proplet yet"
+    if counts.delivered >= min(max(need, 1), counts.placed):
+        return TRUE, "Acknowledged", score
+    return FALSE, "Pending", f"{score}; waiting for {told(counts.undelivered)}"
+
+
+def _fresh(counts: Tally) -> _Row:
+    if not counts.placed:
+        return UNKNOWN, "NotStarted", "no copy was placed yet"
+    if counts.stale:
+        return FALSE, "Silent", f"{counts.stale} not heard: {told(counts.silences)}"
+    if counts.offline:
+        return TRUE, "Tolerated", f"{counts.offline} silent, not for long: {told(counts.silences)}"
+    return TRUE, "Heard", f"{counts.placed} heard"
+
+
+# -- the others -----------------------------------------------------------------------------------
+
+
+def _proplet(held: Held, snapshot: Snapshot, previous: Iterable[Condition], now: int) -> Summary:
+    board = _Board(held, now)
+    proplet = PropletId(held.object.meta.key.name)
+    seen = snapshot.proplets.get(proplet)
+    if seen is None or seen.presence is Presence.UNKNOWN:
+        board.put("Ready", UNKNOWN, "NeverHeard", "has not been heard yet")
+        board.put("Fresh", UNKNOWN, "NeverHeard", "has not been heard yet")
+        return board.summary(previous, counts={})
+    work = " and takes no new work" if seen.cordoned else ""
+    silent = f"silent since {moment(seen.offline_since or seen.last_heard)}"
+    if seen.quarantine:
+        board.put("Ready", FALSE, seen.quarantine, "is quarantined and gets no work")
+        board.put("Stalled", TRUE, seen.quarantine, "is quarantined and gets no work")
+    elif seen.presence is Presence.OFFLINE:
+        board.put("Ready", FALSE, "Offline", silent)
+    elif seen.facts is None:
+        board.put("Ready", UNKNOWN, "NoHello", "is online and has not said what it is")
+    else:
+        board.put("Ready", TRUE, "Online", f"is online{work}")
+    if seen.presence is Presence.OFFLINE:
+        board.put("Fresh", FALSE, "Silent", silent)
+    else:
+        board.put("Fresh", TRUE, "Heard", "is heard")
+    return board.summary(previous, counts={})
+
+
+def _app(
+    held: Held,
+    snapshot: Snapshot,
+    previous: Iterable[Condition],
+    apps_ready: Callable[[Uid], str],
+    *,
+    now: int,
+) -> Summary:
+    board = _Board(held, now)
+    name = held.object.meta.key.name
+    verdicts: dict[str, list[str]] = {"True": [], "False": [], "Unknown": []}
+    for uid, other in snapshot.objects.items():
+        if other.object.meta.app == name and uid != held.uid and not other.orphan:
+            verdict = apps_ready(uid) or "Unknown"
+            verdicts[verdict].append(str(other.object.meta.key))
+    total = sum(len(keys) for keys in verdicts.values())
+    counts = {
+        "total": total,
+        "ready": len(verdicts["True"]),
+        "notReady": len(verdicts["False"]),
+        "unknown": len(verdicts["Unknown"]),
+    }
+    score = f"{counts['ready']} of {total} objects are ready"
+    suspend = suspension(held, now)
+    if suspend is not None:
+        board.put("Ready", FALSE, "Suspended", f"suspended: {suspend.reason}")
+    elif verdicts["False"]:
+        message = f"{score}; not {told(sorted(verdicts['False']))}"
+        board.put("Ready", FALSE, "NotReady", message)
+    elif verdicts["Unknown"]:
+        message = f"{score}; waiting for {told(sorted(verdicts['Unknown']))}"
+        board.put("Ready", UNKNOWN, "Progressing", message)
+        board.put("Reconciling", TRUE, "Progressing", message)
+    else:
+        board.put("Ready", TRUE, "AllReady", score)
+    return board.summary(previous, counts=counts)

@@ -1,0 +1,227 @@
+"""Phase 2 of a plan: place what is missing, object by object in the order of their keys.
+
+Called by `planner` after every object was surveyed. Here objects meet, because they share room: the
+first key gets it. What cannot be placed is told with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from propeller.model.ids import PropletId
+from propeller.model.seen import Seen
+from propeller.plan.cases import Case, Grounds, is_online
+from propeller.plan.fit import NOT_HEARD
+from propeller.plan.lifecycle import Fate, Verdict
+from propeller.plan.placement import NO_ROOM, OUT, Loads, choose
+from propeller.plan.types import Blocked
+
+SHOWN = 3
+"""Proplets named in a message; `Blocked.refused` has them all."""
+
+LISTED = 100
+"""Refusals kept for an object that wants a number of copies anywhere."""
+
+
+def fill(case: Case, loads: Loads, grounds: Grounds) -> None:
+    """Assign what the survey found missing, as far as there is room."""
+    if case.widely:
+        _fill_widely(case, loads, grounds)
+    else:
+        _fill_replicas(case, loads, grounds)
+
+
+def _fill_widely(case: Case, loads: Loads, grounds: Grounds) -> None:
+    proplets = grounds.snapshot.proplets
+    reruns = dict(case.counted)
+    new = set(case.missing) if case.wish.starts else set()
+    for proplet in sorted(new | reruns.keys()):
+        full = loads.room(case.uid, proplets[proplet])
+        if full:
+            case.refused[proplet] = full
+            continue
+        verdict = reruns.get(proplet)
+        loads.take(case.uid, proplet)
+        if verdict is not None:
+            case.assign(proplet, verdict.reason, verdict.attempt)
+        else:
+            case.assign(proplet, "wanted on this proplet")
+
+
+def _fill_replicas(case: Case, loads: Loads, grounds: Grounds) -> None:
+    _rerun_in_place(case, loads, grounds)
+    wanted = case.wish.obj.placement.replicas
+    missing = wanted - len(case.counted)
+    chosen: list[PropletId] = []
+    if missing > 0 and case.wish.starts:
+        chosen = _place(case, missing, loads, grounds)
+    # A copy that should be elsewhere leaves when another one has come for it, not before.
+    spare = max(0, missing - len(chosen))
+    for index, proplet in enumerate(sorted(case.lame)):
+        if index >= spare:
+            case.refused.pop(proplet, None)
+            case.release(proplet, case.lame[proplet].reason)
+
+
+def _rerun_in_place(case: Case, loads: Loads, grounds: Grounds) -> None:
+    for proplet, verdict in sorted(case.counted.items()):
+        if verdict.fate is not Fate.RERUN:
+            continue
+        full = loads.room(case.uid, grounds.snapshot.proplets[proplet])
+        if not full:
+            loads.take(case.uid, proplet)
+            case.assign(proplet, verdict.reason, verdict.attempt)
+        elif verdict.attempt > 1:
+            case.refused[proplet] = full  # a retry waits for room where the first attempt was
+        else:
+            del case.counted[proplet]
+            case.lame[proplet] = Verdict(Fate.LAME, full)
+
+
+def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[PropletId]:
+    """Assign up to `missing` copies to the best proplets; says why when that is not all."""
+    case_uid, placement = case.uid, case.wish.obj.placement
+    held = {name for name, copy in case.copies.items() if not copy.releasing} | case.adopted
+    turned_down: Counter[str] = Counter()
+    unfit: dict[PropletId, str] = {}
+    unheard: list[PropletId] = []
+    offline: list[PropletId] = []
+    full: dict[PropletId, str] = {}
+    candidates: list[Seen] = []
+    standing = case.standing
+    for proplet, seen, look in grounds.everywhere:
+        stand = standing.to(look)
+        if proplet in held:
+            turned_down["has a copy already"] += 1
+        elif stand.out:
+            turned_down[stand.out.partition(" (")[0]] += 1
+        elif stand.cordoned or stand.draining:
+            turned_down["is cordoned"] += 1
+        elif stand.unfit == NOT_HEARD:
+            unheard.append(proplet)
+        elif stand.unfit is not None:
+            unfit[proplet] = stand.unfit
+        elif not is_online(seen):
+            offline.append(proplet)
+        elif no_room := loads.room(case_uid, seen):
+            full[proplet] = no_room
+        else:
+            candidates.append(seen)
+    chosen = choose(
+        missing,
+        candidates,
+        uid=case_uid,
+        zone_of=lambda seen: seen.labels.get(placement.spread, "") if placement.spread else "",
+        crowd=_crowd(held, placement.spread, grounds),
+        rank=lambda seen: (0 if seen.id in case.copies else 1, loads.tasks(seen.id)),
+    )
+    reason = _why_placed(case)
+    for proplet in chosen:
+        loads.take(case_uid, proplet)
+        case.assign(proplet, reason)
+    if len(chosen) < missing:
+        have = f"{placement.replicas - missing + len(chosen)} of {placement.replicas} copies placed"
+        word, why = _shortage(full, offline, unfit, unheard, turned_down)
+        case.short = (word, f"{have}: {why}")
+        case.refused.update(list((full | unfit).items())[:LISTED])
+    return chosen
+
+
+def _crowd(held: Iterable[PropletId], spread: str | None, grounds: Grounds) -> Mapping[str, int]:
+    if spread is None:
+        return {}
+    proplets = grounds.snapshot.proplets
+    return Counter(
+        seen.labels.get(spread, "") for name in held if (seen := proplets.get(name)) is not None
+    )
+
+
+def _why_placed(case: Case) -> str:
+    if case.silent:
+        return f"in place of the copy on {case.silent[0]}, which has been silent for too long"
+    if case.lame:
+        proplet, verdict = sorted(case.lame.items())[0]
+        return f"in place of the copy on {proplet}, which {verdict.reason.removeprefix(NO_ROOM)}"
+    return "a copy was missing"
+
+
+def _shortage(
+    full: Mapping[PropletId, str],
+    offline: list[PropletId],
+    unfit: Mapping[PropletId, str],
+    unheard: list[PropletId],
+    turned_down: Counter[str],
+) -> tuple[str, str]:
+    """The reason nearest to success: it names the smallest change that would help."""
+    if full:
+        return "NoCapacity", told(full)
+    if offline:
+        return "AllOffline", f"{named(offline)} could run it, but cannot be reached"
+    if unheard:
+        return "NotHeard", f"{named(unheard)}: {NOT_HEARD}"
+    if unfit:
+        return "Unfit", told(unfit)
+    if not turned_down:
+        return "NoMatch", "no proplet is known"
+    reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(turned_down.items()))
+    return "NoMatch", f"no proplet takes it: {reasons}"
+
+
+def told(refused: Mapping[PropletId, str]) -> str:
+    """The first few refusals with their reasons."""
+    shown = [f"{name}: {reason}" for name, reason in sorted(refused.items())[:SHOWN]]
+    more = len(refused) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def named(proplets: Iterable[PropletId]) -> str:
+    """The first few names."""
+    names = sorted(proplets)
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def blocked(
+    case: Case, *, refused_elsewhere: Mapping[PropletId, str], held_back: str
+) -> Blocked | None:
+    """Why the object cannot have all it wants, None when it has it or nothing is in the way.
+
+    refused_elsewhere: what is known of proplets that this plan did not look at. held_back: why
+    its actions were dropped, "" when they were not.
+    """
+    wish = case.wish
+    refused = {**refused_elsewhere, **case.refused} if refused_elsewhere else case.refused
+    word, message = "", ""
+    if wish.blocked:
+        return Blocked(uid=case.uid, key=case.key, reason=wish.blocked, message=wish.why_blocked)
+    if held_back:
+        word, message = "Held", held_back
+    elif case.short is not None:
+        word, message = case.short
+    elif refused:
+        word, message = _why_refused(refused), told(refused)
+    elif case.widely and wish.starts and not _has_copies(case):
+        word, message = "NoMatch", "no proplet matches that takes new work"
+    if not word:
+        return None
+    return Blocked(uid=case.uid, key=case.key, reason=word, message=message, refused=refused)
+
+
+def _why_refused(refused: Mapping[PropletId, str]) -> str:
+    reasons = set(refused.values())
+    if any(reason.startswith(NO_ROOM) for reason in reasons):
+        return "NoCapacity"
+    others = reasons - {NOT_HEARD}
+    if not others:
+        return "NotHeard"
+    return "NoMatch" if all(reason.startswith(_NOT_TAKEN) for reason in others) else "Unfit"
+
+
+_NOT_TAKEN = (*OUT, "is cordoned", "is not a known")
+
+
+def _has_copies(case: Case) -> bool:
+    if case.missing or case.adopted or case.counted:
+        return True
+    return any(not copy.releasing for copy in case.copies.values())

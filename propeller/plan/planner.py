@@ -1,0 +1,189 @@
+"""What has to be done so that the fleet becomes what the specs say: the one planner.
+
+`plan` feeds the loop, `apply`, `diff` and dry runs alike. It answers the smallest set of actions
+with a reason each, and when to look again. Two phases (docs/explanation/planning.md): `survey`
+decides for every object by itself what stays and what leaves; `filling` then places what is missing
+in the order of keys. An incremental plan gives what a full one would, and a plan that was carried
+out and confirmed leaves nothing to plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from propeller.model.ids import Key, PropletId, Uid
+from propeller.model.inventory import Held
+from propeller.model.specs import App, Daemon, Proplet, Task
+from propeller.plan.cases import Case, Grounds, open_case
+from propeller.plan.filling import blocked, fill
+from propeller.plan.placement import Loads, Looks, holders_of
+from propeller.plan.survey import bury, survey
+from propeller.plan.types import (
+    Action,
+    Adopt,
+    Assign,
+    Blocked,
+    Fire,
+    Forget,
+    Gone,
+    Plan,
+    Release,
+    Snapshot,
+    Wakeup,
+)
+
+NOTHING_BLOCKED: Mapping[Uid, Blocked] = {}
+
+_RANK: Mapping[type[Action], int] = {Fire: 0, Gone: 1, Adopt: 2, Release: 3, Assign: 4, Forget: 5}
+_LAST = "\x7f"
+"""Sorts behind every proplet id."""
+
+
+def plan(
+    snapshot: Snapshot,
+    *,
+    now: int,
+    touched: frozenset[Uid] | None = None,
+    proplets: frozenset[PropletId] | None = None,
+    standing: Mapping[Uid, Blocked] = NOTHING_BLOCKED,
+    looks: Looks | None = None,
+) -> Plan:
+    """Everything to do now (Unix ms), pure and sorted.
+
+    touched: the objects to look at; None for all. `affected` says which ones a change of proplets
+    concerns; objects that wait for room are added here.
+    proplets: nothing but these changed since the objects in `touched` were last planned, so of
+    objects that say where they want to be proplet by proplet, only these are looked at; None when
+    anything may have changed.
+    standing: what earlier plans left blocked; needed whenever `touched` is given.
+    looks: a cache that may be kept from plan to plan; changes nothing but the time it takes.
+    """
+    chosen = touched
+    if touched is not None:
+        waiting = {uid for uid, block in standing.items() if block.reason in _WAITING_FOR_OTHERS}
+        chosen = frozenset(uid for uid in touched | waiting if uid in snapshot.objects)
+    grounds = Grounds(
+        snapshot,
+        now,
+        proplets if touched is not None else None,
+        looks if looks is not None else Looks(),
+    )
+    actions: list[Action] = []
+    cases = _survey_all(_in_order(snapshot, chosen), grounds, actions)
+    loads = _loads(snapshot, cases, actions)
+    hold = snapshot.policy.hold
+    blocks: dict[Uid, Blocked] = {}
+    wakeups: list[Wakeup] = []
+    for case in cases:
+        fill(case, loads, grounds)
+        kept = [action for action in case.actions if not hold or _is_bookkeeping(action)]
+        block = blocked(
+            case,
+            refused_elsewhere=_elsewhere(case, standing, grounds),
+            held_back=hold if len(kept) != len(case.actions) else "",
+        )
+        if block is not None:
+            blocks[case.uid] = block
+        actions += kept
+        wakeups += case.wakeups
+    if hold:
+        actions = [action for action in actions if _is_bookkeeping(action)]
+    return Plan(
+        actions=tuple(sorted(actions, key=_order)),
+        blocked=blocks,
+        wakeups=tuple(sorted(set(wakeups))),
+        planned=chosen,
+    )
+
+
+_WAITING_FOR_OTHERS = frozenset({"NoCapacity", "Held"})
+
+
+def affected(
+    snapshot: Snapshot,
+    proplets: Iterable[PropletId],
+    *,
+    standing: Mapping[Uid, Blocked] = NOTHING_BLOCKED,
+    facts_moved: bool = True,
+) -> frozenset[Uid]:
+    """The objects that a change of these proplets can concern.
+
+    Those that have a copy there and those that are blocked; where more than runs moved (facts,
+    labels, presence, scheduling, quarantine, declaration: `facts_moved`) also every object that
+    says where it wants to be proplet by proplet, for it may want to be there now.
+    """
+    holders = snapshot.holders if snapshot.holders is not None else holders_of(snapshot)
+    uids = set(standing)
+    for proplet in proplets:
+        uids.update(holders.get(proplet, ()))
+    if facts_moved:
+        uids.update(uid for uid, held in snapshot.objects.items() if _goes_by_proplet(held))
+    return frozenset(uid for uid in uids if uid in snapshot.objects)
+
+
+def _goes_by_proplet(held: Held) -> bool:
+    obj = held.object
+    if held.deleted_at is not None or not isinstance(obj, Task | Daemon):
+        return False
+    return obj.placement.per_proplet or bool(obj.placement.proplets)
+
+
+def _in_order(snapshot: Snapshot, chosen: frozenset[Uid] | None) -> list[Held]:
+    objects = snapshot.objects
+    helds = list(objects.values()) if chosen is None else [objects[uid] for uid in chosen]
+    return sorted(helds, key=lambda held: (held.object.meta.key, held.uid))
+
+
+def _survey_all(helds: Iterable[Held], grounds: Grounds, actions: list[Action]) -> list[Case]:
+    """Phase 1. Deleted objects are dealt with on the way; returns the live workloads."""
+    cases = []
+    for held in helds:
+        if held.deleted_at is not None:
+            if not held.orphan:
+                actions += bury(held, grounds.snapshot)
+            continue
+        match held.object:
+            case Task() | Daemon():
+                case = open_case(held, grounds)
+                survey(case, grounds)
+                cases.append(case)
+            case App() | Proplet():
+                pass
+    return cases
+
+
+def _loads(snapshot: Snapshot, cases: Iterable[Case], buried: Iterable[Action]) -> Loads:
+    """Room after phase 1: without what is gone, with what was adopted."""
+    gone = {(action.uid, action.proplet) for action in buried if isinstance(action, Gone)}
+    for case in cases:
+        gone |= {(case.uid, action.proplet) for action in case.actions if isinstance(action, Gone)}
+    loads = Loads(snapshot, gone)
+    for case in cases:
+        for proplet in case.adopted:
+            loads.take(case.uid, proplet)
+    return loads
+
+
+def _elsewhere(
+    case: Case, standing: Mapping[Uid, Blocked], grounds: Grounds
+) -> Mapping[PropletId, str]:
+    """Refusals of proplets outside the scope, from the last plan that looked there."""
+    before = standing.get(case.uid)
+    if grounds.scope is None or not case.widely or before is None or not before.refused:
+        return {}
+    scope = set(grounds.scope)
+    return {name: why for name, why in before.refused.items() if name not in scope}
+
+
+def _is_bookkeeping(action: Action) -> bool:
+    """Whether it changes nothing on any device: it only writes down what is so already."""
+    return isinstance(action, Adopt | Gone | Forget)
+
+
+def _order(action: Action) -> tuple[Key, Uid, str, int]:
+    rank = _RANK[type(action)]
+    if isinstance(action, Fire):
+        return (action.key, action.uid, "", rank)
+    if isinstance(action, Forget):
+        return (action.key, action.uid, _LAST, rank)
+    return (action.key, action.uid, action.proplet, rank)

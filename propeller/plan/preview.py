@@ -1,0 +1,128 @@
+"""What taking a revision would do, line by line: the model behind `diff`, `plan` and dry runs.
+
+Runs the same `diff` and the same planner as the loop, on a copy of the inventory. Answers nothing
+when there is nothing to do; waiting (for a silent proplet, a slot, a retry) is nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from propeller.model.ids import PropletId, Uid
+from propeller.model.inventory import Held
+from propeller.model.revision import Revision
+from propeller.model.seen import Presence, Seen
+from propeller.model.specs import Daemon, Task
+from propeller.plan.diff import diff
+from propeller.plan.planner import plan
+from propeller.plan.types import Assign, Blocked, Change, ChangeOp, Gone, Plan, Release, Snapshot
+
+_STANDS_IN_THE_WAY = frozenset(
+    {"ModuleInvalid", "NoMatch", "Unfit", "NoCapacity", "AllOffline", "Held"}
+)
+_REACHES_DEVICES = ("spec.limits", "spec.restart", "spec.health", "spec.module", "spec.run")
+
+
+def preview(
+    snapshot: Snapshot,
+    revision: Revision,
+    *,
+    now: int,
+    fleet: Mapping[PropletId, Seen] | None = None,
+) -> tuple[Change, ...]:
+    """Every object that `revision` or the planner would change, sorted by key.
+
+    fleet: the proplets as they would be seen under the revision (new labels, new declarations),
+    where that differs from the snapshot's. `how` is `start`, `restart`, `rerun`, `stop`, `move` or
+    `none`. An object of the revision that cannot have all it wants has a BLOCKED line as well.
+    """
+    change = diff(snapshot.objects, revision, now=now)
+    objects = {**snapshot.objects, **{held.uid: held for held in change.moved()}}
+    after = replace(
+        snapshot,
+        objects=objects,
+        modules={**snapshot.modules, **revision.modules},
+        proplets=snapshot.proplets if fleet is None else fleet,
+        delivered=frozenset(),
+    )
+    outcome = plan(after, now=now)
+    work = _by_object(outcome)
+    lines: list[Change] = []
+    told = {line.uid: line for line in change.changes}
+    for uid in told.keys() | work.keys():
+        held = objects[uid]
+        line = told.get(uid)
+        lines.append(_line(held, line, work.get(uid, ()), after))
+        block = outcome.blocked.get(uid)
+        if line is not None and block is not None and block.reason in _STANDS_IN_THE_WAY:
+            lines.append(_blocked_line(block))
+    return tuple(sorted(lines, key=lambda one: (one.key, one.uid, one.op is ChangeOp.BLOCKED)))
+
+
+_Work = tuple[Assign | Release | Gone, ...]
+
+
+def _by_object(outcome: Plan) -> dict[Uid, _Work]:
+    """What touches devices for a reason other than the clock: no slots, no retries, no adoption."""
+    work: dict[Uid, list[Assign | Release | Gone]] = {}
+    for action in outcome.actions:
+        match action:
+            case Assign() if action.attempt == 1 and not action.cause.startswith("cron:"):
+                work.setdefault(action.uid, []).append(action)
+            case Release():
+                work.setdefault(action.uid, []).append(action)
+            case _:
+                pass
+    return {uid: tuple(actions) for uid, actions in work.items()}
+
+
+def _line(held: Held, line: Change | None, work: _Work, after: Snapshot) -> Change:
+    key = held.object.meta.key
+    copies = after.assignments.get(held.uid, {})
+    places = {action.proplet for action in work}
+    if line is None:
+        first = work[0]
+        line = Change(op=ChangeOp.UPDATE, key=key, uid=held.uid, how="none", reason=first.reason)
+        how = _how(held, work, set(copies))
+    elif line.op is ChangeOp.DELETE:
+        if not held.orphan:
+            places |= {name for name, copy in copies.items() if not copy.releasing}
+        how = "stop" if places else "none"
+    else:
+        how = _how(held, work, set(copies))
+        if how == "none" and _reaches_devices(line):
+            places = {name for name, copy in copies.items() if not copy.releasing}
+            how = "restart" if places and isinstance(held.object, Daemon) else "none"
+    silent = [name for name in places if _is_silent(after.proplets.get(name))]
+    return replace(line, how=how, devices=len(places), offline=len(silent))
+
+
+def _how(held: Held, work: _Work, copies: set[PropletId]) -> str:
+    started = {action.proplet for action in work if isinstance(action, Assign)}
+    stopped = {action.proplet for action in work if isinstance(action, Release)}
+    if started & copies:
+        return "rerun" if isinstance(held.object, Task) else "restart"
+    if started and stopped:
+        return "move"
+    if started:
+        return "start"
+    return "stop" if stopped else "none"
+
+
+def _reaches_devices(line: Change) -> bool:
+    return any(one.path.startswith(_REACHES_DEVICES) for one in line.fields)
+
+
+def _is_silent(seen: Seen | None) -> bool:
+    return seen is None or seen.presence is not Presence.ONLINE
+
+
+def _blocked_line(block: Blocked) -> Change:
+    return Change(
+        op=ChangeOp.BLOCKED,
+        key=block.key,
+        uid=block.uid,
+        how="none",
+        reason=f"{block.reason}: {block.message}",
+    )

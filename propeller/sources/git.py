@@ -1,0 +1,306 @@
+"""A git repository as a source: one commit, read from the object database.
+
+`head` asks the remote what the ref points at and fetches nothing. `read` brings that one commit,
+shallow, into a bare repository in the cache and reads its tree; there is no work tree, no hook and
+no submodule. A commit never changes, so blobs are read when they are wanted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from propeller.errors import Fault, SpecError, Unavailable
+from propeller.sources.address import GitAddress, is_commit
+from propeller.sources.directory import size_problem
+from propeller.sources.explain import did_you_mean
+from propeller.sources.gitcli import Git, GitFailed
+from propeller.sources.gitobjects import BlobFiles, Blobs, Listing, follow, list_commit
+from propeller.sources.select import IGNORE_FILE, Selection
+from propeller.sources.tree import MAX_FILES, MAX_TOTAL_BYTES, Tree
+
+_FETCH_SECONDS: Final = 300.0
+_ASK_SECONDS: Final = 30.0
+_BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
+_NOT_SERVED: Final = (
+    "not our ref",
+    "unadvertised object",
+    "couldn't find remote ref",
+    "does not support shallow",
+)
+"""What git says when a server does not give out a commit by its id, or no longer has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the ref points at. `label`: how the revision is named; `full`: the ref on the remote."""
+
+    commit: str
+    label: str
+    full: str
+
+
+class GitSource:
+    """One ref of one repository. Several may share a cache: a lock keeps fetches apart."""
+
+    def __init__(
+        self,
+        address: GitAddress,
+        *,
+        cache: Path,
+        environ: Mapping[str, str],
+        interval: float | None = None,
+    ) -> None:
+        self._address = address
+        self._git = Git(cache / "home", environ=environ)
+        digest = hashlib.sha256(address.url.encode()).hexdigest()
+        self._mirror = cache / f"{digest[:24]}.git"
+        self._interval = interval or (0.5 if address.local else 15.0)
+        self._known: dict[str, _Head] = {}
+        self._last: Tree | None = None
+        self._read_before: frozenset[str] = frozenset()
+        where = f"?path={address.path}" if address.path else ""
+        self.name = f"{address.shown}{where}"
+
+    def head(self) -> str:
+        """The commit the ref points at now: 40 hex digits. Raises Unavailable."""
+        return self._head().commit
+
+    def read(self, head: str | None = None) -> Tree:
+        """The tree of `head`, or of what the ref points at now.
+
+        Raises Unavailable (network, a commit that is gone) and SpecError when the commit has no
+        such folder.
+        """
+        found = self._known.get(head) if head is not None else self._head()
+        if found is None:
+            commit = str(head)
+            found = _Head(commit, self._address.ref or "HEAD", self._address.ref or "HEAD")
+        name = f"{found.label}@sha1:{found.commit}"
+        if self._last is not None and self._last.name == name:
+            return self._last
+        self._fetch(found)
+        self._last = self._tree(found, name)
+        return self._last
+
+    def watch(self, on_change: Callable[[], None], stop: threading.Event) -> None:
+        """Asks the remote now and then; calls `on_change` when the answer, or its lack, is new."""
+        before, failures = self._state(), 0
+        while not stop.wait(min(self._interval * 2**failures, max(self._interval, 120.0))):
+            now = self._state()
+            failures = min(failures + 1, 10) if now.startswith("?") else 0
+            if now != before:
+                before = now
+                on_change()
+
+    def _state(self) -> str:
+        try:
+            return self.head()
+        except Unavailable as error:
+            return f"?{error.what}"
+
+    # -- the remote ---------------------------------------------------------------------------
+
+    def _head(self) -> _Head:
+        ref = self._address.ref
+        if ref is not None and is_commit(ref):
+            return self._remember(_Head(ref, ref, ref))
+        if ref is None:
+            return self._remember(self._default())
+        full = ref if ref.startswith("refs/") else None
+        wanted = [full] if full else [_BRANCHES + ref, _TAGS + ref]
+        answer = self._ask(*wanted, *(f"{one}^{{}}" for one in wanted))
+        for one in wanted:
+            commit = answer.get(f"{one}^{{}}", answer.get(one))
+            if commit is not None:
+                return self._remember(_Head(commit, ref, one))
+        raise self._no_ref(ref)
+
+    def _remember(self, head: _Head) -> _Head:
+        self._known = {head.commit: head}
+        return head
+
+    def _default(self) -> _Head:
+        answer = self._ls_remote("--symref", "HEAD")
+        full = "HEAD"
+        for line in answer.splitlines():
+            left, _, right = line.partition("\t")
+            if left.startswith("ref: ") and right == "HEAD":
+                full = left.removeprefix("ref: ")
+            elif right == "HEAD" and is_commit(left):
+                return _Head(left, full.removeprefix(_BRANCHES), full)
+        raise Unavailable(
+            f"{self.name}: the repository has no default branch yet",
+            hint="commit something, or name a branch with ref=",
+        )
+
+    def _ask(self, *patterns: str) -> dict[str, str]:
+        """Full ref -> commit, for these patterns."""
+        lines = (line.partition("\t") for line in self._ls_remote(*patterns).splitlines())
+        return {name: commit for commit, _, name in lines if is_commit(commit)}
+
+    def _ls_remote(self, *arguments: str) -> str:
+        options = [one for one in arguments if one.startswith("--")]
+        patterns = [one for one in arguments if not one.startswith("--")]
+        try:
+            out = self._git.run(
+                "ls-remote", *options, "--", self._address.url, *patterns, timeout=_ASK_SECONDS
+            )
+        except Unavailable as error:
+            raise self._unavailable(error) from error
+        return out.decode("utf-8", "replace")
+
+    def _no_ref(self, ref: str) -> Unavailable:
+        names = [
+            name.removeprefix(_BRANCHES).removeprefix(_TAGS)
+            for name in self._ask(f"{_BRANCHES}*", f"{_TAGS}*")
+            if not name.endswith("^{}")
+        ]
+        near = did_you_mean(ref, names)
+        listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        hint = f'did you mean "{near}"?' if near else f"it has {listed or 'no branches at all'}"
+        return Unavailable(f'{self.name}: no branch or tag "{ref}"', hint=hint)
+
+    def _unavailable(self, error: Unavailable) -> Unavailable:
+        return Unavailable(
+            f"{self.name}: {error.what}",
+            hint="the last accepted revision stands; it is tried again",
+        )
+
+    # -- the mirror ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._mirror.parent.mkdir(parents=True, exist_ok=True)
+        with self._mirror.with_suffix(".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _fetch(self, head: _Head) -> None:
+        """Makes the commit present. The exact commit first; where a server refuses, the ref."""
+        with self._locked():
+            self._make_mirror()
+            if self._has(head.commit):
+                return
+            keep = f"refs/propeller/{head.commit[:2]}"
+            whole = [f"+{_BRANCHES}*:{_BRANCHES}*", f"+{_TAGS}*:{_TAGS}*"]
+            attempts = [
+                ["--depth=1", f"+{head.commit}:{keep}"],
+                whole if is_commit(head.full) else [f"+{head.full}:{keep}"],
+            ]
+            for attempt in attempts:
+                try:
+                    self._fetch_once(attempt)
+                except GitFailed as error:
+                    if not any(words in error.said for words in _NOT_SERVED):
+                        raise self._unavailable(error) from error
+                except Unavailable as error:
+                    raise self._unavailable(error) from error
+                if self._has(head.commit):
+                    self._git.run("gc", "--auto", "--quiet", repository=self._mirror, timeout=120)
+                    return
+            raise Unavailable(
+                f"{self.name}: commit {head.commit} is not there (any more)",
+                hint="was the branch force-pushed? the newest commit is looked at next",
+            )
+
+    def _fetch_once(self, arguments: list[str]) -> None:
+        options = [one for one in arguments if one.startswith("--")]
+        refspecs = [one for one in arguments if not one.startswith("--")]
+        self._git.run(
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-gc",
+            "--update-shallow",
+            *options,
+            "--",
+            self._address.url,
+            *refspecs,
+            repository=self._mirror,
+            timeout=_FETCH_SECONDS,
+        )
+
+    def _make_mirror(self) -> None:
+        if (self._mirror / "HEAD").is_file():
+            return
+        shutil.rmtree(self._mirror, ignore_errors=True)
+        fresh = self._mirror.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        self._git.run("init", "--quiet", "--bare", "--template=", "--", str(fresh))
+        fresh.rename(self._mirror)
+
+    def _has(self, commit: str) -> bool:
+        try:
+            self._git.run("cat-file", "-e", f"{commit}^{{tree}}", repository=self._mirror)
+        except GitFailed:
+            return False
+        return True
+
+    # -- the tree -----------------------------------------------------------------------------
+
+    def _tree(self, head: _Head, name: str) -> Tree:
+        author, message, when = self._about(head.commit)
+        listing = self._list(head, name)
+        blobs = Blobs(self._git, self._mirror)
+        ignore = self._ignore(listing, blobs)
+        selection = Selection(ignore)
+        chosen: dict[str, tuple[str, int]] = {}
+        problems: dict[str, str] = {}
+        for path in sorted({*listing.files, *listing.links}):
+            if not (selection.is_spec(path) or selection.is_module(path)):
+                continue
+            found = listing.files.get(path) or follow(listing, path)
+            if isinstance(found, str):
+                problems[path] = found
+                continue
+            wrong = size_problem(path, found[1])
+            if wrong:
+                problems[path] = wrong
+            else:
+                chosen[path] = found
+        if len(chosen) > MAX_FILES or sum(size for _, size in chosen.values()) > MAX_TOTAL_BYTES:
+            raise SpecError([Fault(".", 0, "", f"too large: {len(chosen)} spec and module files")])
+        specs = frozenset(blob for path, (blob, _) in chosen.items() if selection.is_spec(path))
+        blobs.expect(specs - self._read_before, specs)
+        self._read_before = specs
+        return Tree(
+            name=name,
+            files=BlobFiles(blobs, {path: blob for path, (blob, _) in chosen.items()}, ignore),
+            author=author,
+            message=message,
+            time=when,
+            ids={path: f"git:{blob}" for path, (blob, _) in chosen.items()},
+            problems=problems,
+            skipped=tuple(f"{path} (submodule)" for path in listing.submodules),
+        )
+
+    def _about(self, commit: str) -> tuple[str, str, int]:
+        """Author, message and commit time in ms."""
+        raw = self._git.run("cat-file", "commit", commit, repository=self._mirror)
+        head, _, message = raw.decode("utf-8", "replace").partition("\n\n")
+        fields = dict(line.partition(" ")[::2] for line in head.splitlines())
+        author = fields.get("author", "").rsplit(" ", 2)[0]
+        stamp = fields.get("committer", "").rsplit(" ", 2)
+        seconds = int(stamp[1]) if len(stamp) == 3 and stamp[1].isdigit() else 0
+        return author[:256], message.strip()[:4096], min(seconds, 1 << 40) * 1000
+
+    def _list(self, head: _Head, name: str) -> Listing:
+        try:
+            return list_commit(self._git, self._mirror, head.commit, self._address.path)
+        except GitFailed as error:
+            message = f"there is no such folder in {name}"
+            raise SpecError([Fault(self._address.path or ".", 0, "", message)]) from error
+
+    def _ignore(self, listing: Listing, blobs: Blobs) -> bytes:
+        found = listing.files.get(IGNORE_FILE)
+        return b"" if found is None or found[1] > 1 << 20 else blobs.get(found[0])

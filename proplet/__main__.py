@@ -1,0 +1,171 @@
+"""`proplet`: reads settings, puts the agent together, runs it until it is told to leave.
+
+Exit codes: 0 left in good order, 2 settings or storage that cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from propeller import __version__
+from propeller.errors import PropellerError
+from propeller.transport.endpoint import Endpoint, Tls
+from propeller.wire.messages import Hello
+from propeller.wire.signing import VerifyKey
+from propeller.wire.topics import Channel
+from proplet import chatter, config
+from proplet.agent import Agent
+from proplet.blobs import Blobs
+from proplet.pulls import Pull
+from proplet.records import AgentConfig
+from proplet.runtime.fit import IMPORTS
+from proplet.runtime.native import runtime_version
+from proplet.seals import Seals
+from proplet.store import Store
+from proplet.supervisor import Supervisor, kill_orphans
+from proplet.timing import mono
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script."""
+    flags = config.parser().parse_args(argv)
+    if flags.version:
+        print(f"proplet {__version__}")  # noqa: T201  the answer belongs on stdout
+        return 0
+    try:
+        settings = config.load(flags, os.environ)
+        if flags.check_config:
+            print("\n".join(config.shown(settings)))  # noqa: T201  the answer belongs on stdout
+            return 0
+        return serve(settings)
+    except PropellerError as error:
+        print(f"proplet: {error}", file=sys.stderr)  # noqa: T201  before there is a log
+        return 2
+
+
+def serve(settings: config.Settings) -> int:
+    """Run the agent. Raises PropellerError for what cannot be used at start."""
+    from propeller.transport.mqtt import MqttTransport
+    from proplet.shell import Shell
+
+    chatter.set_up(settings.id, settings.log_level)
+    seals = Seals(VerifyKey.parse(settings.trust.read_text("ascii", "replace").strip()))
+    data = settings.data.absolute()
+    store = Store(data, new_inst=lambda: secrets.token_hex(16))
+    key = store.key(settings.key)
+    kill_orphans(store.inst)
+    pull: Pull | None = None
+    if settings.oci_layout is not None or settings.fetch == "Direct":
+        pull = make_pull(settings)
+    hello = make_hello(settings, store.inst, store.boot, key.public.text, direct=pull is not None)
+    chunk = max(512, min(65536, settings.max_payload - 1024))
+    agent_config = AgentConfig(hello=hello, chunk=chunk, grace=settings.grace)
+    rng = random.Random(secrets.randbits(64))  # noqa: S311  jitter, nothing secret
+    agent = Agent(agent_config, store.load(), seals=seals, rng=rng)
+    blobs = Blobs(data, quota=settings.storage)
+    tls = None
+    if settings.broker.tls or settings.tls_ca:
+        tls = Tls(ca=settings.tls_ca, cert=settings.tls_cert, key=settings.tls_key)
+    endpoint = Endpoint(
+        host=settings.broker.host,
+        port=settings.broker.port,
+        client_id=settings.id,
+        protocol="5" if settings.mqtt == "5" else "3.1.1",
+        username=settings.username,
+        password=settings.password,
+        tls=tls,
+        keepalive=settings.keepalive,
+        max_payload=settings.max_payload + 4096,
+    )
+    shell = Shell(
+        agent,
+        hello=hello,
+        store=store,
+        blobs=blobs,
+        key=key,
+        channel=Channel(settings.domain, settings.channel),
+        transport=MqttTransport(endpoint, rng),
+        pull=pull,
+        make_supervisor=lambda answers, selector: Supervisor(
+            data,
+            mark=store.inst,
+            mounts=settings.mounts,
+            blobs=blobs,
+            answers=answers,
+            selector=selector,
+            clock=mono,
+        ),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: shell.drain())
+    shell.run()
+    return 0
+
+
+def make_pull(settings: config.Settings) -> Pull:
+    """How modules are pulled without the manager: the layout directory first, then registries."""
+
+    def pull(image: str, digest: str, destination: Path) -> None:
+        from propeller.errors import WireError
+        from propeller.registry.layout import Layout
+        from propeller.registry.oci import OciClient
+
+        if settings.oci_layout is not None:
+            try:
+                Layout(settings.oci_layout).pull_blob(image, digest, destination)
+                return
+            except (PropellerError, OSError):
+                if settings.fetch != "Direct":
+                    raise
+        client = OciClient(plain_http=settings.plain_http)
+        try:
+            client.pull_blob(image, digest, destination, limit=settings.max_module)
+        except WireError as error:
+            raise PropellerError(f"{image}: {error.what}") from error
+        finally:
+            client.close()
+
+    return pull
+
+
+def make_hello(settings: config.Settings, inst: str, boot: int, key: str, *, direct: bool) -> Hello:
+    """What this device says it is."""
+    return Hello(
+        id=settings.id,
+        inst=inst,
+        boot=boot,
+        arch=platform.machine(),
+        os="linux",
+        runtime="wasmtime",
+        runtime_version=runtime_version(),
+        agent=__version__,
+        memory=min(settings.memory, config.total_memory()),
+        storage=settings.storage,
+        tasks=settings.tasks,
+        max_module=settings.max_module,
+        max_payload=settings.max_payload,
+        min_run_interval=0,
+        heartbeat=settings.heartbeat,
+        imports=IMPORTS,
+        components=False,
+        mounts=tuple(
+            f"{name}:rw" if writable else name
+            for name, (_, writable) in sorted(settings.mounts.items())
+        ),
+        encodings=("json", "cbor"),
+        algs=("ed25519",),
+        fetch=("direct", "mqtt") if direct else ("mqtt",),
+        labels=tuple(sorted(settings.labels.items())),
+        key=key,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

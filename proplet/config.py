@@ -1,0 +1,383 @@
+"""What the agent is told when it starts: flags over environment over `proplet.yaml` over defaults.
+
+Called by `__main__` with argv and the environment. Every setting has one row in `SETTINGS`; the
+names of the first Propeller's environment are aliases. All faults are told at once, each with where
+the value came from and what is allowed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from propeller.errors import Fault, SpecError, UsageError
+from proplet.words import read_milliseconds, read_size
+
+MAX_FILE = 64 * 1024
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+Value = str | list[str]
+Read = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A broker: `host`, `port`, and whether TLS is spoken."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Checked settings. Durations in ms, sizes in bytes. mounts: name -> (directory, writable)."""
+
+    id: str
+    domain: str
+    channel: str
+    broker: Address
+    mqtt: str
+    username: str | None
+    password: str | None
+    tls_ca: str | None
+    tls_cert: str | None
+    tls_key: str | None
+    keepalive: int
+    data: Path
+    trust: Path
+    key: Path | None
+    labels: Mapping[str, str]
+    mounts: Mapping[str, tuple[Path, bool]]
+    fetch: str
+    oci_layout: Path | None
+    plain_http: tuple[str, ...]
+    heartbeat: int
+    grace: int
+    tasks: int
+    memory: int
+    storage: int
+    max_module: int
+    max_payload: int
+    log_level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: the field, how its text is read, its default, other environment names, its help."""
+
+    field: str
+    read: Read
+    default: str | None
+    aliases: tuple[str, ...]
+    help: str
+    many: bool = False
+    flag: str = ""
+
+    @property
+    def option(self) -> str:
+        return self.flag or "--" + self.field.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "PROPLET_" + self.field.upper()
+
+    @property
+    def key(self) -> str:
+        """Its name in the file."""
+        head, *rest = self.field.split("_")
+        return head + "".join(part.capitalize() for part in rest)
+
+
+def _id(text: str) -> str:
+    if _ID.fullmatch(text) is None:
+        raise ValueError(f"{text[:80]!r} is not made of 1 to 64 letters, digits, _ or -")
+    return text
+
+
+def _address(text: str) -> Address:
+    found = re.fullmatch(
+        r"(?:(tcp|mqtt|ssl|tls|mqtts)://)?(\[[^]]+\]|[^:/\[\]]+)(?::(\d{1,5}))?/?", text
+    )
+    if found is None:
+        raise ValueError(f"{text[:80]!r} is not host:port or mqtts://host:port")
+    tls = found[1] in ("ssl", "tls", "mqtts")
+    port = int(found[3] or (8883 if tls else 1883))
+    if not 0 < port < 65536:
+        raise ValueError(f"port {port} is not between 1 and 65535")
+    return Address(found[2].strip("[]"), port, tls)
+
+
+def _one_of(*words: str) -> Read:
+    def read(text: str) -> str:
+        for word in words:
+            if text.lower() == word.lower():
+                return word
+        raise ValueError(f"{text[:80]!r} is none of {', '.join(words)}")
+
+    return read
+
+
+def _number(low: int, high: int) -> Read:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"{text[:40]!r} is not a number between {low} and {high}")
+        return int(text)
+
+    return read
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or len(name) > 128 or len(value.encode()) > 256:
+        raise ValueError(f"{text[:80]!r} is not name=value")
+    return name, value
+
+
+def _mount(text: str) -> tuple[str, tuple[Path, bool]]:
+    name, equals, rest = text.partition("=")
+    if not equals or _NAME.fullmatch(name) is None or not rest:
+        raise ValueError(f"{text[:80]!r} is not name=directory or name=directory:rw")
+    writable = rest.endswith(":rw")
+    path = Path(rest.removesuffix(":rw").removesuffix(":ro")).expanduser().absolute()
+    if not path.is_dir():
+        raise ValueError(f"mount {name}: {path} is not a directory")
+    return name, (path, writable)
+
+
+def _file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueError(f"{text[:200]}: no such file")
+    return path
+
+
+def _secret(text: str) -> str:
+    return _file(text).read_text().strip()
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _directory(text: str) -> Path:
+    path = _path(text)
+    if not path.is_dir():
+        raise ValueError(f"{text[:200]}: no such directory")
+    return path
+
+
+_OLD_TLS = "PROPLET_MQTT_TLS_"
+SETTINGS = (
+    Setting("id", _id, None, ("PROPLET_ENTITY_ID",), "name of this proplet in its channel"),
+    Setting(
+        "domain", _id, "local", ("PROPLET_DOMAIN_ID", "PROPLET_TENANT_ID"), "domain of the fleet"
+    ),
+    Setting("channel", _id, "fleet", ("PROPLET_CHANNEL_ID",), "channel of the fleet"),
+    Setting(
+        "broker", _address, "127.0.0.1:1883", ("PROPLET_MQTT_ADDRESS",), "host:port or mqtts://..."
+    ),
+    Setting("mqtt", _one_of("3.1.1", "5"), "3.1.1", (), "MQTT version: 3.1.1 or 5"),
+    Setting("username", str, None, ("PROPLET_ENTITY_ID",), "user at the broker"),
+    Setting("password", str, None, ("PROPLET_API_KEY",), "password at the broker (better a file)"),
+    Setting("password_file", _secret, None, (), "file holding the password"),
+    Setting("tls_ca", str, None, (f"{_OLD_TLS}CA_CERT",), "PEM file of the broker's CA"),
+    Setting("tls_cert", str, None, (f"{_OLD_TLS}CLIENT_CERT",), "PEM file of our certificate"),
+    Setting("tls_key", str, None, (f"{_OLD_TLS}CLIENT_KEY",), "PEM file of its key"),
+    Setting(
+        "keepalive", _number(1, 3600), "30", ("PROPLET_MQTT_KEEP_ALIVE",), "MQTT keepalive, seconds"
+    ),
+    Setting("data", _path, "/var/lib/proplet", (), "directory that survives reboots"),
+    Setting("trust", _file, None, (), "file with the fleet's root public key"),
+    Setting("key", _file, None, (), "PEM file with this device's key (default: made in --data)"),
+    Setting(
+        "labels", _label, None, (), "name=value, as often as needed", many=True, flag="--label"
+    ),
+    Setting(
+        "mounts",
+        _mount,
+        None,
+        (),
+        "name=directory[:rw] offered to guests, as often as needed",
+        many=True,
+        flag="--mount",
+    ),
+    Setting("fetch", _one_of("Mqtt", "Direct"), "Mqtt", (), "Direct: pull from registries first"),
+    Setting(
+        "oci_layout", _directory, None, (), "OCI layout directory to pull from (implies Direct)"
+    ),
+    Setting("plain_http", str, None, (), "registry host allowed without TLS", many=True),
+    Setting(
+        "heartbeat", read_milliseconds, "30s", ("PROPLET_LIVELINESS_INTERVAL",), "between reports"
+    ),
+    Setting("grace", read_milliseconds, "2s", (), "a task may go on so long at SIGTERM"),
+    Setting("tasks", _number(1, 1024), "64", (), "guests at one time"),
+    Setting("memory", read_size, "1GiB", (), "memory of all guests"),
+    Setting("storage", read_size, "1GiB", (), "modules and results kept on disk"),
+    Setting("max_module", read_size, "256MiB", (), "largest module taken"),
+    Setting("max_payload", read_size, "256KiB", (), "largest MQTT payload taken"),
+    Setting(
+        "log_level", _one_of("debug", "info", "warning", "error"), "info", (), "how much is said"
+    ),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. Values are checked later, with those of the file and the environment."""
+    made = argparse.ArgumentParser(
+        prog="proplet",
+        description="Runs the WebAssembly a fleet's manager signed for this device.",
+        epilog="Every flag --some-thing is also PROPLET_SOME_THING and someThing in the file.",
+        allow_abbrev=False,
+    )
+    made.add_argument("--config", metavar="FILE", help="settings file (default: PROPLET_CONFIG)")
+    made.add_argument("--check-config", action="store_true", help="check, print, and leave")
+    made.add_argument("--version", action="store_true", help="print the version and leave")
+    for setting in SETTINGS:
+        shown = f" ({setting.default})" if setting.default else ""
+        made.add_argument(
+            setting.option,
+            dest=setting.field,
+            metavar="VALUE",
+            action="append" if setting.many else "store",
+            help=setting.help + shown,
+        )
+    return made
+
+
+def load(flags: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    """The settings. Raises SpecError with every fault, UsageError for an unreadable file."""
+    faults: list[Fault] = []
+    path = flags.config or environment.get("PROPLET_CONFIG")
+    file = read_file(Path(path), faults) if path else {}
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        where, line, given = _given(setting, flags, environment, file, path or "")
+        read: list[Any] = []
+        for text in given:
+            try:
+                read.append(setting.read(text))
+            except (ValueError, OSError) as error:
+                faults.append(Fault(where, line, setting.key, str(error)))
+        values[setting.field] = tuple(read) if setting.many else (read[0] if read else None)
+    for needed, why in (
+        ("id", "this proplet needs a name"),
+        ("trust", "without the root's public key no document could be believed"),
+    ):
+        if values[needed] is None and not any(fault.path == needed for fault in faults):
+            faults.append(Fault("command line", 0, needed, f"missing: {why}"))
+    if (values["tls_cert"] is None) != (values["tls_key"] is None):
+        faults.append(
+            Fault("command line", 0, "tlsCert", "a certificate and its key come together")
+        )
+    if values["password"] is None:
+        values["password"] = values["password_file"]
+    if values["password"] is not None and values["username"] is None:
+        faults.append(Fault("command line", 0, "username", "missing: a password needs a user"))
+    if faults:
+        raise SpecError(faults)
+    del values["password_file"]
+    values["labels"], values["mounts"] = dict(values["labels"]), dict(values["mounts"])
+    return Settings(**values)
+
+
+def _given(
+    setting: Setting,
+    flags: argparse.Namespace,
+    environment: Mapping[str, str],
+    file: Mapping[str, tuple[int, list[str]]],
+    path: str,
+) -> tuple[str, int, list[str]]:
+    """Where the value is from, in which line, and its texts."""
+    flag = getattr(flags, setting.field)
+    if flag is not None:
+        return "command line", 0, flag if isinstance(flag, list) else [flag]
+    for name in (setting.variable, *setting.aliases):
+        text = environment.get(name)
+        if text:
+            return f"environment {name}", 0, text.split(",") if setting.many else [text]
+    if setting.key in file:
+        line, texts = file[setting.key]
+        return path, line, texts
+    return "default", 0, [setting.default] if setting.default is not None else []
+
+
+def read_file(path: Path, faults: list[Fault]) -> dict[str, tuple[int, list[str]]]:
+    """Key -> (line, texts) of a settings file. Adds faults; UsageError if it is unreadable."""
+    import yaml
+
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise UsageError(f"{path}: larger than {MAX_FILE} bytes")
+        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}", hint="give another --config") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise SpecError([Fault(str(path), line, "", str(error.problem))]) from error
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecError([Fault(str(path), 1, "", "not a mapping of settings")])
+    known = {setting.key: setting for setting in SETTINGS}
+    found: dict[str, tuple[int, list[str]]] = {}
+    for key_node, node in root.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        setting = known.get(key)
+        if setting is None:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f', did you mean "{near[0]}"?' if near else ""
+            faults.append(Fault(str(path), line, key, f"unknown setting{hint}"))
+        elif key in found:
+            faults.append(Fault(str(path), line, key, "given twice"))
+        else:
+            try:
+                found[key] = line, _texts(setting, node)
+            except ValueError as error:
+                faults.append(Fault(str(path), line, key, str(error)))
+    return found
+
+
+def _texts(setting: Setting, node: Any) -> list[str]:
+    """A value of the file as the texts a flag would have."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode) and not setting.many:
+        return [str(node.value)]
+    if setting.many and isinstance(node, yaml.SequenceNode):
+        items = node.value
+        if all(isinstance(item, yaml.ScalarNode) for item in items):
+            return [str(item.value) for item in items]
+    if setting.many and isinstance(node, yaml.MappingNode):
+        pairs = node.value
+        if all(isinstance(value, yaml.ScalarNode) for _, value in pairs):
+            return [f"{name.value}={value.value}" for name, value in pairs]
+    wanted = "a list or a mapping of texts" if setting.many else "a single value"
+    raise ValueError(f"wanted {wanted}")
+
+
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def shown(settings: Settings) -> Sequence[str]:
+    """Lines for `--check-config`; the password is not among them."""
+    lines = []
+    for setting in SETTINGS:
+        if setting.field == "password_file":
+            continue
+        value = getattr(settings, setting.field)
+        if setting.field == "password" and value is not None:
+            value = "(set)"
+        if isinstance(value, Address):
+            value = f"{'mqtts' if value.tls else 'mqtt'}://{value.host}:{value.port}"
+        lines.append(f"{setting.key}: {value}")
+    return lines

@@ -1,0 +1,98 @@
+"""The thread of a worker that stops its guest. Runs in workers only.
+
+It watches the connection to the agent and the clock, and ends the guest first by an epoch, which
+stops guest code at once, and if that does not do (a guest asleep in a host call) by ending the
+process. If the agent goes away, so does the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, cast
+
+from proplet.runtime.talk import Reader, Words, pack
+
+if TYPE_CHECKING:
+    from wasmtime import Engine
+
+EPOCH_PATIENCE = 0.15
+"""Seconds a guest has to come back once its epoch passed."""
+
+
+class Watch:
+    """Says once how the guest ended. `cause`: timeout, output or stop, once it was stopped."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._reader = Reader()
+        self._early: list[Words] = []
+        self._lock = threading.Lock()
+        self._told = False
+        self._armed = threading.Event()
+        self._engine: Engine | None = None
+        self._deadline: float | None = None
+        self._grace: float | None = None
+        self.cause = ""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def job(self) -> Words | None:
+        """Wait for the first message; None when the agent went away."""
+        while not self._early:
+            data = self._connection.recv(65536)
+            if not data:
+                return None
+            self._early = self._reader.feed(data)
+        return self._early.pop(0)
+
+    def guard(self, engine: Engine, timeout: int | None) -> None:
+        """Watch a guest of `engine` from now on. `timeout` in ms."""
+        self._engine = engine
+        self._deadline = None if timeout is None else time.monotonic() + timeout / 1000
+        self._armed.set()
+
+    def _run(self) -> None:
+        self._armed.wait()
+        self._hear(self._early)
+        while True:
+            ends = [end for end in (self._deadline, self._grace) if end is not None]
+            wait = max(0.0, min(ends) - time.monotonic()) if ends else None
+            ready, _, _ = select.select([self._connection], [], [], wait)
+            if not ready:
+                over = self._deadline is not None and time.monotonic() >= self._deadline
+                self.interrupt("timeout" if over else "stop")
+                return
+            data = self._connection.recv(65536)
+            if not data:
+                os._exit(1)
+            self._hear(self._reader.feed(data))
+
+    def _hear(self, messages: list[Words]) -> None:
+        for message in messages:
+            if message.get("do") == "stop":
+                self._grace = time.monotonic() + cast(int, message["grace"]) / 1000
+
+    def interrupt(self, cause: str) -> None:
+        """End the guest, whatever it is doing. Called from any thread but the guest's."""
+        with self._lock:
+            if self.cause or self._told:
+                return
+            self.cause = cause
+        assert self._engine is not None, "nothing is interrupted before guard"
+        self._engine.increment_epoch()
+        time.sleep(EPOCH_PATIENCE)
+        self.tell({"event": "ended", "cause": cause, "ok": False})
+        os._exit(0)
+
+    def tell(self, message: Words) -> None:
+        """Say how it ended; only the first word counts."""
+        with self._lock:
+            if self._told:
+                return
+            self._told = True
+        with contextlib.suppress(OSError):
+            self._connection.sendall(pack(message))

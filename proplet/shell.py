@@ -1,0 +1,404 @@
+"""The agent's loop: one thread that hears, asks the pure agent, and does what it says.
+
+Everything arrives in the inbox or on a descriptor of the selector: the transport's thread and the
+pull threads only hand over. All that one turn persists is on disk before anything else of the turn
+is done; while the disk takes nothing, everything waits behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import assert_never
+
+from propeller.errors import PropellerError, Unavailable, WireError
+from propeller.transport.base import Connected, Disconnected, Event, Received, Transport, Will
+from propeller.wire import codec
+from propeller.wire.messages import (
+    BlobGet,
+    BlobPut,
+    Hello,
+    Message,
+    OpAnswer,
+    Report,
+    Status,
+)
+from propeller.wire.signing import SigningKey
+from propeller.wire.topics import Channel, Kind
+from proplet.agent import Agent
+from proplet.blobs import Blobs
+from proplet.effects import (
+    DropRun,
+    DropUpload,
+    Effect,
+    Fetch,
+    ForgetRun,
+    FreeBlob,
+    InUse,
+    KeepBlob,
+    Outcome,
+    Prepare,
+    Publish,
+    Purpose,
+    Quit,
+    SaveDesired,
+    SaveRun,
+    SaveTrust,
+    SaveUpload,
+    Say,
+    SendChunk,
+    Start,
+    Stop,
+    Subscribe,
+    TailLog,
+    Topic,
+    Wake,
+    WriteChunk,
+)
+from proplet.logs import LogReads
+from proplet.pulls import Pull, Pulls
+from proplet.records import Key
+from proplet.seals import sealed
+from proplet.store import Store
+from proplet.supervisor import Supervisor
+from proplet.timing import clock, mono
+from proplet.vitals import Vitals
+
+_log = logging.getLogger("proplet")
+
+_TOPICS = {
+    Kind.DESIRED: Topic.DESIRED,
+    Kind.OP: Topic.OP,
+    Kind.BLOB_DATA: Topic.BLOB_DATA,
+    Kind.BLOB_ACK: Topic.BLOB_ACK,
+    Kind.TRUST: Topic.TRUST,
+    Kind.MANAGER_STATUS: Topic.MANAGER,
+}
+DISK_RETRY = 1000
+
+
+class Shell:
+    """See the module. `make_supervisor` is given the answers' receiver and the selector."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        hello: Hello,
+        store: Store,
+        blobs: Blobs,
+        key: SigningKey,
+        channel: Channel,
+        transport: Transport,
+        pull: Pull | None,
+        make_supervisor: Callable[[Shell, selectors.BaseSelector], Supervisor],
+    ) -> None:
+        self._agent = agent
+        self._hello = hello
+        self._store = store
+        self._blobs = blobs
+        self._key = key
+        self._channel = channel
+        self._transport = transport
+        self._selector = selectors.DefaultSelector()
+        self._inbox: deque[Event | Callable[[], None]] = deque()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector.register(self._bell, selectors.EVENT_READ, self._heard_bell)
+        self._supervisor = make_supervisor(self, self._selector)
+        self._pulls = None if pull is None else Pulls(pull, self.post)
+        self._logs = LogReads(agent.alive)
+        self._vitals = Vitals(blobs)
+        self._wanted: dict[str, Fetch] = {}
+        self._backlog: deque[Effect] = deque()
+        self._retry: int | None = None
+        self._wake = 0
+        self._connected = False
+        self._draining = 0
+        self._over = False
+        self._filters = {
+            Topic.DESIRED: channel.desired(hello.id),
+            Topic.OP: channel.op(hello.id),
+            Topic.BLOB_DATA: channel.blob_data(hello.id),
+            Topic.BLOB_ACK: channel.blob_ack(hello.id),
+            Topic.TRUST: channel.trust(),
+            Topic.MANAGER: channel.manager_status(),
+        }
+
+    # -- from other threads and signals --------------------------------------------------------
+
+    def post(self, what: Event | Callable[[], None]) -> None:
+        """Hand something over to the loop. Any thread."""
+        self._inbox.append(what)
+        os.eventfd_write(self._bell, 1)
+
+    def drain(self) -> None:
+        """Stop guests, tell it, and leave; asked a second time, leave at once."""
+        self._draining += 1
+        if self._draining == 1:
+            self.post(lambda: self._do(self._agent.drain(clock())))
+        else:
+            self._over = True
+            os.eventfd_write(self._bell, 1)
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until drained. Guests of the store are started before any broker is there."""
+        try:
+            self._do(self._agent.boot(clock()))
+            self._transport.start(self.post, self._will(1))
+            while not self._over:
+                self._turn()
+            self._transport.flush(2.0)
+        finally:
+            self._transport.close()
+            self._supervisor.close()
+            self._selector.close()
+            os.close(self._bell)
+            self._store.close()
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._pause()):
+            key.data()
+        while self._inbox and not self._over:
+            self._take(self._inbox.popleft())
+        if self._retry is not None and mono() >= self._retry:
+            self._flush()
+        self._supervisor.tick()
+        for piece in self._logs.poll(mono()):
+            self._do(
+                self._agent.log_piece(
+                    piece.op,
+                    clock(),
+                    stream=piece.stream,
+                    text=piece.text,
+                    dropped=piece.dropped,
+                    last=piece.last,
+                )
+            )
+        if mono() >= self._wake:
+            if self._vitals.stale(mono()):
+                self._agent.vitals(storage=self._blobs.left(), metrics=self._vitals.read(mono()))
+            self._do(self._agent.tick(clock()))
+
+    def _pause(self) -> float:
+        times = [self._wake, self._supervisor.due(), self._logs.due(), self._retry]
+        at = min(time_ for time_ in times if time_ is not None)
+        return max(0.0, (at - mono()) / 1000) if not self._inbox else 0.0
+
+    def _heard_bell(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    def _take(self, what: Event | Callable[[], None]) -> None:
+        match what:
+            case Received(topic, payload, _):
+                heard = self._channel.parse(topic)
+                known = None if heard is None else _TOPICS.get(heard.kind)
+                if known is not None:
+                    self._do(self._agent.hear(known, payload, clock()))
+            case Connected(connects):
+                self._connected = True
+                self._transport.set_will(self._will(connects + 1))
+                _log.info("connected (%d)", connects)
+                self._do(self._agent.connected(connects, clock()))
+            case Disconnected(reason):
+                self._connected = False
+                _log.warning("lost the broker: %s", reason)
+                self._do(self._agent.disconnected(clock()))
+            case _:
+                what()
+
+    def _will(self, conn: int) -> Will:
+        payload = codec.encode(self._agent.status("offline", conn))
+        return Will(self._channel.status(self._hello.id), payload, retain=True)
+
+    # -- what the supervisor answers -----------------------------------------------------------
+
+    def prepared(self, key: Key, digest: str) -> None:
+        """Part of `Answers`."""
+        self.post(lambda: self._do(self._agent.prepared(key, digest, clock())))
+
+    def unfit(self, key: Key, digest: str, words: str) -> None:
+        """Part of `Answers`."""
+        self.post(lambda: self._do(self._agent.unfit(key, digest, words, clock())))
+
+    def ended(self, key: Key, outcome: Outcome) -> None:
+        """Part of `Answers`."""
+        self.post(lambda: self._do(self._agent.ended(key, outcome, clock())))
+
+    # -- doing ---------------------------------------------------------------------------------
+
+    def _do(self, effects: Iterable[Effect]) -> None:
+        """Persist, then act. What cannot be persisted holds back everything after it."""
+        self._backlog.extend(effects)
+        if self._retry is None:
+            self._flush()
+
+    def _flush(self) -> None:
+        effects, self._backlog = list(self._backlog), deque()
+        persist = [
+            effect
+            for effect in effects
+            if isinstance(
+                effect, SaveDesired | SaveRun | DropRun | SaveTrust | SaveUpload | DropUpload
+            )
+        ]
+        try:
+            self._store.save(persist)
+        except Unavailable as error:
+            _log.error("nothing is done until this can be written: %s", error)
+            self._backlog.extendleft(reversed(effects))
+            self._retry = mono() + DISK_RETRY
+            return
+        self._retry = None
+        for effect in effects:
+            self._act(effect)
+
+    def _act(self, effect: Effect) -> None:
+        match effect:
+            case SaveDesired() | SaveRun() | DropRun() | SaveTrust() | SaveUpload() | DropUpload():
+                pass
+            case Subscribe(topics, again):
+                filters = [self._filters[topic] for topic in topics]
+                if again:
+                    self._transport.unsubscribe(filters)
+                self._transport.subscribe(filters)
+            case Publish(message, retain):
+                self._publish(message, retain=retain)
+            case SendChunk():
+                self._put(effect)
+            case Fetch():
+                self._fetch(effect)
+            case WriteChunk():
+                self._write(effect)
+            case KeepBlob(_, data):
+                with suppress(Unavailable):  # it stays unsent; the next report tries again
+                    self._blobs.keep(data)
+            case FreeBlob(digest):
+                self._blobs.free(digest)
+            case InUse(digests):
+                self._blobs.spare(digests)
+                self._wanted = {d: w for d, w in self._wanted.items() if d in digests}
+                self._supervisor.forget_native()
+            case Prepare(entry):
+                self._supervisor.prepare(entry)
+            case Start(entry, _):
+                self._supervisor.start(entry)
+            case Stop(key, grace):
+                self._supervisor.stop(key, grace)
+            case ForgetRun(key):
+                self._supervisor.forget(key)
+            case TailLog():
+                self._logs.begin(effect, self._supervisor.logs(effect.key), mono())
+            case Wake(at):
+                self._wake = at
+            case Quit():
+                self._over = True
+            case Say(level, text):
+                _log.log(logging.getLevelName(level.upper()), "%s", text)
+            case _:
+                assert_never(effect)
+
+    def _publish(self, message: Message, *, retain: bool = False) -> None:
+        id_ = self._hello.id
+        match message:
+            case Report():
+                topic = self._channel.report(id_)
+            case Hello():
+                topic = self._channel.hello(id_)
+            case Status():
+                topic = self._channel.status(id_)
+            case OpAnswer(op=op):
+                topic = self._channel.op_answer(id_, op)
+            case BlobGet():
+                topic = self._channel.blob_get(id_)
+            case BlobPut():
+                topic = self._channel.blob_put(id_)
+            case _:
+                raise AssertionError(f"an agent does not send {type(message).__name__}")
+        try:
+            payload = sealed(message, self._key)
+        except WireError as error:  # a bug of ours must not end the agent
+            _log.error("not sent: %s", error)
+            return
+        taken = self._transport.publish(topic, payload, retain=retain)
+        if not taken and self._connected and isinstance(message, Report):
+            self.post(lambda: self._do(self._agent.untold(clock())))
+
+    # -- blobs ---------------------------------------------------------------------------------
+
+    def _put(self, wanted: SendChunk) -> None:
+        try:
+            data = self._blobs.read(wanted.digest, wanted.off, wanted.length)
+        except FileNotFoundError:
+            digest = wanted.digest
+            self.post(lambda: self._do(self._agent.upload_lost(digest, clock())))
+            return
+        self._publish(
+            BlobPut(
+                id=self._hello.id,
+                inst=self._hello.inst,
+                digest=wanted.digest,
+                off=wanted.off,
+                total=wanted.total,
+                data=data,
+            )
+        )
+
+    def _fetch(self, wanted: Fetch) -> None:
+        digest = wanted.digest
+        self._wanted[digest] = wanted
+        if self._blobs.has(digest):
+            self.post(lambda: self._fetched(digest))
+            return
+        try:
+            self._blobs.room_for(wanted.size - self._blobs.have(digest))
+        except Unavailable as error:
+            words = error.what
+            self.post(lambda: self._do(self._agent.fetch_failed(digest, words, clock())))
+            return
+        if wanted.image is not None and self._pulls is not None:
+            self._pulls.begin(wanted.image, digest, self._blobs.pulled(digest), self._pulled)
+        else:
+            self.post(lambda: self._fetch_from(wanted))
+
+    def _fetch_from(self, wanted: Fetch) -> None:
+        have = self._blobs.have(wanted.digest)
+        self._do(self._agent.fetch_from(wanted.digest, wanted.size, have, clock()))
+
+    def _pulled(self, digest: str, trouble: str) -> None:
+        """A direct pull is over; what it could not get is asked for over MQTT."""
+        wanted = self._wanted.get(digest)
+        if wanted is None:
+            return
+        if not trouble:
+            try:
+                self._blobs.adopt(digest)
+                self._fetched(digest)
+            except (WireError, OSError) as error:
+                trouble = str(error)
+        if trouble:
+            _log.warning("%s: %s; asking over MQTT", wanted.image, trouble)
+            self._fetch_from(wanted)
+
+    def _write(self, chunk: WriteChunk) -> None:
+        digest = chunk.digest
+        try:
+            if not self._blobs.write(digest, chunk.off, chunk.total, chunk.data):
+                return
+        except PropellerError as error:
+            words = error.what
+            self.post(lambda: self._do(self._agent.fetch_failed(digest, words, clock())))
+            return
+        self.post(lambda: self._fetched(digest))
+
+    def _fetched(self, digest: str) -> None:
+        wanted = self._wanted.pop(digest, None)
+        body = wanted is not None and wanted.purpose is Purpose.BODY
+        data = self._blobs.read(digest) if body else None
+        self._do(self._agent.fetched(digest, clock(), data))

@@ -1,0 +1,137 @@
+"""A supervisor driven by hand, and entries to give it."""
+
+from __future__ import annotations
+
+import hashlib
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import wasmtime
+
+from propeller.wire import codec
+from propeller.wire.messages import Entry, WireModule
+from proplet.blobs import Blobs
+from proplet.effects import Outcome
+from proplet.records import Key
+from proplet.supervisor import Supervisor
+
+
+def clock() -> int:
+    """Monotonic ms."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@dataclass
+class Workshop:
+    """Keeps what the supervisor answers; `run` takes an entry from its bytes to its end."""
+
+    directory: Path
+    mounts: dict[str, tuple[Path, bool]] = field(default_factory=dict)
+    ready: dict[Key, str] = field(default_factory=dict)
+    refused: dict[Key, str] = field(default_factory=dict)
+    over: dict[Key, Outcome] = field(default_factory=dict)
+    ends: int = 0
+
+    def __post_init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.blobs = Blobs(self.directory, quota=1 << 30)
+        self.supervisor = Supervisor(
+            self.directory,
+            mark=f"test-{self.directory.name}-{clock()}",
+            mounts=self.mounts,
+            blobs=self.blobs,
+            answers=self,
+            selector=self.selector,
+            clock=clock,
+        )
+
+    def prepared(self, key: Key, digest: str) -> None:
+        self.ready[key] = digest
+
+    def unfit(self, key: Key, digest: str, words: str) -> None:
+        self.refused[key] = words
+
+    def ended(self, key: Key, outcome: Outcome) -> None:
+        assert key not in self.over, "a run ends once"
+        self.over[key] = outcome
+        self.ends += 1
+
+    def turn(self, seconds: float) -> None:
+        for key, _ in self.selector.select(seconds):
+            key.data()
+        self.supervisor.tick()
+
+    def until(self, met: Callable[[], object], seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while not met():
+            assert time.monotonic() < end, "it did not happen in time"
+            self.turn(0.02)
+
+    def entry(self, module: str | bytes, number: int = 1, **changes: object) -> Entry:
+        data = bytes(wasmtime.wat2wasm(module)) if isinstance(module, str) else module
+        ref = self.blobs.keep(data)
+        entry = Entry(
+            uid=f"00000000-0000-0000-0000-{number:012x}",
+            ref="Task/default/test",
+            run=f"{number:032x}",
+            cause="once",
+            mode="once",
+            digest="",
+            module=WireModule(digest=ref.digest, size=ref.size),
+            entrypoint="_start",
+            memory=64 << 20,
+            timeout=20_000,
+        )
+        entry = replace(entry, **changes)  # type: ignore[arg-type]  # fields by name, as a table
+        return replace(entry, digest=codec.entry_digest(entry))
+
+    def prepare(self, entry: Entry) -> str:
+        """Why it is unfit, or ""."""
+        key = (entry.uid, entry.run)
+        self.supervisor.prepare(entry)
+        self.until(lambda: key in self.ready or key in self.refused)
+        return self.refused.get(key, "")
+
+    def start(self, entry: Entry) -> Key:
+        assert self.prepare(entry) == ""
+        self.supervisor.start(entry)
+        return entry.uid, entry.run
+
+    def run(self, module: str | bytes, number: int = 1, **changes: object) -> Outcome:
+        key = self.start(self.entry(module, number, **changes))
+        self.until(lambda: key in self.over)
+        return self.over[key]
+
+
+Maker = Callable[..., Workshop]
+
+
+@pytest.fixture
+def make_workshop(tmp_path: Path) -> Iterator[Maker]:
+    """Supervisors with given mounts; their processes end with the test."""
+    made: list[Workshop] = []
+
+    def make(
+        mounts: dict[str, tuple[Path, bool]] | None = None, directory: Path | None = None
+    ) -> Workshop:
+        made.append(Workshop(directory or tmp_path / "proplet", mounts or {}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.supervisor.close()
+        each.selector.close()
+
+
+@pytest.fixture
+def workshop(make_workshop: Maker) -> Workshop:
+    """One with its own directory and no mounts."""
+    return make_workshop()
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()

@@ -1,0 +1,359 @@
+"""A proplet of the simulation: the real pure agent, with guests and storage that only pretend.
+
+Everything the agent asks to be persisted survives a kill; everything else is gone with it. The
+ledger of starts is the judge of "at most once": it survives everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from propeller.transport.base import Connected, Disconnected, Event, Received, Will
+from propeller.transport.memory import MemoryBroker, MemoryTransport
+from propeller.wire.codec import encode
+from propeller.wire.frame import seal
+from propeller.wire.messages import (
+    BlobGet,
+    BlobPut,
+    BlobRef,
+    Entry,
+    Hello,
+    Observed,
+    OpAnswer,
+    Report,
+    Status,
+)
+from propeller.wire.signing import SigningKey, VerifyKey
+from propeller.wire.topics import Channel, Kind
+from proplet import effects as fx
+from proplet.agent import Agent
+from proplet.records import AgentConfig, RunRecord, Stored
+from proplet.seals import Seals
+
+Schedule = Callable[[int, Callable[[], None]], None]
+"""Run a callable after so many ms."""
+
+PURPOSES = {Report: "report", Hello: "hello", Status: "status", OpAnswer: "answer"}
+
+
+@dataclass(slots=True)
+class Disk:
+    """What survives a kill."""
+
+    inst: str
+    boots: int = 0
+    observed: Observed = field(default_factory=Observed)
+    iat: int = 0
+    entries: tuple[Entry, ...] = ()
+    runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
+    trust: bytes = b""
+    uploads: dict[str, BlobRef] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    parts: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guests:
+    """How guests behave. run_ms: least and most time a once-run takes. failing: its odds to fail.
+
+    dying: the odds of a daemon to end by itself, each time it was started.
+    """
+
+    run_ms: tuple[int, int] = (20, 400)
+    failing: float = 0.0
+    dying: float = 0.0
+
+
+class SimProplet:
+    """See the module."""
+
+    def __init__(
+        self,
+        proplet: str,
+        *,
+        broker: MemoryBroker,
+        channel: Channel,
+        root: VerifyKey,
+        key: SigningKey,
+        schedule: Schedule,
+        clock: Callable[[], int],
+        rng: random.Random,
+        guests: Guests = Guests(),
+        labels: tuple[tuple[str, str], ...] = (),
+        imports: tuple[str, ...] = ("wasi_snapshot_preview1",),
+        heartbeat: int = 10_000,
+        max_payload: int = 1 << 20,
+    ) -> None:
+        self.id = proplet
+        self.starts: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.disk = Disk(inst=f"{rng.getrandbits(128):032x}")
+        self._broker, self._channel, self._root, self._key = broker, channel, root, key
+        self._schedule, self._clock, self._rng = schedule, clock, rng
+        self.guests = guests
+        self._labels, self._imports = labels, imports
+        self._heartbeat, self._max_payload = heartbeat, max_payload
+        self.alive = False
+        self._life = 0
+        self.running: dict[tuple[str, str], Entry] = {}
+        self.once: set[tuple[str, str]] = set()
+        self.listing: set[tuple[str, str]] = set()
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Power on."""
+        assert not self.alive
+        self.alive = True
+        self._life += 1
+        self.disk.boots += 1
+        self._conn = 0
+        self._wake_at: int | None = None
+        self.running = {}
+        disk = self.disk
+        hello = Hello(
+            id=self.id,
+            inst=disk.inst,
+            boot=disk.boots,
+            arch="x86_64",
+            os="linux",
+            runtime="pretend",
+            runtime_version="1",
+            agent="sim",
+            memory=1 << 30,
+            storage=1 << 30,
+            tasks=64,
+            max_module=64 << 20,
+            max_payload=self._max_payload,
+            min_run_interval=0,
+            heartbeat=self._heartbeat,
+            imports=self._imports,
+            components=False,
+            mounts=(),
+            encodings=("json",),
+            algs=("ed25519",),
+            fetch=("mqtt",),
+            labels=self._labels,
+            key=self._key.public.text,
+        )
+        stored = Stored(
+            observed=disk.observed,
+            iat=disk.iat,
+            entries=disk.entries,
+            runs=tuple(disk.runs.values()),
+            trust=disk.trust,
+            uploads=tuple(disk.uploads.values()),
+        )
+        self._agent = Agent(
+            AgentConfig(hello=hello), stored, seals=Seals(self._root), rng=self._rng
+        )
+        self._do(self._agent.boot(self._now()))
+        self._link: MemoryTransport = self._broker.client(self.id)
+        self._link.start(self._event, self._will())
+
+    def kill(self) -> None:
+        """kill -9: guests die with the agent; only the disk stays."""
+        assert self.alive
+        self.alive = False
+        self._life += 1
+        self.running = {}
+        self._link.abort()
+
+    def wipe(self) -> None:
+        """Format the storage of a proplet that is off."""
+        assert not self.alive
+        self.disk = Disk(inst=f"{self._rng.getrandbits(128):032x}")
+
+    def _will(self) -> Will:
+        status = self._agent.status("offline", self._conn + 1)
+        return Will(self._channel.status(self.id), encode(status))
+
+    def _now(self) -> fx.Now:
+        return fx.Now(mono=self._clock(), wall=self._clock())
+
+    def _later(self, ms: int, work: Callable[[], tuple[fx.Effect, ...]]) -> None:
+        life = self._life
+
+        def due() -> None:
+            if self.alive and self._life == life:
+                self._do(work())
+
+        self._schedule(ms, due)
+
+    # -- hearing ------------------------------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        if not self.alive:
+            return
+        match event:
+            case Connected():
+                self._conn += 1
+                self._do(self._agent.connected(self._conn, self._now()))
+            case Disconnected():
+                self._link.set_will(self._will())
+                self._do(self._agent.disconnected(self._now()))
+            case Received():
+                heard = self._channel.parse(event.topic)
+                assert heard is not None
+                topic = _TOPICS.get(heard.kind)
+                if topic is not None:
+                    self._do(self._agent.hear(topic, event.payload, self._now()))
+
+    # -- doing --------------------------------------------------------------------------------
+
+    def _do(self, effects: tuple[fx.Effect, ...]) -> None:
+        for effect in effects:
+            self._one(effect)
+
+    def _one(self, effect: fx.Effect) -> None:  # noqa: C901 - one arm an effect
+        disk = self.disk
+        match effect:
+            case fx.SaveDesired(observed, iat, entries):
+                disk.observed, disk.iat, disk.entries = observed, iat, entries
+            case fx.SaveRun(record):
+                disk.runs[record.key] = record
+            case fx.DropRun(key):
+                disk.runs.pop(key, None)
+            case fx.SaveTrust(frame):
+                disk.trust = frame
+            case fx.SaveUpload(blob):
+                disk.uploads[blob.digest] = blob
+            case fx.DropUpload(digest):
+                disk.uploads.pop(digest, None)
+            case fx.Subscribe(topics, again):
+                filters = tuple(self._filter(topic) for topic in topics)
+                if again:
+                    self._link.unsubscribe(filters)
+                self._link.subscribe(filters)
+            case fx.Publish(message, retain):
+                self._publish(message, retain)
+            case fx.SendChunk(digest, off, length, total):
+                self._put(digest, off, length, total)
+            case fx.Fetch(digest, size, purpose):
+                self._later(1, lambda: self._fetch(digest, size, purpose))
+            case fx.WriteChunk(digest, off, total, data):
+                self._write(digest, off, total, data)
+            case fx.KeepBlob(blob, data):
+                disk.blobs[blob.digest] = data
+            case fx.Prepare(entry):
+                key = (entry.uid, entry.run)
+                self._later(1, lambda: self._agent.prepared(key, entry.digest, self._now()))
+            case fx.Start(entry, _):
+                self._start(entry)
+            case fx.Stop(key):
+                if key in self.running:
+                    self._later(2, lambda: self._end(key, fx.Outcome(ok=False, error="stopped")))
+            case fx.TailLog(op, key):
+                text = f"log of {key[0]}"
+                self._later(
+                    1,
+                    lambda: self._agent.log_piece(
+                        op, self._now(), stream="stdout", text=text, last=True
+                    ),
+                )
+            case fx.Wake(at):
+                self._wake(at)
+            case fx.FreeBlob() | fx.InUse() | fx.ForgetRun() | fx.Quit() | fx.Say():
+                pass
+
+    def _filter(self, topic: fx.Topic) -> str:
+        channel = self._channel
+        return {
+            fx.Topic.DESIRED: channel.desired(self.id),
+            fx.Topic.OP: channel.op(self.id),
+            fx.Topic.BLOB_DATA: channel.blob_data(self.id),
+            fx.Topic.BLOB_ACK: channel.blob_ack(self.id),
+            fx.Topic.TRUST: channel.trust(),
+            fx.Topic.MANAGER: channel.manager_status(),
+        }[topic]
+
+    def _publish(self, message: Report | Status | Hello | OpAnswer | BlobGet, retain: bool) -> None:
+        channel = self._channel
+        if isinstance(message, BlobGet):
+            self._link.publish(channel.blob_get(self.id), encode(message))
+            return
+        if isinstance(message, Report) and message.tasks is not None:
+            self.listing = {(run.uid, run.run) for run in message.tasks}
+        topic = {
+            Report: channel.report(self.id),
+            Hello: channel.hello(self.id),
+            Status: channel.status(self.id),
+        }.get(type(message))
+        if topic is None:
+            assert isinstance(message, OpAnswer)
+            topic = channel.op_answer(self.id, message.op)
+        frame = seal(PURPOSES[type(message)], encode(message), self._key)
+        self._link.publish(topic, frame, retain=retain)
+
+    def _put(self, digest: str, off: int, length: int, total: int) -> None:
+        data = self.disk.blobs[digest][off : off + length]
+        put = BlobPut(id=self.id, inst=self.disk.inst, digest=digest, off=off, total=total, data=data)
+        self._link.publish(self._channel.blob_put(self.id), seal("put", encode(put), self._key))
+
+    def _fetch(self, digest: str, size: int, purpose: fx.Purpose) -> tuple[fx.Effect, ...]:
+        data = self.disk.blobs.get(digest)
+        if data is None:
+            have = len(self.disk.parts.get(digest, b""))
+            return self._agent.fetch_from(digest, size, have, self._now())
+        wanted = data if purpose is fx.Purpose.BODY else None
+        return self._agent.fetched(digest, self._now(), wanted)
+
+    def _write(self, digest: str, off: int, total: int, data: bytes) -> None:
+        part = self.disk.parts.get(digest, b"")[:off] + data
+        self.disk.parts[digest] = part
+        if len(part) < total:
+            return
+        del self.disk.parts[digest]
+        assert "sha256:" + hashlib.sha256(part).hexdigest() == digest
+        self.disk.blobs[digest] = part
+        self._later(1, lambda: self._agent.fetched(digest, self._now(), part))
+
+    def _start(self, entry: Entry) -> None:
+        key = (entry.uid, entry.run)
+        assert key not in self.running, "the agent started what it already runs"
+        self.starts[key] += 1
+        self.running[key] = entry
+        if entry.mode == "once":
+            self.once.add(key)
+            outcome = fx.Outcome(ok=True, exit=0, result=f"ran on {self.id}")
+            if self._rng.random() < self.guests.failing:
+                outcome = fx.Outcome(ok=False, exit=3, error="exit status 3")
+            self._later(self._rng.randint(*self.guests.run_ms), lambda: self._end(key, outcome))
+        elif self._rng.random() < self.guests.dying:
+            self._later(
+                self._rng.randint(500, 5_000),
+                lambda: self._end(key, fx.Outcome(ok=False, exit=1, error="exit status 1")),
+            )
+
+    def _end(self, key: tuple[str, str], outcome: fx.Outcome) -> tuple[fx.Effect, ...]:
+        if self.running.pop(key, None) is None:
+            return ()
+        return self._agent.ended(key, outcome, self._now())
+
+    def _wake(self, at: int) -> None:
+        if self._wake_at is not None and self._clock() < self._wake_at <= at:
+            return
+        self._wake_at = at
+        life = self._life
+
+        def due() -> None:
+            if self.alive and self._life == life and self._wake_at == at:
+                self._wake_at = None
+                self._do(self._agent.tick(self._now()))
+
+        self._schedule(max(1, at - self._clock()), due)
+
+
+_TOPICS = {
+    Kind.DESIRED: fx.Topic.DESIRED,
+    Kind.OP: fx.Topic.OP,
+    Kind.BLOB_DATA: fx.Topic.BLOB_DATA,
+    Kind.BLOB_ACK: fx.Topic.BLOB_ACK,
+    Kind.TRUST: fx.Topic.TRUST,
+    Kind.MANAGER_STATUS: fx.Topic.MANAGER,
+}
+
