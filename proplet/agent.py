@@ -55,6 +55,9 @@ from proplet.seals import Seals, read_entries
 from proplet.uploads import Uploads
 
 HEARD = tuple(Topic)
+TRUST_EVERY = 10_000
+"""Ms between two requests for the trust document."""
+
 DRAIN_MARGIN = 1500
 """Ms past the grace after which a drain no longer waits for guests."""
 
@@ -85,6 +88,7 @@ class Agent:
         self._manager: ManagerStatus | None = None
         self._manager_at = 0
         self._drain_by: int | None = None
+        self._trust_asked = -TRUST_EVERY
         self._in_use: frozenset[str] = frozenset()
         self._storage = 0
         self._vitals: tuple[tuple[str, int], ...] = ()
@@ -166,7 +170,15 @@ class Agent:
                     self._hear_ack(self._seals.ack(payload), now, out)
         except WireError as error:
             self._drop(error.reject)
+            if error.reject == "unknown_kid":
+                self._ask_for_trust(now, out)
         return self._turn(now, out)
+
+    def _ask_for_trust(self, now: Now, out: list[Effect]) -> None:
+        """Someone signs with a key we were not told of: the trust document may have been lost."""
+        if now.mono >= self._trust_asked + TRUST_EVERY:
+            self._trust_asked = now.mono
+            out.append(Subscribe((Topic.TRUST,), again=True))
 
     def _drop(self, reason: str) -> None:
         self.counts[reason] += 1
@@ -179,6 +191,8 @@ class Agent:
         except WireError as error:
             self._drop(error.reject)
             self._refuse(Refused(fence=0, gen=0, digest="", reason=error.reject), now, out)
+            if error.reject == "unknown_kid":
+                self._ask_for_trust(now, out)
             return
         reason = self._why_not(document, now)
         if reason == "same":
@@ -297,6 +311,7 @@ class Agent:
         out.append(Publish(self._hello, retain=True))
         out.append(Publish(self.status("online", self._conn), retain=True))
         self._reporting.at_once(now)
+        self._reporting.announced()
         self._downloads.reopen(now)
         self._uploads.reopen(now)
 

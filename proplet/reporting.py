@@ -17,6 +17,10 @@ LARGEST = 8 * 1024
 REFUSAL_EVERY = 10_000
 """Ms in which the same refusal is told once."""
 
+HELLO_EVERY = 10
+"""Heartbeats between two hellos: one that a broker lost is not missed for long. The first and the
+third heartbeat of a connection bring one as well."""
+
 
 class Reporting:
     """Counts reports within this boot and remembers what was last told."""
@@ -29,6 +33,11 @@ class Reporting:
         self._told = 0
         self._refused: Refused | None = None
         self._refused_at = 0
+        self._beats = 0
+
+    def announced(self) -> None:
+        """A hello has just gone out."""
+        self._beats = 0
 
     def mark(self, now: Now) -> None:
         """Something a report shows has changed."""
@@ -94,6 +103,10 @@ class Reporting:
             newest = report.body.digest if report.body else ""
             out.extend(FreeBlob(digest) for digest in uploads.drop_passing(but=newest))
         out.append(Publish(report, retain=full))
+        if not full:
+            self._beats += 1
+            if self._beats in (1, 3) or self._beats % HELLO_EVERY == 0:
+                out.append(Publish(self._hello, retain=True))
 
     def _shrink(
         self, report: Report, runs: tuple[RunReport, ...], uploads: Uploads, out: list[Effect]

@@ -41,32 +41,38 @@ class Delivery:
         self._pending: dict[PropletId, Asked] = {}
         self._dues: dict[PropletId, int] = {}
         self._republish: set[PropletId] = set()
+        self._undecided: set[PropletId] = set()
         for asked in world.asked.values():
             self._dues[asked.proplet] = asked.due
 
     def __contains__(self, proplet: object) -> bool:
         """Whether `proplet` holds exactly what was asked last, and that is still what is wanted."""
         seen = self._world.proplets.get(cast(PropletId, proplet))
-        if seen is None or seen.id in self._world.touched.documents:
+        if seen is None or seen.id in self._undecided:
+            return False
+        if seen.id in self._world.touched.documents:
             return False
         return delivered(seen, self._world.asked.get(seen.id))
 
     def welcome(self, proplets: set[PropletId]) -> None:
         """These came online or said hello: look whether the broker and they hold the right thing."""
-        self._world.touched.documents |= proplets
+        self._world.touched.deliveries |= proplets
         self._republish |= proplets
 
     def has_work(self, now: int) -> bool:
         """Whether `decide` has anything to look at."""
         due = self.due()
-        return bool(self._world.touched.documents) or (due is not None and due <= now)
+        touched = self._world.touched
+        looking = bool(touched.documents) or bool(touched.deliveries)
+        return looking or (due is not None and due <= now)
 
     def decide(self, now: int) -> None:
         """Bring what is asked in line with what is wanted. Inside a durable transaction."""
-        documents = self._world.touched.documents
-        names = set(documents) | {name for name, due in self._dues.items() if due <= now}
-        taken = sorted(names)[:BATCH]
-        documents.difference_update(taken)
+        touched = self._world.touched
+        due = {name for name, at in self._dues.items() if at <= now}
+        taken = sorted(touched.documents | touched.deliveries | due)[:BATCH]
+        touched.documents.difference_update(taken)
+        touched.deliveries.difference_update(taken)
         for proplet in taken:
             self._dues.pop(proplet, None)
             seen = self._world.proplets.get(proplet)
@@ -74,11 +80,13 @@ class Delivery:
                 self._one(seen, now)
 
     def _one(self, seen: Seen, now: int) -> None:
+        self._undecided.add(seen.id)
         if not seen.inst or seen.facts is None or seen.quarantine:
             return
         entries = self._world.wanted(seen.id)
         if entries is None:
             return  # a module is not resolved yet: looked at again when it is
+        self._undecided.discard(seen.id)
         digest = tasks_digest(entries)
         asked = self._world.asked.get(seen.id)
         if asked is None and not entries and not seen.runs and not seen.observed_digest:

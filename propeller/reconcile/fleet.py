@@ -35,6 +35,9 @@ NEVER = 2**53 - 1
 """A time no clock here reaches (Unix ms)."""
 
 ECHO_EVERY = 10_000
+TRUST_EVERY = 10_000
+"""ms between two publications of the trust document when devices do not know our key."""
+
 FIRST_ECHO = 1_000_000_000
 """Numbers below are markers of the bootstrap, from here on plain echoes."""
 
@@ -63,6 +66,7 @@ class Fleet:
         self._echo_n = 0
         self._echo_at = 0
         self._conn = 0
+        self._trust_at = 0
         self._outbox: list[tuple[str, bytes, bool]] = []
         self._commands: list[Command] = []
         self._retained: dict[PropletId, tuple[int, int, str]] = {}
@@ -150,13 +154,17 @@ class Fleet:
         )
         body = seal("manager", encode(online), self._around.key)
         self._outbox.append((self._around.channel.manager_status(), body, True))
-        self._outbox.append((self._around.channel.trust(), self._around.devices.trust, True))
+        self._tell_trust(now)
         self._retained = {}
         self._retained_unchecked = True
         self.hearing.heard_since_connect = set()
         self._path = self._path.reconnected(now)
         self._echo_at = now
         self._commands += self.bootstrap.begin(list(known_devices(self._world)), now)
+
+    def _tell_trust(self, now: int) -> None:
+        self._trust_at = now
+        self._outbox.append((self._around.channel.trust(), self._around.devices.trust, True))
 
     def disconnected(self, reason: str, now: int) -> None:
         """The broker is gone. Nobody's silence counts until it is back."""
@@ -215,6 +223,9 @@ class Fleet:
                 topic = self._around.channel.desired(proplet)
                 self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
         wishes.fence_seen = {}
+        if wishes.distrusted and now >= self._trust_at + TRUST_EVERY:
+            self._tell_trust(now)
+        wishes.distrusted = False
 
     # -- retained documents -------------------------------------------------------------------
 
@@ -340,7 +351,7 @@ class Fleet:
             for proplet, asked in self._world.asked.items():
                 held = self._retained.setdefault(proplet, (0, 0, ""))
                 if held != (asked.fence, asked.gen, asked.digest):
-                    self._world.touched.documents.add(proplet)
+                    self._world.touched.deliveries.add(proplet)
 
     def _judge(self, now: int) -> None:
         verdict = judge(

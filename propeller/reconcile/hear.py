@@ -45,6 +45,7 @@ class Wishes:
     fence_seen: dict[PropletId, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     welcomed: set[PropletId] = field(default_factory=set)
+    distrusted: bool = False
 
 
 class Hearing:
@@ -242,6 +243,8 @@ class Hearing:
                 f"{report.refused.reason}",
                 proplet,
             )
+            if report.refused.reason == "unknown_kid":
+                self.wishes.distrusted = True
         self._inventory(proplet, report, now)
 
     def _inventory(self, proplet: PropletId, report: Report, now: int) -> None:

@@ -207,6 +207,7 @@ class Reconciler:
 
     def _decide(self, now: int) -> None:
         self._recover(now)
+        self.delivery.welcome(self.fleet.take_welcomed())
         for _ in range(ROUNDS):
             plans = self._plan(now)
             if not any(decision.actions for decision in plans) and not self.delivery.has_work(now):

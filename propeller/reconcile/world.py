@@ -28,6 +28,9 @@ class Touched:
         self.objects: set[Uid] = set()
         self.proplets: set[PropletId] = set()
         self.documents: set[PropletId] = set()
+        """Proplets whose wanted content may have changed."""
+        self.deliveries: set[PropletId] = set()
+        """Proplets that said something about what they hold."""
         self.statuses: set[Uid] = set()
         self.facts_moved = False
 
@@ -200,7 +203,7 @@ class World:
             self.touched.facts_moved = True
             self._touch_statuses(seen.id)
         if before is None or _what_delivery_reads(before) != _what_delivery_reads(seen):
-            self.touched.documents.add(seen.id)
+            self.touched.deliveries.add(seen.id)
             self.touched.proplets.add(seen.id)
             self._touch_statuses(seen.id)
 

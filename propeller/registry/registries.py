@@ -6,6 +6,7 @@ is allowed by default, loopback included.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,10 @@ class Place:
 
 @dataclass(slots=True)
 class Registries:
-    """All hosts of the configuration, and one client for them. Close it, or use it in `with`."""
+    """All hosts of the configuration, and a client a thread for them.
+
+    Workers share one of these. Close it when they are done, or use it in `with`.
+    """
 
     hosts: Mapping[str, Host] = field(default_factory=dict)
     credentials: Credentials = anonymous
@@ -54,7 +58,8 @@ class Registries:
     read: float = 30.0
     deadline: float = 600.0
     ca: str | None = None
-    _client: OciClient | None = field(default=None, init=False, repr=False)
+    _mine: threading.local = field(default_factory=threading.local, init=False, repr=False)
+    _clients: list[OciClient] = field(default_factory=list, init=False, repr=False)
 
     @staticmethod
     def parse(
@@ -109,9 +114,10 @@ class Registries:
         return Place(self.client(), ref, remote=True)
 
     def client(self) -> OciClient:
-        """The one HTTP client, made when first needed."""
-        if self._client is None:
-            self._client = OciClient(
+        """This thread's HTTP client, made when first needed."""
+        client = getattr(self._mine, "client", None)
+        if not isinstance(client, OciClient):
+            client = OciClient(
                 plain_http=[name for name, host in self.hosts.items() if host.plain_http],
                 credentials=self.credentials,
                 connect=self.connect,
@@ -119,12 +125,14 @@ class Registries:
                 deadline=self.deadline,
                 ca=self.ca,
             )
-        return self._client
+            self._mine.client = client
+            self._clients.append(client)
+        return client
 
     def close(self) -> None:
-        """Drop connections."""
-        if self._client is not None:
-            self._client.close()
+        """Drop every thread's connections."""
+        for client in self._clients:
+            client.close()
 
     def __enter__(self) -> Registries:
         return self

@@ -50,6 +50,8 @@ def resolve(
         return ModuleProblem("BadReference", str(error), retry=False)
     except Unavailable as error:
         return ModuleProblem("Unavailable", str(error), retry=True)
+    except OSError as error:  # the store's own files: collected meanwhile, or a failing disk
+        return ModuleProblem("Unavailable", f"{ref}: {error.strerror}", retry=True)
     except DigestMismatch as error:
         # The other side sent bytes that are not what it names itself: rot or a bad proxy.
         return ModuleProblem("DigestMismatch", str(error), retry=True)

@@ -18,6 +18,7 @@ from propeller.model.canonical import canonical_digest
 from propeller.model.ids import Digest, Key, Uid, uid_for
 from propeller.model.module import Module
 from propeller.model.parse import parse_object, stored_form
+from propeller.model.quantities import size_text
 from propeller.model.revision import Revision
 from propeller.model.specs import ModuleRef, Object, Prune, Workload
 from propeller.sources.apps import Claim, Owners
@@ -299,5 +300,5 @@ def _module_problems(made: Workload, module: Module) -> Iterator[tuple[Path, str
         yield called
     most = made.limits.memory
     if most is not None and module.memory_min > most:
-        message = f"must be at least {module.memory_min}B: {made.module} needs that to start"
+        message = f"must be at least {size_text(module.memory_min)}: {made.module} needs that to start"
         yield ("limits", "memory"), message

@@ -7,9 +7,9 @@ the root of the specs names, in the syntax of `.gitignore`.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 IGNORE_FILE: Final = ".propellerignore"
 CONFIG_FILE: Final = "propeller.yaml"
@@ -17,10 +17,24 @@ SPEC_SUFFIXES: Final = (".yaml", ".yml", ".json")
 MODULE_SUFFIXES: Final = (".wasm", ".wat")
 _MAX_RULES: Final = 1000
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """One character: any of `characters`, or any but those."""
+
+    characters: str
+    negate: bool
+
+
+Glob: TypeAlias = "tuple[_One | None, ...] | None"
+"""A segment of a pattern; None is `**`, any run of segments."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    pattern: re.Pattern[str]
+    segments: tuple[Glob, ...]
     keep: bool
     folders_only: bool
 
@@ -62,8 +76,9 @@ class Selection:
         return not self._rules or not self._ignored(path, folder=False)
 
     def _ignored(self, path: str, *, folder: bool) -> bool:
+        segments = path.split("/")
         for rule in reversed(self._rules):
-            if (folder or not rule.folders_only) and rule.pattern.fullmatch(path):
+            if (folder or not rule.folders_only) and _runs(rule.segments, segments, _segment):
                 return not rule.keep
         return False
 
@@ -80,30 +95,77 @@ def _rule(line: str) -> _Rule | None:
     text = text.lstrip("/")
     if not text:
         return None
-    pattern = ("" if anchored else "(?:.*/)?") + _regex(text)
-    return _Rule(re.compile(pattern, re.DOTALL), keep, folders_only)
+    segments: list[Glob] = [] if anchored else [None]
+    segments += [None if part == "**" else _glob(part) for part in text.split("/")]
+    return _Rule(tuple(segments), keep, folders_only)
 
 
-def _regex(text: str) -> str:
-    """A gitignore pattern as a regular expression, without backtracking traps: runs are merged."""
-    out, at = "", 0
+def _glob(text: str) -> Glob:
+    """One segment of a pattern as tokens: None for `*`, else the set of characters it takes."""
+    tokens: list[_One | None] = []
+    at = 0
     while at < len(text):
-        rest = text[at:]
-        if rest.startswith("**/"):
-            out, at = out + "(?:.*/)?", at + 3
-        elif rest.startswith("**"):
-            out, at = out + ".*", at + 2
-        elif rest[0] == "*":
-            out, at = out + "[^/]*", at + 1
-        elif rest[0] == "?":
-            out, at = out + "[^/]", at + 1
-        elif rest[0] == "[" and (end := rest.find("]", 2)) > 0:
-            body = rest[1:end].replace("\\", "\\\\").replace("[", "\\[")
+        character = text[at]
+        end = text.find("]", at + 2) if character == "[" else -1
+        if character == "*":
+            tokens.append(None)
+        elif character == "?":
+            tokens.append(_One("", negate=True))
+        elif end > 0:
+            body = text[at + 1 : end]
             negate = body[0] in "!^"
-            out += "[^/" + body[1:] + "]" if negate else f"[{body}]"
-            at += end + 1
-        elif rest[0] == "\\" and len(rest) > 1:
-            out, at = out + re.escape(rest[1]), at + 2
+            tokens.append(_One(_expand(body[1:] if negate else body), negate=negate))
+            at = end
+        elif character == "\\" and at + 1 < len(text):
+            at += 1
+            tokens.append(_One(text[at], negate=False))
         else:
-            out, at = out + re.escape(rest[0]), at + 1
+            tokens.append(_One(character, negate=False))
+        at += 1
+    return tuple(tokens)
+
+
+def _expand(body: str) -> str:
+    """`a-c` as `abc`. Ranges wider than 256 are cut."""
+    out, at = "", 0
+    while at < len(body):
+        if body[at + 1 : at + 2] == "-" and at + 2 < len(body):
+            first, last = ord(body[at]), ord(body[at + 2])
+            out += "".join(map(chr, range(first, min(last, first + 255) + 1)))
+            at += 3
+        else:
+            out += body[at]
+            at += 1
     return out
+
+
+def _character(token: _One, character: str) -> bool:
+    return (character in token.characters) is not token.negate
+
+
+def _segment(glob: tuple[_One | None, ...], segment: str) -> bool:
+    return _runs(glob, segment, _character)
+
+
+def _runs(
+    pattern: Sequence[T | None], items: Sequence[str], fits: Callable[[T, str], bool]
+) -> bool:
+    """Whether `items` fit `pattern`, where None stands for any run of items.
+
+    Only the last None is ever widened, so the time is a product and never a power.
+    """
+    at = item = 0
+    widen: tuple[int, int] | None = None
+    while item < len(items):
+        token = pattern[at] if at < len(pattern) else None
+        if at < len(pattern) and token is None:
+            widen = (at, item)
+            at += 1
+        elif token is not None and fits(token, items[item]):
+            at, item = at + 1, item + 1
+        elif widen is not None:
+            widen = (widen[0], widen[1] + 1)
+            at, item = widen[0] + 1, widen[1]
+        else:
+            return False
+    return all(token is None for token in pattern[at:])

@@ -151,7 +151,7 @@ def _problem(error: Exception, text: bytes) -> tuple[int, str]:
     if mark is None:  # a reader error: it knows the offset only, in characters or in bytes
         position = getattr(error, "position", 0) or 0
         return text.count(b"\n", 0, position) + 1, "a control character may not stand in YAML"
-    line: int = mark.line + 1
+    line: int = min(mark.line, text.rstrip().count(b"\n")) + 1
     problem = str(getattr(error, "problem", None) or "cannot be read")
     lines = text.split(b"\n")
     here = lines[line - 1] if line <= len(lines) else b""

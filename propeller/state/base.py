@@ -159,7 +159,7 @@ class Upload:
 
 
 class Store(Protocol):
-    """See the module. Implementations pass tests/state/test_store_contract.py."""
+    """See the module. Implementations pass tests/state/test_store_*.py."""
 
     def transaction(self, *, durable: bool = False) -> AbstractContextManager[None]:
         """BEGIN IMMEDIATE .. COMMIT; ROLLBACK when the block raises. Not nestable.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,23 @@ def test_referrers_by_the_tag_fallback(docker_registry: Any):
         (found,) = client.referrers(ref, "application/vnd.example.signature")
         assert found.digest == digest
         assert client.referrers(ref, "application/vnd.other") == ()
+
+
+def test_workers_share_the_registries(docker_registry: Any, blobs: BlobStore):
+    """Several threads resolve at once, each over connections of its own."""
+    names = [f"live/many-{n}" for n in range(8)]
+    with _open(docker_registry) as client:
+        for n, name in enumerate(names):
+            client.push(Reference(docker_registry.host, name, "1"), MODULE + b"\0\2\1%d" % n)
+    refs = [ModuleRef(image=f"{docker_registry.host}/{name}:1") for name in names]
+    with (
+        Registries({docker_registry.host: Host(plain_http=True)}) as registries,
+        ThreadPoolExecutor(4) as workers,
+    ):
+        found = list(workers.map(lambda r: resolve(r, registries=registries, blobs=blobs), refs))
+    for n, module in enumerate(found):
+        assert isinstance(module, Module)
+        assert module.digest == sha256_digest(MODULE + b"\0\2\1%d" % n)
 
 
 def test_plain_http_must_be_allowed(docker_registry: Any, blobs: BlobStore):

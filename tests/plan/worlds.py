@@ -408,7 +408,7 @@ class World:
         self.proplets[seen.id] = replace(seen, runs=runs, reported=True)
 
     def settle(self, *, rounds: int = 12) -> int:
-        """Plan, carry out and let devices work until nothing is left; returns the rounds it took."""
+        """Plan, carry out, let devices work until nothing is left; returns the rounds it took."""
         for turn in range(rounds):
             decided = self.plan()
             self.carry_out(decided)

@@ -2,8 +2,8 @@
  *
  * A shared library for LD_PRELOAD (Linux, 64 bit). It passes every call on and, for whatever lies
  * below one directory, appends one record to a log: creations, writes, truncations, renames, links,
- * removals, directories, and above all which file or directory was synced. `replay.py` reads the log
- * and rebuilds what a disk may hold after a power cut at any point of it.
+ * removals, directories, and above all which file or directory was synced. `replay.py` reads the
+ * log and rebuilds what a disk may hold after a power cut at any point of it.
  *
  *   cc -shared -fPIC -O2 -Wall -Wextra -Werror -o recorder.so recorder.c -lpthread
  *   POWER_ROOT=/abs/dir POWER_LOG=/abs/log POWER_MARKS=/abs/marks LD_PRELOAD=./recorder.so program
@@ -18,8 +18,8 @@
  *   u32 magic, u32 kind, u64 offset, u64 data length, u32 path length, u32 other length,
  *   path, other path (renames and links), data
  *
- * Children started by the program are recorded into the same log. One lock a process keeps the order
- * of the log that of the calls; processes that write the same file at once are beyond it.
+ * Children started by the program are recorded into the same log. One lock a process keeps the
+ * order of the log that of the calls; processes that write the same file at once are beyond it.
  *
  * Not seen: stdio's own writes (glibc does not call its public `write`), io_uring, and stores to a
  * shared mapping. SQLite maps only its -shm file, whose content means nothing after a restart.

@@ -135,3 +135,20 @@ def workshop(make_workshop: Maker) -> Workshop:
 
 def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def hand_manager() -> object:
+    """The module beside this one (tests are no package)."""
+    import importlib.util
+    import sys
+
+    path = Path(__file__).with_name("hand_manager.py")
+    if "hand_manager" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("hand_manager", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["hand_manager"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["hand_manager"]

@@ -29,7 +29,8 @@ def test_only_the_core_words_and_plain_decimals_are_more_than_text(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["yes", "no", "on", "off", "y", "TrUe", "2026-11-24", "12:30:45", "1.2.3", "1e", "-", "."]
+    "text",
+    ["yes", "no", "on", "off", "y", "TrUe", "2026-11-24", "12:30:45", "1.2.3", "1e", "-", "."],
 )
 def test_old_booleans_dates_and_sexagesimals_are_text(text):
     """What YAML 1.1 would convert stays what was written."""
@@ -78,7 +79,7 @@ def test_aliases_stand_for_what_they_name():
 
 @pytest.mark.parametrize(
     "value",
-    [{}, [], {"a": [1, {"b": None}], "c": True}, "text", 5, {"u": "\u00e9\U0001f600\n\t\"\\/"}],
+    [{}, [], {"a": [1, {"b": None}], "c": True}, "text", 5, {"u": '\u00e9\U0001f600\n\t"\\/'}],
 )
 def test_json_is_read_as_json(value):
     """The same value as the standard reader's, whatever the white space."""
@@ -110,4 +111,8 @@ def test_a_json_key_given_twice_is_a_fault():
     build = Build()
     parse_json('{"a": 1,\n"a": 2}', build)
     (flaw,) = build.documents[0].flaws
-    assert (flaw.line, flaw.path, flaw.message) == (2, ("a",), "duplicate key, first given in line 1")
+    assert (flaw.line, flaw.path, flaw.message) == (
+        2,
+        ("a",),
+        "duplicate key, first given in line 1",
+    )

@@ -188,6 +188,20 @@ def test_the_embedded_broker_forgets_over_a_restart(state, connect, ears):
         one.stop()
 
 
+def test_the_embedded_broker_does_not_log_its_traffic(state, connect, ears):
+    """A log that grows with every packet would fill the disk of a machine left alone."""
+    one = EmbeddedBroker(state)
+    try:
+        transport = connect(one.start().endpoint("a"))
+        assert until(lambda: ears.connects == 1)
+        for _ in range(500):
+            transport.publish("x", b"x")
+        assert transport.flush(10)
+        assert (state / "broker.log").stat().st_size < 2_000
+    finally:
+        one.stop()
+
+
 def test_a_client_proves_the_server_by_its_certificate(
     state, mosquitto_binary, connect, ears, tmp_path
 ):

@@ -1,0 +1,52 @@
+"""How objects are named on the command line: kinds and their short forms, revisions and digests.
+
+Pure words; `find` looks objects up by them.
+"""
+
+from __future__ import annotations
+
+from propeller.errors import UsageError
+
+KINDS = {
+    "app": "App",
+    "apps": "App",
+    "daemon": "Daemon",
+    "daemons": "Daemon",
+    "proplet": "Proplet",
+    "proplets": "Proplet",
+    "task": "Task",
+    "tasks": "Task",
+}
+"""What people type for a kind, in lower case."""
+
+
+def kind_of(text: str) -> str | None:
+    """The kind `text` names in any case, one or many; None when it names none."""
+    return KINDS.get(text.lower())
+
+
+def known_kind(text: str) -> str:
+    """As `kind_of`. Raises UsageError with the kinds there are."""
+    kind = kind_of(text)
+    if kind is None:
+        import difflib
+
+        near = difflib.get_close_matches(text.lower(), KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "kinds: app, daemon, proplet, task"
+        raise UsageError(f"no kind is called {text!r}", hint=hint)
+    return kind
+
+
+def short_revision(name: str) -> str:
+    """`main@sha1:450796d...` as `main@450796d`; other names as they are."""
+    ref, at, digest = name.rpartition("@")
+    algorithm, colon, hexes = digest.partition(":")
+    if not at or not colon or algorithm not in ("sha1", "sha256"):
+        return name
+    return f"{ref}@{hexes[:7]}"
+
+
+def short_digest(digest: str) -> str:
+    """`sha256:8f0c...` with twelve digits, as people compare them."""
+    algorithm, colon, hexes = digest.partition(":")
+    return f"{algorithm}{colon}{hexes[:12]}"

@@ -1,0 +1,210 @@
+"""A real proplet process, a real broker, and a manager of a hundred lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from propeller.transport.mosquitto import MosquittoBroker
+
+if TYPE_CHECKING:
+    from hand_manager import Device, HandManager
+
+pytestmark = pytest.mark.live
+
+ADD = '(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))'
+SPIN = '(module (memory (export "memory") 1) (func (export "_start") (loop br 0)))'
+TALK = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 1000) "0123456789")
+  (func (export "_start") (local $n i32)
+    (i32.store (i32.const 0) (i32.const 1000))
+    (i32.store (i32.const 4) (i32.const 10))
+    (loop $again
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $again (i32.lt_u (local.get $n) (i32.const %d))))
+    %s))"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[MosquittoBroker]:
+    made = MosquittoBroker(tmp_path / "broker")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def manager(broker: MosquittoBroker, hand_manager: object) -> Iterator[HandManager]:
+    made = hand_manager.HandManager(broker.start().endpoint("hand"))  # type: ignore[attr-defined]
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def device(tmp_path: Path, manager: HandManager, hand_manager: object) -> Iterator[Device]:
+    made = hand_manager.Device(tmp_path, manager.endpoint, manager.root)  # type: ignore[attr-defined]
+    made.start()
+    try:
+        manager.until(lambda: manager.hellos and manager.reports)
+        yield made
+    finally:
+        assert made.process is not None
+        if made.process.poll() is None:
+            made.stop()
+    assert made.guests() == [], "no guest outlives its agent"
+
+
+def test_a_signed_document_runs_and_its_result_comes_back(
+    manager: HandManager, device: Device, hand_manager: object
+) -> None:
+    """Module over MQTT, run, result inline; removal takes it out of the inventory."""
+    wasm = hand_manager.wat(ADD)  # type: ignore[attr-defined]
+    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
+    entry = hand_manager.an_entry(1, wasm, entrypoint="add", args=("40", "2"))  # type: ignore[attr-defined]
+    manager.want(entry)
+    manager.until(lambda: manager.state(entry) == "Succeeded")
+    assert manager.last[entry.run].result == "42"
+    assert manager.reports[-1].observed.gen == 1
+    manager.want()
+    manager.until(lambda: manager.reports[-1].observed.gen == 2 and manager.last == {})
+    assert device.stop() == 0
+    manager.until(lambda: manager.statuses[-1].state == "offline")
+
+
+def test_a_megabyte_resumes_after_a_kill_and_a_long_result_goes_up(
+    manager: HandManager, device: Device, hand_manager: object
+) -> None:
+    """kill -9 in the middle of a download: the rest is asked for, not all of it."""
+    wasm = hand_manager.wat(TALK % (5000, ""))  # type: ignore[attr-defined]
+    padding = b"\x00" + b"\x80\x80\xc0\x00" + b"\x01x" + bytes(1024 * 1024 - 2)
+    wasm += padding
+    digest = hand_manager.sha256(wasm)  # type: ignore[attr-defined]
+    manager.blobs[digest] = wasm
+    asked: list[int] = []
+    serve = manager._serve
+
+    def stutter(get: object) -> None:
+        asked.append(get.off)  # type: ignore[attr-defined]
+        if len(asked) <= 6:
+            serve(get)  # type: ignore[arg-type]
+
+    manager._serve = stutter  # type: ignore[method-assign, assignment]
+    entry = hand_manager.an_entry(1, wasm)  # type: ignore[attr-defined]
+    manager.want(entry)
+    manager.until(lambda: len(asked) > 6)
+    part = device.directory / "data" / "parts" / digest.removeprefix("sha256:")
+    manager.until(lambda: part.exists() and part.stat().st_size > 0)
+    device.kill()
+    have = part.stat().st_size
+    assert 0 < have < len(wasm)
+    asked.clear()
+    manager._serve = lambda get: (asked.append(get.off), serve(get))  # type: ignore[method-assign, assignment, func-returns-value]
+    device.start()
+    manager.until(lambda: manager.state(entry) == "Succeeded")
+    assert min(asked) == have
+    manager.until(lambda: manager.stored)
+    assert next(iter(manager.stored.values())) == b"0123456789" * 5000
+    ref = manager.last[entry.run].result_blob
+    assert ref is not None
+    assert ref.digest in manager.stored
+
+
+def test_a_killed_agent_takes_its_guests_along_and_reports_what_was_cut(
+    manager: HandManager, device: Device, hand_manager: object
+) -> None:
+    """kill -9: the once-run is Interrupted and not run again, the daemon goes on."""
+    wasm = hand_manager.wat(SPIN)  # type: ignore[attr-defined]
+    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
+    once = hand_manager.an_entry(1, wasm)  # type: ignore[attr-defined]
+    daemon = hand_manager.an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)  # type: ignore[attr-defined]
+    manager.want(once, daemon)
+    manager.until(lambda: manager.state(once) == manager.state(daemon) == "Running")
+    device.kill()
+    manager.until(lambda: device.guests() == [], 5)
+    device.start()
+    manager.until(lambda: manager.state(once) == "Interrupted")
+    manager.until(lambda: manager.state(daemon) == "Running")
+    assert manager.last[daemon.run].restarts == 1
+    assert manager.hellos[-1].boot == 2
+
+
+def test_without_a_broker_a_reboot_goes_on_with_what_was_accepted(
+    manager: HandManager, device: Device, broker: MosquittoBroker, hand_manager: object
+) -> None:
+    """No network at boot: the daemon is started from what is on disk."""
+    wasm = hand_manager.wat(TALK % (3, "(loop br 0)"))  # type: ignore[attr-defined]
+    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
+    daemon = hand_manager.an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)  # type: ignore[attr-defined]
+    manager.want(daemon)
+    manager.until(lambda: manager.state(daemon) == "Running")
+    device.kill()
+    broker.stop()
+    log = device.directory / "data" / "runs" / daemon.run / "stdout.0"
+    before = log.stat().st_size
+    device.start()
+    manager.until(lambda: log.stat().st_size > before)
+    broker.start()
+    manager.until(lambda: manager.up.is_set())
+    manager.reports.clear()
+    manager.until(lambda: manager.reports and manager.reports[-1].boot == 2)
+
+
+def test_sigterm_drains(manager: HandManager, device: Device, hand_manager: object) -> None:
+    """Guests are stopped, it is told, the word is offline, and the exit is 0."""
+    wasm = hand_manager.wat(SPIN)  # type: ignore[attr-defined]
+    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
+    once = hand_manager.an_entry(1, wasm)  # type: ignore[attr-defined]
+    manager.want(once)
+    manager.until(lambda: manager.state(once) == "Running")
+    began = time.monotonic()
+    assert device.stop() == 0
+    assert time.monotonic() - began < 15
+    manager.until(lambda: manager.statuses[-1].state == "offline")
+    manager.until(lambda: manager.state(once) == "Interrupted")
+
+
+def test_a_document_as_a_blob_and_operations(
+    manager: HandManager, device: Device, hand_manager: object
+) -> None:
+    """A large document is fetched first; logs, restart, cancel and collect are answered."""
+    wasm = hand_manager.wat(TALK % (3, "(loop br 0)"))  # type: ignore[attr-defined]
+    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
+    daemon = hand_manager.an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)  # type: ignore[attr-defined]
+    manager.want(daemon, as_blob=True)
+    manager.until(lambda: manager.state(daemon) == "Running")
+    time.sleep(0.1)
+
+    def over(op: str) -> bool:
+        return any(a.op == op and a.state in ("done", "refused") for a in manager.answers)
+
+    logs = manager.ask("logs", daemon, tail=20)
+    manager.until(lambda: over(logs))
+    assert "".join(a.text for a in manager.answers if a.op == logs) == "0123456789" * 2
+    again = manager.ask("restart", daemon)
+    manager.until(lambda: over(again))
+    manager.until(lambda: manager.last[daemon.run].restarts == 1)
+    count = len(manager.reports)
+    collect = manager.ask("collect")
+    manager.until(lambda: over(collect) and len(manager.reports) > count)
+    cancel = manager.ask("cancel", daemon)
+    manager.until(lambda: over(cancel) and manager.state(daemon) == "Failed")
+    unknown = manager.ask("dance", daemon)
+    manager.until(lambda: over(unknown))
+    assert manager.answers[-1].text == "verb 'dance' is not known here"
+
+
+def test_an_idle_agent_is_small(manager: HandManager, device: Device) -> None:
+    """The agent's own process keeps within its budget: the runtime is not loaded in it."""
+    assert device.process is not None
+    status = Path(f"/proc/{device.process.pid}/status").read_text()
+    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    assert rss <= 45 * 1024
+    maps = Path(f"/proc/{device.process.pid}/maps").read_text()
+    assert "_libwasmtime" not in maps
