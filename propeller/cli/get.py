@@ -78,16 +78,11 @@ def _chosen(store: SqliteStore, args: argparse.Namespace) -> tuple[list[Document
     if not words:
         return [one for one in everything if one["metadata"]["app"] != statuses.RUN_APP], False
     kind = kind_of(words[0])
-    if kind is not None and len(words) == 1 and not _is_object(everything, words[0]):
+    if kind is not None and len(words) == 1:
         return [document for document in everything if document["kind"] == kind], False
     if kind is not None and len(words) > 1:
         words = [f"{kind}/{word}" for word in words[1:]]
     return [_one(everything, word, args.namespace) for word in words], len(words) == 1
-
-
-def _is_object(everything: Sequence[Document], word: str) -> bool:
-    """`get tasks` lists Tasks even where an object is called `tasks`, unless there is no other way."""
-    return "/" in word
 
 
 def _one(everything: Sequence[Document], word: str, namespace: str | None) -> Document:
@@ -100,7 +95,9 @@ def _one(everything: Sequence[Document], word: str, namespace: str | None) -> Do
     return by_uid[uid]
 
 
-def _print(found: Sequence[Document], args: argparse.Namespace, *, single: bool) -> None:
+def _print(
+    found: Sequence[Document], args: argparse.Namespace, *, single: bool, again: bool = False
+) -> None:
     if single and args.output in ("json", "yaml"):
         print_data(args.output, found[0] if found else {})
         return
@@ -149,6 +146,7 @@ def _print(found: Sequence[Document], args: argparse.Namespace, *, single: bool)
         name=statuses.key_text,
         wide_heads=("APP", "GENERATION", "SPEC", "COPIES"),
         wide_row=wide,
+        headless=again,
     )
 
 
@@ -180,5 +178,5 @@ def _follow(store: SqliteStore, args: argparse.Namespace, shown: Sequence[Docume
         for uid in before.keys() - now.keys():
             say(f"gone: {statuses.key_text(before[uid])}")
         if changed:
-            _print(changed, args, single=False)
+            _print(changed, args, single=False, again=True)
         before = now

@@ -63,19 +63,23 @@ def print_list(
     name: Callable[[Mapping[str, Any]], str],
     wide_heads: Sequence[str] = (),
     wide_row: Callable[[Mapping[str, Any]], Row] = lambda _: (),
+    headless: bool = False,
 ) -> None:
-    """A list as `output` asks for it: one table, one document, or one name a line."""
+    """A list as `output` asks for it: one table, one document, or one name a line.
+
+    headless: rows that go on a table printed before.
+    """
     match output:
         case "json" | "yaml":
             print_data(output, {"kind": "List", "items": list(items)})
         case "name":
             for item in items:
                 print(name(item))
-        case "wide":
-            rows = [(*row(item), *wide_row(item)) for item in items]
-            print(render((*heads, *wide_heads), rows, colour=colour_on()))
         case _:
-            print(render(heads, [row(item) for item in items], colour=colour_on()))
+            wide = output == "wide"
+            rows = [(*row(item), *(wide_row(item) if wide else ())) for item in items]
+            text = render((*heads, *(wide_heads if wide else ())), rows, colour=colour_on())
+            print(text.partition("\n")[2] if headless else text)
 
 
 def print_data(output: str, document: Mapping[str, Any]) -> None:

@@ -26,11 +26,11 @@ from propeller.state.base import RunRecord, StatusRow
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Reconciler, Surroundings
 
-LARGE = 500
+LARGE = 20
 """Copies from which on an object's status is projected lazily."""
 
-LAZY = 2_000
-"""ms between two projections of a large object."""
+LAZY_PER_COPY, LAZY_MOST = 10, 2_000
+"""ms a large object's status may be late: for each copy, and at most."""
 
 SHOWN_COPIES = 100
 """Copies listed in a status document; the counts cover all."""
@@ -50,6 +50,7 @@ class Projection:
         self._unwritten: dict[Key, Mapping[str, object]] = {}
         self._gone: list[Key] = []
         self._swept = False
+        self._noted: dict[tuple[Uid, PropletId], SeenRun] = {}
         for row in world.store.statuses():
             self._rows[row.uid] = row.document
             self._ready[row.uid] = row.ready
@@ -88,10 +89,12 @@ class Projection:
         touched = self._world.touched.statuses
         due = []
         for uid in touched:
-            if len(self._world.assignments.get(uid, ())) < LARGE:
+            copies = len(self._world.assignments.get(uid, ()))
+            if copies < LARGE:
                 due.append(uid)
             else:
-                self._lazy_at.setdefault(uid, now + LAZY)
+                wait = min(LAZY_MOST, copies * LAZY_PER_COPY)
+                self._lazy_at[uid] = min(self._lazy_at.get(uid, now + wait), now + wait)
         touched.clear()
         late = [uid for uid, at in self._lazy_at.items() if at <= now]
         for uid in late:
@@ -141,7 +144,8 @@ class Projection:
         for proplet, assignment in self._world.assignments.get(held.uid, {}).items():
             seen = self._world.proplets.get(proplet)
             run = seen.runs.get((held.uid, assignment.run)) if seen else None
-            if run is not None:
+            if run is not None and self._noted.get((held.uid, proplet)) is not run:
+                self._noted[(held.uid, proplet)] = run
                 self._world.put_record(
                     _record(held, proplet, assignment.attempt, run, assignment.assigned_at)
                 )

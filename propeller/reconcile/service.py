@@ -106,7 +106,6 @@ class Service:
 
     def _open(self) -> None:
         settings, state = self._settings, self._settings.state
-        keys_predate = state.keys.is_dir()
         self.keys = Keys(state.keys)
         self.channel = Channel(settings.domain, settings.channel)
         self.store = SqliteStore.open(state.database)
@@ -141,7 +140,7 @@ class Service:
             resolve=self._resolve,
             domain=settings.domain,
             source_id=source_id,
-            keys_predate=keys_predate,
+            keys_predate=not self.keys.created,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()

@@ -14,7 +14,7 @@ from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.seen import RunState, Seen, SeenRun
-from propeller.model.specs import App, Daemon, ModuleRef, Proplet, Scheduling, Task
+from propeller.model.specs import App, Daemon, Discovery, ModuleRef, Proplet, Scheduling, Task
 from propeller.reconcile.documents import fill, in_order, template
 from propeller.state.base import Asked, PropletHold, RunRecord, Store
 from propeller.wire.messages import Entry
@@ -62,6 +62,7 @@ class World:
         self.grants: dict[PropletId, frozenset[str]] = {}
         self._templates: dict[Uid, Entry] = {}
         self._declared: dict[PropletId, Proplet] | None = None
+        self._discovery: frozenset[str] | None = None
         for assignment in store.assignments():
             self._index(assignment)
         self._remember_past()
@@ -93,12 +94,14 @@ class World:
 
     def discovery_apps(self) -> frozenset[str]:
         """Apps whose work may go to undeclared proplets. The implicit App allows it."""
-        allowed = {
-            held.object.meta.key.name
-            for held in self.objects.values()
-            if isinstance(held.object, App) and held.object.discovery == "Allow"
-        }
-        return frozenset(allowed | {"default", "run"})
+        if self._discovery is None:
+            allowed = {
+                held.object.meta.key.name
+                for held in self.objects.values()
+                if isinstance(held.object, App) and held.object.discovery is Discovery.ALLOW
+            }
+            self._discovery = frozenset(allowed | {"default", "run"})
+        return self._discovery
 
     def wanted(self, proplet: PropletId) -> tuple[Entry, ...] | None:
         """The tasks `proplet` should hold, in order; None while a module is not resolved.
@@ -142,7 +145,7 @@ class World:
             self._templates.pop(held.uid, None)
             self.touched.documents.update(self.assignments.get(held.uid, ()))
         if isinstance(held.object, Proplet | App):
-            self._declared = None
+            self._declared = self._discovery = None
             self.touched.everything = True
 
     def drop_held(self, uid: Uid) -> None:
@@ -153,7 +156,7 @@ class World:
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):
-            self._declared = None
+            self._declared = self._discovery = None
             self.touched.everything = True
 
     def put_assignment(self, assignment: Assignment) -> None:

@@ -199,7 +199,7 @@ class DirectorySource:
 
     def _look(self, listing: _Listing, path: str, entry: os.DirEntry[str]) -> None:
         if not _is_utf8(path):
-            shown = path.encode("utf-8", "backslashreplace").decode()
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
             listing.problems[shown] = "its name is not UTF-8"
             return
         real = entry.path

@@ -99,7 +99,7 @@ def test_documents_of_others_are_skipped_and_counted(loading, task, add_wat):
     )
     files = {"a.yaml": others + task("add"), "package.json": '{"name": "x"}', "add.wat": add_wat}
     revision = loading(files)
-    assert revision.skipped == ("a.yaml:1", "a.yaml:5", "a.yaml:9", "package.json:1")
+    assert revision.skipped == ("a.yaml:1", "a.yaml:4", "a.yaml:9", "package.json:1")
     assert list(revision.objects) == [Key("Task", "default", "add")]
 
 
@@ -114,7 +114,7 @@ def test_the_same_object_twice_names_both_places(loading, task, add_wat):
     """Across files and inside one."""
     assert loading.faults(
         {"a.yaml": task("add"), "b.yaml": task("x") + "---\n" + task("add"), "add.wat": add_wat}
-    ) == ["b.yaml:8: metadata.name: Task/default/add is declared in a.yaml:1 already"]
+    ) == ["b.yaml:9: metadata.name: Task/default/add is declared in a.yaml:1 already"]
 
 
 def test_a_kind_or_namespace_of_its_own_is_another_object(loading, task, add_wat):

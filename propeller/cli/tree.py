@@ -1,0 +1,142 @@
+"""`propeller tree`: Apps, their objects and where each copy is, as a tree."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from propeller.cli import statuses
+from propeller.cli.context import add_state, existing_state, open_store
+from propeller.cli.output import add_data, colour_on, print_data, say
+from propeller.cli.statuses import Document
+from propeller.cli.table import paint, printable
+
+_STATE_TONES = {
+    "Succeeded": "good",
+    "Running": "good",
+    "Failed": "bad",
+    "Refused": "bad",
+    "Interrupted": "bad",
+    "BackOff": "bad",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `tree`."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="only this App or object")
+    parser.add_argument("-n", "--namespace", metavar="NS", help="where the name is looked up")
+    add_state(parser)
+    add_data(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print; returns the exit code."""
+    store = open_store(existing_state(args))
+    try:
+        found = list(statuses.documents(store))
+        root = None
+        if args.name is not None and not _is_implicit_app(args.name, found):
+            from propeller.cli.find import find
+
+            uid, _ = find(store, args.name, namespace=args.namespace)
+            root = next((one for one in found if one["metadata"]["uid"] == uid), None)
+    finally:
+        store.close()
+    nodes = [_node(root, found)] if root is not None else _roots(found, args.name)
+    if args.output != "text":
+        print_data(args.output, {"kind": "Tree", "items": nodes})
+        return 0
+    if not nodes:
+        say("no objects yet")
+    for node in nodes:
+        for line in _lines(node, "", "", colour=colour_on()):
+            print(line)
+    return 0
+
+
+def _is_implicit_app(name: str, found: Sequence[Document]) -> bool:
+    """`default` and `run` are Apps that nobody wrote."""
+    text = name.removeprefix("app/").removeprefix("App/")
+    declared = any(one["kind"] == "App" and one["metadata"]["name"] == text for one in found)
+    return not declared and any(one["metadata"]["app"] == text for one in found)
+
+
+def _roots(found: Sequence[Document], only: str | None) -> list[dict[str, Any]]:
+    declared = {one["metadata"]["name"]: one for one in found if one["kind"] == "App"}
+    implicit = sorted({one["metadata"]["app"] for one in found} - declared.keys())
+    if only is not None:
+        implicit = [only.rpartition("/")[2]]
+    return [
+        {"object": f"App/{name}", "ready": None, "message": "", "below": _of_app(name, found)}
+        for name in implicit
+    ]
+
+
+def _of_app(name: str, found: Sequence[Document]) -> list[dict[str, Any]]:
+    mine = [one for one in found if one["metadata"]["app"] == name]
+    return [
+        _node(one, found)
+        for one in mine
+        if not (one["kind"] == "App" and one["metadata"]["name"] == name)
+    ]
+
+
+def _node(document: Document, found: Sequence[Document]) -> dict[str, Any]:
+    ready = statuses.ready_cell(document).text
+    below: list[dict[str, Any]]
+    if document["kind"] == "App":
+        below = _of_app(document["metadata"]["name"], found)
+    else:
+        below = [_copy(copy) for copy in document["status"].get("copies", ())]
+    return {
+        "object": statuses.key_text(document),
+        "ready": ready,
+        "message": statuses.message(document),
+        "below": below,
+    }
+
+
+def _copy(copy: dict[str, Any]) -> dict[str, Any]:
+    words = []
+    if copy.get("exit") is not None:
+        words.append(f"exit {copy['exit']}")
+    if copy.get("result") is not None:
+        words.append(f"result {copy['result'].strip()[:60]!r}")
+    if copy.get("restarts"):
+        words.append(f"{copy['restarts']} restarts")
+    if copy.get("error"):
+        words.append(copy["error"])
+    return {
+        "object": f"on {copy['proplet']}",
+        "state": copy["state"],
+        "message": ", ".join(words),
+        "below": [],
+    }
+
+
+def _lines(
+    node: dict[str, Any], head: str, indent: str, *, colour: bool
+) -> Iterator[str]:
+    state = node.get("state") or node.get("ready") or ""
+    tone = _STATE_TONES.get(state, "odd") if "state" in node else statuses.TONES.get(state, "")
+    said = printable(node["message"])
+    parts = [node["object"], paint(state, tone, colour=colour), said]
+    yield head + "  ".join(part for part in parts if part)
+    tee, corner, bar = _strokes()
+    for number, below in enumerate(node["below"]):
+        last = number == len(node["below"]) - 1
+        yield from _lines(
+            below,
+            indent + (corner if last else tee),
+            indent + ("   " if last else bar),
+            colour=colour,
+        )
+
+
+def _strokes() -> tuple[str, str, str]:
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    if encoding.startswith("utf"):
+        return "├─ ", "└─ ", "│  "
+    return "|- ", "`- ", "|  "
