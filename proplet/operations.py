@@ -67,7 +67,7 @@ class Operations:
     def _act(self, op: Op, runs: Runs, out: list[Effect]) -> None:
         opened = _Open(op)
         key = (op.uid, op.run)
-        emit = out.append
+        steps: list[Effect] = []
         match op.verb:
             case "collect":
                 self.collect = True
@@ -76,9 +76,9 @@ class Operations:
             case "logs":
                 refused = self._refuse_log(key, runs)
             case "cancel":
-                refused = runs.cancel(key, emit)
+                refused = runs.cancel(key, steps.append)
             case "restart":
-                refused = runs.restart(key, emit)
+                refused = runs.restart(key, steps.append)
             case _:
                 refused = f"verb {cut(op.verb, 64)!r} is not known here"
         if not refused and len(self._open) >= OPEN:
@@ -88,6 +88,7 @@ class Operations:
             return
         self._open[op.id] = opened
         self._answer(opened, "accepted", out)
+        out.extend(steps)
         if op.verb == "logs":
             tail, follow = min(op.tail, MOST_TAIL), min(op.follow, MOST_FOLLOW)
             out.append(TailLog(op.id, key, op.stream, tail, follow))

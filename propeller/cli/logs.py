@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 class _Lines:
     """Prints text of several copies line by line, each with its proplet's name in front.
 
-    One copy alone is printed as it comes. `tail`: lines to keep of the first burst, None for all.
+    One copy alone (not `named`) is printed as it comes. Both streams go to stdout: they are data.
     """
 
     def __init__(self, *, named: bool) -> None:
@@ -80,23 +80,22 @@ class _Lines:
 
     def put(self, proplet: str, stream: str, text: str) -> None:
         """A piece of a stream."""
-        target = sys.stderr if stream == "stderr" else sys.stdout
         if not self._named:
-            target.write(text)
-            target.flush()
+            sys.stdout.write(text)
+            sys.stdout.flush()
             return
         whole = self._open.pop((proplet, stream), "") + text
         *lines, rest = whole.split("\n")
         for line in lines:
-            print(f"{proplet}  {line}", file=target)
+            print(f"{proplet}  {line}")
         if rest:
             self._open[proplet, stream] = rest
-        target.flush()
+        sys.stdout.flush()
 
     def end(self) -> None:
         """Print what did not end with a line break."""
-        for (proplet, stream), rest in self._open.items():
-            print(f"{proplet}  {rest}", file=sys.stderr if stream == "stderr" else sys.stdout)
+        for (proplet, _), rest in self._open.items():
+            print(f"{proplet}  {rest}")
         self._open.clear()
 
 

@@ -98,11 +98,11 @@ class Narrator:
             ready = conditions.get("Ready")
             if ready is None:
                 continue
-            mark = {"True": "ready", "False": "failed" if "Stalled" in conditions else "waits"}
-            line = f"{mark.get(ready.status, 'waits'):<7}{key}  {ready.message or ready.reason}"
-            if self._told.get(key) != line:
-                self._told[key] = line
-                self.say(line)
+            mark = "ready" if ready.status == "True" else "waits"
+            mark = "failed" if "Stalled" in conditions else mark
+            if self._told.get(key) != (news := f"{mark} {ready.reason}"):
+                self._told[key] = news
+                self.say(f"{mark:<7}{key}  {ready.message or ready.reason}")
         return standing
 
     def say(self, text: str) -> None:

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from propeller.errors import Fault, SpecError, UsageError
-from propeller.transport.endpoint import Endpoint, MqttVersion, Tls
 
 if TYPE_CHECKING:
     from propeller.registry.registries import Registries
     from propeller.state.layout import StateDir
+    from propeller.transport.endpoint import Endpoint, MqttVersion
 
 CONFIG_FILE = "propeller.yaml"
+
+MAX_PASSWORD_FILE = 64 * 1024
 
 LOCAL_HOST = "local"
 """Images of this host live in the state directory's own OCI layout: `local/add:1`."""
 
+DEFAULT = "default"
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value and where it came from: `flag`, an environment name, a file and line, `default`."""
+    """One value and where it came from: `flag`, an environment name, `FILE:LINE`, `default`."""
 
     value: str
     origin: str
@@ -36,11 +40,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a command knows of the fleet. `values` has everything by dotted name."""
+    """What a command knows of the fleet.
+
+    values: everything by dotted name; paths are already relative to the current folder.
+    registries: as the file has them. base: the folder of the file. path: the file, None for none.
+    """
 
     values: Mapping[str, Value]
     registries: Mapping[str, Mapping[str, Any]]
     base: Path
+    path: Path | None = None
 
     def text(self, name: str) -> str:
         """The value of `name`, "" when nothing was said."""
@@ -69,10 +78,17 @@ _DEFAULTS = {
     "broker.key": "",
 }
 
+_FILES = ("broker.passwordFile", "broker.ca", "broker.cert", "broker.key")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option that names the configuration."""
+    parser.add_argument("--config", metavar="FILE", help="configuration (default: propeller.yaml)")
+
 
 def add_fleet(parser: argparse.ArgumentParser) -> None:
     """The options about the fleet that running verbs take."""
-    parser.add_argument("--config", metavar="FILE", help="configuration (default: propeller.yaml)")
+    add_config(parser)
     parser.add_argument("--domain", help="domain id in the topics")
     parser.add_argument("--channel", help="channel id in the topics")
     parser.add_argument(
@@ -83,16 +99,18 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
 
 def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
     """The configuration of a command. Raises SpecError for a bad file, UsageError for bad values."""
-    values = {name: Value(text, "default") for name, text in _DEFAULTS.items()}
+    values = {name: Value(text, DEFAULT) for name, text in _DEFAULTS.items()}
     path = _config_path(args, tree)
     registries: Mapping[str, Mapping[str, Any]] = {}
+    base = path.parent if path is not None else Path()
     if path is not None:
         document = _read(path)
-        registries = document.get("registries", {})
-        for name, text in _flat(document):
-            values[name] = Value(text, str(path))
+        registries = _without_nulls(document.get("registries"))
+        for name, text, line in _flat(document):
+            shown = str(base / text) if name in _FILES else text
+            values[name] = Value(shown, f"{path}:{line}")
     for name in values:
-        variable = "PROPELLER_" + _snake(name)
+        variable = variable_of(name)
         if variable in os.environ:
             values[name] = Value(os.environ[variable], variable)
     flags = {
@@ -104,15 +122,30 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
     for name, given in flags.items():
         if given is not None:
             values[name] = Value(given, "flag")
-    if values["broker.protocol"].value not in ("3.1.1", "5"):
-        raise UsageError(f"broker.protocol must be 3.1.1 or 5, not {values['broker.protocol'].value!r}")
-    return Fleet(values, registries, path.parent if path is not None else Path())
+    _check(values)
+    return Fleet(values, registries, base, path)
 
 
-def _snake(name: str) -> str:
-    """`broker.passwordFile` as `BROKER_PASSWORD_FILE`."""
+def variable_of(name: str) -> str:
+    """`broker.passwordFile` is `PROPELLER_BROKER_PASSWORD_FILE` in the environment."""
     spaced = "".join(f"_{letter}" if letter.isupper() else letter for letter in name)
-    return spaced.replace(".", "_").upper()
+    return "PROPELLER_" + spaced.replace(".", "_").upper()
+
+
+def _check(values: Mapping[str, Value]) -> None:
+    from propeller.model.ids import is_wire_id
+
+    for name in ("domain", "channel"):
+        if not is_wire_id(values[name].value):
+            raise UsageError(
+                f"{name} {values[name].value!r} ({values[name].origin}) is no id",
+                hint="1 to 64 of letters, digits, '-' and '_'",
+            )
+    protocol = values["broker.protocol"]
+    if protocol.value not in ("3.1.1", "5"):
+        raise UsageError(
+            f"broker.protocol must be 3.1.1 or 5, not {protocol.value!r} ({protocol.origin})"
+        )
 
 
 def _config_path(args: argparse.Namespace, tree: Path | None) -> Path | None:
@@ -127,53 +160,76 @@ def _config_path(args: argparse.Namespace, tree: Path | None) -> Path | None:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    from propeller.sources.config import read_config
+    from propeller.sources.config import MAX_CONFIG_BYTES, read_config
+    from propeller.sources.nodes import dotted
 
-    document, faults = read_config(path.name, path.read_bytes())
-    if faults:
-        raise SpecError(Fault(str(path), f.line, f.path, f.message) for f in faults)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    document, flaws = read_config(data)
+    if flaws:
+        raise SpecError(Fault(str(path), f.line, dotted(f.path), f.message) for f in flaws)
     return document
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _without_nulls(registries: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, Any]]:
+    return {
+        host: {name: value for name, value in (entry or {}).items() if value is not None}
+        for host, entry in (registries or {}).items()
+    }
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, int]]:
+    """Dotted names with values and lines; what is null was not said."""
+    lines: Mapping[str, int] = getattr(document, "lines", {})
     for name, value in document.items():
-        if prefix + name == "registries":
-            continue
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping) and prefix + name != "registries":
+            yield from _flat(value, f"{prefix}{name}.")
         elif f"{prefix}{name}" in _DEFAULTS and value is not None:
-            found.append((f"{prefix}{name}", str(value)))
-    return found
+            yield f"{prefix}{name}", str(value), lines.get(name, 0)
 
 
 def endpoint_of(fleet: Fleet, client_id: str) -> Endpoint:
     """The way to the configured broker for one client. Raises UsageError when none is configured."""
+    from propeller.transport.endpoint import Endpoint, Tls
+
     address = fleet.text("broker.address")
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit():
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise UsageError(
             f"broker {address!r} is not HOST:PORT" if address else "no broker is configured",
             hint="say --broker HOST:PORT, or broker.address in propeller.yaml",
         )
-    password = None
-    password_file = fleet.text("broker.passwordFile")
-    if password_file:
-        try:
-            password = Path(password_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise UsageError(f"broker.passwordFile {password_file}: {error.strerror}") from error
     ca, cert, key = (fleet.text(f"broker.{name}") for name in ("ca", "cert", "key"))
-    tls = Tls(ca=ca or None, cert=cert or None, key=key or None) if ca or cert else None
+    if bool(cert) != bool(key):
+        raise UsageError("broker.cert and broker.key come together")
+    password, username = _password(fleet), fleet.text("broker.username")
+    if password is not None and not username:
+        raise UsageError("broker.passwordFile needs broker.username")
     return Endpoint(
         host=host.strip("[]"),
         port=int(port),
         client_id=client_id,
-        protocol=cast(MqttVersion, fleet.text("broker.protocol")),
-        username=fleet.text("broker.username") or None,
+        protocol=cast("MqttVersion", fleet.text("broker.protocol")),
+        username=username or None,
         password=password,
-        tls=tls,
+        tls=Tls(ca=ca or None, cert=cert or None, key=key or None) if ca or cert else None,
     )
+
+
+def _password(fleet: Fleet) -> str | None:
+    name = fleet.text("broker.passwordFile")
+    if not name:
+        return None
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(MAX_PASSWORD_FILE).decode().strip()
+    except OSError as error:
+        raise UsageError(f"broker.passwordFile {name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"broker.passwordFile {name}: must be UTF-8") from error
 
 
 def registries_of(fleet: Fleet, state: StateDir) -> Registries:

@@ -18,8 +18,8 @@ UNLIMITED: Final = "Unlimited"
 _DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _SIZE_UNITS: Final = {"TiB": 1 << 40, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 
-_PART = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
-_DURATION = re.compile(r"(?:[0-9]{1,15}(?:ms|s|m|h|d))+\Z")
+_PART = re.compile(r"([0-9]{1,16})(ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:[0-9]{1,16}(?:ms|s|m|h|d))+\Z")
 _SIZE = re.compile(r"([0-9]{1,16})(B|KiB|MiB|GiB|TiB)\Z")
 _PERCENT = re.compile(r"(100|[0-9]{1,2})%\Z")
 _TIME = re.compile(

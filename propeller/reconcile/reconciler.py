@@ -41,6 +41,7 @@ from propeller.reconcile.events import (
     Tick,
 )
 from propeller.reconcile.fleet import Fleet
+from propeller.reconcile.housekeeping import Housekeeping
 from propeller.reconcile.project import Projection
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.specs import Specs
@@ -97,6 +98,7 @@ class Reconciler:
         self.fleet = Fleet(self.world, around, self.fence)
         self.delivery = Delivery(self.world, around, self.fleet, self.fence)
         self.projection = Projection(self.world, around)
+        self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
         self.requests = Requests(self.world, around, self.specs, self.fleet)
         self.blocked: dict[Uid, Blocked] = {}
         self.wakeups: dict[Uid, dict[PropletId, int]] = {}
@@ -120,6 +122,7 @@ class Reconciler:
             self.specs.tick(now)
             self.fleet.tick(now)
             self.requests.tick(now)
+            self.housekeeping.tick(now)
         if self.ready_to_plan:
             self._decide(now)
         self.fleet.publish()
@@ -378,5 +381,6 @@ class Reconciler:
             self.delivery.due(),
             self.requests.due(),
             self.projection.due(),
+            self.housekeeping.due(),
         ]
         return max(now, min(due for due in dues if due is not None))

@@ -298,22 +298,21 @@ class World:
 
     def _remember_past(self) -> None:
         """After a restart: ended runs the device no longer lists ended on an earlier instance."""
-        for uid, copies in self.assignments.items():
-            runs = {record.run: record for record in self.store.runs(uid)}
-            for proplet, assignment in copies.items():
-                record = runs.get(assignment.run)
-                if record is None:
-                    continue
-                self.records[(uid, proplet)] = record
-                seen = self.proplets.get(proplet)
-                if (
-                    seen is not None
-                    and not assignment.releasing
-                    and not record.cause.startswith("daemon")
-                    and RunState(record.state).ended
-                    and (uid, assignment.run) not in seen.runs
-                ):
-                    self.past.setdefault(proplet, {})[(uid, assignment.run)] = _as_seen(record)
+        for record in self.store.current_runs():
+            uid, proplet = record.uid, record.proplet
+            assignment = self.assignments.get(uid, {}).get(proplet)
+            if assignment is None or assignment.run != record.run:
+                continue
+            self.records[(uid, proplet)] = record
+            seen = self.proplets.get(proplet)
+            if (
+                seen is not None
+                and not assignment.releasing
+                and not record.cause.startswith("daemon")
+                and RunState(record.state).ended
+                and (uid, assignment.run) not in seen.runs
+            ):
+                self.past.setdefault(proplet, {})[(uid, assignment.run)] = _as_seen(record)
 
 
 def _as_seen(record: RunRecord) -> SeenRun:

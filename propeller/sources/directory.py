@@ -112,7 +112,7 @@ class DirectorySource:
             watch_filter=lambda _change, path: self._concerns(path),
             debounce=50,
             step=10,
-            rust_timeout=1000,
+            rust_timeout=250,
             yield_on_timeout=True,
             stop_event=stop,
             raise_interrupt=False,

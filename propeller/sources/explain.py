@@ -17,7 +17,6 @@ from propeller.sources.nodes import Flaw, Map, Number, Path, Seq, line_of
 from propeller.sources.schemas import SHARED, Schema, load_schema, resolved, walk
 
 MAX_FLAWS: Final = 50
-_FREE_MAPS: Final = frozenset(("labels", "annotations", "matchLabels"))
 _TYPE_WORDS: Final = {
     "object": "a mapping",
     "array": "a list",
@@ -31,7 +30,7 @@ _OLD_BOOLEANS: Final = frozenset(("yes", "no", "on", "off", "y", "n"))
 
 def explain(kind: str, document: Map, line: int) -> list[Flaw]:
     """Every fault of `document` against the schema of `kind`; empty when there is none."""
-    bare = without_nulls(document)
+    bare = without_nulls(document, load_schema(kind))
     flaws: list[Flaw] = []
     for error in _validator(kind).iter_errors(bare):
         for path, message in _words(kind, error):
@@ -42,22 +41,24 @@ def explain(kind: str, document: Map, line: int) -> list[Flaw]:
     return flaws
 
 
-def without_nulls(value: Any, *, free: bool = False) -> Any:
+def without_nulls(value: Any, unresolved: Schema) -> Any:
     """A copy without the fields that are null: null is the same as leaving the field out.
 
     In free mappings (labels) a null stays, and is refused: dropping a label would widen a selector.
     """
+    schema = resolved(unresolved)
     if isinstance(value, Map):
+        fields = schema.get("properties", {})
         out = Map(value.line)
         out.lines = value.lines
         for key, below in value.items():
-            if below is not None or free:
-                out[key] = without_nulls(below, free=key in _FREE_MAPS)
+            if below is not None or key not in fields:
+                out[key] = without_nulls(below, fields.get(key, {}))
         return out
     if isinstance(value, Seq):
         items = Seq(value.line)
         items.lines = value.lines
-        items.extend(without_nulls(below) for below in value)
+        items.extend(without_nulls(below, schema.get("items", {})) for below in value)
         return items
     return value
 

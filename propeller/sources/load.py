@@ -300,5 +300,7 @@ def _module_problems(made: Workload, module: Module) -> Iterator[tuple[Path, str
         yield called
     most = made.limits.memory
     if most is not None and module.memory_min > most:
-        message = f"must be at least {size_text(module.memory_min)}: {made.module} needs that to start"
+        message = (
+            f"must be at least {size_text(module.memory_min)}: {made.module} needs that to start"
+        )
         yield ("limits", "memory"), message

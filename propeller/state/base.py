@@ -242,6 +242,12 @@ class Store(Protocol):
     def runs(self, uid: Uid, limit: int = 100) -> list[RunRecord]:
         """Newest first."""
 
+    def current_runs(self) -> Iterator[RunRecord]:
+        """The record of the run each assignment names, where there is one."""
+
+    def result_digests(self) -> set[Digest]:
+        """Blobs that run records speak of: what a clean-up of the blob store must keep."""
+
     def add_event(self, event: Event) -> None:
         """One that says the same as the newest of its (key, proplet) is counted there instead."""
 

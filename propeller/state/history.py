@@ -90,6 +90,22 @@ class HistoryTables:
             )
         ]
 
+    def current_runs(self) -> Iterator[RunRecord]:
+        for row in self._db.rows(
+            "SELECT run.uid, run.key, run.run, run.proplet, run.cause, run.attempt, state, exit,"
+            " result, result_digest, error, restarts, run.assigned_at, started, ended"
+            " FROM assignment JOIN run ON run.uid = assignment.uid AND run.run = assignment.run"
+        ):
+            yield _run_of(row)
+
+    def result_digests(self) -> set[Digest]:
+        return {
+            Digest(row[0])
+            for row in self._db.rows(
+                "SELECT DISTINCT result_digest FROM run WHERE result_digest IS NOT NULL"
+            )
+        }
+
     # -- events -------------------------------------------------------------------------------
     def add_event(self, event: Event) -> None:
         key = None if event.key is None else str(event.key)

@@ -18,7 +18,7 @@ def test_a_duration_is_a_sum_of_counts_with_units(text, ms):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "5 m", "1.5h", "-5m", "5M", "m", "5m ", "5m\n", "٥m", "9999999999999999s"]
+    "text", ["", "5", "5 m", "1.5h", "-5m", "5M", "m", "5m ", "5m\n", "٥m", "99999999999999999s"]
 )
 def test_what_is_no_duration_is_refused(text):
     """No bare numbers, fractions, signs, spaces or digits of other scripts."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import selectors
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,21 @@ from proplet.blobs import Blobs
 from proplet.effects import Outcome
 from proplet.records import Key
 from proplet.supervisor import Supervisor
+
+
+def _beside(name: str) -> None:
+    """Make a module of this directory importable as `proplet_<name>`: tests are no package."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"proplet_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[f"proplet_{name}"] = module
+    spec.loader.exec_module(module)
+
+
+_beside("agent_world")
+_beside("hand_manager")
 
 
 def clock() -> int:
@@ -135,20 +152,3 @@ def workshop(make_workshop: Maker) -> Workshop:
 
 def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def hand_manager() -> object:
-    """The module beside this one (tests are no package)."""
-    import importlib.util
-    import sys
-
-    path = Path(__file__).with_name("hand_manager.py")
-    if "hand_manager" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("hand_manager", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["hand_manager"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["hand_manager"]

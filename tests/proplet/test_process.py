@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from proplet_hand_manager import Device, HandManager, an_entry, sha256, wat
 
 from propeller.transport.mosquitto import MosquittoBroker
-
-if TYPE_CHECKING:
-    from hand_manager import Device, HandManager
 
 pytestmark = pytest.mark.live
 
@@ -40,16 +37,16 @@ def broker(tmp_path: Path) -> Iterator[MosquittoBroker]:
 
 
 @pytest.fixture
-def manager(broker: MosquittoBroker, hand_manager: object) -> Iterator[HandManager]:
-    made = hand_manager.HandManager(broker.start().endpoint("hand"))  # type: ignore[attr-defined]
+def manager(broker: MosquittoBroker) -> Iterator[HandManager]:
+    made = HandManager(broker.start().endpoint("hand"))
     made.start()
     yield made
     made.close()
 
 
 @pytest.fixture
-def device(tmp_path: Path, manager: HandManager, hand_manager: object) -> Iterator[Device]:
-    made = hand_manager.Device(tmp_path, manager.endpoint, manager.root)  # type: ignore[attr-defined]
+def device(tmp_path: Path, manager: HandManager) -> Iterator[Device]:
+    made = Device(tmp_path, manager.endpoint, manager.root)
     made.start()
     try:
         manager.until(lambda: manager.hellos and manager.reports)
@@ -62,12 +59,12 @@ def device(tmp_path: Path, manager: HandManager, hand_manager: object) -> Iterat
 
 
 def test_a_signed_document_runs_and_its_result_comes_back(
-    manager: HandManager, device: Device, hand_manager: object
+    manager: HandManager, device: Device
 ) -> None:
     """Module over MQTT, run, result inline; removal takes it out of the inventory."""
-    wasm = hand_manager.wat(ADD)  # type: ignore[attr-defined]
-    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
-    entry = hand_manager.an_entry(1, wasm, entrypoint="add", args=("40", "2"))  # type: ignore[attr-defined]
+    wasm = wat(ADD)
+    manager.blobs[sha256(wasm)] = wasm
+    entry = an_entry(1, wasm, entrypoint="add", args=("40", "2"))
     manager.want(entry)
     manager.until(lambda: manager.state(entry) == "Succeeded")
     assert manager.last[entry.run].result == "42"
@@ -79,24 +76,24 @@ def test_a_signed_document_runs_and_its_result_comes_back(
 
 
 def test_a_megabyte_resumes_after_a_kill_and_a_long_result_goes_up(
-    manager: HandManager, device: Device, hand_manager: object
+    manager: HandManager, device: Device
 ) -> None:
     """kill -9 in the middle of a download: the rest is asked for, not all of it."""
-    wasm = hand_manager.wat(TALK % (5000, ""))  # type: ignore[attr-defined]
+    wasm = wat(TALK % (5000, ""))
     padding = b"\x00" + b"\x80\x80\xc0\x00" + b"\x01x" + bytes(1024 * 1024 - 2)
     wasm += padding
-    digest = hand_manager.sha256(wasm)  # type: ignore[attr-defined]
+    digest = sha256(wasm)
     manager.blobs[digest] = wasm
     asked: list[int] = []
     serve = manager._serve
 
     def stutter(get: object) -> None:
-        asked.append(get.off)  # type: ignore[attr-defined]
+        asked.append(get.off)
         if len(asked) <= 6:
             serve(get)  # type: ignore[arg-type]
 
     manager._serve = stutter  # type: ignore[method-assign, assignment]
-    entry = hand_manager.an_entry(1, wasm)  # type: ignore[attr-defined]
+    entry = an_entry(1, wasm)
     manager.want(entry)
     manager.until(lambda: len(asked) > 6)
     part = device.directory / "data" / "parts" / digest.removeprefix("sha256:")
@@ -117,13 +114,13 @@ def test_a_megabyte_resumes_after_a_kill_and_a_long_result_goes_up(
 
 
 def test_a_killed_agent_takes_its_guests_along_and_reports_what_was_cut(
-    manager: HandManager, device: Device, hand_manager: object
+    manager: HandManager, device: Device
 ) -> None:
     """kill -9: the once-run is Interrupted and not run again, the daemon goes on."""
-    wasm = hand_manager.wat(SPIN)  # type: ignore[attr-defined]
-    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
-    once = hand_manager.an_entry(1, wasm)  # type: ignore[attr-defined]
-    daemon = hand_manager.an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)  # type: ignore[attr-defined]
+    wasm = wat(SPIN)
+    manager.blobs[sha256(wasm)] = wasm
+    once = an_entry(1, wasm)
+    daemon = an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)
     manager.want(once, daemon)
     manager.until(lambda: manager.state(once) == manager.state(daemon) == "Running")
     device.kill()
@@ -136,12 +133,12 @@ def test_a_killed_agent_takes_its_guests_along_and_reports_what_was_cut(
 
 
 def test_without_a_broker_a_reboot_goes_on_with_what_was_accepted(
-    manager: HandManager, device: Device, broker: MosquittoBroker, hand_manager: object
+    manager: HandManager, device: Device, broker: MosquittoBroker
 ) -> None:
     """No network at boot: the daemon is started from what is on disk."""
-    wasm = hand_manager.wat(TALK % (3, "(loop br 0)"))  # type: ignore[attr-defined]
-    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
-    daemon = hand_manager.an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)  # type: ignore[attr-defined]
+    wasm = wat(TALK % (3, "(loop br 0)"))
+    manager.blobs[sha256(wasm)] = wasm
+    daemon = an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)
     manager.want(daemon)
     manager.until(lambda: manager.state(daemon) == "Running")
     device.kill()
@@ -156,11 +153,11 @@ def test_without_a_broker_a_reboot_goes_on_with_what_was_accepted(
     manager.until(lambda: manager.reports and manager.reports[-1].boot == 2)
 
 
-def test_sigterm_drains(manager: HandManager, device: Device, hand_manager: object) -> None:
+def test_sigterm_drains(manager: HandManager, device: Device) -> None:
     """Guests are stopped, it is told, the word is offline, and the exit is 0."""
-    wasm = hand_manager.wat(SPIN)  # type: ignore[attr-defined]
-    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
-    once = hand_manager.an_entry(1, wasm)  # type: ignore[attr-defined]
+    wasm = wat(SPIN)
+    manager.blobs[sha256(wasm)] = wasm
+    once = an_entry(1, wasm)
     manager.want(once)
     manager.until(lambda: manager.state(once) == "Running")
     began = time.monotonic()
@@ -170,13 +167,11 @@ def test_sigterm_drains(manager: HandManager, device: Device, hand_manager: obje
     manager.until(lambda: manager.state(once) == "Interrupted")
 
 
-def test_a_document_as_a_blob_and_operations(
-    manager: HandManager, device: Device, hand_manager: object
-) -> None:
+def test_a_document_as_a_blob_and_operations(manager: HandManager, device: Device) -> None:
     """A large document is fetched first; logs, restart, cancel and collect are answered."""
-    wasm = hand_manager.wat(TALK % (3, "(loop br 0)"))  # type: ignore[attr-defined]
-    manager.blobs[hand_manager.sha256(wasm)] = wasm  # type: ignore[attr-defined]
-    daemon = hand_manager.an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)  # type: ignore[attr-defined]
+    wasm = wat(TALK % (3, "(loop br 0)"))
+    manager.blobs[sha256(wasm)] = wasm
+    daemon = an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)
     manager.want(daemon, as_blob=True)
     manager.until(lambda: manager.state(daemon) == "Running")
     time.sleep(0.1)

@@ -14,7 +14,7 @@ from proplet.runtime import capture
 from proplet.supervisor import kill_orphans
 
 if TYPE_CHECKING:
-    from conftest import Workshop
+    from conftest import Maker, Workshop
 
 ADD = """(module (func (export "add") (param i32 i32) (result i32)
   local.get 0 local.get 1 i32.add))"""
@@ -123,7 +123,7 @@ def test_arguments_and_environment_reach_the_guest(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize(("access", "made"), [("ReadOnly", False), ("ReadWrite", True)])
 def test_a_mount_is_as_writable_as_asked(
-    tmp_path: Path, access: str, made: bool, make_workshop: object
+    tmp_path: Path, access: str, made: bool, make_workshop: Maker
 ) -> None:
     """A read-only mount can be read and nothing can be made in it."""
     from propeller.wire.messages import WireMount
@@ -131,7 +131,7 @@ def test_a_mount_is_as_writable_as_asked(
     data = tmp_path / "data"
     data.mkdir()
     (data / "in").write_text("content")
-    workshop = make_workshop({"data": (data, True)})  # type: ignore[operator]
+    workshop = make_workshop({"data": (data, True)})
     outcome = workshop.run(FILES, mounts=(WireMount(name="data", path="/data", access=access),))
     assert outcome.result == "content"
     assert (data / "out").exists() is made
@@ -264,13 +264,13 @@ def test_native_code_is_compiled_once(workshop: Workshop) -> None:
     assert len(list(native.iterdir())) == 2 * len(first)
 
 
-def test_torn_native_code_is_compiled_again(workshop: Workshop, make_workshop: object) -> None:
+def test_torn_native_code_is_compiled_again(workshop: Workshop, make_workshop: Maker) -> None:
     """After a reboot, native code that is not what was compiled is never loaded."""
     workshop.run(HELLO)
     for path in (workshop.directory / "native").iterdir():
         if path.suffix != ".json":
             path.write_bytes(path.read_bytes()[:-100] + b"\xcc" * 100)
-    again = make_workshop({}, workshop.directory)  # type: ignore[operator]
+    again = make_workshop({}, workshop.directory)
     assert again.run(HELLO).result == "hello\n"
 
 

@@ -1,0 +1,48 @@
+"""`propeller diff PATH`: what taking PATH would change. Exit: 0 nothing, 1 something, 2 any error.
+
+Waiting (for a silent device, a cron slot, a retry) is no change.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from propeller.cli.context import add_state
+from propeller.cli.output import add_data, colour_on, print_data, reader_may_leave, say
+from propeller.cli.specread import add_specs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `diff`, and of `plan`."""
+    add_specs(parser)
+    add_state(parser)
+    parser.add_argument("--config", metavar="FILE", help="configuration (default: propeller.yaml)")
+    parser.add_argument("--domain", help="domain id the fleet runs under")
+    parser.add_argument("-q", "--quiet", action="store_true", help="only the exit code")
+    add_data(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare; returns the exit code."""
+    return 1 if show_plan(args) else 0
+
+
+def show_plan(args: argparse.Namespace) -> bool:
+    """Print the plan; whether it has any action."""
+    from propeller.cli.planning import compare
+    from propeller.cli.plantext import plan_lines
+
+    planned = compare(args)
+    with reader_may_leave():
+        if args.quiet:
+            return planned.changes > 0
+        if args.output != "text":
+            print_data(args.output, planned.data())
+        else:
+            if planned.base is None:
+                say("no state yet: everything is new")
+            for line in plan_lines(planned, colour=colour_on()):
+                print(line)
+        if not planned.lines:
+            say("no changes")
+    return planned.changes > 0

@@ -1,0 +1,59 @@
+"""Secrets in what is printed: masked, and numbered so that equal ones are recognisable.
+
+A value counts as secret by the name it goes under, since specs have no other mark for one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from propeller.plan.types import FieldDiff
+
+_SECRET = re.compile(
+    r"(?:^|[_.\-\[])(?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|private_?key|credentials?)"
+    r"(?:$|[_.\-\]])",
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what goes under this name should not be shown."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return _SECRET.search(spaced) is not None
+
+
+class Mask:
+    """Masks the values of one plan. Equal values get equal numbers."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def text(self, value: str) -> str:
+        """`*** (1)` for the first secret, and for every one equal to it."""
+        number = self._numbers.setdefault(value, len(self._numbers) + 1)
+        return f"*** ({number})"
+
+    def field(self, one: FieldDiff) -> FieldDiff:
+        """The field as it may be shown."""
+        secret = ".env[" in one.path and is_secret_name(one.path.partition(".env[")[2])
+        return replace(
+            one,
+            before=self._value(one.before, secret=secret),
+            after=self._value(one.after, secret=secret),
+        )
+
+    def _value(self, value: object, *, secret: bool) -> object:
+        if isinstance(value, Mapping):
+            name = value.get("name")
+            named = secret or (isinstance(name, str) and is_secret_name(name))
+            return {
+                key: self._value(below, secret=named and key == "value")
+                for key, below in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self._value(below, secret=secret) for below in value]
+        return self.text(str(value)) if secret and value is not None else value

@@ -1,0 +1,230 @@
+"""What `diff` and `plan` compare: the specs at PATH with the inventory, by the loop's own planner.
+
+Reads the store and writes nothing. With no state yet, everything is created. The plan's digest is
+over its canonical JSON without the digest itself and without the state it was made on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from propeller.cli.clock import now_ms
+from propeller.cli.context import Client, open_store, state_dir
+from propeller.cli.masking import Mask
+from propeller.cli.settings import fleet_of
+from propeller.cli.specread import read_specs
+from propeller.cli.statuses import RUN_APP
+from propeller.model.canonical import canonical_digest
+from propeller.model.ids import PropletId, Uid
+from propeller.model.seen import Presence, Seen
+from propeller.model.specs import App, Daemon, Object, Proplet, Task
+from propeller.plan.diff import fields
+from propeller.plan.preview import preview
+from propeller.plan.types import Change, ChangeOp, FieldDiff, Policy, Snapshot
+
+if TYPE_CHECKING:
+    from propeller.model.inventory import Assignment, Held
+    from propeller.model.revision import Revision
+    from propeller.state.base import PropletHold, Store
+
+IMPLICIT_APP = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One change with its mark: `+ ~ -` create, update, delete; `>` moved, `!` blocked, `?` open."""
+
+    mark: str
+    change: Change
+    fields: tuple[FieldDiff, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The plan. base: revision and serial of the state it was made on; None where there is none."""
+
+    revision: str
+    lines: tuple[Line, ...]
+    base: Mapping[str, Any] | None
+
+    @property
+    def changes(self) -> int:
+        """Lines that are actions: what is blocked or waits is none."""
+        return sum(1 for line in self.lines if line.change.op is not ChangeOp.BLOCKED)
+
+    def counts(self) -> dict[str, int]:
+        """How many of each, in the order they are told."""
+        found = dict.fromkeys(("update", "delete", "move", "create", "blocked"), 0)
+        for line in self.lines:
+            found["move" if line.mark == ">" else line.change.op.value] += 1
+        return found
+
+    def body(self) -> dict[str, Any]:
+        """What the digest covers."""
+        return {
+            "kind": "Plan",
+            "revision": self.revision,
+            "changes": [_line_data(line) for line in self.lines],
+            "counts": self.counts(),
+        }
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>`: equal for equal plans of one revision."""
+        return canonical_digest(self.body())
+
+    def data(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        return {**self.body(), "digest": self.digest, "base": self.base}
+
+
+def _line_data(line: Line) -> dict[str, Any]:
+    change = line.change
+    return {
+        "mark": line.mark,
+        "op": change.op.value,
+        "object": str(change.key),
+        "uid": change.uid,
+        "how": change.how,
+        "reason": change.reason,
+        "devices": change.devices,
+        "offline": change.offline,
+        "fields": [
+            {"path": one.path, "before": one.before, "after": one.after} for one in line.fields
+        ],
+    }
+
+
+def compare(args: argparse.Namespace) -> Planned:
+    """The plan for PATH. Raises SpecError, UsageError, Unavailable; never writes."""
+    fleet = fleet_of(args, tree=Path(args.path))
+    revision = read_specs(args, domain=fleet.domain)
+    state = state_dir(args)
+    now = now_ms()
+    if not state.database.exists():
+        return _planned(Snapshot(objects={}, proplets={}, assignments={}, modules={}), (), revision, now)
+    listening = Client(state).running()
+    store = open_store(state)
+    try:
+        with store.transaction():
+            snapshot = snapshot_of(store, revision, now=now, listening=listening)
+            holds = store.proplet_holds()
+            base = {"revision": store.meta("revision"), "serial": store.serial()}
+    finally:
+        store.close()
+    return _planned(snapshot, holds, revision, now, base=base)
+
+
+def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) -> Snapshot:
+    """The planner's view of the store, as it would be with the Apps of `revision`.
+
+    listening: whether a reconciler runs. Where none does nobody's silence says anything.
+    """
+    objects = {
+        held.uid: held for held in store.inventory() if held.object.meta.app != RUN_APP
+    }
+    assignments: dict[Uid, dict[PropletId, Assignment]] = {}
+    for one in store.assignments():
+        if one.uid in objects:
+            assignments.setdefault(one.uid, {})[one.proplet] = one
+    allowed = {
+        thing.meta.key.name
+        for thing in revision.objects.values()
+        if isinstance(thing, App) and thing.discovery == "Allow"
+    }
+    policy = Policy(discovery_apps=frozenset({IMPLICIT_APP, *allowed}))
+    if not listening:
+        policy = replace(policy, no_moves="no reconciler is running", echo_since=now)
+    return Snapshot(
+        objects=objects,
+        proplets={seen.id: seen for seen in store.fleet()},
+        assignments=assignments,
+        modules=store.modules(),
+        policy=policy,
+    )
+
+
+def _fleet_under(
+    snapshot: Snapshot, holds: tuple[PropletHold, ...] | list[PropletHold], revision: Revision
+) -> dict[PropletId, Seen]:
+    """The proplets as they would be seen under the revision."""
+    from propeller.reconcile.world import resolved_proplet
+
+    declared = {
+        PropletId(thing.meta.key.name): thing
+        for thing in revision.objects.values()
+        if isinstance(thing, Proplet)
+    }
+    held = {hold.proplet: hold for hold in holds}
+    seen = dict(snapshot.proplets)
+    for name in declared:
+        seen.setdefault(name, Seen(id=name, declared=True, presence=Presence.UNKNOWN))
+    return {
+        name: resolved_proplet(one, declared=declared.get(name), hold=held.get(name))
+        for name, one in seen.items()
+    }
+
+
+def _planned(
+    snapshot: Snapshot,
+    holds: tuple[PropletHold, ...] | list[PropletHold],
+    revision: Revision,
+    now: int,
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> Planned:
+    mask = Mask()
+    wanted = {thing.meta.uid: thing for thing in revision.objects.values()}
+    known = {*snapshot.modules, *revision.modules}
+    lines = []
+    for change in preview(
+        snapshot, revision, now=now, fleet=_fleet_under(snapshot, holds, revision)
+    ):
+        if base is None and change.op is ChangeOp.BLOCKED:
+            continue  # nobody has been heard yet: that nothing fits says nothing
+        before, after = snapshot.objects.get(change.uid), wanted.get(change.uid)
+        shown = tuple(mask.field(one) for one in _spelled_fields(before, after))
+        lines.append(_line(change, shown, after, unresolved=_module(after) not in known))
+    return Planned(revision=revision.name, lines=tuple(lines), base=base)
+
+
+def _line(
+    change: Change, shown: tuple[FieldDiff, ...], after: Object | None, *, unresolved: bool
+) -> Line:
+    marks = {
+        ChangeOp.CREATE: "+",
+        ChangeOp.UPDATE: "~",
+        ChangeOp.DELETE: "-",
+        ChangeOp.BLOCKED: "!",
+    }
+    mark = marks[change.op]
+    if change.op is ChangeOp.UPDATE and change.reason.startswith("moved from"):
+        mark = ">"
+    if isinstance(after, Task | Daemon) and unresolved and mark in "+~" and change.how == "none":
+        mark = "?"
+        change = replace(
+            change, reason=f"{change.reason}; placed once {after.module} is resolved"
+        )
+    return Line(mark=mark, change=change, fields=shown if change.op is ChangeOp.UPDATE else ())
+
+
+def _module(thing: Object | None) -> object:
+    return thing.module if isinstance(thing, Task | Daemon) else None
+
+
+def _spelled_fields(before: Held | None, after: Object | None) -> tuple[FieldDiff, ...]:
+    """What differs, in the words people write: `30s` and not 30000."""
+    if before is None or after is None:
+        return ()
+    return fields(_spelled(before.object), _spelled(after))
+
+
+def _spelled(thing: Object) -> Object:
+    from propeller.sources.fill import spelled
+
+    spec = spelled(thing.meta.key.kind, thing.meta.spec)
+    return replace(thing, meta=replace(thing.meta, spec=spec))

@@ -1,0 +1,67 @@
+"""A plan as people read it: one line a change with its reason, its fields below it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from propeller.cli.planning import Line, Planned
+from propeller.cli.table import paint, printable
+from propeller.plan.types import ChangeOp
+
+_TONES = {"+": "good", "~": "odd", "-": "bad", ">": "dim", "!": "bad", "?": "odd"}
+_USUAL = {"create": "start", "delete": "stop"}
+
+MOST_VALUE = 120
+"""Characters of a value that are shown."""
+
+
+def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
+    """The text, line by line; nothing for a plan without lines."""
+    rows = [_row(line) for line in planned.lines]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for line, row in zip(planned.lines, rows, strict=True):
+        cells = [f"{text:<{width}}" for text, width in zip(row, widths, strict=False)]
+        text = "   ".join([*cells, row[3]]).rstrip()
+        yield f"{paint(line.mark, _TONES[line.mark], colour=colour)} {text}"
+        for one in line.fields:
+            yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
+    if planned.lines:
+        yield ""
+        counts = ", ".join(f"{count} {word}" for word, count in planned.counts().items())
+        yield f"Plan {planned.digest[:19]}...  {counts}"
+
+
+def _row(line: Line) -> tuple[str, str, str, str]:
+    change = line.change
+    if line.mark == ">":
+        what = "moved"
+        because = change.reason.removeprefix("moved ")
+    else:
+        what = change.op.value
+        if change.how not in ("none", _USUAL.get(what, "")):
+            what += f" ({change.how})"
+        because = change.reason
+        if change.op is not ChangeOp.BLOCKED:
+            because = f"because {because}"
+    return str(change.key), what, printable(because), _devices(line)
+
+
+def _devices(line: Line) -> str:
+    change = line.change
+    if change.op is ChangeOp.BLOCKED or line.mark == "?":
+        return ""
+    if change.how == "none":
+        return "no device change"
+    silent = f", {change.offline} offline" if change.offline else ""
+    if change.op is ChangeOp.DELETE:
+        plural = "" if change.devices == 1 else "s"
+        return f"{change.devices} proplet{plural}{silent}"
+    return f"{change.devices - change.offline} now{silent}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "(none)"
+    text = json.dumps(value, ensure_ascii=False)
+    return printable(text if len(text) <= MOST_VALUE else text[: MOST_VALUE - 3] + "...")

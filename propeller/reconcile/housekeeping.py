@@ -1,0 +1,79 @@
+"""What has to be swept now and then so that nothing a device can fill grows for ever.
+
+Called by the reconciler once a minute at most, inside a transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from propeller.errors import WireError
+from propeller.model.ids import Digest
+from propeller.model.module import Module
+from propeller.model.seen import Presence, Seen
+from propeller.reconcile.world import World
+from propeller.wire.codec import decode
+from propeller.wire.messages import Desired
+
+if TYPE_CHECKING:
+    from propeller.reconcile.deliver import Delivery
+    from propeller.reconcile.reconciler import Surroundings
+
+TABLES_EVERY = 60_000
+BLOBS_EVERY = 3_600_000
+FORGET_AFTER = 7 * 86_400_000
+"""ms of silence after which an undeclared proplet that holds nothing is forgotten."""
+
+
+class Housekeeping:
+    """Remembers when what was last swept."""
+
+    def __init__(self, world: World, around: Surroundings, delivery: Delivery, now: int) -> None:
+        self._world = world
+        self._around = around
+        self._delivery = delivery
+        self._tables_at = now + TABLES_EVERY
+        self._blobs_at = now + BLOBS_EVERY
+
+    def tick(self, now: int) -> None:
+        """Sweep what is due."""
+        if now >= self._tables_at:
+            self._tables_at = now + TABLES_EVERY
+            self._world.store.prune_history(now)
+            self._forget_strangers(now)
+        if now >= self._blobs_at:
+            self._blobs_at = now + BLOBS_EVERY
+            self._around.blobs.collect(self._wanted_blobs(), now=now / 1000)
+
+    def due(self) -> int:
+        """When `tick` has something to do (Unix ms)."""
+        return min(self._tables_at, self._blobs_at)
+
+    def _forget_strangers(self, now: int) -> None:
+        for seen in list(self._world.proplets.values()):
+            if self._is_gone_stranger(seen, now):
+                self._delivery.clear_gone(seen.id, now)
+                self._world.drop_seen(seen.id)
+
+    def _is_gone_stranger(self, seen: Seen, now: int) -> bool:
+        return (
+            not seen.declared
+            and seen.presence is Presence.OFFLINE
+            and now - seen.last_heard > FORGET_AFTER
+            and not self._world.holders.get(seen.id)
+        )
+
+    def _wanted_blobs(self) -> set[Digest]:
+        """Modules of the inventory, documents that travel as blobs, results of known runs."""
+        wanted = {
+            module.digest for module in self._world.modules.values() if isinstance(module, Module)
+        }
+        for asked in self._world.asked.values():
+            wanted.add(Digest(asked.digest))
+            try:
+                body = decode(Desired, self._world.store.asked_body(asked.proplet)).body
+            except WireError:
+                continue
+            if body is not None:
+                wanted.add(Digest(body.digest))
+        return wanted | self._world.store.result_digests()
