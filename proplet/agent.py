@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from propeller.errors import WireError
 from propeller.wire.messages import (
@@ -55,7 +55,7 @@ from proplet.seals import Seals, read_entries
 from proplet.uploads import Uploads
 
 HEARD = tuple(Topic)
-TRUST_EVERY = 10_000
+TRUST_EVERY = 2_000
 """Ms between two requests for the trust document."""
 
 DRAIN_MARGIN = 1500
@@ -64,10 +64,11 @@ DRAIN_MARGIN = 1500
 
 @dataclass(frozen=True, slots=True)
 class _Incoming:
-    """A document accepted in all but its body, which is on its way."""
+    """A document accepted in all but its body, which is on its way (unless it was given up)."""
 
     document: Desired
     body: BlobRef
+    given_up: bool = False
 
 
 class Agent:
@@ -212,7 +213,7 @@ class Agent:
             self._accept(document, document.tasks, now, out)
             return
         incoming = self._incoming
-        if incoming is None or incoming.document != document:
+        if incoming is None or incoming.given_up or incoming.document != document:
             self._incoming = _Incoming(document, document.body)
             out.append(Fetch(document.body.digest, document.body.size, Purpose.BODY))
 
@@ -378,6 +379,7 @@ class Agent:
         incoming = self._incoming
         if incoming is not None and incoming.body.digest == digest:
             document = incoming.document
+            self._incoming = replace(incoming, given_up=True)
             self._refuse(
                 Refused(
                     fence=document.fence,
@@ -389,7 +391,7 @@ class Agent:
                 out,
             )
         else:
-            self._runs.fetch_failed(digest, words)
+            self._runs.fetch_failed(digest, words, now)
         self._say(out, "warning", f"gave up fetching {digest}: {words}")
 
     def prepared(self, key: Key, digest: str, now: Now) -> tuple[Effect, ...]:
@@ -448,6 +450,8 @@ class Agent:
         if self._runs.changed:
             self._runs.changed = False
             self._reporting.mark(now)
+        if not self._runs.moving:
+            self._reporting.settled(now)
         away = self._manager is not None and self._manager.state != "online"
         served = self._connected and not away
         for digest, words in self._downloads.tick(now, online=served, out=out):

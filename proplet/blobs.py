@@ -45,6 +45,10 @@ class Blobs:
         """Whether all of it is here."""
         return self.path(digest).is_file()
 
+    def digests(self) -> list[str]:
+        """Every blob that is complete."""
+        return [f"sha256:{path.name}" for path in self._whole.iterdir()]
+
     def read(self, digest: str, off: int = 0, length: int = -1) -> bytes:
         """Bytes of a complete blob. Raises FileNotFoundError."""
         with self.path(digest).open("rb") as stream:

@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from propeller.wire.messages import BlobChunk, BlobGet
 from proplet.effects import Effect, Now, Publish, WriteChunk
 
-ATTEMPTS = 8
+ATTEMPTS = 12
 WINDOW = 4
 ACTIVE = 2
-PATIENCE = 5_000
+PATIENCE, PACE, SLOWEST = 400, 64, 60_000
+"""Ms without an answer until pieces are asked for again, bytes a ms that a way brings at least, and
+the most to wait. After `EVEN` tries half as long again each time: a way that loses much costs little
+and one that is slow is waited for in the end."""
+EVEN = 4
 BASE, CAP = 500, 60_000
 
 RETRIED = frozenset({"busy"})
@@ -25,12 +29,16 @@ RETRIED = frozenset({"busy"})
 
 @dataclass(slots=True)
 class _Transfer:
-    """One blob. `have`: bytes handed over; `next`: where the next request begins."""
+    """One blob. `have`: bytes handed over; `next`: where the next request begins.
+
+    first: the number of the first request. asked: its number and length, by offset.
+    """
 
     digest: str
     size: int
     have: int
     next: int
+    first: int
     asked: dict[int, tuple[int, int]] = field(default_factory=dict)
     early: dict[int, bytes] = field(default_factory=dict)
     attempts: int = 0
@@ -53,7 +61,9 @@ class Downloads:
     def begin(self, digest: str, size: int, have: int, now: Now) -> None:
         """Ask for the rest of a blob of which `have` bytes are on disk."""
         have = min(have, size)
-        self._transfers[digest] = _Transfer(digest, size, have, have, heard=now.mono)
+        self._transfers[digest] = _Transfer(
+            digest, size, have, have, self._req + 1, heard=now.mono
+        )
 
     def forget(self, digest: str) -> None:
         """It is here, or no longer wanted."""
@@ -85,7 +95,9 @@ class Downloads:
                 hit = next((o for o, a in transfer.asked.items() if a[0] == chunk.req), None)
             else:
                 asked = transfer.asked.get(chunk.off)
-                hit = chunk.off if asked is not None and asked[0] == chunk.req else None
+                # An answer to an earlier request is as good: the whole is verified in the end.
+                known = asked is not None and transfer.first <= chunk.req <= asked[0]
+                hit = chunk.off if known else None
             if hit is not None and transfer.digest.startswith(chunk.digest):
                 break
         else:
@@ -115,12 +127,24 @@ class Downloads:
             transfer.have += len(data)
             transfer.checking = transfer.have >= transfer.size
 
+    @staticmethod
+    def _patience(transfer: _Transfer) -> int:
+        patience = PATIENCE + sum(length for _, length in transfer.asked.values()) // PACE
+        late = max(0, transfer.attempts - EVEN)
+        return min(SLOWEST, int(patience * 1.5**late))
+
+    def _unanswered(self, transfer: _Transfer, now: Now) -> None:
+        self._rewind(transfer)
+        transfer.last_error = "no answer"
+        transfer.attempts += 1
+        transfer.not_before = now.mono
+
     def _fruitless(self, transfer: _Transfer, error: str, now: Now) -> None:
         self._rewind(transfer)
         transfer.last_error = error
         if error not in RETRIED:
             transfer.attempts += 1
-        full = min(CAP, BASE * 2 ** min(max(transfer.attempts, 1), 20))
+        full = min(CAP, BASE * (1 << min(max(transfer.attempts, 1), 20)))
         transfer.not_before = now.mono + self._rng.randint(full // 2, full)
 
     def tick(self, now: Now, *, online: bool, out: list[Effect]) -> list[tuple[str, str]]:
@@ -136,8 +160,8 @@ class Downloads:
                 transfer.checking = True
                 out.append(WriteChunk(transfer.digest, transfer.have, transfer.size, b""))
                 continue
-            if transfer.asked and now.mono - transfer.heard >= PATIENCE:
-                self._fruitless(transfer, "no answer", now)
+            if transfer.asked and now.mono - transfer.heard >= self._patience(transfer):
+                self._unanswered(transfer, now)
             if transfer.attempts >= ATTEMPTS:
                 del self._transfers[transfer.digest]
                 words = f"{transfer.last_error}, at byte {transfer.have} of {transfer.size}"
@@ -167,7 +191,7 @@ class Downloads:
         times = []
         for transfer in self._transfers.values():
             if transfer.asked:
-                times.append(transfer.heard + PATIENCE)
+                times.append(transfer.heard + self._patience(transfer))
             elif not transfer.checking:
                 times.append(transfer.not_before)
         return min(times, default=None)

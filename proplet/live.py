@@ -61,8 +61,8 @@ class Live:
     """A run of the inventory.
 
     entry: the newest one listed. due: monotonic ms a BACK_OFF ends at. began: monotonic ms of the
-    last start. asked, prepared: digest of the entry a Prepare was sent, answered for. trouble:
-    words shown while it has not ended.
+    last start; memory: bytes its guest was granted then. asked, prepared: digest of the entry a
+    Prepare was sent, answered for. trouble: words shown while it has not ended.
     """
 
     entry: Entry
@@ -72,6 +72,7 @@ class Live:
     why: Why = Why.NONE
     due: int = 0
     began: int = 0
+    memory: int = 0
     ready: bool = False
     asked: str = ""
     prepared: str = ""
@@ -84,7 +85,7 @@ class Live:
 
     @property
     def daemon(self) -> bool:
-        return self.entry.mode == "daemon"
+        return self.record.mode == "daemon"
 
     @property
     def alive(self) -> bool:

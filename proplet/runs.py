@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from propeller.wire.messages import Entry, Free, RunReport
+from proplet.capacity import Room, refusal
 from proplet.effects import (
     DropRun,
     Effect,
@@ -35,15 +36,25 @@ from proplet.records import AgentConfig, Key, RunRecord, State, report_of
 STABLE = 60_000
 """Ms a daemon must have run for its earlier failures to be forgotten."""
 
+_MOVING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STOPPING})
+
+FETCH_AGAIN, FETCH_CAP = 60_000, 3_600_000
+"""Ms until a module that was given up is asked for again: doubling, capped."""
+
 Emit = Callable[[Effect], None]
 
 
 @dataclass(slots=True)
 class Blob:
-    """What is known of a module's bytes. `failed`: words, once they were given up."""
+    """What is known of a module's bytes. `failed`: words, once they were given up.
+
+    tries: how often they were. due: monotonic ms to ask again, None while they are asked for.
+    """
 
     present: bool = False
     failed: str = ""
+    tries: int = 0
+    due: int | None = None
 
 
 class Runs:
@@ -115,7 +126,7 @@ class Runs:
     def _arrive(self, entry: Entry, emit: Emit) -> Live:
         live = fresh(entry)
         buried = self._tombstones.pop(live.key, None)
-        if buried is not None and entry.mode == "once":
+        if buried is not None:
             live.record = replace(buried, tombstone=False)
             live.phase = Phase.ENDED
             live.ready = buried.state is State.SUCCEEDED
@@ -126,6 +137,8 @@ class Runs:
         live.entry = entry
         live.trouble = ""
         never_ran = live.record.starts == 0
+        if never_ran and live.record.mode != entry.mode:
+            live.record = replace(fresh(entry).record, state=live.record.state)
         if live.phase is Phase.ENDED and (live.daemon or never_ran):
             live.record = replace(live.record, failures=0, error="")
             live.go(Phase.WAITING)
@@ -139,9 +152,16 @@ class Runs:
         """The module is on disk, verified."""
         self._blobs[digest] = Blob(present=True)
 
-    def fetch_failed(self, digest: str, words: str) -> None:
-        """It could not be had; tried again when the list changes or a manager comes online."""
-        self._blobs[digest] = Blob(failed=f"ArtifactFetchFailed: {words}")
+    def fetch_failed(self, digest: str, words: str, now: Now) -> None:
+        """It could not be had; tried again when the list changes, a manager comes online, or in a
+        while."""
+        known = self._blobs.get(digest)
+        tries = known.tries + 1 if known is not None else 1
+        self._blobs[digest] = Blob(
+            failed=f"ArtifactFetchFailed: {words}",
+            tries=tries,
+            due=now.mono + min(FETCH_CAP, FETCH_AGAIN << min(tries - 1, 20)),
+        )
         self.changed = True
 
     def retry_fetches(self) -> None:
@@ -293,8 +313,10 @@ class Runs:
 
     def settle(self, now: Now, emit: Emit) -> None:
         """Ask for everything that is due. Calling it twice asks for nothing new."""
-        for live in [live for live in self._live.values() if live.wanted]:
-            self._advance(live, now, emit)
+        room = Room(self._hello, self._live.values())
+        for live in self._live.values():
+            if live.wanted:
+                self._advance(live, room, now, emit)
         for live in [live for live in self._live.values() if not live.wanted]:
             self._retire(live, emit)
         used = frozenset(
@@ -309,30 +331,31 @@ class Runs:
                 del self._blobs[digest]
             emit(InUse(used))
 
-    def _advance(self, live: Live, now: Now, emit: Emit) -> None:
+    def _advance(self, live: Live, room: Room, now: Now, emit: Emit) -> None:
         match live.phase:
             case Phase.ENDED | Phase.STOPPING:
                 return
             case Phase.RUNNING:
-                if live.daemon and not live.ready and now.mono - live.began >= self._wait(live):
+                if (
+                    live.daemon
+                    and not live.ready
+                    and now.mono - live.began >= live.entry.ready_after
+                ):
                     live.ready = True
                     self.changed = True
-                if live.stale and not self.draining and self._obtain(live, emit):
+                if live.stale and not self.draining and self._obtain(live, now, emit):
                     self._stop(live, Why.REPLACED, emit)
             case Phase.BACK_OFF if now.mono < live.due:
                 return
             case Phase.WAITING | Phase.FETCHING | Phase.PREPARING | Phase.BACK_OFF:
-                if self._obtain(live, emit) and self._may_start(live):
+                if self._obtain(live, now, emit) and not self.draining and room.fits(live):
+                    room.take(live.entry.memory or 0)
                     self._start(live, now, emit)
 
-    @staticmethod
-    def _wait(live: Live) -> int:
-        return live.entry.ready_after
-
-    def _obtain(self, live: Live, emit: Emit) -> bool:
+    def _obtain(self, live: Live, now: Now, emit: Emit) -> bool:
         """Whether the entry can be started; asks for what is missing. Refuses what never can."""
         entry, running = live.entry, live.phase is Phase.RUNNING
-        words = self._refusal(entry) or (live.unfit if live.asked == entry.digest else "")
+        words = refusal(live, self._hello) or (live.unfit if live.asked == entry.digest else "")
         if words:
             if running:
                 self._trouble(live, words)
@@ -341,8 +364,10 @@ class Runs:
                 self._end(live, replace(refused, digest=entry.digest), emit)
             return False
         blob = self._blobs.get(entry.module.digest)
-        if blob is None:
-            blob = self._blobs[entry.module.digest] = Blob()
+        if blob is None or (blob.due is not None and now.mono >= blob.due):
+            if blob is None:
+                blob = self._blobs[entry.module.digest] = Blob()
+            blob.due = None
             emit(Fetch(entry.module.digest, entry.module.size, Purpose.MODULE, entry.module.image))
         if not blob.present:
             self._trouble(live, blob.failed)
@@ -367,33 +392,6 @@ class Runs:
             live.go(phase)
             self.changed = True
 
-    def _refusal(self, entry: Entry) -> str:
-        hello = self._hello
-        if entry.mode not in ("once", "daemon"):
-            return f"mode {entry.mode!r} is not known here"
-        if hello.max_module and entry.module.size > hello.max_module:
-            return f"the module is {entry.module.size} bytes, the most here is {hello.max_module}"
-        if entry.memory is not None and hello.memory and entry.memory > hello.memory:
-            return f"needs {entry.memory} bytes of memory, has {hello.memory}"
-        offered = {name.removesuffix(":rw"): name.endswith(":rw") for name in hello.mounts}
-        for mount in entry.mounts:
-            if mount.name not in offered:
-                return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
-            if mount.access == "ReadWrite" and not offered[mount.name]:
-                return f"mount {mount.name!r} is read-only here"
-        return ""
-
-    def _may_start(self, live: Live) -> bool:
-        if self.draining:
-            return False
-        alive = [other for other in self._live.values() if other.alive]
-        if any(other.record.uid == live.record.uid and not other.wanted for other in alive):
-            return False
-        if self._hello.tasks and len(alive) >= self._hello.tasks:
-            return False
-        taken = sum(other.entry.memory or 0 for other in alive)
-        return not self._hello.memory or taken + (live.entry.memory or 0) <= self._hello.memory
-
     def _start(self, live: Live, now: Now, emit: Emit) -> None:
         assert live.daemon or live.record.starts == 0, f"{live.key}: started twice"
         if live.phase is Phase.BACK_OFF:
@@ -411,6 +409,7 @@ class Runs:
             ended=0,
         )
         live.began, live.why = now.mono, Why.NONE
+        live.memory = live.entry.memory or 0
         live.ready = live.daemon and live.entry.ready_after == 0
         live.go(Phase.RUNNING)
         self.changed = True
@@ -459,6 +458,11 @@ class Runs:
         """No guest is alive."""
         return not any(live.alive for live in self._live.values())
 
+    @property
+    def moving(self) -> bool:
+        """Whether some run is on its way to something else, and will mostly be there in ms."""
+        return any(live.phase in _MOVING for live in self._live.values())
+
     def reports(self) -> tuple[RunReport, ...]:
         """The inventory, sorted by (uid, run)."""
         return tuple(
@@ -473,20 +477,15 @@ class Runs:
 
     def free(self, storage: int) -> Free:
         """What is left for more."""
-        alive = [live for live in self._live.values() if live.alive]
-        taken = sum(live.entry.memory or 0 for live in alive)
-        return Free(
-            memory=max(0, self._hello.memory - taken),
-            tasks=max(0, self._hello.tasks - len(alive)),
-            storage=storage,
-        )
+        return Room(self._hello, self._live.values()).free(storage)
 
     def due(self) -> int | None:
         """When `settle` has something to do by the clock alone (monotonic ms)."""
         times = [live.due for live in self._live.values() if live.phase is Phase.BACK_OFF]
         times += [
-            live.began + self._wait(live)
+            live.began + live.entry.ready_after
             for live in self._live.values()
             if live.phase is Phase.RUNNING and live.daemon and not live.ready
         ]
+        times += [blob.due for blob in self._blobs.values() if blob.due is not None]
         return min(times, default=None)

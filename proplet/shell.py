@@ -133,7 +133,8 @@ class Shell:
     def post(self, what: Event | Callable[[], None]) -> None:
         """Hand something over to the loop. Any thread."""
         self._inbox.append(what)
-        os.eventfd_write(self._bell, 1)
+        with suppress(OSError):  # a pull that ends after us
+            os.eventfd_write(self._bell, 1)
 
     def drain(self) -> None:
         """Stop guests, tell it, and leave; asked a second time, leave at once."""

@@ -94,6 +94,7 @@ class Supervisor:
         self._spare: _Worker | None = None
         self._facts: dict[tuple[str, str, bool], Facts] = {}
         self._queue: deque[Entry] = deque()
+        self._again: int | None = None
         self.last_warm_us = 0
 
     # -- what the agent asks ----------------------------------------------------------------------
@@ -109,7 +110,12 @@ class Supervisor:
 
     def start(self, entry: Entry) -> None:
         """Start the guest; answered by `ended`."""
-        worker = self._take()
+        try:
+            worker = self._take()
+        except OSError as error:
+            words = f"no process could be started: {error.strerror}"
+            self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
+            return
         worker.key, worker.entry = (entry.uid, entry.run), entry
         if entry.timeout is not None:
             worker.deadline = self._clock() + entry.timeout + LATE_MS
@@ -156,12 +162,15 @@ class Supervisor:
 
     def forget_native(self) -> None:
         """Native code of modules that are no longer here goes."""
-        kept = set()
-        for looks in list(self._facts):
-            if self._blobs.has(looks[0]):
-                kept.add(native_name(looks[0], fuel=looks[2]))
-            else:
-                del self._facts[looks]
+        for looks in [looks for looks in self._facts if not self._blobs.has(looks[0])]:
+            del self._facts[looks]
+        # By what is here, not by what was looked at: a module may be in the compiler right now,
+        # and after a start nothing was looked at yet.
+        kept = {
+            native_name(digest, fuel=fuel)
+            for digest in self._blobs.digests()
+            for fuel in (False, True)
+        }
         with contextlib.suppress(FileNotFoundError):
             for path in (self._directory / "native").iterdir():
                 if path.name.partition(".")[0] not in kept:
@@ -182,9 +191,13 @@ class Supervisor:
             looks = _looks(entry)
             if (looks[0], looks[2]) in busy:
                 continue
+            try:
+                self._look(entry)
+            except OSError:
+                self._again = self._clock() + 1000
+                return
             self._queue.remove(entry)
             busy.add((looks[0], looks[2]))
-            self._look(entry)
 
     def _look(self, entry: Entry) -> None:
         facts = self._facts.get(_looks(entry))
@@ -232,12 +245,13 @@ class Supervisor:
 
     def _warm(self) -> None:
         if self._spare is None:
-            self._spare = self._fork()
+            with contextlib.suppress(OSError):  # then the next start makes its own
+                self._spare = self._fork()
 
     def _fork(self) -> _Worker:
         link = self._link or self._start_zygote()
         ours, theirs = socket.socketpair()
-        ours.settimeout(2.0)
+        ours.setblocking(False)
         self._number += 1
         worker = _Worker(self._number, ours)
         self._workers[worker.number] = worker
@@ -292,7 +306,9 @@ class Supervisor:
 
     def _send(self, worker: _Worker, message: Words) -> None:
         with contextlib.suppress(OSError):  # a worker that is gone is told of by the zygote
+            worker.connection.settimeout(2.0)
             worker.connection.sendall(pack(message))
+            worker.connection.setblocking(False)
 
     def _kill(self, worker: _Worker) -> None:
         if self._link is not None:
@@ -309,7 +325,7 @@ class Supervisor:
     def _pull(self, worker: _Worker) -> bool:
         """Read what is there. False at the end of the connection."""
         try:
-            data = worker.connection.recv(65536, socket.MSG_DONTWAIT)
+            data = worker.connection.recv(65536)
         except BlockingIOError:
             return True
         except OSError:
@@ -353,7 +369,7 @@ class Supervisor:
 
     def _unread(self, worker: _Worker) -> bool:
         try:
-            if not worker.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+            if not worker.connection.recv(1, socket.MSG_PEEK):
                 return False
         except OSError:
             return False
@@ -411,8 +427,11 @@ class Supervisor:
     # -- time -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Kill what is past its deadline."""
+        """Kill what is past its deadline; try again what no process could be had for."""
         now = self._clock()
+        if self._again is not None and now >= self._again:
+            self._again = None
+            self._next_look()
         for worker in list(self._workers.values()):
             if worker.deadline is not None and now >= worker.deadline:
                 worker.deadline = now + LATE_MS
@@ -421,6 +440,7 @@ class Supervisor:
     def due(self) -> int | None:
         """When `tick` has something to do (monotonic ms)."""
         deadlines = [worker.deadline for worker in self._workers.values()]
+        deadlines.append(self._again)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def close(self) -> None:

@@ -156,9 +156,7 @@ def _module(store: SqliteStore, thing: Task | Daemon) -> Link:
     if isinstance(found, ModuleProblem):
         state = WAITS if found.retry else BROKEN
         return Link("module", state, f"{thing.module}: {found.reason}: {found.message}")
-    return Link(
-        "module", OK, f"{thing.module}, {found.size} bytes, {short_digest(found.digest)}"
-    )
+    return Link("module", OK, f"{thing.module}, {found.size} bytes, {short_digest(found.digest)}")
 
 
 def _placement(conditions: Mapping[str, Mapping[str, Any]]) -> Link:
@@ -193,10 +191,11 @@ def _copy(store: SqliteStore, held: Held, assignment: Assignment, now: int) -> I
     seen = next((one for one in store.fleet() if one.id == proplet), None)
     asked = next((one for one in store.load_asked() if one.proplet == proplet), None)
     yield _asked(assignment, asked, now)
-    yield _delivered(asked, seen, now)
     yield _device(seen, now)
+    yield _delivered(asked, seen, now)
     run = seen.runs.get((held.uid, assignment.run)) if seen is not None else None
-    yield from _run(held, assignment, run, now)
+    heard = seen is not None and seen.presence is Presence.ONLINE
+    yield from _run(held, assignment, run, now, heard=heard)
 
 
 def _asked(assignment: Assignment, asked: Asked | None, now: int) -> Link:
@@ -233,7 +232,7 @@ def _device(seen: Seen | None, now: int) -> Link:
 
 
 def _run(
-    held: Held, assignment: Assignment, run: SeenRun | None, now: int
+    held: Held, assignment: Assignment, run: SeenRun | None, now: int, *, heard: bool
 ) -> Iterator[Link]:
     if assignment.releasing:
         yield Link("run", WAITS, "taken off; the device has not confirmed that it is gone")
@@ -242,6 +241,8 @@ def _run(
         yield Link("run", WAITS, "the device has not reported it yet")
         return
     words = str(run.state)
+    if not heard and not run.state.ended:
+        words += " when it was last heard"
     if run.started:
         words += f", started {ago(run.started, now)}"
     if run.ended:
@@ -251,7 +252,8 @@ def _run(
     daemon = isinstance(held.object, Daemon)
     good = run.ready if daemon else run.state is RunState.SUCCEEDED
     failed = run.state.ended and not good
-    yield Link("run", OK if good else BROKEN if failed else WAITS, words)
+    sure = heard or run.state.ended
+    yield Link("run", BROKEN if failed else OK if good and sure else WAITS, words)
     if run.error:
         yield Link("error", BROKEN if failed else WAITS, run.error)
     elif run.state.ended:

@@ -7,10 +7,9 @@ process that holds the lease, over the socket in `run/`.
 from __future__ import annotations
 
 import argparse
-import http.client
+import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from propeller.errors import PropellerError, Unavailable, UsageError
 from propeller.state.layout import StateDir
 
 if TYPE_CHECKING:
+    import http.client
+
     from propeller.state.sqlite import SqliteStore
 
 
@@ -63,23 +64,6 @@ def open_store(state: StateDir) -> SqliteStore:
     return SqliteStore.open(state.database, readonly=True)
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over the state directory's socket. A long path goes through a handle of its folder."""
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
-        finally:
-            os.close(directory)
-
-
 class Client:
     """Requests to the reconciler that holds the lease of a state directory."""
 
@@ -106,36 +90,41 @@ class Client:
 
     def stream(self, path: str, body: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
         """POST, answered line by line."""
-        response = self._ask("POST", path, body, 86_400)
-        if response.status >= 300:
-            _refuse(response.read())
-        for line in response:
-            yield json.loads(line)
+        with self._ask("POST", path, body, 86_400) as response:
+            if response.status >= 300:
+                _refuse(response.read())
+            for line in response:
+                yield json.loads(line)
 
     def _whole(
         self, method: str, path: str, body: Mapping[str, object] | None, timeout: float
     ) -> Mapping[str, Any]:
-        response = self._ask(method, path, body, timeout)
-        data = response.read()
-        if response.status >= 300:
-            _refuse(data)
+        with self._ask(method, path, body, timeout) as response:
+            data = response.read()
+            if response.status >= 300:
+                _refuse(data)
         answer = json.loads(data)
         assert isinstance(answer, dict)
         return answer
 
+    @contextlib.contextmanager
     def _ask(
         self, method: str, path: str, body: Mapping[str, object] | None, timeout: float
-    ) -> http.client.HTTPResponse:
-        connection = _SocketConnection(self._state.socket, timeout)
+    ) -> Iterator[http.client.HTTPResponse]:
+        from propeller.cli.unixhttp import SocketConnection
+
+        connection = SocketConnection(self._state.socket, timeout)
         data = None if body is None else json.dumps(body).encode()
-        try:
-            connection.request(method, path, data, {"Content-Type": "application/json"})
-            return connection.getresponse()
-        except OSError as error:
-            raise Unavailable(
-                f"no reconciler is running on {self._state.path}",
-                hint="start one with `propeller up SPECS` or `propeller serve SOURCE`",
-            ) from error
+        with contextlib.closing(connection):
+            try:
+                connection.request(method, path, data, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+            except OSError as error:
+                raise Unavailable(
+                    f"no reconciler is running on {self._state.path}",
+                    hint="start one with `propeller up SPECS` or `propeller serve SOURCE`",
+                ) from error
+            yield response
 
 
 def _refuse(data: bytes) -> None:
@@ -149,6 +138,7 @@ def _refuse(data: bytes) -> None:
 def who() -> str:
     """Who asks, for the record: user@host."""
     import getpass
+    import socket
 
     try:
         user = getpass.getuser()

@@ -11,7 +11,7 @@ from propeller.cli import statuses
 from propeller.cli.clock import ago, now_ms
 from propeller.cli.context import add_state, existing_state, open_store
 from propeller.cli.find import find
-from propeller.cli.names import short_digest
+from propeller.cli.names import short_digest, short_revision
 from propeller.cli.output import add_data, colour_on, print_data, yaml_text
 from propeller.cli.table import Cell, printable, render
 from propeller.errors import UsageError
@@ -55,17 +55,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def spelled_spec(held: Held) -> dict[str, Any]:
-    """The spec as a person would write it, defaults filled in."""
+    """The spec as a person would write it, defaults filled in and secrets masked."""
+    from propeller.cli.masking import Mask
     from propeller.sources.fill import spelled
 
-    return spelled(held.object.meta.key.kind, held.object.meta.spec)
+    spec: dict[str, Any] = Mask().value(
+        spelled(held.object.meta.key.kind, held.object.meta.spec)
+    )
+    return spec
 
 
 def _document(store: SqliteStore, uid: Uid) -> Mapping[str, Any] | None:
     for row in store.statuses():
         if row.uid == uid:
-            document: Mapping[str, Any] = json.loads(row.document)
-            return document
+            return statuses.ordered(json.loads(row.document))
     return None
 
 
@@ -145,7 +148,13 @@ def _text(
     past = store.history(held.uid)
     if past:
         rows = [
-            (ago(one.last, now), str(one.generation), one.outcome, one.revision, str(one.count))
+            (
+                ago(one.last, now),
+                str(one.generation),
+                one.outcome,
+                short_revision(one.revision),
+                str(one.count),
+            )
             for one in past[:10]
         ]
         heads = ("LAST", "GENERATION", "OUTCOME", "REVISION", "COUNT")
@@ -172,7 +181,9 @@ def _conditions(conditions: Sequence[Mapping[str, Any]], now: int) -> list[str]:
         if one["type"] in good_when_false and one["status"] == "True":
             tone = "odd" if one["type"] == "Reconciling" else "bad"
         changed = ago(statuses.moment_ms(one["lastTransitionTime"]), now)
-        rows.append((one["type"], Cell(one["status"], tone), one["reason"], changed, one["message"]))
+        rows.append(
+            (one["type"], Cell(one["status"], tone), one["reason"], changed, one["message"])
+        )
     heads = ("TYPE", "STATUS", "REASON", "CHANGED", "MESSAGE")
     return _indented(render(heads, rows, colour=colour_on()))
 

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for", dest="about", metavar="X", help="only about this object, or proplet/ID"
     )
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="at most this many (100)")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="at most this many (100)"
+    )
     parser.add_argument("-w", "--watch", action="store_true", help="go on with what happens")
     add_output(parser)
 
@@ -91,7 +93,9 @@ def _read(
     if proplet is not None:
         # A declared proplet is an object too: what happened to it as one belongs here.
         declared = {
-            row.key for row in store.statuses() if row.key.kind == "Proplet" and row.key.name == proplet
+            row.key
+            for row in store.statuses()
+            if row.key.kind == "Proplet" and row.key.name == proplet
         }
         for one in sorted(declared):
             found += [event for event in store.events(key=one, limit=limit) if event not in found]

@@ -48,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(state)
     try:
         if args.what and kind_of(args.what[0]) == "Proplet" and len(args.what) == 1:
-            from propeller.cli.proplettable import print_proplets, proplet_items
+            from propeller.cli.proplettable import print_proplets, proplet_items, tell_silence
 
             if args.watch:
                 raise UsageError("proplets are not watched", hint="`propeller events -w` tells")
-            now = now_ms()
-            items = [one for one in proplet_items(store, now) if fits(one)]
-            print_proplets(args.output, items, now)
+            items = [one for one in proplet_items(store, now_ms()) if fits(one)]
+            print_proplets(args.output, items)
+            tell_silence(state)
             return 0
         found, single = _chosen(store, args)
         found = [document for document in found if fits(document)]

@@ -63,7 +63,8 @@ def _revisions(store: SqliteStore, args: argparse.Namespace) -> None:
     def row(item: Mapping[str, Any]) -> Row:
         good = item["outcome"] == "accepted"
         faults = item["faults"]
-        first = f"{len(faults)} faults, first: {faults[0]}" if faults else ""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        first = f"{faults[0]}{more}" if faults else ""
         message = item["message"].partition("\n")[0]
         return (
             age(item["atMs"], now),

@@ -6,14 +6,19 @@ where it was.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from propeller.model.ids import PropletId
+from propeller.transport import guard
+
+_PROPLET = (sys.executable, "-m", "proplet")
 
 RESTART_AFTER = (0.2, 1.0, 5.0, 15.0)
 """Seconds before a proplet that died is started again, by how often it died."""
@@ -40,10 +45,11 @@ class _Running:
 
 
 class LocalProplets:
-    """Starts them, watches them, drains them."""
+    """Starts them, watches them, drains them. tell: says to a person that one died."""
 
-    def __init__(self, proplets: Sequence[LocalProplet]) -> None:
+    def __init__(self, proplets: Sequence[LocalProplet], *, tell: Callable[[str], None]) -> None:
         self._running = [_Running(what) for what in proplets]
+        self._tell = tell
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -73,7 +79,7 @@ class LocalProplets:
                 try:
                     one.process.wait(timeout=DRAIN)
                 except subprocess.TimeoutExpired:
-                    one.process.kill()
+                    os.killpg(one.process.pid, signal.SIGKILL)
                     one.process.wait()
             if one.thread is not None:
                 one.thread.join(timeout=2)
@@ -83,16 +89,27 @@ class LocalProplets:
         while not self._stop.is_set():
             with one.what.log.open("ab") as log:
                 one.process = subprocess.Popen(
-                    [sys.executable, "-m", "proplet", *one.what.arguments],
-                    stdin=subprocess.DEVNULL,
+                    # Behind a guard: killed with -9, we leave no proplet that holds its storage.
+                    [sys.executable, "-P", guard.__file__, *_PROPLET, *one.what.arguments],
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
-            one.process.wait()
+            code = one.process.wait()
+            if one.process.stdin is not None:
+                one.process.stdin.close()
+            if not self._stop.is_set():
+                self._tell(f"proplet {one.what.id} ended ({code}): {_last_line(one.what.log)}")
             pause = RESTART_AFTER[min(one.deaths, len(RESTART_AFTER) - 1)]
             one.deaths += 1
             self._stop.wait(pause)
+
+
+def _last_line(log: Path) -> str:
+    """What it said last, or where to look."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else f"see {log}"
 
 
 def names(count: int, declared: Sequence[PropletId]) -> list[PropletId]:

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_state(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
     parser.add_argument("--proplet", metavar="P", help="only the copy on this proplet")
-    parser.add_argument("--tail", type=int, metavar="N", help="at most the last N lines of each copy")
+    parser.add_argument(
+        "--tail", type=int, metavar="N", help="at most the last N lines of each copy"
+    )
     parser.add_argument(
         "--stream", choices=("stdout", "stderr", "both"), default="both", help="default: both"
     )
@@ -151,10 +153,12 @@ def _print_answers(
 def _print_gathered(gathered: Mapping[tuple[str, str], str], tail: int | None) -> None:
     lines = _Lines(named=len({proplet for proplet, _ in gathered}) > 1)
     for (proplet, stream), text in sorted(gathered.items()):
-        if tail is not None:
-            text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
-        lines.put(proplet, stream, text)
+        lines.put(proplet, stream, text if tail is None else _last_lines(text, tail))
     lines.end()
+
+
+def _last_lines(text: str, count: int) -> str:
+    return "".join(text.splitlines(keepends=True)[-count:]) if count else ""
 
 
 def _local(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from propeller.plan.types import FieldDiff
@@ -42,18 +42,19 @@ class Mask:
         secret = ".env[" in one.path and is_secret_name(one.path.partition(".env[")[2])
         return replace(
             one,
-            before=self._value(one.before, secret=secret),
-            after=self._value(one.after, secret=secret),
+            before=self.value(one.before, secret=secret),
+            after=self.value(one.after, secret=secret),
         )
 
-    def _value(self, value: object, *, secret: bool) -> object:
+    def value(self, value: Any, *, secret: bool = False) -> Any:
+        """A value, or a whole tree of them, as it may be shown."""
         if isinstance(value, Mapping):
             name = value.get("name")
             named = secret or (isinstance(name, str) and is_secret_name(name))
             return {
-                key: self._value(below, secret=named and key == "value")
+                key: self.value(below, secret=named and key == "value")
                 for key, below in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self._value(below, secret=secret) for below in value]
+            return [self.value(below, secret=secret) for below in value]
         return self.text(str(value)) if secret and value is not None else value

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from propeller.cli.clock import now_ms
 from propeller.cli.context import Client, open_store, state_dir
 from propeller.cli.masking import Mask
+from propeller.cli.names import short_revision
 from propeller.cli.settings import fleet_of
 from propeller.cli.specread import read_specs
 from propeller.cli.statuses import RUN_APP
@@ -36,7 +37,7 @@ IMPLICIT_APP = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One change with its mark: `+ ~ -` create, update, delete; `>` moved, `!` blocked, `?` open."""
+    """One change. mark: `+ ~ -` create, update, delete; `>` moved, `!` blocked, `?` open."""
 
     mark: str
     change: Change
@@ -106,7 +107,9 @@ def compare(args: argparse.Namespace) -> Planned:
     state = state_dir(args)
     now = now_ms()
     if not state.database.exists():
-        return _planned(Snapshot(objects={}, proplets={}, assignments={}, modules={}), (), revision, now)
+        return _planned(
+            Snapshot(objects={}, proplets={}, assignments={}, modules={}), (), revision, now
+        )
     listening = Client(state).running()
     store = open_store(state)
     try:
@@ -124,9 +127,7 @@ def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) 
 
     listening: whether a reconciler runs. Where none does nobody's silence says anything.
     """
-    objects = {
-        held.uid: held for held in store.inventory() if held.object.meta.app != RUN_APP
-    }
+    objects = {held.uid: held for held in store.inventory() if held.object.meta.app != RUN_APP}
     assignments: dict[Uid, dict[PropletId, Assignment]] = {}
     for one in store.assignments():
         if one.uid in objects:
@@ -180,6 +181,7 @@ def _planned(
     mask = Mask()
     wanted = {thing.meta.uid: thing for thing in revision.objects.values()}
     known = {*snapshot.modules, *revision.modules}
+    name, short = revision.name, short_revision(revision.name)
     lines = []
     for change in preview(
         snapshot, revision, now=now, fleet=_fleet_under(snapshot, holds, revision)
@@ -187,6 +189,7 @@ def _planned(
         if base is None and change.op is ChangeOp.BLOCKED:
             continue  # nobody has been heard yet: that nothing fits says nothing
         before, after = snapshot.objects.get(change.uid), wanted.get(change.uid)
+        change = replace(change, reason=change.reason.replace(name, short))  # noqa: PLW2901
         shown = tuple(mask.field(one) for one in _spelled_fields(before, after))
         lines.append(_line(change, shown, after, unresolved=_module(after) not in known))
     return Planned(revision=revision.name, lines=tuple(lines), base=base)
@@ -206,9 +209,7 @@ def _line(
         mark = ">"
     if isinstance(after, Task | Daemon) and unresolved and mark in "+~" and change.how == "none":
         mark = "?"
-        change = replace(
-            change, reason=f"{change.reason}; placed once {after.module} is resolved"
-        )
+        change = replace(change, reason=f"{change.reason}; placed once {after.module} is resolved")
     return Line(mark=mark, change=change, fields=shown if change.op is ChangeOp.UPDATE else ())
 
 

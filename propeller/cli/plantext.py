@@ -18,7 +18,7 @@ MOST_VALUE = 120
 
 def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
     """The text, line by line; nothing for a plan without lines."""
-    rows = [_row(line) for line in planned.lines]
+    rows = [_row(line, alone=planned.base is None) for line in planned.lines]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for line, row in zip(planned.lines, rows, strict=True):
         cells = [f"{text:<{width}}" for text, width in zip(row, widths, strict=False)]
@@ -32,7 +32,7 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"Plan {planned.digest[:19]}...  {counts}"
 
 
-def _row(line: Line) -> tuple[str, str, str, str]:
+def _row(line: Line, *, alone: bool) -> tuple[str, str, str, str]:
     change = line.change
     if line.mark == ">":
         what = "moved"
@@ -44,15 +44,17 @@ def _row(line: Line) -> tuple[str, str, str, str]:
         because = change.reason
         if change.op is not ChangeOp.BLOCKED:
             because = f"because {because}"
-    return str(change.key), what, printable(because), _devices(line)
+    return str(change.key), what, printable(because), _devices(line, alone=alone)
 
 
-def _devices(line: Line) -> str:
+def _devices(line: Line, *, alone: bool) -> str:
     change = line.change
     if change.op is ChangeOp.BLOCKED or line.mark == "?":
         return ""
     if change.how == "none":
-        return "no device change"
+        # With no state nobody knows which devices there are.
+        placed = change.key.kind in ("Task", "Daemon")
+        return "placed at apply" if alone and placed else "no device change"
     silent = f", {change.offline} offline" if change.offline else ""
     if change.op is ChangeOp.DELETE:
         plural = "" if change.devices == 1 else "s"

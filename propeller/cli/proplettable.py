@@ -16,6 +16,7 @@ from propeller.model.conditions import moment
 
 if TYPE_CHECKING:
     from propeller.model.seen import Seen
+    from propeller.state.layout import StateDir
     from propeller.state.sqlite import SqliteStore
 
 HEADS = ("NAME", "READY", "PRESENCE", "RUNS", "HEARD", "MESSAGE")
@@ -30,24 +31,33 @@ def proplet_items(store: SqliteStore, now: int) -> list[dict[str, Any]]:
             declared[document["metadata"]["name"]] = document
     seen = {str(one.id): one for one in store.fleet()}
     return [
-        _item(name, declared.get(name), seen.get(name), now)
-        for name in sorted({*declared, *seen})
+        _item(name, declared.get(name), seen.get(name), now) for name in sorted({*declared, *seen})
     ]
 
 
-def print_proplets(form: str, items: Sequence[dict[str, Any]], now: int) -> None:
+def print_proplets(form: str, items: Sequence[dict[str, Any]]) -> None:
     """Print them as `form` says."""
     output.print_list(
         form,
         items,
         heads=HEADS,
-        row=lambda item: _row(item, now),
-        name=lambda item: f"Proplet/{item['metadata']['namespace']}/{item['metadata']['name']}"
-        if item["declared"]
-        else f"Proplet/{item['metadata']['name']}",
+        row=_row,
+        name=lambda item: (
+            f"Proplet/{item['metadata']['namespace']}/{item['metadata']['name']}"
+            if item["declared"]
+            else f"Proplet/{item['metadata']['name']}"
+        ),
         wide_heads=WIDE,
         wide_row=_wide,
     )
+
+
+def tell_silence(state: StateDir) -> None:
+    """Presence is what a reconciler last heard: say so where none listens."""
+    from propeller.state.lease import Lease
+
+    if Lease(state.run).holder() is None:
+        output.say("no reconciler is running: this is as last heard")
 
 
 def _item(name: str, document: Document | None, seen: Seen | None, now: int) -> dict[str, Any]:
@@ -78,7 +88,7 @@ def _item(name: str, document: Document | None, seen: Seen | None, now: int) -> 
     return item
 
 
-def _row(item: dict[str, Any] | Document, now: int) -> output.Row:
+def _row(item: Document) -> output.Row:
     seen = item["seen"]
     name = item["metadata"]["name"]
     if seen is None:
@@ -100,7 +110,7 @@ def _row(item: dict[str, Any] | Document, now: int) -> output.Row:
     return (name, ready, Cell(presence, tone), str(seen["runs"]), heard, said)
 
 
-def _wide(item: dict[str, Any] | Document) -> output.Row:
+def _wide(item: Document) -> output.Row:
     from propeller.model.quantities import size_text
 
     seen = item["seen"]

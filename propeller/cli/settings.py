@@ -98,7 +98,7 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
 
 
 def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
-    """The configuration of a command. Raises SpecError for a bad file, UsageError for bad values."""
+    """The configuration of a command. Raises SpecError (a bad file), UsageError (bad values)."""
     values = {name: Value(text, DEFAULT) for name, text in _DEFAULTS.items()}
     path = _config_path(args, tree)
     registries: Mapping[str, Mapping[str, Any]] = {}
@@ -192,7 +192,7 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def endpoint_of(fleet: Fleet, client_id: str) -> Endpoint:
-    """The way to the configured broker for one client. Raises UsageError when none is configured."""
+    """The way to the configured broker for one client. Raises UsageError when there is none."""
     from propeller.transport.endpoint import Endpoint, Tls
 
     address = fleet.text("broker.address")

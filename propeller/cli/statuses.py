@@ -24,13 +24,40 @@ Document = Mapping[str, Any]
 RUN_APP = "run"
 """The App of what `propeller run` started: no source has it."""
 
+_CONDITION = (
+    "type",
+    "status",
+    "observedGeneration",
+    "reason",
+    "message",
+    "lastTransitionTime",
+)
+
 TONES = {"True": "good", "False": "bad", "Unknown": "odd"}
 
 
 def documents(store: SqliteStore) -> Iterator[Document]:
     """Every status document, sorted by kind, namespace and name."""
     for row in store.statuses():
-        yield json.loads(row.document)
+        yield ordered(json.loads(row.document))
+
+
+def ordered(document: Document) -> dict[str, Any]:
+    """The fields in the order people read them: what it is, then how it is, conditions last."""
+    whole = dict(document)
+    for part, first, last in (
+        ("metadata", ("name", "namespace", "uid", "generation", "app"), ()),
+        ("status", ("observedGeneration",), ("devices", "copies", "conditions")),
+    ):
+        fields = document[part]
+        middle = [name for name in fields if name not in (*first, *last)]
+        order = [name for name in (*first, *middle, *last) if name in fields]
+        whole[part] = {name: fields[name] for name in order}
+    whole["status"]["conditions"] = [
+        {name: one[name] for name in _CONDITION if name in one}
+        for one in whole["status"]["conditions"]
+    ]
+    return whole
 
 
 def key_text(document: Document) -> str:
@@ -79,7 +106,7 @@ def revision(document: Document) -> str:
 
 
 def since(document: Document) -> int:
-    """When it came into the inventory (Unix ms); where that is not said, when Ready last changed."""
+    """When it came into the inventory (Unix ms); where that is not said, when Ready changed."""
     created = document["metadata"].get("created")
     if created is None:
         ready = condition(document, "Ready")

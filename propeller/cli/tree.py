@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from propeller.cli import statuses
@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(existing_state(args))
     try:
         found = list(statuses.documents(store))
+        silent = {str(seen.id) for seen in store.fleet() if seen.presence != "Online"}
         root = None
         if args.name is not None and not _is_implicit_app(args.name, found):
             from propeller.cli.find import find
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             root = next((one for one in found if one["metadata"]["uid"] == uid), None)
     finally:
         store.close()
-    nodes = [_node(root, found)] if root is not None else _roots(found, args.name)
+    growth = _Growth(found, silent)
+    nodes = [growth.node(root)] if root is not None else growth.roots(args.name)
     if args.output != "text":
         print_data(args.output, {"kind": "Tree", "items": nodes})
         return 0
@@ -63,62 +65,66 @@ def _is_implicit_app(name: str, found: Sequence[Document]) -> bool:
     return not declared and any(one["metadata"]["app"] == text for one in found)
 
 
-def _roots(found: Sequence[Document], only: str | None) -> list[dict[str, Any]]:
-    declared = {one["metadata"]["name"]: one for one in found if one["kind"] == "App"}
-    implicit = sorted({one["metadata"]["app"] for one in found} - declared.keys())
-    if only is not None:
-        implicit = [only.rpartition("/")[2]]
-    return [
-        {"object": f"App/{name}", "ready": None, "message": "", "below": _of_app(name, found)}
-        for name in implicit
-    ]
+class _Growth:
+    """Makes nodes of documents. silent: proplets whose copies are only as last heard."""
+
+    def __init__(self, found: Sequence[Document], silent: Collection[str]) -> None:
+        self._found = found
+        self._silent = silent
+
+    def roots(self, only: str | None) -> list[dict[str, Any]]:
+        """The implicit Apps, which nobody wrote and everything else hangs on."""
+        declared = {one["metadata"]["name"] for one in self._found if one["kind"] == "App"}
+        implicit = sorted({one["metadata"]["app"] for one in self._found} - declared)
+        if only is not None:
+            implicit = [only.rpartition("/")[2]]
+        return [
+            {"object": f"App/{name}", "ready": None, "message": "", "below": self._of_app(name)}
+            for name in implicit
+        ]
+
+    def node(self, document: Document) -> dict[str, Any]:
+        """One object with what is below it."""
+        if document["kind"] == "App":
+            below = self._of_app(document["metadata"]["name"])
+        else:
+            below = [self._copy(copy) for copy in document["status"].get("copies", ())]
+        return {
+            "object": statuses.key_text(document),
+            "ready": statuses.ready_cell(document).text,
+            "message": statuses.message(document),
+            "below": below,
+        }
+
+    def _of_app(self, name: str) -> list[dict[str, Any]]:
+        return [
+            self.node(one)
+            for one in self._found
+            if one["metadata"]["app"] == name
+            and not (one["kind"] == "App" and one["metadata"]["name"] == name)
+        ]
+
+    def _copy(self, copy: dict[str, Any]) -> dict[str, Any]:
+        words = []
+        if copy["proplet"] in self._silent:
+            words.append("not heard now")
+        if copy.get("exit") is not None:
+            words.append(f"exit {copy['exit']}")
+        if copy.get("result") is not None:
+            words.append(f"result {copy['result'].strip()[:60]!r}")
+        if copy.get("restarts"):
+            words.append(f"{copy['restarts']} restarts")
+        if copy.get("error"):
+            words.append(copy["error"])
+        return {
+            "object": f"on {copy['proplet']}",
+            "state": copy["state"],
+            "message": ", ".join(words),
+            "below": [],
+        }
 
 
-def _of_app(name: str, found: Sequence[Document]) -> list[dict[str, Any]]:
-    mine = [one for one in found if one["metadata"]["app"] == name]
-    return [
-        _node(one, found)
-        for one in mine
-        if not (one["kind"] == "App" and one["metadata"]["name"] == name)
-    ]
-
-
-def _node(document: Document, found: Sequence[Document]) -> dict[str, Any]:
-    ready = statuses.ready_cell(document).text
-    below: list[dict[str, Any]]
-    if document["kind"] == "App":
-        below = _of_app(document["metadata"]["name"], found)
-    else:
-        below = [_copy(copy) for copy in document["status"].get("copies", ())]
-    return {
-        "object": statuses.key_text(document),
-        "ready": ready,
-        "message": statuses.message(document),
-        "below": below,
-    }
-
-
-def _copy(copy: dict[str, Any]) -> dict[str, Any]:
-    words = []
-    if copy.get("exit") is not None:
-        words.append(f"exit {copy['exit']}")
-    if copy.get("result") is not None:
-        words.append(f"result {copy['result'].strip()[:60]!r}")
-    if copy.get("restarts"):
-        words.append(f"{copy['restarts']} restarts")
-    if copy.get("error"):
-        words.append(copy["error"])
-    return {
-        "object": f"on {copy['proplet']}",
-        "state": copy["state"],
-        "message": ", ".join(words),
-        "below": [],
-    }
-
-
-def _lines(
-    node: dict[str, Any], head: str, indent: str, *, colour: bool
-) -> Iterator[str]:
+def _lines(node: dict[str, Any], head: str, indent: str, *, colour: bool) -> Iterator[str]:
     state = node.get("state") or node.get("ready") or ""
     tone = _STATE_TONES.get(state, "odd") if "state" in node else statuses.TONES.get(state, "")
     said = printable(node["message"])

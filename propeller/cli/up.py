@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ref", help="branch, tag or commit of a git SPECS")
     parser.add_argument("--keys", metavar="DIR", help="key directory (default: in the state)")
     parser.add_argument(
-        "--data", metavar="DIR", help="give each proplet DIR/<its id> as the mount `data`"
+        "--data",
+        metavar="DIR[:rw]",
+        help="give each proplet DIR/<its id> as the mount `data`; with :rw, guests may write there",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing while it goes well")
     add_fleet(parser)
@@ -78,12 +80,14 @@ def run(args: argparse.Namespace) -> int:
         server = serve_api(service, state, fleet)
         stack.callback(server.stop)
         service.start()
-        proplets = LocalProplets(_local(args, service, state, fleet, broker, declared))
+        local = _local(args, service, state, fleet, broker, declared)
+        proplets = LocalProplets(local, tell=narrator.say)
         stack.callback(proplets.stop)
         proplets.start()
         stop_on_signals(service)
         narrator.say(f"state in {state.path}, {args.proplets} proplets, {broker.words}")
-        return _follow(service, narrator, until_ready=args.until_ready, timeout=timeout)
+        ours = frozenset(proplet.id for proplet in local)
+        return _follow(service, narrator, ours, until_ready=args.until_ready, timeout=timeout)
 
 
 class _Broker:
@@ -167,14 +171,36 @@ def _local(
             *("--heartbeat", "5s"),
         ]
         if args.data:
-            arguments += ["--mount", f"data={(Path(args.data) / proplet).absolute()}"]
+            arguments += ["--mount", _mount(args.data, proplet)]
         proplets.append(
             LocalProplet(id=proplet, arguments=arguments, log=state.logs / f"{proplet}.log")
         )
     return proplets
 
 
-def _follow(service: Service, narrator: Narrator, *, until_ready: bool, timeout: int) -> int:
+def _mount(data: str, proplet: PropletId) -> str:
+    """`--data DIR[:rw]` as the mount of one proplet. Raises UsageError when it has no folder."""
+    from propeller.errors import UsageError
+
+    folder = (Path(data.removesuffix(":rw")) / proplet).absolute()
+    if not folder.is_dir():
+        raise UsageError(
+            f"--data: no directory {folder} for proplet {proplet}",
+            hint="each proplet is given the folder of its own name",
+        )
+    return f"data={folder}{':rw' if data.endswith(':rw') else ''}"
+
+
+def _follow(
+    service: Service,
+    narrator: Narrator,
+    ours: frozenset[PropletId],
+    *,
+    until_ready: bool,
+    timeout: int,
+) -> int:
+    """Run the loop. Ready and failed count only once every proplet of ours has spoken: until then
+    the store tells how things were when the last `up` ended."""
     from propeller.cli.running import clock
     from propeller.reconcile.standing import Standing, of_reconciler
 
@@ -188,11 +214,13 @@ def _follow(service: Service, narrator: Narrator, *, until_ready: bool, timeout:
         if not until_ready:
             return False
         now = clock()
-        if standing.settled and standing.failed:
+        spoken = reconciler.ready_to_plan and ours <= reconciler.fleet.hearing.heard_live
+        settled = spoken and standing.settled
+        if settled and standing.failed and now < end:
             failed_since = failed_since or now
             return now >= failed_since + SETTLE_MS
         failed_since = None
-        return now >= end or (standing.settled and reconciler.ready_to_plan)
+        return now >= end or settled
 
     service.run(until=over)
     standing = of_reconciler(service.reconciler)

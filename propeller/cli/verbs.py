@@ -7,22 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb. `common`: shown by plain `--help`. on_conflict: exit code when someone was first."""
+    """One verb. common: shown by plain `--help`. on_conflict: exit code when someone was first."""
 
     name: str
     module: str
     summary: str
     common: bool = False
-    on_conflict: int = 5
+    on_conflict: int = 2
 
 
-def _verb(name: str, summary: str, *, common: bool = False, module: str = "") -> Verb:
-    return Verb(name, f"propeller.cli.{module or name}", summary, common)
+def _verb(
+    name: str, summary: str, *, common: bool = False, module: str = "", on_conflict: int = 2
+) -> Verb:
+    return Verb(name, f"propeller.cli.{module or name}", summary, common, on_conflict)
 
 
 _ALL = (
     _verb("up", "run everything on this machine: broker, reconciler, local proplets", common=True),
-    _verb("apply", "make a directory the wanted state and wait until it is", common=True),
+    _verb(
+        "apply",
+        "make a directory the wanted state and wait until it is",
+        common=True,
+        on_conflict=5,
+    ),
     _verb("diff", "what apply would change (exit 1 when something would)", common=True),
     _verb("get", "list objects and how they are", common=True),
     _verb("describe", "everything about one object", common=True),
@@ -33,7 +40,7 @@ _ALL = (
     _verb("explain", "what a field of a kind means", common=True),
     _verb("new", "start a spec tree or a module", common=True),
     _verb("serve", "follow a source continuously", common=True),
-    _verb("reconcile", "one pass, for cron (--once)", common=True),
+    _verb("reconcile", "one pass, for cron (--once)", common=True, on_conflict=5),
     _verb("plan", "the plan as data"),
     _verb("events", "what happened"),
     _verb("tree", "objects as a tree, with their copies"),

@@ -22,6 +22,7 @@ from propeller.model.ids import Key
 
 if TYPE_CHECKING:
     from propeller.state.layout import StateDir
+    from propeller.state.sqlite import SqliteStore
 
 POLL = 0.1
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     timeout = _seconds(args.timeout)
     goal = _Goal(args.condition)
     end = time.monotonic() + timeout
-    told: list[str] = []
+    told: Sequence[str] = ()
     while True:
         code, lines = _look(state_dir(args), args, goal)
         if code is not None:
@@ -106,12 +107,40 @@ def _look(
     store = open_store(state)
     try:
         with store.transaction():
-            accepted = store.meta("revision")
+            if not store.meta("revision"):
+                return None, ["no revision was accepted yet"]
             found = list(statuses.documents(store))
+            code, lines = _judge(found, args, goal)
+            if code == MET and not goal.gone:
+                late = _behind(store, found, args)
+                return (None, late) if late else (code, lines)
+            return code, lines
     finally:
         store.close()
-    if not accepted:
-        return None, ["no revision was accepted yet"]
+
+
+def _behind(
+    store: SqliteStore, found: Sequence[Document], args: argparse.Namespace
+) -> Sequence[str]:
+    """Objects whose status does not tell of their newest spec yet, or that have none."""
+    seen = {one["metadata"]["uid"]: one["metadata"]["generation"] for one in found}
+    late = []
+    for held in store.inventory():
+        key = held.object.meta.key
+        asked = args.all or any(
+            read_name(text, namespace=args.namespace).fits(key, held.uid) for text in args.names
+        )
+        if not asked or held.object.meta.app == statuses.RUN_APP:
+            continue
+        if seen.get(held.uid) != held.generation:
+            late.append(f"{key}: not looked at yet")
+    return late
+
+
+def _judge(
+    found: Sequence[Document], args: argparse.Namespace, goal: _Goal
+) -> tuple[int | None, Sequence[str]]:
+    """What the statuses say."""
     if args.all:
         chosen = [one for one in found if one["metadata"]["app"] != statuses.RUN_APP]
         missing: list[str] = []

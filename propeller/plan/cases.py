@@ -24,14 +24,25 @@ NO_COPIES: Mapping[PropletId, Assignment] = {}
 
 
 class Grounds:
-    """What every case of one plan shares. scope: the proplets that changed, None for all."""
+    """What every case of one plan shares.
+
+    scope: the proplets that changed, None for all. whole: objects that are looked at everywhere
+    all the same.
+    """
 
     def __init__(
-        self, snapshot: Snapshot, now: int, scope: frozenset[PropletId] | None, looks: Looks
+        self,
+        snapshot: Snapshot,
+        now: int,
+        *,
+        scope: frozenset[PropletId] | None,
+        whole: frozenset[Uid],
+        looks: Looks,
     ) -> None:
         self.snapshot = snapshot
         self.now = now
         self.scope = None if scope is None else sorted(scope)
+        self.whole = whole
         self.looks = looks
         self.strays = Strays(snapshot, None)
         self.near = self.strays if scope is None else Strays(snapshot, self.scope)
@@ -55,6 +66,7 @@ class Case:
 
     pinned: the names its placement is limited to, None for all. widely: it says where it wants to
     be proplet by proplet (`perProplet` or pinned names) and not by a number of copies.
+    scope: the proplets to ask then, None for all.
     counted: copies that make up the number wanted (or, widely, wait for room), with what becomes of
     each. lame, silent: copies that do not count (see `Fate`). missing: proplets that should hold a
     copy and do not. refused: why proplets cannot hold what they should.
@@ -66,6 +78,7 @@ class Case:
     standing: Standing
     pinned: Container[PropletId] | None
     widely: bool
+    scope: list[PropletId] | None
     counted: dict[PropletId, Verdict] = field(default_factory=dict)
     lame: dict[PropletId, Verdict] = field(default_factory=dict)
     silent: list[PropletId] = field(default_factory=list)
@@ -152,6 +165,7 @@ def open_case(held: Held, grounds: Grounds) -> Case:
         standing=Standing(obj, module, grounds.looks, snapshot.policy.discovery_apps),
         pinned=frozenset(names) if names else None,
         widely=obj.placement.per_proplet or bool(names),
+        scope=None if held.uid in grounds.whole else grounds.scope,
     )
     for due in wish.due:
         case.wake(due)

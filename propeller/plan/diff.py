@@ -171,8 +171,6 @@ def _sorted(helds: Sequence[Held]) -> tuple[Held, ...]:
 
 def _walk(path: str, before: object, after: object) -> Iterator[FieldDiff]:
     """Differences below `path`. Lists of named objects are compared by name, others by place."""
-    if before == after and type(before) is type(after):
-        return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted({*before, *after}):
             yield from _member(f"{path}.{name}", before, after, name)
@@ -180,7 +178,7 @@ def _walk(path: str, before: object, after: object) -> Iterator[FieldDiff]:
         left, right = _by_place(before, after)
         for place in {**left, **right}:
             yield from _member(f"{path}[{place}]", left, right, place)
-    else:
+    elif before != after or type(before) is not type(after):
         yield FieldDiff(path, before, after)
 
 

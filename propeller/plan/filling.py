@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
@@ -22,6 +23,43 @@ SHOWN = 3
 
 LISTED = 100
 """Refusals kept for an object that wants a number of copies anywhere."""
+
+
+@dataclass(slots=True)
+class TurnedDown:
+    """Proplets that take no copy, by how little it would need for them to take one."""
+
+    full: dict[PropletId, str] = field(default_factory=dict)
+    offline: list[PropletId] = field(default_factory=list)
+    unheard: list[PropletId] = field(default_factory=list)
+    unfit: dict[PropletId, str] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def lame(self, proplet: PropletId, reason: str) -> None:
+        """It holds a copy that should be elsewhere: what keeps it from being the place itself."""
+        if reason.startswith(NO_ROOM):
+            self.full[proplet] = reason
+        elif reason == "is offline":
+            self.offline.append(proplet)
+        elif reason == "is cordoned":
+            self.others[reason] += 1
+        else:
+            self.unfit[proplet] = reason
+
+    def why(self) -> tuple[str, str]:
+        """The reason nearest to success: it names the smallest change that would help."""
+        if self.full:
+            return "NoCapacity", told(self.full)
+        if self.offline:
+            return "AllOffline", f"{named(self.offline)} could run it, but cannot be reached"
+        if self.unheard:
+            return "NotHeard", f"{named(self.unheard)}: {NOT_HEARD}"
+        if self.unfit:
+            return "Unfit", told(self.unfit)
+        if not self.others:
+            return "NoMatch", "no proplet is known"
+        reasons = "; ".join(f"{why} ({count})" for why, count in sorted(self.others.items()))
+        return "NoMatch", f"no proplet takes it: {reasons}"
 
 
 def fill(case: Case, loads: Loads, grounds: Grounds) -> None:
@@ -81,50 +119,48 @@ def _rerun_in_place(case: Case, loads: Loads, grounds: Grounds) -> None:
 
 def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[PropletId]:
     """Assign up to `missing` copies to the best proplets; says why when that is not all."""
-    case_uid, placement = case.uid, case.wish.obj.placement
+    uid, placement = case.uid, case.wish.obj.placement
     held = {name for name, copy in case.copies.items() if not copy.releasing} | case.adopted
-    turned_down: Counter[str] = Counter()
-    unfit: dict[PropletId, str] = {}
-    unheard: list[PropletId] = []
-    offline: list[PropletId] = []
-    full: dict[PropletId, str] = {}
+    turned = TurnedDown()
     candidates: list[Seen] = []
     standing = case.standing
     for proplet, seen, look in grounds.everywhere:
         stand = standing.to(look)
-        if proplet in held:
-            turned_down["has a copy already"] += 1
+        if proplet in case.lame:
+            turned.lame(proplet, case.lame[proplet].reason)
+        elif proplet in held:
+            turned.others["has a copy already"] += 1
         elif stand.out:
-            turned_down[stand.out.partition(" (")[0]] += 1
+            turned.others[stand.out.partition(" (")[0]] += 1
         elif stand.cordoned or stand.draining:
-            turned_down["is cordoned"] += 1
+            turned.others["is cordoned"] += 1
         elif stand.unfit == NOT_HEARD:
-            unheard.append(proplet)
+            turned.unheard.append(proplet)
         elif stand.unfit is not None:
-            unfit[proplet] = stand.unfit
+            turned.unfit[proplet] = stand.unfit
         elif not is_online(seen):
-            offline.append(proplet)
-        elif no_room := loads.room(case_uid, seen):
-            full[proplet] = no_room
+            turned.offline.append(proplet)
+        elif no_room := loads.room(uid, seen):
+            turned.full[proplet] = no_room
         else:
             candidates.append(seen)
     chosen = choose(
         missing,
         candidates,
-        uid=case_uid,
+        uid=uid,
         zone_of=lambda seen: seen.labels.get(placement.spread, "") if placement.spread else "",
         crowd=_crowd(held, placement.spread, grounds),
         rank=lambda seen: (0 if seen.id in case.copies else 1, loads.tasks(seen.id)),
     )
     reason = _why_placed(case)
     for proplet in chosen:
-        loads.take(case_uid, proplet)
+        loads.take(uid, proplet)
         case.assign(proplet, reason)
     if len(chosen) < missing:
         have = f"{placement.replicas - missing + len(chosen)} of {placement.replicas} copies placed"
-        word, why = _shortage(full, offline, unfit, unheard, turned_down)
+        word, why = turned.why()
         case.short = (word, f"{have}: {why}")
-        case.refused.update(list((full | unfit).items())[:LISTED])
+        case.refused.update(list((turned.full | turned.unfit).items())[:LISTED])
     return chosen
 
 
@@ -144,28 +180,6 @@ def _why_placed(case: Case) -> str:
         proplet, verdict = sorted(case.lame.items())[0]
         return f"in place of the copy on {proplet}, which {verdict.reason.removeprefix(NO_ROOM)}"
     return "a copy was missing"
-
-
-def _shortage(
-    full: Mapping[PropletId, str],
-    offline: list[PropletId],
-    unfit: Mapping[PropletId, str],
-    unheard: list[PropletId],
-    turned_down: Counter[str],
-) -> tuple[str, str]:
-    """The reason nearest to success: it names the smallest change that would help."""
-    if full:
-        return "NoCapacity", told(full)
-    if offline:
-        return "AllOffline", f"{named(offline)} could run it, but cannot be reached"
-    if unheard:
-        return "NotHeard", f"{named(unheard)}: {NOT_HEARD}"
-    if unfit:
-        return "Unfit", told(unfit)
-    if not turned_down:
-        return "NoMatch", "no proplet is known"
-    reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(turned_down.items()))
-    return "NoMatch", f"no proplet takes it: {reasons}"
 
 
 def told(refused: Mapping[PropletId, str]) -> str:

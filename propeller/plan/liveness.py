@@ -90,8 +90,9 @@ def judge(
     changes: dict[PropletId, tuple[Presence, int | None]] = {}
     due: int | None = None
     if since is not None:
+        online = Presence.ONLINE
         for proplet, seen in proplets.items():
-            if seen.presence is not Presence.ONLINE:
+            if seen.presence is not online:
                 continue
             limit = offline_at(seen, since, patience)
             if limit <= now:
@@ -101,7 +102,7 @@ def judge(
     together = _together(proplets.values(), changes, patience, confirmed)
     return Verdict(
         changes=dict(sorted(changes.items())),
-        fleet_silent=together[0] * 5 > together[1] >= patience.fleet,
+        fleet_silent=together[0] * 5 > together[1],
         together=together,
         due=due,
     )
@@ -128,8 +129,8 @@ def _together(
 ) -> tuple[int, int]:
     """The worst window: how many are offline that fell silent in it, of how many there were.
 
-    Looks at what is so, not at what happened: it holds while they stay away and ends when enough
-    are back.
+    (0, those online) where fewer were there than make a fleet. Looks at what is so, not at what
+    happened: it holds while they stay away and ends when enough are back.
     """
     online = 0
     starts = []
@@ -149,6 +150,7 @@ def _together(
             first += 1
         gone = last - first + 1
         there = online + len(starts) - first  # all that had not fallen silent before the window
-        if gone * worst[1] > worst[0] * there:
+        worse = worst[0] == 0 or gone * worst[1] > worst[0] * there
+        if worse and there >= patience.fleet:
             worst = (gone, there)
     return worst

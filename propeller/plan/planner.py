@@ -45,6 +45,7 @@ def plan(
     now: int,
     touched: frozenset[Uid] | None = None,
     proplets: frozenset[PropletId] | None = None,
+    whole: frozenset[Uid] = frozenset(),
     standing: Mapping[Uid, Blocked] = NOTHING_BLOCKED,
     looks: Looks | None = None,
 ) -> Plan:
@@ -55,18 +56,23 @@ def plan(
     proplets: nothing but these changed since the objects in `touched` were last planned, so of
     objects that say where they want to be proplet by proplet, only these are looked at; None when
     anything may have changed.
+    whole: objects of which that is not so, although `proplets` is given (their spec changed, a
+    wakeup of the whole object came); they need not be in `touched`.
     standing: what earlier plans left blocked; needed whenever `touched` is given.
     looks: a cache that may be kept from plan to plan; changes nothing but the time it takes.
     """
     chosen = touched
     if touched is not None:
         waiting = {uid for uid, block in standing.items() if block.reason in _WAITING_FOR_OTHERS}
-        chosen = frozenset(uid for uid in touched | waiting if uid in snapshot.objects)
+        chosen = frozenset(uid for uid in touched | whole | waiting if uid in snapshot.objects)
+        if whole:
+            whole |= waiting  # an edit may free room on proplets that did not change
     grounds = Grounds(
         snapshot,
         now,
-        proplets if touched is not None else None,
-        looks if looks is not None else Looks(),
+        scope=proplets if touched is not None else None,
+        whole=whole,
+        looks=looks if looks is not None else Looks(),
     )
     actions: list[Action] = []
     cases = _survey_all(_in_order(snapshot, chosen), grounds, actions)
@@ -79,7 +85,7 @@ def plan(
         kept = [action for action in case.actions if not hold or _is_bookkeeping(action)]
         block = blocked(
             case,
-            refused_elsewhere=_elsewhere(case, standing, grounds),
+            refused_elsewhere=_elsewhere(case, standing),
             held_back=hold if len(kept) != len(case.actions) else "",
         )
         if block is not None:
@@ -164,14 +170,12 @@ def _loads(snapshot: Snapshot, cases: Iterable[Case], buried: Iterable[Action]) 
     return loads
 
 
-def _elsewhere(
-    case: Case, standing: Mapping[Uid, Blocked], grounds: Grounds
-) -> Mapping[PropletId, str]:
+def _elsewhere(case: Case, standing: Mapping[Uid, Blocked]) -> Mapping[PropletId, str]:
     """Refusals of proplets outside the scope, from the last plan that looked there."""
     before = standing.get(case.uid)
-    if grounds.scope is None or not case.widely or before is None or not before.refused:
+    if case.scope is None or not case.widely or before is None or not before.refused:
         return {}
-    scope = set(grounds.scope)
+    scope = set(case.scope)
     return {name: why for name, why in before.refused.items() if name not in scope}
 
 

@@ -6,11 +6,12 @@ time zone skips, a slot moves to the end of the gap, in the one it repeats it fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
 from propeller.model.specs import Schedule
 
@@ -27,8 +28,7 @@ def latest_slot(schedule: Schedule, now: int) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _next(cron: str, zone: str, after: int) -> int | None:
-    slots = CronSim(cron, datetime.fromtimestamp(after, tz=_zone(zone)))
-    for slot in slots:
+    for slot in _slots(cron, datetime.fromtimestamp(after, tz=_zone(zone))):
         at = int(slot.timestamp())
         if at > after:  # a slot moved out of a skipped hour can come out not later than asked
             return at * 1000
@@ -37,12 +37,19 @@ def _next(cron: str, zone: str, after: int) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _latest(cron: str, zone: str, now: int) -> int | None:
-    slots = CronSim(cron, datetime.fromtimestamp(now + 1, tz=_zone(zone)), reverse=True)
-    for slot in slots:
+    for slot in _slots(cron, datetime.fromtimestamp(now + 1, tz=_zone(zone)), reverse=True):
         at = int(slot.timestamp())
         if at <= now:
             return at * 1000
     return None
+
+
+def _slots(cron: str, start: datetime, *, reverse: bool = False) -> Iterable[datetime]:
+    """Slots from `start` on, or back from it. What cronsim knows can never come has none."""
+    try:
+        return CronSim(cron, start, reverse)
+    except CronSimError:
+        return ()
 
 
 def _zone(name: str) -> tzinfo:

@@ -95,14 +95,14 @@ def _widely(case: Case, grounds: Grounds) -> None:
         _judge_widely(case, copy, seen, grounds)
     _forgotten(case, grounds, known)
     if bare:
-        strays = grounds.strays if grounds.scope is None else grounds.near
+        strays = grounds.strays if case.scope is None else grounds.near
         _adopt_widely(case, strays, grounds.snapshot)
 
 
 def _places(case: Case, grounds: Grounds) -> Iterable[tuple[PropletId, Seen, int]]:
-    if grounds.scope is None and case.pinned is None:
+    if case.scope is None and case.pinned is None:
         return grounds.everywhere
-    names: Iterable[PropletId] | None = grounds.scope
+    names: Iterable[PropletId] | None = case.scope
     if names is None:
         names = sorted({*case.wish.obj.placement.proplets, *case.copies})
     proplets, look = grounds.snapshot.proplets, grounds.looks.of
@@ -181,8 +181,8 @@ def _note(case: Case, proplet: PropletId, verdict: Verdict) -> None:
 def _forgotten(case: Case, grounds: Grounds, known: int) -> None:
     """Copies on proplets that were forgotten, and pinned names nobody has heard of."""
     names: Iterable[PropletId] = ()
-    if grounds.scope is not None:
-        names = grounds.scope
+    if case.scope is not None:
+        names = case.scope
     elif case.pinned is not None or known != len(case.copies):
         names = sorted({*case.wish.obj.placement.proplets, *case.copies})
     for proplet in names:

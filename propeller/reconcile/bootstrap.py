@@ -19,7 +19,8 @@ from propeller.wire.topics import Channel
 
 SLICE = 500
 GRACE = 250
-MARKER_TIMEOUT = 3_000
+MARKER_TIMEOUT, MARKER_CAP = 500, 8_000
+"""ms until a marker that did not come back is sent again: doubling, as the way may just be long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Bootstrap:
         self.stage = Stage.IDLE
         self._slices: list[tuple[PropletId, ...]] = []
         self._marker = 0
-        self._sent_at = 0
+        self._first = 0
+        self._again_at = 0
         self._settle_at: int | None = None
 
     @property
@@ -82,11 +84,12 @@ class Bootstrap:
             self._channel.manager_echo(self._source_id),
             *self._channel.control_filters(),
         )
+        self._first = self._marker + 1
         return [Subscribe(filters), *self._send_marker(now)]
 
     def marker(self, n: int, heard: Collection[PropletId], now: int) -> list[Command]:
-        """Marker `n` came back to us."""
-        if n != self._marker or self.stage in (Stage.IDLE, Stage.DONE):
+        """Marker `n` came back to us. Any of this stage will do, late ones too."""
+        if not self._first <= n <= self._marker or self.stage in (Stage.IDLE, Stage.DONE):
             return []
         if self.stage is Stage.BY_ID and not set(self._slices[0]) <= set(heard):
             self._settle_at = now + GRACE
@@ -101,7 +104,7 @@ class Bootstrap:
             if now >= self._settle_at or set(self._slices[0]) <= set(heard):
                 return self._next(now)
             return []
-        if now >= self._sent_at + MARKER_TIMEOUT:
+        if now >= self._again_at:
             return self._send_marker(now)
         return []
 
@@ -109,7 +112,7 @@ class Bootstrap:
         """When `tick` has something to do (Unix ms)."""
         if self.stage in (Stage.IDLE, Stage.DONE):
             return None
-        return self._settle_at if self._settle_at is not None else self._sent_at + MARKER_TIMEOUT
+        return self._settle_at if self._settle_at is not None else self._again_at
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -125,6 +128,7 @@ class Bootstrap:
             self.stage = Stage.DONE
             return commands
         self.stage = Stage.BY_ID
+        self._first = self._marker + 1
         return [*commands, Subscribe(self._by_id(self._slices[0])), *self._send_marker(now)]
 
     def _by_id(self, devices: tuple[PropletId, ...]) -> tuple[str, ...]:
@@ -137,5 +141,6 @@ class Bootstrap:
 
     def _send_marker(self, now: int) -> list[Command]:
         self._marker += 1
-        self._sent_at = now
+        sent = self._marker - self._first
+        self._again_at = now + min(MARKER_CAP, MARKER_TIMEOUT << min(sent, 10))
         return [Marker(self._marker)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
+from propeller.model.specs import Backoff
 from propeller.plan.delivery import Ask, Held, Wanted, decide
 from propeller.reconcile.world import World
 from propeller.state.base import Asked, Event
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 INLINE_LIMIT = 8 * 1024
 """Bytes of a document body that travel inline; longer ones are blobs (rule k)."""
+
+FASTEST, SLOWEST, AGAIN_CAP = 300, 5_000, 300_000
+"""ms until a document is asked for again for the first time, at least and at most; then doubling."""
 
 BATCH = 500
 """Documents published in one turn: below what a broker takes in without cutting us."""
@@ -109,6 +113,7 @@ class Delivery:
             and self._fleet.differs_at_broker(seen.id, asked.fence, asked.gen, asked.digest),
             welcomed=seen.id in self._republish,
             now=now,
+            backoff=self._patience(seen),
         )
         self._republish.discard(seen.id)
         self._grant(seen.id, entries, digest)
@@ -133,6 +138,11 @@ class Delivery:
         self._world.put_asked(row)
         self._dues[seen.id] = decision.due
         self._pending[seen.id] = row
+
+    def _patience(self, seen: Seen) -> Backoff:
+        """A device with a long heartbeat is far away, and one of many has to wait its turn."""
+        base = max(FASTEST, min(SLOWEST, seen.heartbeat // 30)) + len(self._dues)
+        return Backoff(base=base, cap=AGAIN_CAP)
 
     def _compose(
         self, seen: Seen, entries: tuple[Entry, ...], digest: str, ask: Ask, now: int

@@ -35,7 +35,7 @@ NEVER = 2**53 - 1
 """A time no clock here reaches (Unix ms)."""
 
 ECHO_EVERY = 10_000
-TRUST_EVERY = 10_000
+TRUST_EVERY = 2_000
 """ms between two publications of the trust document when devices do not know our key."""
 
 FIRST_ECHO = 1_000_000_000

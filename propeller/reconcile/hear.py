@@ -65,6 +65,7 @@ class Hearing:
         self.dropped: Counter[str] = Counter()
         self.wishes = Wishes()
         self.heard_since_connect: set[PropletId] = set()
+        self.heard_live: set[PropletId] = set()
         self._instances: dict[PropletId, deque[tuple[int, str]]] = {}
         self._inventories: dict[PropletId, str] = {}
         self._waiting: dict[PropletId, Report] = {}
@@ -194,6 +195,11 @@ class Hearing:
         if status.inst != seen.inst or (status.boot, status.conn) < (seen.boot, seen.conn):
             raise WireError("stale", "a status of an older connection")
         if status.state == "online":
+            if status.boot != seen.boot:
+                # It counts its reports anew, and what the boot before held says nothing now.
+                seen = replace(seen, seq=0)
+                self._inventories.pop(proplet, None)
+                self._waiting.pop(proplet, None)
             seen = replace(seen, boot=status.boot, conn=status.conn)
             self._world.put_seen(self._alive(seen, received, now))
             self.wishes.welcomed.add(proplet)
@@ -246,6 +252,8 @@ class Hearing:
             if report.refused.reason == "unknown_kid":
                 self.wishes.distrusted = True
         self._inventory(proplet, report, now)
+        if not received.retained and self._inventories.get(proplet) == report.inventory:
+            self.heard_live.add(proplet)
 
     def _inventory(self, proplet: PropletId, report: Report, now: int) -> None:
         runs = report.tasks

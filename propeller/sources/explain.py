@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final
 
 from propeller.sources.fill import read_quantity, strict_pattern
-from propeller.sources.nodes import Flaw, Map, Number, Path, Seq, line_of
+from propeller.sources.nodes import Flaw, Map, Number, Path, Seq, line_of, printable
 from propeller.sources.schemas import SHARED, Schema, load_schema, resolved, walk
 
 MAX_FLAWS: Final = 50
@@ -85,7 +85,7 @@ def show(value: Any) -> str:
     if isinstance(value, int | Number):
         return str(value)
     text = str(value) if len(value) <= 40 else value[:37] + "..."
-    return json.dumps(text, ensure_ascii=False)
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 @cache
@@ -182,10 +182,12 @@ def _words(kind: str, error: Any) -> Iterator[tuple[Path, str]]:
             yield path, f"must have at most {limit} entries, not {len(value)}"
         case "minItems" | "minProperties":
             yield path, f"must name {allowed}" if allowed else "must not be empty; leave it out"
-        case "oneOf":
+        case "oneOf" if isinstance(value, Map):
             yield path, _exactly_one(value, limit)
+        case "oneOf":
+            return  # no mapping at all, which its type says already
         case _:
-            yield path, str(error.message)
+            yield path, printable(str(error.message))
 
 
 def _unknown(kind: str, path: Path, name: str, schema: Schema) -> str:

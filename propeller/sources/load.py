@@ -24,7 +24,7 @@ from propeller.model.specs import ModuleRef, Object, Prune, Workload
 from propeller.sources.apps import Claim, Owners
 from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file
 from propeller.sources.modules import Inspect, Keep, Modules, NoModule, call_problem, inside
-from propeller.sources.nodes import Path, dotted
+from propeller.sources.nodes import Path, dotted, printable
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
 
@@ -100,7 +100,10 @@ class _Load:
             built[one.object.meta.key] = one
             used[remembered] = one
         if self.faults:
-            raise SpecError(self.faults)
+            raise SpecError(
+                Fault(printable(one.file), one.line, one.path, printable(one.message))
+                for one in self.faults
+            )
         self.cache.objects = used
         self.cache.files = {self.content[path]: spec for path, spec in files.items()}
         self.cache.modules.forget_except(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
@@ -18,7 +19,7 @@ from propeller.model.ids import Digest, sha256_digest
 from propeller.model.module import Export, Import, Module
 from propeller.model.specs import RunSpec
 from propeller.sources.explain import did_you_mean
-from propeller.sources.nodes import Path
+from propeller.sources.nodes import Path, printable
 from propeller.sources.tree import MAX_MODULE_BYTES, Tree
 
 
@@ -107,7 +108,7 @@ def _read(data: bytes, *, text: bool, keep: Keep, inspect: Inspect) -> Module | 
     try:
         facts = inspect(wasm)
     except WireError as error:
-        return NoModule(f"is not a WebAssembly module ({error})")
+        return NoModule(f"is not a WebAssembly module ({printable(str(error))})")
     return Module(
         identity=sha256_digest(data),
         digest=keep(wasm),
@@ -129,7 +130,7 @@ def _from_text(data: bytes) -> bytes | NoModule:
         return NoModule("must be UTF-8")
     except wasmtime.WasmtimeError as error:
         words = " ".join(str(error).split())
-        return NoModule(f"is not WebAssembly text: {words[:300]}")
+        return NoModule(f"is not WebAssembly text: {printable(words[:300])}")
 
 
 def call_problem(run: RunSpec, module: Module) -> tuple[Path, str] | None:
@@ -177,11 +178,19 @@ def value_problem(text: str, kind: str) -> str:
                     return ""
             return f'must be a whole number from {least} to {most} ({kind}), not "{text[:40]}"'
         case "f32" | "f64":
-            if _FLOAT.match(text):
+            if _FLOAT.match(text) and (kind == "f64" or _fits_f32(float(text))):
                 return ""
             return f'must be a number ({kind}), not "{text[:40]}"'
         case _:
             return f"no spec can give a value of type {kind}"
+
+
+def _fits_f32(number: float) -> bool:
+    try:
+        struct.pack("<f", number)
+    except OverflowError:
+        return False
+    return True
 
 
 def _signature(export: Export) -> str:

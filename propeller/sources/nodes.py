@@ -80,15 +80,22 @@ def whole_number(text: str) -> int | None:
     return int(text) if _PLAIN_INTEGER.match(text) else None
 
 
+def printable(text: str) -> str:
+    """`text` with everything a terminal could take for a command escaped."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def dotted(path: Path) -> str:
-    """`("spec", "args", 1)` as `spec.args[1]`."""
+    """`("spec", "args", 1)` as `spec.args[1]`, printable."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
             text += f".{step}" if text else step
-    return text
+    return printable(text)
 
 
 def line_of(value: Any, path: Path, default: int) -> int:

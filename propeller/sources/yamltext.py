@@ -30,6 +30,11 @@ _NUMBER_LIKE = re.compile(
     r"[-+]?(?:0[xob][0-9A-Fa-f_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"
     r"|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))\Z|\.(?:nan|NaN|NAN)\Z"
 )
+_OLD_BREAKS: Final = (
+    (b"\xc2\x85", "U+0085"),
+    (b"\xe2\x80\xa8", "U+2028"),
+    (b"\xe2\x80\xa9", "U+2029"),
+)
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
 
 
@@ -50,6 +55,7 @@ def parse_yaml(text: bytes, build: Build) -> None:
     """Reads a whole stream into `build`. Raises UnreadableError where reading cannot go on."""
     import yaml
 
+    _refuse_old_breaks(text)
     parser = _parser(text)
     anchors: dict[str, tuple[Any, int]] = {}
     open_anchors: list[tuple[str | None, int]] = []
@@ -87,6 +93,17 @@ def parse_yaml(text: bytes, build: Build) -> None:
                 return
     except yaml.YAMLError as error:
         raise UnreadableError(*_problem(error, text)) from error
+
+
+def _refuse_old_breaks(text: bytes) -> None:
+    """U+0085, U+2028 and U+2029 end a line in YAML 1.1, which libyaml reads, but not in 1.2."""
+    for mark, name in _OLD_BREAKS:
+        at = text.find(mark)
+        if at >= 0:
+            line = text.count(b"\n", 0, at) + 1
+            raise UnreadableError(
+                line, f'must not contain {name}, a line break of old; write "\\u{name[2:]}"'
+            )
 
 
 def _parser(text: bytes) -> Any:

@@ -1,13 +1,15 @@
-"""Run a program that ends when its grandparent does. Started by `mosquitto`; imports nothing else.
+"""Run a program that ends when its grandparent does. Imports nothing else of ours.
 
-mosquitto does not notice that we are gone, and a death signal set by the kernel would also come
-when only the starting thread ends. So this stands between: our end of its stdin closes, it stops
-the program. Both are in one process group, so that a kill reaches both.
+Started for mosquitto and for the local proplets of `up`: they do not notice that we are gone, and
+a death signal set by the kernel would also come when only the starting thread ends. So this stands
+between: our end of its stdin closes, it stops the program. Both are in one process group, so that
+a kill reaches both.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -25,7 +27,7 @@ def main() -> int:
 
 
 def _end_with_parent(program: subprocess.Popen[bytes]) -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # not through sys.stdin, whose lock would be ours at the end
         pass
     program.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -86,7 +86,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         if job["fuel"] is not None:
             store.set_fuel(cast(int, job["fuel"]))
         store.set_wasi(_wasi(job, streams))
-        watch.guard(engine, cast("int | None", job["timeout"]))
+        watch.guard(engine, cast("int | None", job["timeout"]), streams.drain)
         told = _told(go, watch, swollen=lambda: _swollen(instances, store, memory))
     except (WasmtimeError, OSError, ValueError) as error:
         told = {"ok": False, "error": _first_line(str(error))}
@@ -145,7 +145,10 @@ def _entry(
 
 def _told(call: Callable[[], str | None], watch: Watch, *, swollen: Callable[[], str]) -> Words:
     try:
-        result = call()
+        try:
+            result = call()
+        finally:
+            watch.came_back()
     except ExitTrap as exit_:
         code = exit_.code
         return {"ok": code == 0, "exit": code, "error": f"exit {code}" if code else ""}

@@ -13,6 +13,8 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from proplet.runtime.talk import Reader, Words, pack
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 EPOCH_PATIENCE = 0.15
 """Seconds a guest has to come back once its epoch passed."""
+
+LOOK_EVERY, LOOKS = 0.001, 4
+"""A guest whose thread slept through so many looks (seconds apart) is asleep in a host call."""
 
 
 class Watch:
@@ -37,6 +42,9 @@ class Watch:
         self._engine: Engine | None = None
         self._deadline: float | None = None
         self._grace: float | None = None
+        self._drain: Callable[[], None] = lambda: None
+        self._guest = 0
+        self._back = False
         self.cause = ""
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -49,9 +57,12 @@ class Watch:
             self._early = self._reader.feed(data)
         return self._early.pop(0)
 
-    def guard(self, engine: Engine, timeout: int | None) -> None:
-        """Watch a guest of `engine` from now on. `timeout` in ms."""
-        self._engine = engine
+    def guard(self, engine: Engine, timeout: int | None, drain: Callable[[], None]) -> None:
+        """Watch a guest of `engine` from now on; it runs on the thread that calls this.
+
+        timeout: in ms. drain: puts on disk what the guest has written so far.
+        """
+        self._engine, self._drain, self._guest = engine, drain, threading.get_native_id()
         self._deadline = None if timeout is None else time.monotonic() + timeout / 1000
         self._armed.set()
 
@@ -84,9 +95,24 @@ class Watch:
             self.cause = cause
         assert self._engine is not None, "nothing is interrupted before guard"
         self._engine.increment_epoch()
-        time.sleep(EPOCH_PATIENCE)
+        self._be_patient()
+        self._drain()
         self.tell({"event": "ended", "cause": cause, "ok": False})
         os._exit(0)
+
+    def came_back(self) -> None:
+        """The guest's call is over, however it ended; its thread tells the rest."""
+        self._back = True
+
+    def _be_patient(self) -> None:
+        """Wait for the guest to come back, but not for one that sleeps: no epoch wakes it."""
+        end = time.monotonic() + EPOCH_PATIENCE
+        slept, before = 0, ""
+        while slept < LOOKS and time.monotonic() < end:
+            time.sleep(LOOK_EVERY)
+            now = "" if self._back else _asleep(self._guest)
+            slept = slept + 1 if now and now == before else 0
+            before = now
 
     def tell(self, message: Words) -> None:
         """Say how it ended; only the first word counts."""
@@ -96,3 +122,14 @@ class Watch:
             self._told = True
         with contextlib.suppress(OSError):
             self._connection.sendall(pack(message))
+
+
+def _asleep(thread: int) -> str:
+    """How often the thread has gone to sleep, if it sleeps now, else ""."""
+    try:
+        rows = Path(f"/proc/self/task/{thread}/status").read_text().splitlines()
+    except OSError:
+        return ""
+    told = dict(row.split(":", 1) for row in rows if ":" in row)
+    sleeps = told.get("State", "").strip().startswith("S")
+    return told.get("voluntary_ctxt_switches", "").strip() if sleeps else ""

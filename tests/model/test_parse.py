@@ -12,7 +12,12 @@ from propeller.model.parse import parse_object, stored_form
 from propeller.model.selector import Operator, Requirement
 from propeller.model.specs import Access, App, Daemon, Mount, OnOffline, Proplet, Task
 
-META = {"namespace": "plant-a", "name": "x", "uid": "6f0ad6a5-4a53-5f0e-9a4e-0d9f6c2b7f11", "app": "default"}  # fmt: skip
+META = {
+    "namespace": "plant-a",
+    "name": "x",
+    "uid": "6f0ad6a5-4a53-5f0e-9a4e-0d9f6c2b7f11",
+    "app": "default",
+}
 WORK = {
     "module": {"image": "oci://registry.example/a:1"},
     "placement": {
@@ -66,7 +71,11 @@ def test_a_daemon_says_what_its_spec_says():
     """Restart, health and readiness are fields of their own."""
     daemon = parse_object("Daemon", META, DAEMON)
     assert isinstance(daemon, Daemon)
-    assert (daemon.max_restarts, daemon.ready_when.min_percent, daemon.ready_when.within) == (None, 95, None)  # fmt: skip
+    assert (daemon.max_restarts, daemon.ready_when.min_percent, daemon.ready_when.within) == (
+        None,
+        95,
+        None,
+    )
     assert daemon.suspend is not None and daemon.suspend.until == 7
 
 
@@ -81,11 +90,23 @@ def test_pinned_proplets_are_counted():
 
 @pytest.mark.parametrize(
     ("kind", "spec", "made"),
-    [("Task", TASK, Task), ("Daemon", DAEMON, Daemon), ("Proplet", PROPLET, Proplet), ("App", APP, App)],
-)  # fmt: skip
+    [
+        ("Task", TASK, Task),
+        ("Daemon", DAEMON, Daemon),
+        ("Proplet", PROPLET, Proplet),
+        ("App", APP, App),
+    ],
+)
 def test_the_stored_form_gives_the_object_back(kind, spec, made):
     """Through JSON as well, with labels, annotations, protection and origin."""
-    meta = {**META, "labels": {"a": "b"}, "annotations": {"c": "d"}, "protect": True, "file": "f", "line": 3}  # fmt: skip
+    meta = {
+        **META,
+        "labels": {"a": "b"},
+        "annotations": {"c": "d"},
+        "protect": True,
+        "file": "f",
+        "line": 3,
+    }
     found = parse_object(kind, meta, spec)
     assert isinstance(found, made)
     assert parse_object(**json.loads(json.dumps(stored_form(found)))) == found

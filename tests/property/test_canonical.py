@@ -22,7 +22,7 @@ from propeller.sources.yamltext import parse_yaml
 durations = st.integers(10, 3_600_000).map(quantities.duration_text)
 sizes = st.integers(1, 65536).map(lambda pages: quantities.size_text(pages * 65536))
 labels = st.from_regex(r"[a-z][a-z0-9-]{0,8}[a-z0-9]", fullmatch=True)
-texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
+texts = st.text(st.characters(exclude_characters="\0\x85\u2028\u2029", codec="utf-8"), max_size=20)
 
 
 def some(**fields):
@@ -45,8 +45,10 @@ ways = st.one_of(
     st.just({}),
     st.builds(lambda n: {"replicas": n}, st.integers(0, 10_000)),
     st.just({"perProplet": True}),
-    st.builds(lambda names: {"proplets": names}, st.lists(labels, min_size=1, max_size=3, unique=True)),
-)  # fmt: skip
+    st.builds(
+        lambda names: {"proplets": names}, st.lists(labels, min_size=1, max_size=3, unique=True)
+    ),
+)
 placements = st.builds(
     lambda way, rest: {**rest, **way},
     ways,
@@ -62,9 +64,19 @@ works = {
     "run": some(
         entrypoint=labels,
         args=st.lists(texts, max_size=4),
-        env=st.lists(st.builds(lambda n, v: {"name": n, "value": v}, labels.map(lambda s: s.replace("-", "_")), texts), max_size=3, unique_by=lambda row: row["name"]),
+        env=st.lists(
+            st.builds(
+                lambda n, v: {"name": n, "value": v},
+                labels.map(lambda s: s.replace("-", "_")),
+                texts,
+            ),
+            max_size=3,
+            unique_by=lambda row: row["name"],
+        ),
         stdin=texts,
-        mounts=st.lists(st.builds(lambda n: {"name": n}, labels), max_size=3, unique_by=lambda row: row["name"]),
+        mounts=st.lists(
+            st.builds(lambda n: {"name": n}, labels), max_size=3, unique_by=lambda row: row["name"]
+        ),
     ),
     "limits": some(
         memory=st.one_of(sizes, st.just("Unlimited")),
@@ -77,7 +89,7 @@ works = {
         {"reason": labels, "by": labels},
         optional={"until": st.integers(0, 2**41).map(quantities.timestamp_text)},
     ),
-}  # fmt: skip
+}
 modules = st.one_of(
     st.builds(lambda name: {"file": f"../{name}.wat"}, labels),
     st.builds(lambda name: {"image": f"oci://registry.example/{name}:1"}, labels),

@@ -25,8 +25,33 @@ spec:
   run: {entrypoint: add, args: [1, &x 2], env: [{name: A, value: *x}]}
   schedule: {cron: "*/5 * * * *", timeZone: Europe/Belgrade}
 """
-WORDS = [b"&a ", b"*a", b"? ", b": ", b"- ", b"{", b"}", b"[", b"]", b"!!x ", b"<<", b"|", b">", b"---\n",
-         b"...\n", b"%YAML 1.1\n", b"\t", b"\xff", b"\x00", b"null", b"1e9", b"\xef\xbb\xbf", b"#", b"'", b'"']  # fmt: skip
+WORDS = [
+    b"&a ",
+    b"*a",
+    b"? ",
+    b": ",
+    b"- ",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"!!x ",
+    b"<<",
+    b"|",
+    b">",
+    b"---\n",
+    b"...\n",
+    b"%YAML 1.1\n",
+    b"\t",
+    b"\xff",
+    b"\x00",
+    b"null",
+    b"1e9",
+    b"\xef\xbb\xbf",
+    b"#",
+    b"'",
+    b'"',
+]
 
 
 def loaded(files):
@@ -41,7 +66,11 @@ def mutations(draw):
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
         end = min(len(data), at + draw(st.integers(0, 12)))
-        new = draw(st.one_of(st.sampled_from(WORDS), st.binary(max_size=4), st.just(bytes(data[at:end] * 2))))  # fmt: skip
+        new = draw(
+            st.one_of(
+                st.sampled_from(WORDS), st.binary(max_size=4), st.just(bytes(data[at:end] * 2))
+            )
+        )
         data[at:end] = new
     return bytes(data)
 
@@ -52,7 +81,11 @@ def mutations(draw):
 )
 def test_any_bytes_give_a_revision_or_faults(data, name):
     """Nothing but SpecError leaves, and every fault names a file of the tree and a line of it."""
-    files = {"b.yaml": GOOD, "add.wat": b"(module (func (export \"add\") (param i32 i32)))", name: data}  # fmt: skip
+    files = {
+        "b.yaml": GOOD,
+        "add.wat": b'(module (func (export "add") (param i32 i32)))',
+        name: data,
+    }
     try:
         assert isinstance(loaded(files), Revision)
     except SpecError as error:
@@ -60,7 +93,7 @@ def test_any_bytes_give_a_revision_or_faults(data, name):
             assert fault.file in files
             lines = files[fault.file].count(b"\n") + files[fault.file].count(b"\r") + 1
             assert 0 <= fault.line <= lines + files[fault.file].count(b"\xe2\x80") + 1
-            assert str(fault).isprintable() or not data.isascii()
+            assert str(fault).isprintable()
 
 
 @given(st.dictionaries(st.text(max_size=8), st.binary(max_size=20), max_size=4))

@@ -43,6 +43,11 @@ ODD = ModuleRef(file="odd.wasm")
 LATE = ModuleRef(image="oci://late")
 
 
+def share(percent: int) -> settings:
+    """That part of the profile's examples: a story is many plans."""
+    return settings(max_examples=max(1, settings().max_examples * percent // 100))
+
+
 def fleets() -> st.SearchStrategy[list[Seen]]:
     """Up to six proplets that differ in everything placement reads."""
     return st.lists(
@@ -233,6 +238,7 @@ def check_promises(world: Any, decided: Plan) -> None:
         if isinstance(action, Assign | Adopt | Release)
     )
     assert not touched or max(touched.values()) == 1, "assigned and released in one plan"
+    check_room(world, decided)
     for action in decided.actions:
         if isinstance(action, Assign):
             _check_assign(world, action)
@@ -243,6 +249,29 @@ def check_promises(world: Any, decided: Plan) -> None:
 def _order(action: Any) -> tuple[Any, ...]:
     proplet = getattr(action, "proplet", "" if type(action).__name__ == "Fire" else "~")
     return (action.key, proplet)
+
+
+def check_room(world: Any, decided: Plan) -> None:
+    """No plan puts more on a proplet than it takes (what was there already may be too much)."""
+    load: dict[Any, set[Any]] = {}
+    for uid, copies in world.assignments.items():
+        for name, copy in copies.items():
+            seen = world.proplets.get(name)
+            run = seen.runs.get((uid, copy.run)) if seen is not None else None
+            if run is None or not run.state.ended:
+                load.setdefault(name, set()).add(uid)
+    for action in decided.actions:
+        if isinstance(action, Gone):
+            load.get(action.proplet, set()).discard(action.uid)
+    before = {name: len(uids) for name, uids in load.items()}
+    for action in decided.actions:
+        if isinstance(action, Assign):
+            load.setdefault(action.proplet, set()).add(action.uid)
+    for name, uids in load.items():
+        seen = world.proplets.get(name)
+        grown = len(uids) > before.get(name, 0)
+        if grown and seen is not None and seen.tasks is not None:
+            assert len(uids) <= seen.tasks, f"{name} takes {seen.tasks} tasks, not {sorted(uids)}"
 
 
 def _check_assign(world: Any, action: Assign) -> None:
@@ -314,7 +343,7 @@ def settle(world: Any) -> None:
 
 
 @given(worlds(), stories())
-@settings(max_examples=250)
+@share(80)
 def test_a_fleet_settles_after_whatever_happens(world: Any, story: list[tuple[str, int]]) -> None:
     """Plans reach a fixed point in bounded rounds, and every plan on the way keeps the promises."""
     settle(world)
@@ -325,7 +354,7 @@ def test_a_fleet_settles_after_whatever_happens(world: Any, story: list[tuple[st
 
 
 @given(worlds(), stories(), st.integers(0, 3))
-@settings(max_examples=250)
+@share(80)
 def test_an_incremental_plan_is_the_full_plan(
     world: Any, story: list[tuple[str, int]], unsettled: int
 ) -> None:
@@ -359,6 +388,32 @@ def test_an_incremental_plan_is_the_full_plan(
         settle(world)
 
 
+@given(worlds(), stories())
+@share(50)
+def test_edits_and_reports_may_be_planned_together(
+    world: Any, story: list[tuple[str, int]]
+) -> None:
+    """Objects that changed are looked at everywhere, the others on the proplets that changed."""
+    settle(world)
+    changed: set[str] = set()
+    edited: set[Any] = set()
+    for event, pick in story:
+        if event in ("minutes", "hour", "late", "lose", "delete", "restore"):
+            continue
+        uids = sorted(world.objects)
+        changed |= happen(world, event, pick)
+        edited |= {uids[pick % len(uids)]} if uids else set()
+    full = world.plan()
+    part = world.plan(
+        touched=world.affected(*changed),
+        proplets=frozenset(PropletId(name) for name in changed),
+        whole=frozenset(edited),
+        standing=world.blocked,
+    )
+    assert part.actions == full.actions
+    assert _merged(world, part) == dict(full.blocked)
+
+
 def _merged(world: Any, part: Plan) -> dict[Any, Any]:
     assert part.planned is not None
     kept = {uid: block for uid, block in world.blocked.items() if uid not in part.planned}
@@ -366,7 +421,7 @@ def _merged(world: Any, part: Plan) -> dict[Any, Any]:
 
 
 @given(worlds(), stories())
-@settings(max_examples=150)
+@share(50)
 def test_touching_the_object_that_changed_is_enough(
     world: Any, story: list[tuple[str, int]]
 ) -> None:
@@ -387,7 +442,7 @@ def test_touching_the_object_that_changed_is_enough(
 
 
 @given(worlds(), stories(), st.randoms(use_true_random=False))
-@settings(max_examples=100)
+@share(40)
 def test_the_order_of_mappings_does_not_matter(
     world: Any, story: list[tuple[str, int]], chance: random.Random
 ) -> None:
@@ -401,13 +456,11 @@ def test_the_order_of_mappings_does_not_matter(
         chance.shuffle(rows)
         setattr(world, name, dict(rows))
     again = world.plan()
-    assert repr(again) == repr(first) or again == first
-    assert again.actions == first.actions
-    assert list(again.blocked) == list(first.blocked)
+    assert repr(again) == repr(first)
 
 
 @given(worlds(), stories())
-@settings(max_examples=100)
+@share(40)
 def test_nothing_starts_or_moves_while_held(world: Any, story: list[tuple[str, int]]) -> None:
     """Under a hold a plan only writes down what is so already; lifting it changes nothing else."""
     settle(world)

@@ -10,6 +10,7 @@ import pytest
 from proplet_hand_manager import Device, HandManager, an_entry, sha256, wat
 
 from propeller.transport.mosquitto import MosquittoBroker
+from propeller.wire.messages import WireModule
 
 pytestmark = pytest.mark.live
 
@@ -102,7 +103,12 @@ def test_a_megabyte_resumes_after_a_kill_and_a_long_result_goes_up(
     have = part.stat().st_size
     assert 0 < have < len(wasm)
     asked.clear()
-    manager._serve = lambda get: (asked.append(get.off), serve(get))  # type: ignore[method-assign, assignment, func-returns-value]
+
+    def record(get: object) -> None:
+        asked.append(get.off)  # type: ignore[attr-defined]
+        serve(get)  # type: ignore[arg-type]
+
+    manager._serve = record  # type: ignore[method-assign, assignment, func-returns-value]
     device.start()
     manager.until(lambda: manager.state(entry) == "Succeeded")
     assert min(asked) == have
@@ -140,15 +146,15 @@ def test_without_a_broker_a_reboot_goes_on_with_what_was_accepted(
     manager.blobs[sha256(wasm)] = wasm
     daemon = an_entry(2, wasm, mode="daemon", cause="daemon", timeout=None)
     manager.want(daemon)
-    manager.until(lambda: manager.state(daemon) == "Running")
+    log = device.directory / "data" / "runs" / daemon.run / "stdout.0"
+    manager.until(lambda: manager.state(daemon) == "Running" and log.exists())
     device.kill()
     broker.stop()
-    log = device.directory / "data" / "runs" / daemon.run / "stdout.0"
     before = log.stat().st_size
     device.start()
     manager.until(lambda: log.stat().st_size > before)
     broker.start()
-    manager.until(lambda: manager.up.is_set())
+    manager.until(manager.up.is_set)
     manager.reports.clear()
     manager.until(lambda: manager.reports and manager.reports[-1].boot == 2)
 
@@ -193,6 +199,40 @@ def test_a_document_as_a_blob_and_operations(manager: HandManager, device: Devic
     unknown = manager.ask("dance", daemon)
     manager.until(lambda: over(unknown))
     assert manager.answers[-1].text == "verb 'dance' is not known here"
+
+
+def test_a_module_is_pulled_directly_and_else_over_mqtt(
+    manager: HandManager, device: Device, tmp_path: Path
+) -> None:
+    """From a layout directory without asking the manager; what is not there comes by blobs."""
+    from propeller.registry.layout import Layout
+    from propeller.registry.reference import Reference
+
+    shelf = Layout(tmp_path / "oci")
+    here, elsewhere = wat(ADD), wat(TALK % (1, ""))
+    manifest = shelf.push(Reference.parse("registry.example/add:1"), here)
+    manager.blobs[sha256(elsewhere)] = elsewhere
+    assert device.stop() == 0
+    manager.hellos.clear()
+    device.start("--oci-layout", str(tmp_path / "oci"))
+    manager.until(lambda: manager.hellos)
+    assert manager.hellos[-1].fetch == ("direct", "mqtt")
+    image = f"registry.example/add@{manifest}"
+    first = an_entry(
+        1,
+        here,
+        entrypoint="add",
+        args=("1", "2"),
+        module=WireModule(digest=sha256(here), size=len(here), image=image),
+    )
+    second = an_entry(
+        2,
+        elsewhere,
+        module=WireModule(digest=sha256(elsewhere), size=len(elsewhere), image=image),
+    )
+    manager.want(first, second)
+    manager.until(lambda: manager.state(first) == manager.state(second) == "Succeeded")
+    assert {get.digest for get in manager.asked} == {sha256(elsewhere)}
 
 
 def test_an_idle_agent_is_small(manager: HandManager, device: Device) -> None:

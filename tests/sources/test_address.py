@@ -16,7 +16,10 @@ from propeller.sources.address import GitAddress, check_ref, mask, parse_address
         ("git+file:///r?ref=main&path=specs", GitAddress("file:///r", "main", "specs", local=True)),
         ("file:///a%20b", GitAddress("file:///a%20b", local=True)),
         ("git+https://h.example/r.git?ref=v1", GitAddress("https://h.example/r.git", "v1")),
-        ("https://h.example/r.git?x=1&path=a/b/", GitAddress("https://h.example/r.git?x=1", None, "a/b")),
+        (
+            "https://h.example/r.git?x=1&path=a/b/",
+            GitAddress("https://h.example/r.git?x=1", None, "a/b"),
+        ),
         ("git+ssh://git@h.example:22/r.git", GitAddress("ssh://git@h.example:22/r.git")),
         ("ssh://git@h.example/r.git", GitAddress("ssh://git@h.example/r.git")),
         ("git://h.example/r", GitAddress("git://h.example/r")),
@@ -24,7 +27,7 @@ from propeller.sources.address import GitAddress, check_ref, mask, parse_address
         ("h.example:r.git", GitAddress("h.example:r.git")),
         ("git+/r?ref=main", GitAddress("file:///r", "main", local=True)),
     ],
-)  # fmt: skip
+)
 def test_any_url_git_takes_is_a_repository(text, address):
     """With ref and path as a query, which git never sees."""
     assert parse_address(text) == address
@@ -52,9 +55,21 @@ def test_a_given_ref_wins_over_the_one_in_the_url():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-u", "--upload-pack=x", "ext::sh -c x", "git+ext::sh", "git+ext://x", "s3://b/c",
-     "ssh://-oProxyCommand=x/y", "https:///r", "a\nb", "file:///r?path=../x", "git+file:///r?ref=-x"],
-)  # fmt: skip
+    [
+        "",
+        "-u",
+        "--upload-pack=x",
+        "ext::sh -c x",
+        "git+ext::sh",
+        "git+ext://x",
+        "s3://b/c",
+        "ssh://-oProxyCommand=x/y",
+        "https:///r",
+        "a\nb",
+        "file:///r?path=../x",
+        "git+file:///r?ref=-x",
+    ],
+)
 def test_what_could_make_git_do_something_else_is_refused(text):
     """Options, remote helpers, foreign transports, and ways out of the repository."""
     with pytest.raises(UsageError):
@@ -69,9 +84,30 @@ def test_names_of_branches_tags_and_commits(ref):
 
 @pytest.mark.parametrize(
     "ref",
-    ["", "-x", "--all", "a..b", "a b", "a~1", "a^", "a:b", "a*", "a[b", "a\\b", "a@{1}", "/a", "a/",
-     "a//b", ".a", "a/.b", "a.lock", "a.", "a\n", "x" * 256],
-)  # fmt: skip
+    [
+        "",
+        "-x",
+        "--all",
+        "a..b",
+        "a b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a*",
+        "a[b",
+        "a\\b",
+        "a@{1}",
+        "/a",
+        "a/",
+        "a//b",
+        ".a",
+        "a/.b",
+        "a.lock",
+        "a.",
+        "a\n",
+        "x" * 256,
+    ],
+)
 def test_what_is_no_ref_is_refused(ref):
     """Neither expressions nor options reach git."""
     with pytest.raises(UsageError, match="cannot be a branch or tag"):

@@ -41,7 +41,11 @@ def test_files_under_a_path_belong_to_its_app_and_to_no_other(loading, task, add
 
 def test_a_written_namespace_wins_over_the_app_s(loading, task, add_wat):
     """The App's is a default."""
-    files = {"a.yaml": app("a", "p", "namespace: n"), "p/x.yaml": task("x", namespace="m"), "p/add.wat": add_wat}  # fmt: skip
+    files = {
+        "a.yaml": app("a", "p", "namespace: n"),
+        "p/x.yaml": task("x", namespace="m"),
+        "p/add.wat": add_wat,
+    }
     assert "Task/m/x" in owners(loading(files))
 
 
@@ -71,14 +75,33 @@ def test_moving_an_object_into_an_app_keeps_its_uid(loading, task, add_wat):
     assert alone.digest != owned.digest
 
 
+ITSELF = "spec.source.path: an App cannot own the file that declares it; move it out of this folder"
 WRONG = [
-    ({"p/a.yaml": app("a", "p")}, "p/a.yaml:4: spec.source.path: an App cannot own the file that declares it; move it out of this folder"),
-    ({"a.yaml": app("a", ".")}, "a.yaml:4: spec.source.path: an App cannot own the file that declares it; move it out of this folder"),
-    ({"p/a.yaml": app("a", "q"), "q/b.yaml": app("b", "p")}, "p/a.yaml:4: spec.source.path: Apps own each other in a circle: a -> b -> a"),
-    ({"a.yaml": app("a", "q")}, "a.yaml:4: spec.source.path: there is no folder q in the spec tree"),
-    ({"a.yaml": app("default", "p"), "p/x.yaml": ""}, 'a.yaml:3: metadata.name: "default" is the implicit App around all others; choose another'),
-    ({"a.yaml": app("a", "p"), "b.yaml": app("b", "p"), "p/x.yaml": ""}, 'b.yaml:4: spec.source.path: p belongs to the App "a" of a.yaml already'),
-]  # fmt: skip
+    (
+        {"p/a.yaml": app("a", "p")},
+        f"p/a.yaml:4: {ITSELF}",
+    ),
+    (
+        {"a.yaml": app("a", ".")},
+        f"a.yaml:4: {ITSELF}",
+    ),
+    (
+        {"p/a.yaml": app("a", "q"), "q/b.yaml": app("b", "p")},
+        "p/a.yaml:4: spec.source.path: Apps own each other in a circle: a -> b -> a",
+    ),
+    (
+        {"a.yaml": app("a", "q")},
+        "a.yaml:4: spec.source.path: there is no folder q in the spec tree",
+    ),
+    (
+        {"a.yaml": app("default", "p"), "p/x.yaml": ""},
+        'a.yaml:3: metadata.name: "default" is the implicit App around all others; choose another',
+    ),
+    (
+        {"a.yaml": app("a", "p"), "b.yaml": app("b", "p"), "p/x.yaml": ""},
+        'b.yaml:4: spec.source.path: p belongs to the App "a" of a.yaml already',
+    ),
+]
 
 
 @pytest.mark.parametrize(("files", "fault"), WRONG)

@@ -41,7 +41,14 @@ def test_the_files_are_those_that_may_be_specs_or_modules(root):
     for name in ("a.yaml", "x/b.yml", "x/c.json", "m.wasm", "m.wat", "README.md", ".git/a.yaml"):
         write(root / name)
     tree = source(root).read()
-    assert set(tree.files) == {"a.yaml", "x/b.yml", "x/c.json", "m.wasm", "m.wat", ".propellerignore"}  # fmt: skip
+    assert set(tree.files) == {
+        "a.yaml",
+        "x/b.yml",
+        "x/c.json",
+        "m.wasm",
+        "m.wat",
+        ".propellerignore",
+    }
     assert tree.files["x/b.yml"] == b"x: 1\n"
     assert tree.problems == {}
 
@@ -319,9 +326,16 @@ def test_a_folder_put_in_place_of_the_old_one_is_followed(root):
 
 @pytest.mark.parametrize(
     ("name", "concerns"),
-    [("a.yaml", True), (".propellerignore", True), (".git/index", False), (".a.yaml.swp", False),
-     ("a.yaml~", False), ("state/status/a.yaml", False), ("x/.y/a.yaml", False)],
-)  # fmt: skip
+    [
+        ("a.yaml", True),
+        (".propellerignore", True),
+        (".git/index", False),
+        (".a.yaml.swp", False),
+        ("a.yaml~", False),
+        ("state/status/a.yaml", False),
+        ("x/.y/a.yaml", False),
+    ],
+)
 def test_noise_wakes_nobody(root, name, concerns):
     """Editors' files, repositories and our own state change all the time."""
     opened = source(root, exclude=[root / "state"])

@@ -168,7 +168,7 @@ def test_no_repository_says_so(opened, tmp_path):
     """With the words git had for it."""
     with pytest.raises(Unavailable, match="does not appear to be a git repository"):
         opened(f"git+file://{tmp_path}/nosuch").head()
-    with pytest.raises(Unavailable, match="Connection refused|Failed to connect|unable to access"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1"):
         opened("http://127.0.0.1:9/r.git").head()
 
 
@@ -213,7 +213,9 @@ def test_submodules_are_left_out_and_listed(opened, repository, tmp_path):
     """Nothing is cloned that the commit merely names."""
     other = type(repository)(tmp_path / "other")
     other.commit({"evil.yaml": ": ["})
-    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other.path), "lib")  # fmt: skip
+    repository.git(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other.path), "lib"
+    )
     repository.commit({"a.yaml": "x: 1"})
     tree = opened(repository.url).read()
     assert files(tree) == {"a.yaml": b"x: 1"}

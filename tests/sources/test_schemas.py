@@ -105,7 +105,12 @@ def test_defaults_are_what_a_person_could_have_written(kind):
 def test_the_defaults_of_a_task():
     """As the reference says."""
     spec = fill_for("Task")(document("Task", MINIMAL["Task"]))["spec"]
-    assert spec["limits"] == {"memory": 64 << 20, "fuel": "Unlimited", "timeout": 600_000, "output": 64 << 10}  # fmt: skip
+    assert spec["limits"] == {
+        "memory": 64 << 20,
+        "fuel": "Unlimited",
+        "timeout": 600_000,
+        "output": 64 << 10,
+    }
     assert spec["placement"] == {"tolerations": {"offline": 300_000}, "onOffline": "Keep"}
     assert spec["retries"] == {"limit": 0, "backoff": {"base": 1000, "cap": 300_000}}
 

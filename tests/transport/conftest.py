@@ -167,7 +167,10 @@ class Client:
         marker = f"in-step/{next(_NUMBERS)}"
         self.transport.subscribe([marker])
         self.transport.publish(marker, b"")
-        assert self.world.until(lambda: marker in self.ears.markers)
+        assert self.world.until(lambda: marker in self.ears.markers), (
+            self.ears.events[-5:],
+            self.transport.stats(),
+        )
         self.transport.unsubscribe([marker])
 
 

@@ -1,0 +1,68 @@
+"""What fits on this device: what it can never run, and what it cannot run just now. Pure.
+
+Called by `runs` for every entry that could start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from propeller.wire.messages import Free, Hello
+from proplet.live import Live
+
+
+def refusal(live: Live, hello: Hello) -> str:
+    """Why this device will never run the newest entry of a run as it is, or ""."""
+    entry = live.entry
+    if entry.mode not in ("once", "daemon"):
+        return f"mode {entry.mode!r} is not known here"
+    if entry.mode != live.record.mode:
+        return f"the run was listed as {live.record.mode} before: {entry.mode} needs a new run"
+    if hello.max_module and entry.module.size > hello.max_module:
+        return f"the module is {entry.module.size} bytes, the most here is {hello.max_module}"
+    if entry.memory is not None and hello.memory and entry.memory > hello.memory:
+        return f"needs {entry.memory} bytes of memory, has {hello.memory}"
+    offered = {name.removesuffix(":rw"): name.endswith(":rw") for name in hello.mounts}
+    for mount in entry.mounts:
+        if mount.name not in offered:
+            return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
+        if mount.access == "ReadWrite" and not offered[mount.name]:
+            return f"mount {mount.name!r} is read-only here"
+    return ""
+
+
+class Room:
+    """Slots and memory left beside the guests that are alive, and objects about to leave."""
+
+    def __init__(self, hello: Hello, runs: Iterable[Live]) -> None:
+        self._hello = hello
+        self._alive = 0
+        self._memory = 0
+        self._leaving: set[str] = set()
+        for live in runs:
+            if live.alive:
+                self.take(live.memory)
+                if not live.wanted:
+                    self._leaving.add(live.record.uid)
+
+    def take(self, memory: int) -> None:
+        """One more guest, which may use `memory` bytes."""
+        self._alive += 1
+        self._memory += memory
+
+    def fits(self, live: Live) -> bool:
+        """Whether the guest may start now: never beside an older version of its object."""
+        if live.record.uid in self._leaving:
+            return False
+        if self._hello.tasks and self._alive >= self._hello.tasks:
+            return False
+        most = self._hello.memory
+        return not most or self._memory + (live.entry.memory or 0) <= most
+
+    def free(self, storage: int) -> Free:
+        """What is left for more."""
+        return Free(
+            memory=max(0, self._hello.memory - self._memory),
+            tasks=max(0, self._hello.tasks - self._alive),
+            storage=storage,
+        )

@@ -1,0 +1,167 @@
+"""What the reading verbs print, from a store and nothing else."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+
+import pytest
+import yaml
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("get", ["get"]),
+        ("get-tasks", ["get", "tasks"]),
+        ("get-wide", ["get", "daemon", "-o", "wide"]),
+        ("get-namespace", ["get", "-n", "plant-a"]),
+        ("get-proplets", ["get", "proplets"]),
+        ("get-proplets-wide", ["proplets", "list", "-o", "wide"]),
+        ("describe-daemon", ["describe", "filter"]),
+        ("describe-proplet", ["describe", "gateway-2"]),
+        ("why-task", ["why", "Task/default/add"]),
+        ("why-daemon", ["why", "filter"]),
+        ("why-blocked", ["why", "task/plant-a/add"]),
+        ("why-proplet", ["why", "filter@gateway-2"]),
+        ("events", ["events"]),
+        ("history", ["history"]),
+        ("history-object", ["history", "filter"]),
+        ("tree", ["tree"]),
+        ("results", ["tasks", "results", "task/default/add", "-o", "table"]),
+    ],
+)
+def test_tables_are_as_they_were(cli, fleet, golden, name, words):
+    """A change of what people read is seen in a diff of a golden file."""
+    said = cli(*words)
+    assert said.code == 0, said.err
+    golden(name, said.out)
+
+
+def test_lists_are_data_on_request(cli, fleet):
+    """JSON, YAML and names tell of the same objects as the table."""
+    names = cli("get", "-o", "name").out.split()
+    assert names == [
+        "Daemon/plant-a/filter",
+        "Proplet/default/gateway-1",
+        "Proplet/default/gateway-2",
+        "Task/default/add",
+        "Task/plant-a/add",
+    ]
+    items = json.loads(cli("get", "-o", "json").out)["items"]
+    assert [one["metadata"]["name"] for one in items] == [name.split("/")[2] for name in names]
+    assert yaml.safe_load(cli("get", "-o", "yaml").out)["items"] == items
+
+
+def test_one_object_is_one_document(cli, fleet):
+    """`get NAME -o yaml` is what the status file holds."""
+    document = yaml.safe_load(cli("get", "filter", "-o", "yaml").out)
+    assert document["kind"] == "Daemon"
+    assert document["status"]["devices"]["desired"] == 2
+
+
+def test_the_selector_chooses_by_condition(cli, fleet):
+    """Ready=false in any case; an absent condition counts as False."""
+    found = cli("get", "--status-selector", "Ready=true,Stalled=False", "-o", "name").out.split()
+    assert "Task/default/add" in found
+    assert "Task/plant-a/add" not in found
+
+
+def test_a_refused_revision_is_told_beside_the_table(cli, fleet):
+    """What runs is the last good revision: stdout says what is, stderr that the source is not it."""
+    fleet.refuse("plant/add.yaml:5: spec.modlue: unknown field")
+    said = cli("get")
+    assert "add.yaml:5" in said.err
+    assert "refused" not in said.out
+    assert "!!  newer" in cli("why", "filter").out
+    assert "1 faults" in cli("history").out
+
+
+def test_a_name_that_means_two_objects_is_refused(cli, fleet):
+    """The candidates are listed, nothing is guessed."""
+    said = cli("describe", "add")
+    assert said.code == 2
+    assert "Task/default/add, Task/plant-a/add" in said.err
+    assert cli("describe", "add", "-n", "plant-a").code == 0
+
+
+def test_objects_have_four_names(cli, fleet):
+    """Name, kind/name, kind/namespace/name and uid mean the same."""
+    uid = fleet.held("Daemon", "plant-a", "filter").uid
+    answers = {
+        cli("get", name, "-o", "json").out
+        for name in ("filter", "daemon/filter", "Daemon/plant-a/filter", uid)
+    }
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["get", "fliter"], "did you mean 'filter'?"),
+        (["describe", "daemn/filter"], "did you mean 'daemon'?"),
+        (["get", "a/b/c/d"], "names no object"),
+        (["get", "--status-selector", "Ready"], "TYPE=STATUS"),
+        (["events", "--limit", "0"], "--limit"),
+        (["history", "nope"], "there is no object 'nope'"),
+        (["get", "proplets", "-w"], "not watched"),
+        (["logs", "gateway-1"], "prints nothing"),
+    ],
+)
+def test_a_slip_is_told_with_the_next_step(cli, fleet, words, hint):
+    """Exit 2, nothing on stdout, and what to type instead."""
+    said = cli(*words)
+    assert (said.code, said.out) == (2, "")
+    assert hint in said.err
+
+
+@pytest.mark.parametrize("verb", ["get", "describe x", "events", "why x", "tree", "history", "logs x"])
+def test_no_state_says_how_to_make_one(cli, verb):
+    """Exit 2 and the verb that makes a state."""
+    said = cli(*verb.split())
+    assert said.code == 2
+    assert "propeller up" in said.err
+
+
+def test_a_held_object_says_who_holds_it(cli, fleet):
+    """`why` names the operator and the reason, and that this is what blocks."""
+    fleet.hold(fleet.held("Daemon", "plant-a", "filter"))
+    said = cli("why", "filter")
+    assert "In the way: suspend: suspended by ana@plant: bearing replaced" in said.out
+
+
+def test_why_is_data_on_request(cli, fleet):
+    """The chain as JSON has the same links as the text."""
+    chain = json.loads(cli("why", "filter", "-o", "json").out)
+    assert [link["name"] for link in chain["links"]][:3] == ["commit", "spec", "object"]
+    assert chain["blocked"].startswith("delivered on gateway-2")
+
+
+def test_what_devices_say_cannot_steer_the_terminal(cli, fleet):
+    """Control characters of an error or a result are blanks in tables."""
+    held = fleet.held("Task", "default", "add")
+    fleet.another_run(held, proplet="gateway-1", state="Failed", error="bad\x1b[2J\nnews")
+    said = cli("tasks", "results", "task/default/add", "-o", "table")
+    assert "\x1b" not in said.out
+    assert "bad [2J news" in said.out
+
+
+def test_colour_needs_a_terminal(cli, fleet, monkeypatch):
+    """Piped output has none; a terminal has, unless NO_COLOR is set."""
+    assert "\x1b[" not in cli("get").out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+
+def test_watch_goes_on_until_interrupted(cli, fleet):
+    """`get -w` prints what changed since, without a second head, and ends with 130."""
+    held = fleet.held("Daemon", "plant-a", "filter")
+    timers = [
+        threading.Timer(0.8, lambda: signal.raise_signal(signal.SIGINT)),
+    ]
+    for timer in timers:
+        timer.start()
+    fleet.hold(held)
+    said = cli("get", "-w")
+    assert said.code == 130
+    assert said.out.count("MESSAGE") == 1

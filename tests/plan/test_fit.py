@@ -1,0 +1,133 @@
+"""Whether a proplet can run a module at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from propeller.model.module import Import
+from propeller.model.specs import Access, Mount
+from propeller.plan.fit import fit, memory_need, size_text
+
+KIB, MIB = 1 << 10, 1 << 20
+READ_WRITE = Access.READ_WRITE
+
+
+def test_an_ordinary_module_fits_an_ordinary_proplet(w: Any) -> None:
+    """WASI imports, one page, no mounts."""
+    assert fit(w.task("add"), w.module(), w.facts(), 64 * MIB) is None
+
+
+def test_a_proplet_that_never_said_hello_does_not_fit_yet(w: Any) -> None:
+    """Nothing is known of it, so nothing is sent."""
+    assert fit(w.task("add"), w.module(), None, None) == "has not said hello yet"
+
+
+@pytest.mark.parametrize(
+    ("module", "task", "facts", "why"),
+    [
+        (
+            {"memory_min": 512 * KIB},
+            {"memory": 256 * KIB},
+            {},
+            "needs 512 KiB of linear memory, limit is 256 KiB",
+        ),
+        (
+            {"memory_min": 512 * KIB},
+            {"memory": None},
+            {"memory": 256 * KIB},
+            "needs 512 KiB of linear memory, has 256 KiB",
+        ),
+        (
+            {"size": 3 * MIB},
+            {},
+            {"max_module": 512 * KIB},
+            "module is 3 MiB, takes at most 512 KiB",
+        ),
+        (
+            {"imports": (Import("env", "laser"),)},
+            {},
+            {},
+            "does not provide import env.laser",
+        ),
+        (
+            {"imports": (Import("env", "b"), Import("env", "a"), Import("env", "c"))},
+            {},
+            {},
+            "does not provide import env.a and 2 more",
+        ),
+        (
+            {"component": True},
+            {},
+            {},
+            "is given a component, runs only core modules",
+        ),
+        (
+            {},
+            {"mounts": (Mount("models", "/models"),)},
+            {},
+            'does not offer mount "models"',
+        ),
+        (
+            {},
+            {"mounts": (Mount("data", "/data", READ_WRITE),)},
+            {},
+            'offers mount "data" read-only',
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_with_numbers(
+    w: Any, module: dict[str, Any], task: dict[str, Any], facts: dict[str, Any], why: str
+) -> None:
+    """The reason names what is needed and what there is."""
+    known = w.facts(**facts)
+    assert fit(w.task("add", **task), w.module(**module), known, known.memory) == why
+
+
+@pytest.mark.parametrize(
+    ("module", "task", "facts"),
+    [
+        ({"imports": (Import("env", "laser"),)}, {}, {"imports": frozenset({"env.laser"})}),
+        ({"imports": (Import("env", "laser"),)}, {}, {"imports": frozenset({"env"})}),
+        ({"component": True}, {}, {"components": True}),
+        ({"size": 3 * MIB}, {}, {"max_module": 0}),
+        ({}, {"mounts": (Mount("out", "/out", READ_WRITE),)}, {}),
+        ({}, {"mounts": (Mount("out", "/out"),)}, {}),
+        ({}, {"mounts": (Mount("data", "/data"),)}, {}),
+        ({"memory_min": 512 * KIB}, {"memory": None}, {"memory": 0}),
+    ],
+)
+def test_what_fits_fits(
+    w: Any, module: dict[str, Any], task: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    """A whole import module or one of its names, a writable mount, no limit told."""
+    known = w.facts(**facts)
+    assert fit(w.task("add", **task), w.module(**module), known, known.memory or None) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "most", "need"),
+    [
+        (4 * MIB, KIB, None, 4 * MIB),
+        (4 * MIB, KIB, MIB, MIB),
+        (MIB, KIB, 4 * MIB, MIB),
+        (None, KIB, None, KIB),
+        (None, KIB, MIB, MIB),
+    ],
+)
+def test_the_memory_set_aside_is_no_more_than_the_module_can_use(
+    w: Any, limit: int | None, least: int, most: int | None, need: int
+) -> None:
+    """The default limit of 64 MiB must not fill a small board with one small module."""
+    module = w.module(memory_min=least, memory_max=most)
+    assert memory_need(w.task("add", memory=limit), module) == need
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (64 * KIB, "64 KiB"), (1536, "1.5 KiB"), (3 << 30, "3 GiB")],
+)
+def test_sizes_read_well(size: int, text: str) -> None:
+    """Binary units, exact where they divide."""
+    assert size_text(size) == text
