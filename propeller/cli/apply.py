@@ -84,7 +84,7 @@ def _alone(args: argparse.Namespace, timeout: int) -> int:
     fleet = fleet_of(args, tree=Path(args.path))
     endpoint_of(fleet, "check")
     state.create()
-    source = open_source(args.path, cache=state.git)
+    source = open_source(args.path, cache=state.git, exclude=(state.path,))
     narrator = Narrator(quiet=args.quiet)
     service = make_service(
         state, source, fleet, lambda name: endpoint_of(fleet, name), verb="apply"
@@ -103,7 +103,8 @@ def _alone(args: argparse.Namespace, timeout: int) -> int:
         def over(reconciler: Reconciler) -> bool:
             standing = narrator.look(reconciler)
             settled = reconciler.ready_to_plan and standing.settled
-            return args.no_wait and reconciler.ready_to_plan or settled or clock() >= end
+            started = args.no_wait and reconciler.ready_to_plan
+            return started or settled or clock() >= end
 
         service.run(until=over)
         standing = of_reconciler(service.reconciler)

@@ -59,9 +59,7 @@ def spelled_spec(held: Held) -> dict[str, Any]:
     from propeller.cli.masking import Mask
     from propeller.sources.fill import spelled
 
-    spec: dict[str, Any] = Mask().value(
-        spelled(held.object.meta.key.kind, held.object.meta.spec)
-    )
+    spec: dict[str, Any] = Mask().value(spelled(held.object.meta.key.kind, held.object.meta.spec))
     return spec
 
 

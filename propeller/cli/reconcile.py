@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     state.create()
     fleet = fleet_of(args, tree=Path(args.source))
     endpoint_of(fleet, "check")
-    source = open_source(args.source, cache=state.git, ref=args.ref, git=args.git)
+    source = open_source(
+        args.source, cache=state.git, ref=args.ref, git=args.git, exclude=(state.path,)
+    )
     narrator = Narrator(quiet=True)
     service = make_service(
         state, source, fleet, lambda name: endpoint_of(fleet, name), verb="reconcile --once"

@@ -35,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     state.create()
     fleet = fleet_of(args, tree=Path(args.source))
     endpoint_of(fleet, "check")  # a missing broker is said before anything is started
-    source = open_source(args.source, cache=state.git, ref=args.ref, git=args.git)
+    source = open_source(
+        args.source, cache=state.git, ref=args.ref, git=args.git, exclude=(state.path,)
+    )
     narrator = Narrator(quiet=args.quiet)
 
     def told(reconciler: Reconciler) -> bool:

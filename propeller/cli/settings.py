@@ -55,6 +55,13 @@ class Fleet:
         """The value of `name`, "" when nothing was said."""
         return self.values[name].value
 
+    def file(self, name: str) -> str:
+        """The path `name` means, "" when nothing was said: relative to the file that says it."""
+        value = self.values[name]
+        if not value.value or value.origin in ("flag", "default") or value.origin.isupper():
+            return value.value
+        return str(self.base / value.value)
+
     @property
     def domain(self) -> str:
         """The first id of every topic."""
@@ -202,7 +209,7 @@ def endpoint_of(fleet: Fleet, client_id: str) -> Endpoint:
             f"broker {address!r} is not HOST:PORT" if address else "no broker is configured",
             hint="say --broker HOST:PORT, or broker.address in propeller.yaml",
         )
-    ca, cert, key = (fleet.text(f"broker.{name}") for name in ("ca", "cert", "key"))
+    ca, cert, key = (fleet.file(f"broker.{name}") for name in ("ca", "cert", "key"))
     if bool(cert) != bool(key):
         raise UsageError("broker.cert and broker.key come together")
     password, username = _password(fleet), fleet.text("broker.username")

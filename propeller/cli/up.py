@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     state = state_dir(args)
     state.create()
     fleet = fleet_of(args, tree=Path(args.source))
-    source = open_source(args.source, cache=state.git, ref=args.ref, git=args.git)
+    source = open_source(
+        args.source, cache=state.git, ref=args.ref, git=args.git, exclude=(state.path,)
+    )
     narrator = Narrator(quiet=args.quiet)
     with contextlib.ExitStack() as stack:
         broker = _Broker(fleet, state, stack)
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         server = serve_api(service, state, fleet)
         stack.callback(server.stop)
         service.start()
-        local = _local(args, service, state, fleet, broker, declared)
+        local = _local(args, service, state, fleet=fleet, broker=broker, declared=declared)
         proplets = LocalProplets(local, tell=narrator.say)
         stack.callback(proplets.stop)
         proplets.start()
@@ -119,7 +121,7 @@ class _Broker:
         """The way there for one client."""
         if self._address is None:
             if self.ours:
-                # Asked before `open`: the service is built first so that a held lease costs nothing.
+                # Asked before `open`: the lease is taken first, so that a held one costs nothing.
                 self.open()
                 assert self._address is not None
             else:
@@ -152,6 +154,7 @@ def _local(
     args: argparse.Namespace,
     service: Service,
     state: StateDir,
+    *,
     fleet: Fleet,
     broker: _Broker,
     declared: list[PropletId],

@@ -33,7 +33,7 @@ class Bridge:
 
     def apply(self, path: str) -> SpecsTaken | SpecsRefused | SourceSilent:
         """Read `path` as the source; when it is good, follow it from now on."""
-        source = open_source(path, cache=self._cache)
+        source = open_source(path, cache=self._cache, exclude=(self._cache.parent,))
         outcome = read_once(source, domain=self._domain, keep=self._service.blobs.put)
         if isinstance(outcome, SpecsTaken):
             self._service.follow(source, known=outcome)

@@ -9,7 +9,6 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
-
 MAX_SOCKET_PATH = 100
 """Bytes of a path a Unix socket may have (108 with its NUL on Linux, and some room)."""
 

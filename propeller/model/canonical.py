@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import TypeAlias, cast
 
-Value: TypeAlias = "None | bool | int | str | list[Value] | tuple[Value, ...] | Mapping[str, Value]"
+Value: TypeAlias = "bool | int | str | list[Value] | tuple[Value, ...] | Mapping[str, Value] | None"
 
 MAX_INTEGER = 2**53 - 1
 
@@ -49,5 +49,5 @@ def canonical_digest(value: object) -> str:
 
 
 def from_canonical(data: bytes | str) -> Value:
-    """Read canonical bytes back. Only for bytes this module wrote; foreign input goes through `wire`."""
+    """Read back bytes this module wrote; foreign input goes through `wire`."""
     return cast(Value, json.loads(data))

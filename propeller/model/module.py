@@ -20,7 +20,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One exported function with its core types (`i32 i64 f32 f64` and what else the binary says)."""
+    """One exported function with its core types (`i32`, `i64`, `f32`, `f64`, ...)."""
 
     name: str
     params: tuple[str, ...] = ()

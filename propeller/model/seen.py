@@ -95,7 +95,8 @@ class Presence(StrEnum):
 class Seen:
     """One proplet, declared or discovered, as the reconciler knows it.
 
-    last_heard: Unix ms on the reconciler's clock, 0 never. offline_since: Unix ms, None while online.
+    last_heard: Unix ms on the reconciler's clock, 0 never.
+    offline_since: Unix ms, None while online.
     will_at: when its will came (Unix ms); debounced before it counts, None when it is back.
     observed_*: the last desired document it accepted and persisted.
     quarantine: why it gets no work (DuplicateIdentity, IdentityMismatch, ForeignFence, ...), or "".

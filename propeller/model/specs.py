@@ -26,7 +26,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """The part every object shares. `app` is the App that owns it (`default` for the implicit one)."""
+    """The part every object shares. `app` owns it (`default`: the implicit one)."""
 
     key: Key
     uid: Uid
@@ -174,7 +174,7 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A cron schedule on the reconciler's clock. `starting_deadline`: ms after which a slot is missed."""
+    """A cron schedule on the reconciler's clock. `starting_deadline`: ms until a slot is missed."""
 
     cron: str
     time_zone: str
@@ -185,7 +185,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyWhen:
-    """A Daemon's quorum: `min_percent` of wanted copies healthy. `within` ms, then Stalled; None waits."""
+    """A Daemon's quorum: `min_percent` of copies healthy `within` ms, else Stalled; None waits."""
 
     min_percent: int = 100
     within: int | None = None

@@ -82,6 +82,8 @@ class Bootstrap:
         ]
         filters = (
             self._channel.manager_echo(self._source_id),
+            self._channel.trust(),
+            self._channel.manager_status(),
             *self._channel.control_filters(),
         )
         self._first = self._marker + 1

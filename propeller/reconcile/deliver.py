@@ -28,7 +28,7 @@ INLINE_LIMIT = 8 * 1024
 """Bytes of a document body that travel inline; longer ones are blobs (rule k)."""
 
 FASTEST, SLOWEST, AGAIN_CAP = 300, 5_000, 300_000
-"""ms until a document is asked for again for the first time, at least and at most; then doubling."""
+"""ms until a document is first asked for again, at least and at most; then doubling."""
 
 BATCH = 500
 """Documents published in one turn: below what a broker takes in without cutting us."""
@@ -59,7 +59,7 @@ class Delivery:
         return delivered(seen, self._world.asked.get(seen.id))
 
     def welcome(self, proplets: set[PropletId]) -> None:
-        """These came online or said hello: look whether the broker and they hold the right thing."""
+        """These came online or said hello: look whether they hold the right thing."""
         self._world.touched.deliveries |= proplets
         self._republish |= proplets
 

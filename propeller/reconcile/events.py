@@ -26,7 +26,7 @@ class SpecsTaken:
 
 @dataclass(frozen=True, slots=True)
 class SpecsRefused:
-    """The source was read and is wrong; the last accepted revision stands. `head` names what was read."""
+    """The source is wrong; the last accepted revision stands. `head` names what was read."""
 
     source: str
     head: str

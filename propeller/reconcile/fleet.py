@@ -20,12 +20,13 @@ from propeller.plan.runs import parse_cause
 from propeller.reconcile.bootstrap import Bootstrap, Command, Marker, Subscribe, Unsubscribe
 from propeller.reconcile.events import BlobStored
 from propeller.reconcile.hear import Hearing
+from propeller.reconcile.ownwords import OwnWords
 from propeller.reconcile.world import World, known_devices, resolved_proplet
 from propeller.state.base import Asked, Event
 from propeller.transport.base import Received, Will
 from propeller.wire.codec import decode, decode_tasks, encode
 from propeller.wire.frame import open_frame, seal
-from propeller.wire.messages import Desired, Echo, Entry, ManagerStatus
+from propeller.wire.messages import Desired, Echo, Entry
 from propeller.wire.topics import Heard, Kind
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ NEVER = 2**53 - 1
 """A time no clock here reaches (Unix ms)."""
 
 ECHO_EVERY = 10_000
-TRUST_EVERY = 2_000
-"""ms between two publications of the trust document when devices do not know our key."""
-
 FIRST_ECHO = 1_000_000_000
 """Numbers below are markers of the bootstrap, from here on plain echoes."""
 
@@ -66,7 +64,13 @@ class Fleet:
         self._echo_n = 0
         self._echo_at = 0
         self._conn = 0
-        self._trust_at = 0
+        self._own = OwnWords(
+            around.channel,
+            around.key,
+            around.devices.trust,
+            fence=fence,
+            source_id=around.source_id,
+        )
         self._outbox: list[tuple[str, bytes, bool]] = []
         self._commands: list[Command] = []
         self._retained: dict[PropletId, tuple[int, int, str]] = {}
@@ -104,7 +108,7 @@ class Fleet:
         return NEVER if since is None else since
 
     def begin_recovery(self) -> None:
-        """Rule (f): the store is empty though there may be a fleet. Nothing starts until it spoke."""
+        """Rule (f): an empty store, though there may be a fleet: nothing starts until it spoke."""
         self._recovering = True
         self._world.store.set_meta("recovering", "1")
 
@@ -140,31 +144,20 @@ class Fleet:
 
     def will(self) -> Will:
         """What the broker says for us when we vanish."""
-        status = ManagerStatus(
-            state="offline", fence=self._fence, src=self._around.source_id, conn=self._conn + 1
-        )
+        status = self._own.status("offline", self._conn + 1)
         return Will(self._around.channel.manager_status(), encode(status))
 
     def connected(self, now: int) -> None:
         """(Re)connected: say so, listen, read everything retained again."""
         self.connected_now = True
         self._conn += 1
-        online = ManagerStatus(
-            state="online", fence=self._fence, src=self._around.source_id, conn=self._conn
-        )
-        body = seal("manager", encode(online), self._around.key)
-        self._outbox.append((self._around.channel.manager_status(), body, True))
-        self._tell_trust(now)
+        self._own.begin(self._conn, now)
         self._retained = {}
         self._retained_unchecked = True
         self.hearing.heard_since_connect = set()
         self._path = self._path.reconnected(now)
         self._echo_at = now
         self._commands += self.bootstrap.begin(list(known_devices(self._world)), now)
-
-    def _tell_trust(self, now: int) -> None:
-        self._trust_at = now
-        self._outbox.append((self._around.channel.trust(), self._around.devices.trust, True))
 
     def disconnected(self, reason: str, now: int) -> None:
         """The broker is gone. Nobody's silence counts until it is back."""
@@ -173,6 +166,7 @@ class Fleet:
         self.connected_now = False
         self._path = self._path.lost(now)
         self.bootstrap.lost()
+        self._own.lost()
         self._outbox, self._commands = [], []
 
     def received(self, heard: Heard, received: Received, now: int) -> None:
@@ -180,6 +174,9 @@ class Fleet:
         if heard.kind is Kind.MANAGER_ECHO:
             if heard.extra == self._around.source_id:
                 self._echoed(received.payload, now)
+        elif heard.kind in (Kind.MANAGER_STATUS, Kind.TRUST):
+            if not heard.extra:
+                self._own.heard(heard.kind, received.payload, now)
         elif heard.kind is Kind.DESIRED:
             self._desired(PropletId(heard.proplet), received, now)
         elif heard.proplet:
@@ -203,7 +200,7 @@ class Fleet:
         self._path = self._path.heard(now)
         if echo.n < FIRST_ECHO:
             self._commands += self.bootstrap.marker(echo.n, self.hearing.heard_since_connect, now)
-            self._after_bootstrap(now)
+            self._after_bootstrap()
 
     def _grant_wishes(self, now: int) -> None:
         wishes = self.hearing.wishes
@@ -223,8 +220,8 @@ class Fleet:
                 topic = self._around.channel.desired(proplet)
                 self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
         wishes.fence_seen = {}
-        if wishes.distrusted and now >= self._trust_at + TRUST_EVERY:
-            self._tell_trust(now)
+        if wishes.distrusted:
+            self._own.distrusted(now)
         wishes.distrusted = False
 
     # -- retained documents -------------------------------------------------------------------
@@ -312,7 +309,8 @@ class Fleet:
     def tick(self, now: int) -> None:
         """Bootstrap graces, echoes, silence, suspects."""
         self._commands += self.bootstrap.tick(self.hearing.heard_since_connect, now)
-        self._after_bootstrap(now)
+        self._after_bootstrap()
+        self._outbox += [(topic, payload, True) for topic, payload in self._own.take(now)]
         if self.connected_now and now >= self._echo_at + ECHO_EVERY:
             self._echo_at = now
             self._echo_n += 1
@@ -340,7 +338,7 @@ class Fleet:
             self._world.touched.everything = True
             self._event(now, "Info", "Recovered", why, None)
 
-    def _after_bootstrap(self, now: int) -> None:
+    def _after_bootstrap(self) -> None:
         if not self.bootstrap.done or not self.connected_now:
             return
         if not self.heard:
@@ -387,9 +385,9 @@ class Fleet:
                 proplet,
             )
 
-    def due(self, now: int) -> int | None:
+    def due(self) -> int | None:
         """When `tick` has something to do (Unix ms)."""
-        dues = [self.bootstrap.due(), self._liveness_due]
+        dues = [self.bootstrap.due(), self._own.due(), self._liveness_due]
         if self.connected_now:
             dues.append(self._echo_at + ECHO_EVERY)
         dues += [since + SUSPECT_TIMEOUT for _, since in self._suspects.values()]

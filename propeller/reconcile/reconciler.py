@@ -55,7 +55,6 @@ from propeller.transport.base import Connected, Disconnected, Received, Transpor
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
 
-
 ROUNDS = 3
 """Plans in one turn at most: carrying one out may leave something to do at once."""
 
@@ -66,7 +65,7 @@ class Surroundings:
 
     clock: Unix ms. new_id: a fresh id for an operation. resolve: hand a module reference to a
     worker, which posts `ModuleResolved`. source_id: names this manager on its own topics.
-    keys_predate: the key directory is older than the store (rule f: there may be a fleet out there).
+    keys_predate: the key directory is older than the store (rule f: there may be a fleet).
     """
 
     store: Store
@@ -241,7 +240,7 @@ class Reconciler:
             touched.clear()
             self.wakeups = {}
             plans.append(plan(snapshot, now=now, standing=self.blocked, looks=self._looks))
-            self._take_in(plans[0], None, now)
+            self._take_in(plans[0], None)
             return plans
         objects, proplets, facts_moved = touched.objects, touched.proplets, touched.facts_moved
         by_proplet = set()
@@ -260,7 +259,7 @@ class Reconciler:
             plans.append(
                 plan(snapshot, now=now, touched=whole, standing=self.blocked, looks=self._looks)
             )
-            self._take_in(plans[-1], None, now)
+            self._take_in(plans[-1], None)
         if proplets:
             single = frozenset(proplets)
             concerned = affected(snapshot, single, standing=self.blocked, facts_moved=facts_moved)
@@ -275,10 +274,10 @@ class Reconciler:
                     looks=self._looks,
                 )
             )
-            self._take_in(plans[-1], single, now)
+            self._take_in(plans[-1], single)
         return plans
 
-    def _take_in(self, decision: Plan, proplets: frozenset[PropletId] | None, now: int) -> None:
+    def _take_in(self, decision: Plan, proplets: frozenset[PropletId] | None) -> None:
         """Remember what a plan says about blocks and wakeups of the objects it looked at."""
         self.plans += 1
         planned = self.world.objects if decision.planned is None else decision.planned
@@ -377,7 +376,7 @@ class Reconciler:
             now + 60_000,
             *(due for dues in self.wakeups.values() for due in dues.values()),
             self.specs.due(),
-            self.fleet.due(now),
+            self.fleet.due(),
             self.delivery.due(),
             self.requests.due(),
             self.projection.due(),

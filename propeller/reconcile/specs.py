@@ -159,7 +159,7 @@ class Specs:
         }
 
     def _resolve_images(self, *, every: bool) -> None:
-        """Hand references to the worker: all that are not pinned once a revision, else the missing."""
+        """Hand references to the worker: all unpinned ones once a revision, else the missing."""
         for ref in sorted(self._wanted_refs(), key=str):
             known = self._world.modules.get(ref)
             stale = every and ref.file is None and ref.digest is None

@@ -6,7 +6,6 @@ atomically. Readers never see half a file; a crash leaves the old one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def render(document: Mapping[str, object]) -> str:
-    """`document` as YAML: key order as given, one line a value, the same bytes for equal content."""
+    """`document` as YAML: key order as given, the same bytes for equal content."""
     return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
@@ -68,5 +67,5 @@ class StatusFiles:
             if path not in wanted:
                 path.unlink(missing_ok=True)
         for folder in sorted(self._root.glob("*/*"), reverse=True):
-            if folder.is_dir() and not os.listdir(folder):  # noqa: PTH208 - one call, not a list of Paths
+            if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -45,7 +45,7 @@ class Reject(StrEnum):
     DIGEST_MISMATCH = "digest_mismatch"  # raised as DigestMismatch
 
 
-class Broken(Exception):  # noqa: N818  never raised to anyone outside
+class Broken(Exception):
     """A refusal on its way out of nested readers, which add where they stand to `path`.
 
     Never leaves this package: `codec` turns it into a WireError.

@@ -20,7 +20,6 @@ from propeller.reconcile.events import (
     SetHold,
     SetProplet,
 )
-from propeller.sources.directory import DirectorySource  # noqa: F401 - see fleet_rows
 from propeller.state.layout import StateDir
 from propeller.state.sqlite import SqliteStore, wall_clock_ms
 
@@ -28,7 +27,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fleet_rows
 
 GOLDEN = Path(__file__).parent / "golden"
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+VARYING = (
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
+    (re.compile(r"sha256:[0-9a-f]{64}"), "sha256:<digest>"),
+    (re.compile(r"sha256:[0-9a-f]{12}"), "sha256:<dig>"),
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uid>"),
+    (re.compile(r"run [0-9a-f]{12}"), "run <id>"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +138,13 @@ def loop(state):
 
 @pytest.fixture
 def golden():
-    """Compares text with a file; `UPDATE_GOLDEN=1` writes it. Times of day are left out."""
+    """Compares text with a file; `UPDATE_GOLDEN=1` writes it. Times, digests and ids are left out."""
 
     def compare(name, text):
         path = GOLDEN / f"{name}.txt"
-        clean = TIME.sub("<time>", text)
+        clean = text
+        for pattern, word in VARYING:
+            clean = pattern.sub(word, clean)
         if os.environ.get("UPDATE_GOLDEN") == "1":
             path.parent.mkdir(exist_ok=True)
             path.write_text(clean)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from propeller.model.conditions import moment
+from propeller.model.conditions import Condition, ConditionStatus, moment
 from propeller.model.ids import Digest, PropletId, RunId, sha256_digest
 from propeller.model.inventory import Assignment, Held
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
-from propeller.model.specs import Daemon, Proplet, Suspend, Task
-from propeller.plan.conditions import summarize
+from propeller.model.canonical import canonical_bytes
+from propeller.model.specs import Daemon, Suspend, Task
 from propeller.plan.planner import plan
 from propeller.plan.types import Assign, Snapshot
 from propeller.registry.wasm import inspect
@@ -24,6 +24,8 @@ from propeller.state.base import (
     StatusRow,
 )
 from propeller.state.sqlite import SqliteStore
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 MINUTE = 60_000
 REVISION = "main@sha1:450796d1b2c3d4e5f60718293a4b5c6d7e8f9001"
@@ -297,14 +299,19 @@ class Fleet:
 
     def project(self, held):
         """Write the status of an object, as the loop's projection does."""
-        summary = summarize(
-            held,
-            self.snapshot,
-            now=self.now - 5 * MINUTE,
-            blocked=self.blocked.get(held.uid),
-            delivered=frozenset({PropletId("gateway-1")}),
-        )
         meta = held.object.meta
+        counts, conditions = self._told(held)
+        conditions = [
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=message,
+                observed_generation=held.generation,
+                transition=self.now - 5 * MINUTE,
+            )
+            for kind, status, reason, message in conditions
+        ]
         status = {
             "observedGeneration": held.generation,
             "lastAppliedRevision": held.revision,
@@ -312,12 +319,12 @@ class Fleet:
             "specDigest": meta.spec_digest,
         }
         if isinstance(held.object, Task | Daemon):
-            status["devices"] = dict(summary.counts)
+            status["devices"] = counts
             status["copies"] = [
                 {"proplet": name, "run": copy.run, "state": self._state(held, name, copy)}
                 for name, copy in sorted(self.assignments.get(held.uid, {}).items())
             ]
-        status["conditions"] = [one.mapping() for one in summary.conditions]
+        status["conditions"] = [one.mapping() for one in conditions]
         document = {
             "apiVersion": "propeller.dev/v1alpha1",
             "kind": meta.key.kind,
@@ -331,13 +338,11 @@ class Fleet:
             },
             "status": status,
         }
-        from propeller.model.canonical import canonical_bytes
-
         self.store.put_status(
             StatusRow(
                 uid=held.uid,
                 key=meta.key,
-                ready=summary.ready,
+                ready=str(conditions[0].status),
                 document=canonical_bytes(document).decode(),
                 changed_at=self.now,
             )
@@ -348,13 +353,47 @@ class Fleet:
                 uid=held.uid,
                 digest=meta.spec_digest,
                 generation=held.generation,
-                outcome=summary.outcome,
+                outcome=conditions[0].reason,
                 revision=held.revision,
                 first=self.now - 5 * MINUTE,
                 last=self.now - 5 * MINUTE,
                 count=1,
             ),
         )
+
+    def _told(self, held):
+        """Counts and conditions as words: what they should be is the planner's business."""
+        key = held.object.meta.key
+        none = {"desired": 1, "ready": 0, "updating": 0, "failed": 0, "offline": 0, "stale": 0}
+        if held.hold is not None:
+            words = f"suspended by {held.hold.by}: {held.hold.reason}"
+            return none, [("Ready", FALSE, "Suspended", words)]
+        match (key.namespace, key.name):
+            case (_, "gateway-1"):
+                return {}, [("Ready", TRUE, "Online", "is online")]
+            case (_, "gateway-2"):
+                return {}, [("Ready", FALSE, "Offline", "silent since yesterday")]
+            case (_, "filter"):
+                silent = "waiting for gateway-2 (silent since yesterday)"
+                return {**none, "desired": 2, "ready": 1, "offline": 1}, [
+                    ("Ready", UNKNOWN, "Offline", f"1 of 2 ready; {silent}"),
+                    ("Reconciling", TRUE, "Offline", silent),
+                    ("Scheduled", TRUE, "Placed", "2 copies placed"),
+                    ("Delivered", FALSE, "Pending", silent),
+                ]
+            case ("default", "add"):
+                return {**none, "ready": 1}, [
+                    ("Ready", TRUE, "Succeeded", "1 of 1 succeeded"),
+                    ("Scheduled", TRUE, "Placed", "1 copies placed"),
+                    ("Delivered", TRUE, "Acknowledged", "1 of 1 proplets hold it"),
+                ]
+            case _:
+                words = "no proplet matches the selector"
+                return none, [
+                    ("Ready", FALSE, "NoMatch", words),
+                    ("Blocked", TRUE, "NoMatch", words),
+                    ("Scheduled", FALSE, "NoMatch", words),
+                ]
 
     def _state(self, held, name, copy):
         return str(self.proplets[name].runs[held.uid, copy.run].state)
@@ -418,7 +457,3 @@ class Fleet:
                     faults=faults,
                 )
             )
-
-    def is_proplet(self, held):
-        """Whether it is a declared device."""
-        return isinstance(held.object, Proplet)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 import yaml
+
+from propeller.state.sqlite import SqliteStore
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_a_refused_revision_is_told_beside_the_table(cli, fleet):
     assert "add.yaml:5" in said.err
     assert "refused" not in said.out
     assert "!!  newer" in cli("why", "filter").out
-    assert "1 faults" in cli("history").out
+    assert "rejected" in cli("history").out
 
 
 def test_a_name_that_means_two_objects_is_refused(cli, fleet):
@@ -116,7 +119,9 @@ def test_a_slip_is_told_with_the_next_step(cli, fleet, words, hint):
     assert hint in said.err
 
 
-@pytest.mark.parametrize("verb", ["get", "describe x", "events", "why x", "tree", "history", "logs x"])
+@pytest.mark.parametrize(
+    "verb", ["get", "describe x", "events", "why x", "tree", "history", "logs x"]
+)
 def test_no_state_says_how_to_make_one(cli, verb):
     """Exit 2 and the verb that makes a state."""
     said = cli(*verb.split())
@@ -135,7 +140,7 @@ def test_why_is_data_on_request(cli, fleet):
     """The chain as JSON has the same links as the text."""
     chain = json.loads(cli("why", "filter", "-o", "json").out)
     assert [link["name"] for link in chain["links"]][:3] == ["commit", "spec", "object"]
-    assert chain["blocked"].startswith("delivered on gateway-2")
+    assert chain["blocked"].startswith("device on gateway-2: offline")
 
 
 def test_what_devices_say_cannot_steer_the_terminal(cli, fleet):
@@ -147,21 +152,40 @@ def test_what_devices_say_cannot_steer_the_terminal(cli, fleet):
     assert "bad [2J news" in said.out
 
 
-def test_colour_needs_a_terminal(cli, fleet, monkeypatch):
-    """Piped output has none; a terminal has, unless NO_COLOR is set."""
-    assert "\x1b[" not in cli("get").out
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+def test_a_silent_device_is_never_dressed_as_running(cli, fleet):
+    """What it ran is told as last heard, in `why` and in `tree`."""
+    assert "Running when it was last heard" in cli("why", "filter@gateway-2").out
+    assert "on gateway-2  Running  not heard now" in cli("tree", "filter").out
 
 
-def test_watch_goes_on_until_interrupted(cli, fleet):
+def test_secrets_are_masked(cli, fleet):
+    """A value under a name that says secret is not printed, not in JSON either."""
+    for form in ("text", "json", "yaml"):
+        said = cli("describe", "filter", "-o", form)
+        assert "hunter2" not in said.out
+        assert "*** (1)" in said.out
+
+
+def test_watch_goes_on_until_interrupted(cli, fleet, state):
     """`get -w` prints what changed since, without a second head, and ends with 130."""
     held = fleet.held("Daemon", "plant-a", "filter")
-    timers = [
-        threading.Timer(0.8, lambda: signal.raise_signal(signal.SIGINT)),
-    ]
-    for timer in timers:
-        timer.start()
-    fleet.hold(held)
+
+    def meanwhile():
+        started.wait(0.4)
+        store = SqliteStore.open(state.database)
+        row = next(row for row in store.statuses() if row.uid == held.uid)
+        document = row.document.replace("1 of 2 ready", "2 of 2 ready")
+        with store.transaction():
+            store.put_status(replace(row, document=document))
+        store.close()
+        started.wait(0.8)
+        signal.raise_signal(signal.SIGINT)
+
+    started = threading.Event()
+    other = threading.Thread(target=meanwhile)
+    other.start()
     said = cli("get", "-w")
+    other.join()
     assert said.code == 130
     assert said.out.count("MESSAGE") == 1
+    assert "2 of 2 ready" in said.out.splitlines()[-1]

@@ -1,9 +1,8 @@
-"""The API over its real socket: a real server, the command line's own client, a loop that pretends."""
+"""The API over its real socket: a real server, the real client, a loop that pretends."""
 
 from __future__ import annotations
 
 import base64
-import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -83,7 +82,7 @@ def client(tmp_path: Path, loop: PretendLoop) -> Iterator[Client]:
     state.create()
     server = ApiServer(make_app(loop), state.socket)
     server.start()
-    assert stat.S_IMODE(os.stat(state.socket).st_mode) == 0o600
+    assert stat.S_IMODE(state.socket.stat().st_mode) == 0o600
     yield Client(state)
     server.stop()
     assert not state.socket.exists()
@@ -182,14 +181,14 @@ def test_a_run_loads_its_own_small_tree(client: Client, loop: PretendLoop) -> No
     assert isinstance(resolved, ModuleResolved)
     assert isinstance(run, RunOnce)
     assert run.object.meta.app == "run"
-    with pytest.raises(Refused, match="m.wat"):
+    with pytest.raises(Refused, match=r"m\.wat"):
         client.post("/api/v1/run", {"files": _files(r__json=json.dumps(RUN))})
 
 
 def test_apply_tells_faults_and_silence_apart(client: Client, loop: PretendLoop) -> None:
     """Bad specs list their faults; a source that does not answer is said as such."""
     loop.outcome = SpecsRefused("/specs", "h", (Fault("a.yaml", 3, "spec.x", "unknown field"),))
-    with pytest.raises(Refused, match="a.yaml:3: spec.x: unknown field"):
+    with pytest.raises(Refused, match=r"a\.yaml:3: spec\.x: unknown field"):
         client.post("/api/v1/apply", {"path": "/specs"})
     loop.outcome = SourceSilent("/specs", "no such directory")
     with pytest.raises(Refused, match="no such directory"):
