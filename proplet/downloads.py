@@ -18,9 +18,11 @@ WINDOW = 4
 ACTIVE = 2
 PATIENCE, PACE, SLOWEST = 400, 64, 60_000
 """Ms without an answer until pieces are asked for again, bytes a ms that a way brings at least, and
-the most to wait. After `EVEN` tries half as long again each time: a way that loses much costs little
-and one that is slow is waited for in the end."""
+the most to wait."""
+
 EVEN = 4
+"""Tries after which the wait grows by half each time: a way that loses much costs little, and one
+that is slow is waited for in the end."""
 BASE, CAP = 500, 60_000
 
 RETRIED = frozenset({"busy"})
@@ -61,9 +63,7 @@ class Downloads:
     def begin(self, digest: str, size: int, have: int, now: Now) -> None:
         """Ask for the rest of a blob of which `have` bytes are on disk."""
         have = min(have, size)
-        self._transfers[digest] = _Transfer(
-            digest, size, have, have, self._req + 1, heard=now.mono
-        )
+        self._transfers[digest] = _Transfer(digest, size, have, have, self._req + 1, heard=now.mono)
 
     def forget(self, digest: str) -> None:
         """It is here, or no longer wanted."""

@@ -16,6 +16,10 @@ from propeller.model.specs import Backoff
 AGAIN = Backoff(base=5_000, cap=300_000)
 """Between two asks of one document while a proplet is online and does not take it (ms)."""
 
+EVEN = 2
+"""How often it is asked again before the wait begins to double: what is lost once is rarely lost
+three times."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -126,5 +130,5 @@ def _new(held: Held | None, observed: tuple[int, int], fence: int, reason: str, 
 
 
 def _again(held: Held, reason: str, now: int, backoff: Backoff) -> Ask:
-    wait = min(backoff.cap, backoff.base << min(held.attempts, 30))
+    wait = min(backoff.cap, backoff.base << max(0, min(held.attempts, 30) - EVEN))
     return Ask(fence=held.fence, gen=held.gen, new=False, reason=reason, due=now + wait)

@@ -5,15 +5,15 @@ Pure. Called by `world` when the copies of a proplet changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import assert_never
 
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.specs import App, Daemon, Proplet, RestartPolicy, Task
-from propeller.wire.codec import entry_digest
-from propeller.wire.messages import Entry, WireModule, WireMount
+from propeller.wire.codec import decode, decode_tasks, entry_digest
+from propeller.wire.messages import Desired, Entry, WireModule, WireMount
 
 
 def template(held: Held, module: Module) -> Entry:
@@ -64,6 +64,16 @@ def fill(shared: Entry, assignment: Assignment) -> Entry:
     """The entry of one copy."""
     entry = replace(shared, run=assignment.run, cause=assignment.cause)
     return replace(entry, digest=entry_digest(entry))
+
+
+def entries_of(body: bytes, read_blob: Callable[[str], bytes | None]) -> tuple[Entry, ...]:
+    """The entries of a document of ours; none where its blob is gone."""
+    document = decode(Desired, body)
+    if document.tasks is not None:
+        return document.tasks
+    assert document.body is not None
+    data = read_blob(document.body.digest)
+    return decode_tasks(data) if data is not None else ()
 
 
 def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:

@@ -39,9 +39,6 @@ ECHO_EVERY = 10_000
 FIRST_ECHO = 1_000_000_000
 """Numbers below are markers of the bootstrap, from here on plain echoes."""
 
-MAX_BODY = 4 << 20
-"""Bytes of the largest document or report taken from a blob."""
-
 SUSPECT_TIMEOUT = 5_000
 """ms to wait for a device's retained document before a foreign fence is called one."""
 
@@ -53,7 +50,7 @@ class Fleet:
         self._world = world
         self._around = around
         self._fence = fence
-        self.hearing = Hearing(world, around.channel, around.devices, self._read_blob)
+        self.hearing = Hearing(world, around.channel, around.devices, around.read_blob)
         self.bootstrap = Bootstrap(around.channel, around.source_id)
         self.heard = False
         self.fenced_out = False
@@ -77,6 +74,7 @@ class Fleet:
         self._recovered: dict[PropletId, tuple[Entry, ...]] = {}
         self._suspects: dict[PropletId, tuple[int, int]] = {}
         self._liveness_due: int | None = None
+        self._judge_now = True
         self._recovering = world.store.meta("recovering") == "1"
         self._retained_unchecked = False
 
@@ -86,7 +84,7 @@ class Fleet:
     def hold(self) -> str:
         """Why nothing may start or move anywhere, or ""."""
         if self._recovering:
-            missing = self.unheard()
+            missing = self.unheard() or ["the first revision"]
             return (
                 "the store was empty and the fleet has not all been heard: waiting for "
                 f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; "
@@ -197,6 +195,7 @@ class Fleet:
             return
         if echo.conn != self._conn:
             return
+        self._judge_now = self._judge_now or self._path.works_since(now) is None
         self._path = self._path.heard(now)
         if echo.n < FIRST_ECHO:
             self._commands += self.bootstrap.marker(echo.n, self.hearing.heard_since_connect, now)
@@ -212,6 +211,7 @@ class Fleet:
             topic = self._around.channel.hello(proplet)
             self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
         wishes.reread = set()
+        self._judge_now, wishes.parting = self._judge_now or wishes.parting, False
         for proplet, fence in wishes.fence_seen.items():
             asked = self._world.asked.get(proplet)
             known = max(self._fence, asked.fence if asked else 0)
@@ -259,7 +259,7 @@ class Fleet:
         """Our own document from before the store was lost: it is what we asked."""
         tasks = document.tasks
         if tasks is None and document.body is not None:
-            data = self._read_blob(document.body.digest)
+            data = self._around.read_blob(document.body.digest)
             tasks = decode_tasks(data) if data is not None else None
         self._world.put_asked(
             Asked(
@@ -315,19 +315,24 @@ class Fleet:
             self._echo_at = now
             self._echo_n += 1
             self._say_to_ourselves(FIRST_ECHO + self._echo_n, now)
-        if self._liveness_due is None or now >= self._liveness_due or self._world.touched.proplets:
+        due = self._liveness_due is not None and now >= self._liveness_due
+        if due or self._judge_now or self._world.touched.facts_moved:
             self._judge(now)
         for proplet, (fence, since) in list(self._suspects.items()):
             if now >= since + SUSPECT_TIMEOUT:
                 del self._suspects[proplet]
                 self._foreign(proplet, fence, now)
-        if self.heard and self._recovering and not self.unheard():
+        if self._recovering and self.heard and self._declared_known() and not self.unheard():
             self.end_recovery("every declared proplet was heard", now)
+
+    def _declared_known(self) -> bool:
+        """Whether a revision said who is declared: before one, nobody to wait for means nothing."""
+        return bool(self._world.store.meta("revision"))
 
     def confirm(self, by: str, now: int) -> None:
         """An operator says: go on without those that are not heard."""
         self._silence_confirmed = now
-        self._liveness_due = None
+        self._judge_now = True
         self.end_recovery(f"confirmed by {by}", now)
 
     def end_recovery(self, why: str, now: int) -> None:
@@ -370,7 +375,7 @@ class Fleet:
         if verdict.fleet_silent != self.fleet_silent:
             self.fleet_silent = verdict.fleet_silent
             self._world.touched.everything = True
-        self._liveness_due = verdict.due
+        self._liveness_due, self._judge_now = verdict.due, False
 
     def _foreign(self, proplet: PropletId, fence: int, now: int) -> None:
         seen = self._world.proplets.get(proplet)
@@ -436,13 +441,6 @@ class Fleet:
         topic = self._around.channel.manager_echo(self._around.source_id)
         frame = seal("echo", encode(echo), self._around.key)
         self._outbox.append((topic, frame, False))
-
-    def _read_blob(self, digest: str) -> bytes | None:
-        """A document or report that travelled as a blob; None when it is not here (yet)."""
-        blobs = self._around.blobs
-        if not blobs.has(digest) or blobs.size(digest) > MAX_BODY:
-            return None
-        return blobs.read(digest)
 
     def _event(
         self, now: int, severity: str, reason: str, message: str, proplet: PropletId | None

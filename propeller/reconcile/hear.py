@@ -46,6 +46,7 @@ class Wishes:
     events: list[Event] = field(default_factory=list)
     welcomed: set[PropletId] = field(default_factory=set)
     distrusted: bool = False
+    parting: bool = False
 
 
 class Hearing:
@@ -205,6 +206,7 @@ class Hearing:
             self.wishes.welcomed.add(proplet)
         elif seen.presence is not Presence.OFFLINE and seen.will_at is None:
             self._world.put_seen(replace(seen, conn=status.conn, will_at=now))
+            self.wishes.parting = True
 
     # -- report -------------------------------------------------------------------------------
 

@@ -55,6 +55,9 @@ from propeller.transport.base import Connected, Disconnected, Received, Transpor
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
 
+MAX_BODY = 4 << 20
+"""Bytes of the largest document or report taken from a blob."""
+
 ROUNDS = 3
 """Plans in one turn at most: carrying one out may leave something to do at once."""
 
@@ -83,6 +86,12 @@ class Surroundings:
     source_id: str
     keys_predate: bool
 
+    def read_blob(self, digest: str) -> bytes | None:
+        """A document or report that travelled as a blob; None when it is not here (yet)."""
+        if not self.blobs.has(digest) or self.blobs.size(digest) > MAX_BODY:
+            return None
+        return self.blobs.read(digest)
+
 
 class Reconciler:
     """See the module."""
@@ -92,7 +101,7 @@ class Reconciler:
         self.store = around.store
         now = around.clock()
         self.fence = self.store.take_fence(now)
-        self.world = World(self.store)
+        self.world = World(self.store, around.read_blob)
         self.specs = Specs(self.world, around)
         self.fleet = Fleet(self.world, around, self.fence)
         self.delivery = Delivery(self.world, around, self.fleet, self.fence)
@@ -211,12 +220,11 @@ class Reconciler:
         self._recover(now)
         self.delivery.welcome(self.fleet.take_welcomed())
         for _ in range(ROUNDS):
-            plans = self._plan(now)
-            if not any(decision.actions for decision in plans) and not self.delivery.has_work(now):
+            decision = self._plan(now)
+            if not decision.actions and not self.delivery.has_work(now):
                 return
             with self.store.transaction(durable=True):
-                for decision in plans:
-                    self._carry_out(decision, now)
+                self._carry_out(decision, now)
                 self.delivery.decide(now)
             self.delivery.publish(now)
 
@@ -231,18 +239,17 @@ class Reconciler:
                 if assignment.uid in self.world.objects and assignment.proplet not in known:
                     self.world.put_assignment(replace(assignment, assigned_at=now))
 
-    def _plan(self, now: int) -> list[Plan]:
-        """Look at what was touched: whole objects first, then what single proplets moved."""
+    def _plan(self, now: int) -> Plan:
+        """Look at what was touched: whole objects, and of others what single proplets moved."""
         touched = self.world.touched
         snapshot = self.snapshot()
-        plans = []
         if touched.everything:
             touched.clear()
             self.wakeups = {}
-            plans.append(plan(snapshot, now=now, standing=self.blocked, looks=self._looks))
-            self._take_in(plans[0], None)
-            return plans
-        objects, proplets, facts_moved = touched.objects, touched.proplets, touched.facts_moved
+            decision = plan(snapshot, now=now, standing=self.blocked, looks=self._looks)
+            self._take_in(decision, None, frozenset())
+            return decision
+        whole, proplets = set(touched.objects), set(touched.proplets)
         by_proplet = set()
         for uid, dues in self.wakeups.items():
             for proplet, due in dues.items():
@@ -252,32 +259,28 @@ class Reconciler:
                     by_proplet.add(uid)
                     proplets.add(proplet)
                 else:
-                    objects.add(uid)
+                    whole.add(uid)
+        facts_moved = touched.facts_moved
         touched.clear()
-        if objects:
-            whole = frozenset(objects)
-            plans.append(
-                plan(snapshot, now=now, touched=whole, standing=self.blocked, looks=self._looks)
-            )
-            self._take_in(plans[-1], None)
-        if proplets:
-            single = frozenset(proplets)
-            concerned = affected(snapshot, single, standing=self.blocked, facts_moved=facts_moved)
-            concerned = (concerned | by_proplet) - objects
-            plans.append(
-                plan(
-                    snapshot,
-                    now=now,
-                    touched=concerned,
-                    proplets=single,
-                    standing=self.blocked,
-                    looks=self._looks,
-                )
-            )
-            self._take_in(plans[-1], single)
-        return plans
+        if not whole and not proplets:
+            return Plan()
+        concerned = affected(snapshot, proplets, standing=self.blocked, facts_moved=facts_moved)
+        single = frozenset(proplets)
+        decision = plan(
+            snapshot,
+            now=now,
+            touched=frozenset(concerned | by_proplet | whole),
+            proplets=single,
+            whole=frozenset(whole),
+            standing=self.blocked,
+            looks=self._looks,
+        )
+        self._take_in(decision, single, frozenset(whole))
+        return decision
 
-    def _take_in(self, decision: Plan, proplets: frozenset[PropletId] | None) -> None:
+    def _take_in(
+        self, decision: Plan, proplets: frozenset[PropletId] | None, whole: frozenset[Uid]
+    ) -> None:
         """Remember what a plan says about blocks and wakeups of the objects it looked at."""
         self.plans += 1
         planned = self.world.objects if decision.planned is None else decision.planned
@@ -286,7 +289,7 @@ class Reconciler:
                 self.world.touched.statuses.add(uid)
             dues = self.wakeups.get(uid)
             if dues is not None:
-                if proplets is None:
+                if proplets is None or uid in whole:
                     dues.clear()
                 for proplet in proplets or ():
                     dues.pop(proplet, None)

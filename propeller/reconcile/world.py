@@ -7,7 +7,7 @@ costs one proplet's work and not the fleet's. Decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
@@ -15,9 +15,15 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.seen import RunState, Seen, SeenRun
 from propeller.model.specs import App, Daemon, Discovery, ModuleRef, Proplet, Scheduling, Task
-from propeller.reconcile.documents import fill, in_order, template
+from propeller.plan.runs import namer as namer_of
+from propeller.plan.runs import run_digest, run_key
+from propeller.reconcile.documents import entries_of, fill, in_order, template
 from propeller.state.base import Asked, PropletHold, RunRecord, Store
 from propeller.wire.messages import Entry
+
+
+MAX_NAMERS = 50_000
+"""Namers of runs kept; cron causes make new ones all the time."""
 
 
 class Touched:
@@ -45,8 +51,10 @@ class Touched:
 class World:
     """The inventory, the fleet and what was asked of it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, read_blob: Callable[[str], bytes | None]) -> None:
         self.store = store
+        self._read_blob = read_blob
+        self._namers: dict[tuple[Uid, str], Callable[[PropletId], RunId]] = {}
         self.touched = Touched()
         self.objects: dict[Uid, Held] = {held.uid: held for held in store.inventory()}
         self.proplets: dict[PropletId, Seen] = {seen.id: seen for seen in store.fleet()}
@@ -115,11 +123,49 @@ class World:
             assignment = self.assignments[uid][proplet]
             if assignment.releasing or (uid, assignment.run) in past:
                 continue
-            shared = self._template(uid)
-            if shared is None:
+            entry = self._entry(assignment)
+            if entry is None:
                 return None
-            entries.append(fill(shared, assignment))
+            entries.append(entry)
         return in_order(entries)
+
+    def _entry(self, assignment: Assignment) -> Entry | None:
+        """What the copy should run: as the spec says now, or as last asked where the run is older.
+
+        A copy may rightly stay behind its spec (its cron run goes on, the new version fits nobody);
+        an old run must never be named together with a new module.
+        """
+        shared = self._template(assignment.uid)
+        if shared is not None and self._run_of(assignment) == assignment.run:
+            return fill(shared, assignment)
+        asked = self.asked_entries(assignment.proplet)
+        return asked.get((assignment.uid, assignment.run))
+
+    def _run_of(self, assignment: Assignment) -> RunId:
+        name = (assignment.uid, assignment.cause)
+        namer = self._namers.get(name)
+        if namer is None:
+            held = self.objects[assignment.uid]
+            assert isinstance(held.object, Task | Daemon)
+            module = self.modules[held.object.module]
+            assert isinstance(module, Module)
+            digest = run_digest(held.object, module)
+            namer = namer_of(assignment.uid, digest, run_key(held.object), assignment.cause)
+            if len(self._namers) > MAX_NAMERS:
+                self._namers.clear()
+            self._namers[name] = namer
+        return namer(assignment.proplet)
+
+    def asked_entries(self, proplet: PropletId) -> dict[tuple[Uid, RunId], Entry]:
+        """The entries of the document last asked of `proplet`, by run."""
+        body = self.store.asked_body(proplet)
+        entries = entries_of(body, self._read_blob) if body else ()
+        return {(Uid(entry.uid), RunId(entry.run)): entry for entry in entries}
+
+    def _forget_template(self, uid: Uid) -> None:
+        self._templates.pop(uid, None)
+        for name in [name for name in self._namers if name[0] == uid]:
+            del self._namers[name]
 
     def _template(self, uid: Uid) -> Entry | None:
         shared = self._templates.get(uid)
@@ -142,7 +188,7 @@ class World:
         self.touched.objects.add(held.uid)
         self.touched.statuses.add(held.uid)
         if before is None or before.generation != held.generation:
-            self._templates.pop(held.uid, None)
+            self._forget_template(held.uid)
             self.touched.documents.update(self.assignments.get(held.uid, ()))
         if isinstance(held.object, Proplet | App):
             self._declared = self._discovery = None
@@ -152,7 +198,7 @@ class World:
         """The object leaves the inventory."""
         self.store.drop_held(uid)
         held = self.objects.pop(uid)
-        self._templates.pop(uid, None)
+        self._forget_template(uid)
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):
@@ -163,12 +209,21 @@ class World:
         """A copy is asked for, or is being taken back."""
         self.store.put_assignment(assignment)
         before = self.assignments.get(assignment.uid, {}).get(assignment.proplet)
-        if before is not None and before.run != assignment.run:
-            past = self.past.get(assignment.proplet)
-            if past is not None:
-                past.pop((assignment.uid, before.run), None)
+        if before is not None and (before.run != assignment.run or assignment.releasing):
+            self._forget_past(assignment.proplet, (assignment.uid, before.run))
         self._index(assignment)
         self._changed(assignment.uid, assignment.proplet)
+
+    def _forget_past(self, proplet: PropletId, name: tuple[Uid, RunId]) -> None:
+        """What ended on an earlier instance of the device counts no longer."""
+        past = self.past.get(proplet, {})
+        if past.pop(name, None) is None:
+            return
+        seen = self.proplets[proplet]
+        if name in seen.runs:
+            self.store.put_runs(proplet, (), (name,))
+            rest = {other: run for other, run in seen.runs.items() if other != name}
+            self.proplets[proplet] = replace(seen, runs=rest)
 
     def drop_assignment(self, uid: Uid, proplet: PropletId) -> None:
         """The device confirmed that the copy is gone."""
@@ -177,7 +232,7 @@ class World:
         if not self.assignments[uid]:
             del self.assignments[uid]
         self.holders[proplet].discard(uid)
-        self.past.get(proplet, {}).pop((uid, dropped.run), None)
+        self._forget_past(proplet, (uid, dropped.run))
         self.records.pop((uid, proplet), None)
         self._changed(uid, proplet)
 
@@ -189,7 +244,7 @@ class World:
         self.modules[ref] = resolved
         for uid, held in self.objects.items():
             if isinstance(held.object, Task | Daemon) and held.object.module == ref:
-                self._templates.pop(uid, None)
+                self._forget_template(uid)
                 self.touched.objects.add(uid)
                 self.touched.statuses.add(uid)
                 self.touched.documents.update(self.assignments.get(uid, ()))

@@ -84,11 +84,13 @@ def _members(value: Map, schema: Schema, path: Path) -> Iterator[Flaw]:
     fields: Mapping[str, Schema] = schema.get("properties", {})
     other = schema["additionalProperties"]
     for name, below in value.items():
+        if below is None:
+            continue
         line = value.lines[name]
         field = fields.get(name) or (other if isinstance(other, Mapping) else None)
         if field is None:
             near = did_you_mean(name, fields)
             hint = f'did you mean "{near}"?' if near else f"allowed here: {', '.join(fields)}"
             yield Flaw(line, (*path, name), f"unknown field, {hint}")
-        elif below is not None:
+        else:
             yield from _check(below, field, (*path, name), line)

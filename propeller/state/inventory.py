@@ -22,17 +22,18 @@ class InventoryTables:
             _held_of(row)
             for row in self._db.rows(
                 "SELECT uid, generation, revision, created_at, changed_at, deleted_at, hold,"
-                " last_slot, object FROM held ORDER BY uid"
+                " last_slot, object, orphan FROM held ORDER BY uid"
             )
         ]
 
     def put_held(self, held: Held) -> None:
         self._db.write(
-            "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid) DO UPDATE SET generation = excluded.generation,"
             " revision = excluded.revision, created_at = excluded.created_at,"
             " changed_at = excluded.changed_at, deleted_at = excluded.deleted_at,"
-            " hold = excluded.hold, last_slot = excluded.last_slot, object = excluded.object",
+            " hold = excluded.hold, last_slot = excluded.last_slot, object = excluded.object,"
+            " orphan = excluded.orphan",
             _held_row(held),
         )
 
@@ -89,11 +90,13 @@ def _held_row(held: Held) -> Row:
         None if hold is None else to_json([hold.reason, hold.by, hold.until]),
         held.last_slot,
         canonical_bytes(stored_form(held.object)).decode(),
+        int(held.orphan),
     )
 
 
 def _held_of(row: Row) -> Held:
-    uid, generation, revision, created_at, changed_at, deleted_at, hold, last_slot, text = row
+    uid, generation, revision, created_at, changed_at, deleted_at, hold, *rest = row
+    last_slot, text, orphan = rest
     if hold is not None:
         reason, by, until = from_json(hold)
         hold = Suspend(reason=reason, by=by, until=until)
@@ -107,6 +110,7 @@ def _held_of(row: Row) -> Held:
         deleted_at=deleted_at,
         hold=hold,
         last_slot=last_slot,
+        orphan=bool(orphan),
     )
 
 

@@ -34,7 +34,7 @@ _FIRST: Migration = (
     """CREATE TABLE held (
         uid TEXT PRIMARY KEY, generation INTEGER NOT NULL, revision TEXT NOT NULL,
         created_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, deleted_at INTEGER, hold TEXT,
-        last_slot INTEGER, object TEXT NOT NULL
+        last_slot INTEGER, object TEXT NOT NULL, orphan INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID""",
     # An object leaves only after its last copy did: the reference makes that a rule of the file.
     """CREATE TABLE assignment (

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -22,14 +21,10 @@ MAX_MESSAGE = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a started broker listens.
-
-    port speaks MQTT 3.1.1; port5 speaks MQTT 5 and may be the same.
-    """
+    """Where a started broker listens, with either version of MQTT."""
 
     host: str
     port: int
-    port5: int
     tls: Tls | None = None
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -39,7 +34,7 @@ class Address:
         """The way there for one client; the password comes from the broker's own list."""
         return Endpoint(
             host=self.host,
-            port=self.port5 if protocol == "5" else self.port,
+            port=self.port,
             client_id=client_id,
             protocol=protocol,
             username=username,
@@ -52,7 +47,7 @@ class Broker(Protocol):
     """One broker process of ours. It dies with us and never outlives its `stop`."""
 
     def start(self) -> Address:
-        """Start and wait until clients are taken in. A second start uses the same ports, so that
+        """Start and wait until clients are taken in. A second start uses the same port, so that
         clients find the broker again. Unavailable when it does not come up."""
 
     def stop(self) -> None:
@@ -68,21 +63,16 @@ class Broker(Protocol):
 def choose(name: str, state: Path, *, users: Mapping[str, str] | None = None) -> Broker:
     """The broker that `--broker NAME` means, with its files under `state`.
 
-    embedded (the default of `up`): iotcore, nothing else to install, the same on every machine;
-    forgets retained messages when it stops.
+    embedded (the default of `up`): ours, nothing to install, the same on every machine; forgets
+    retained messages when it stops.
     mosquitto: the program of that name, remembers them in `state`.
-    auto: mosquitto where it is installed, because it answers a wildcard in full, else embedded.
+    auto: mosquitto where it is installed, else embedded.
 
-    UsageError for another name, Unavailable when what was asked for is not there.
+    UsageError for another name, Unavailable when mosquitto was asked for and is not there.
     """
     if name == "auto":
         name = "mosquitto" if which("mosquitto") else "embedded"
     if name == "embedded":
-        if find_spec("iotcore") is None:
-            raise Unavailable(
-                "the embedded broker is not installed here",
-                hint="pip install iotcore, or install mosquitto and pass --broker mosquitto",
-            )
         from propeller.transport.embedded import EmbeddedBroker
 
         return EmbeddedBroker(state, users=users)

@@ -1,7 +1,7 @@
-"""Run a broker as a child: ports that are free, a start that was seen to work, an end that is sure.
+"""Run a broker as a child: a port that is free, a start that was seen to work, an end that is sure.
 
 Shared by `embedded` and `mosquitto`. Another program may take a free port between our choosing it
-and the child's binding it, so a start that fails is tried again with other ports.
+and the child's binding it, so a start that fails is tried again with another.
 """
 
 from __future__ import annotations
@@ -31,39 +31,34 @@ _SETTLE_S = 0.05
 
 
 class Child:
-    """One broker process, its log and its ports."""
+    """One broker process, its log and its port."""
 
-    def __init__(self, name: str, log: Path, ports: int) -> None:
+    def __init__(self, name: str, log: Path) -> None:
         self._name = name
         self._log = log
-        self._count = ports
-        self._ports: tuple[int, ...] = ()
+        self._port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(
-        self,
-        command: Callable[[tuple[int, ...]], Sequence[str]],
-        ready: Callable[[tuple[int, ...]], bool],
-    ) -> tuple[int, ...]:
-        """Start, wait for `ready`, and say on which ports. `command` also writes what the
-        program needs, for those ports. Does nothing when it runs already."""
-        if self.alive():
-            return self._ports
-        keep = self._ports
+    def start(self, command: Callable[[int], Sequence[str]], ready: Callable[[int], bool]) -> int:
+        """Start, wait for `ready`, and say on which port. `command` also writes what the program
+        needs, for that port. Does nothing when it runs already."""
+        known = self._port
+        if known is not None and self.alive():
+            return known
         trouble = ""
         for _ in range(_TRIES):
-            ports = keep or free_ports(self._count)
-            self._spawn(command(ports))
-            if self._wait(partial(ready, ports)):
-                self._ports = ports
-                return ports
+            port = known or free_port()
+            self._spawn(command(port))
+            if self._wait(partial(ready, port)):
+                self._port = port
+                return port
             died = not self.alive()
             self.kill()
             trouble = self.tail()
-            if not died:  # it runs and does not answer: other ports would not help
+            if not died:  # it runs and does not answer: another port would not help
                 trouble = trouble or f"no answer within {_START_S:g} s"
                 break
-            if keep:  # our clients know these ports: whoever holds them must let go first
+            if known:  # our clients know this port: whoever holds it must let go first
                 time.sleep(_TRY_AGAIN_S)
         raise Unavailable(
             f"{self._name} did not start: {trouble or 'it said nothing'}",
@@ -140,21 +135,17 @@ class Child:
             process.stdin.close()
 
 
-def free_ports(count: int) -> tuple[int, ...]:
-    """Ports of the loopback interface that were free just now, all different.
+def free_port() -> int:
+    """A port of the loopback interface that was free just now.
 
     Below the range from which the kernel takes the near end of outgoing connections: otherwise any
     connection of anybody may sit on our port while the broker restarts, even a client of ours that
     reached itself.
     """
-    with contextlib.ExitStack() as held:
-        found: list[int] = []
-        while len(found) < count:
-            sock = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                sock.bind((LOOPBACK, _LOWEST + secrets.randbelow(_highest() - _LOWEST)))
-                found.append(int(sock.getsockname()[1]))
-        return tuple(found)
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind((LOOPBACK, _LOWEST + secrets.randbelow(_highest() - _LOWEST)))
+            return int(sock.getsockname()[1])
 
 
 def _highest() -> int:
@@ -181,9 +172,7 @@ def answers(port: int, version: MqttVersion, users: Mapping[str, str]) -> bool:
 
 def _connect(version: MqttVersion, users: Mapping[str, str]) -> bytes:
     """CONNECT: clean session, 10 s keepalive, an id that nobody else has."""
-    # Not the same on both ports: rumqttd 0.20 closes one of its listeners for good when one client
-    # id comes over both versions at once.
-    fields = [f"start-{os.getpid()}-{version}-{secrets.token_hex(4)}"]
+    fields = [f"start-{os.getpid()}-{secrets.token_hex(4)}"]
     flags = 0x02
     for name, password in list(users.items())[:1]:
         fields += [name, password]

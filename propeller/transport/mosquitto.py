@@ -44,14 +44,14 @@ class MosquittoBroker:
         self._users = dict(users or {})
         self._tls = tls
         self._max_message = max_message
-        self._child = Child("mosquitto", directory / "mosquitto.log", ports=1)
+        self._child = Child("mosquitto", directory / "mosquitto.log")
 
     def start(self) -> Address:
         """Start, or start again on the same port with the retained messages it had."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        (port,) = self._child.start(self._command, self._ready)
+        port = self._child.start(self._command, self._ready)
         ca = Tls(ca=self._tls.ca) if self._tls is not None else None
-        return Address(host=LOOPBACK, port=port, port5=port, tls=ca, users=self._users)
+        return Address(host=LOOPBACK, port=port, tls=ca, users=self._users)
 
     def stop(self) -> None:
         """Stop in good order: retained messages are written."""
@@ -75,14 +75,12 @@ class MosquittoBroker:
         """The process, while there is one."""
         return self._child.pid
 
-    def _ready(self, ports: tuple[int, ...]) -> bool:
-        return (
-            listens(ports[0]) if self._tls is not None else answers(ports[0], "3.1.1", self._users)
-        )
+    def _ready(self, port: int) -> bool:
+        return listens(port) if self._tls is not None else answers(port, "3.1.1", self._users)
 
-    def _command(self, ports: tuple[int, ...]) -> Sequence[str]:
+    def _command(self, port: int) -> Sequence[str]:
         config = self._directory / "mosquitto.conf"
-        config.write_text("\n".join(self._lines(ports[0])) + "\n")
+        config.write_text("\n".join(self._lines(port)) + "\n")
         guard = Path(__file__).with_name("guard.py")
         return [sys.executable, "-P", str(guard), self._binary, "-c", str(config)]
 

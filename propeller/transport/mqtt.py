@@ -177,7 +177,7 @@ class MqttTransport:
             reason = self._connect_once()
             if self._stop.is_set():
                 return
-            self._last_error = reason
+            known, self._last_error = self._last_error, reason
             if self._counts["connects"] > connects:
                 if time.monotonic() - began >= _STEADY_S:
                     self._backoff.reset()
@@ -185,6 +185,8 @@ class MqttTransport:
                 self._tell(Disconnected(reason))
             else:
                 self._count(failed_connects=1)
+                if reason != known:  # once, not at every attempt
+                    _log.warning("%s is not connected: %s", self._endpoint.client_id, reason)
             self._stop.wait(self._backoff.next())
 
     def _connect_once(self) -> str:

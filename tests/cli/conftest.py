@@ -46,17 +46,35 @@ class Said:
 
 
 @pytest.fixture
-def cli(capsys, tmp_path, monkeypatch):
-    """Runs one command in a folder of its own."""
+def here(tmp_path, monkeypatch):
+    """The folder commands are typed in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("NO_COLOR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capsys, here):
+    """Runs one command in a folder of its own."""
 
     def run(*words):
         capsys.readouterr()
         code = main([str(word) for word in words])
         printed = capsys.readouterr()
         return Said(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def cli_bytes(capsysbinary, here):
+    """As `cli`, for what is not text: (exit code, bytes on stdout)."""
+
+    def run(*words):
+        capsysbinary.readouterr()
+        code = main([str(word) for word in words])
+        return code, capsysbinary.readouterr().out
 
     return run
 
@@ -126,19 +144,37 @@ class FakeLoop:
         return {"hold": self.hold}
 
 
-@pytest.fixture
-def loop(state):
-    """A running reconciler: the real API on the state's socket, over a loop that only answers."""
-    fake = FakeLoop()
-    server = ApiServer(make_app(fake), state.socket)
+class _Current:
+    """Stands for the FakeLoop of the test that runs: starting a server takes its time."""
+
+    loop = None
+
+    def __getattr__(self, name):
+        return getattr(self.loop, name)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory):
+    """The real API over a loop that only answers, on a socket of its own."""
+    current, socket = _Current(), tmp_path_factory.mktemp("api") / "api.sock"
+    server = ApiServer(make_app(current), socket)
     server.start()
-    yield fake
+    yield current, socket
     server.stop()
 
 
 @pytest.fixture
+def loop(state, api):
+    """A running reconciler on the state's socket."""
+    current, socket = api
+    current.loop = FakeLoop()
+    state.socket.symlink_to(socket)
+    return current.loop
+
+
+@pytest.fixture
 def golden():
-    """Compares text with a file; `UPDATE_GOLDEN=1` writes it. Times, digests and ids are left out."""
+    """Compares text with a file, without times, digests and ids. `UPDATE_GOLDEN=1` writes it."""
 
     def compare(name, text):
         path = GOLDEN / f"{name}.txt"

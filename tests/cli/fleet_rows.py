@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from propeller.model.canonical import canonical_bytes
 from propeller.model.conditions import Condition, ConditionStatus, moment
 from propeller.model.ids import Digest, PropletId, RunId, sha256_digest
 from propeller.model.inventory import Assignment, Held
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
-from propeller.model.canonical import canonical_bytes
 from propeller.model.specs import Daemon, Suspend, Task
 from propeller.plan.planner import plan
 from propeller.plan.types import Assign, Snapshot
@@ -19,6 +19,7 @@ from propeller.state.base import (
     Asked,
     Event,
     HistoryRow,
+    PropletHold,
     RevisionRecord,
     RunRecord,
     StatusRow,
@@ -245,6 +246,7 @@ class Fleet:
         for one in self.proplets.values():
             store.put_seen(one)
             store.put_runs(one.id, one.runs.values(), ())
+        store.put_proplet_hold(PropletHold(proplet=PropletId("probe-9"), scheduling="Cordon"))
         for uid, copies in self.assignments.items():
             key = self.objects[uid].object.meta.key
             for name, copy in copies.items():

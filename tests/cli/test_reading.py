@@ -72,7 +72,7 @@ def test_the_selector_chooses_by_condition(cli, fleet):
 
 
 def test_a_refused_revision_is_told_beside_the_table(cli, fleet):
-    """What runs is the last good revision: stdout says what is, stderr that the source is not it."""
+    """What runs is the last good revision: stdout tells of it, stderr of the other one."""
     fleet.refuse("plant/add.yaml:5: spec.modlue: unknown field")
     said = cli("get")
     assert "add.yaml:5" in said.err

@@ -258,7 +258,7 @@ class Fleet:
 
     def guests(self) -> list[str]:
         """Command lines of this fleet's proplet processes and guests."""
-        return [line for line in self._processes() if "proplet" in line]
+        return [line for line in self._processes() if "-m proplet" in line]
 
     def told(self) -> str:
         """What every process printed, for a failure."""

@@ -85,7 +85,8 @@ def test_an_online_proplet_is_asked_again_when_its_time_has_come(w: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("attempts", "wait"), [(1, 10_000), (2, 20_000), (5, 160_000), (6, 300_000), (99, 300_000)]
+    ("attempts", "wait"),
+    [(1, 5_000), (2, 5_000), (3, 10_000), (7, 160_000), (8, 300_000), (99, 300_000)],
 )
 def test_it_is_asked_ever_less_often(w: Any, attempts: int, wait: int) -> None:
     """Doubling up to five minutes."""

@@ -60,10 +60,6 @@ class World(Protocol):
     """What a contract test needs of a broker."""
 
     name: str
-    remembers: bool
-    """Retained messages survive an orderly restart."""
-    complete: bool
-    """A wildcard is answered with every retained message."""
     resends_held: bool
     """SUBSCRIBE for a filter already held sends its retained messages again."""
 
@@ -78,7 +74,7 @@ class World(Protocol):
 class Memory:
     """The broker in memory, on a clock that moves when a test waits."""
 
-    name, remembers, complete, resends_held = "memory", True, True, False
+    name, resends_held = "memory", False
 
     def __init__(self) -> None:
         self.broker = MemoryBroker(random.Random(7))
@@ -110,7 +106,7 @@ class Real:
 
     def __init__(self, name: str, broker: Broker, address: Address, protocol: str) -> None:
         self.name = f"{name}-{protocol}"
-        self.remembers = self.complete = self.resends_held = name == "mosquitto"
+        self.resends_held = True
         self.broker = broker
         self.address = address
         self.protocol = protocol

@@ -1,0 +1,122 @@
+"""Verbs that change something: what they ask of the reconciler, and what they say without one."""
+
+from __future__ import annotations
+
+import pytest
+
+from propeller.reconcile.events import Confirm, Operate, SetHold, SetProplet
+
+CHANGES = [
+    ["suspend", "filter", "--reason", "x"],
+    ["resume", "filter"],
+    ["confirm"],
+    ["proplets", "label", "gateway-1", "zone=c"],
+    ["proplets", "cordon", "gateway-1"],
+    ["proplets", "uncordon", "gateway-1"],
+    ["proplets", "drain", "gateway-1"],
+    ["tasks", "stop", "task/default/add"],
+]
+
+
+def test_suspend_says_who_why_and_until(cli, fleet, loop):
+    """All three reach the loop."""
+    said = cli("suspend", "filter", "--reason", "bearing", "--until", "2h")
+    assert said.code == 0, said.err
+    (event,) = loop.asked
+    assert isinstance(event, SetHold)
+    assert str(event.key) == "Daemon/plant-a/filter"
+    assert event.suspend.reason == "bearing"
+    assert "@" in event.suspend.by
+    assert abs(event.suspend.until - (fleet.now + 7_200_000)) < 60_000
+
+
+def test_resume_lifts_the_hold(cli, fleet, loop):
+    """And says so."""
+    assert cli("resume", "filter").code == 0
+    assert loop.asked[0].suspend is None
+
+
+def test_proplets_are_labelled_and_unlabelled(cli, fleet, loop):
+    """NAME=VALUE sets, NAME- removes."""
+    assert cli("proplets", "label", "gateway-1", "zone=c", "old-").code == 0
+    (event,) = loop.asked
+    assert isinstance(event, SetProplet)
+    assert dict(event.labels) == {"zone": "c", "old": None}
+
+
+@pytest.mark.parametrize(
+    ("action", "scheduling"), [("cordon", "Cordon"), ("uncordon", "Enabled"), ("drain", "Drain")]
+)
+def test_scheduling_of_proplets(cli, fleet, loop, action, scheduling):
+    """A discovered proplet can be told as well."""
+    assert cli("proplets", action, "probe-9", "--reason", "dust").code == 0
+    (event,) = loop.asked
+    assert (event.proplet, event.scheduling, event.reason) == ("probe-9", scheduling, "dust")
+
+
+def test_confirm_goes_on_without_the_fleet(cli, fleet, loop):
+    """`confirm` alone means the fleet."""
+    assert cli("confirm").code == 0
+    assert isinstance(loop.asked[0], Confirm)
+    assert loop.asked[0].what == "fleet"
+
+
+def test_stop_holds_and_once_cancels(cli, fleet, loop):
+    """`--once` leaves no hold behind."""
+    assert cli("tasks", "stop", "task/default/add", "--reason", "enough").code == 0
+    assert loop.asked[-1].suspend.reason == "enough"
+    loop.pieces = [{"proplet": "gateway-1", "state": "done", "done": True}]
+    assert cli("tasks", "stop", "task/default/add", "--once").code == 0
+    assert isinstance(loop.asked[-1], Operate)
+    assert loop.asked[-1].verb == "cancel"
+    loop.pieces = [{"proplet": "gateway-1", "state": "refused", "text": "no", "done": True}]
+    assert cli("tasks", "stop", "task/default/add", "--once").code == 2
+
+
+@pytest.mark.parametrize("words", CHANGES, ids=" ".join)
+def test_a_dry_run_asks_for_nothing(cli, fleet, loop, words):
+    """It says what would be done."""
+    said = cli(*words, "--dry-run")
+    assert said.code == 0, said.err
+    assert said.err
+    assert loop.asked == []
+
+
+@pytest.mark.parametrize("words", CHANGES, ids=" ".join)
+def test_without_a_reconciler_it_says_what_to_start(cli, fleet, words):
+    """Exit 2, and the verbs that start one."""
+    said = cli(*words)
+    assert said.code == 2
+    assert "propeller up" in said.err
+
+
+@pytest.mark.parametrize("words", CHANGES, ids=" ".join)
+def test_a_refusal_is_told_in_its_words(cli, fleet, loop, words):
+    """Whatever code the API names, these verbs end with 0 or 2."""
+    loop.refusal = "not now"
+    said = cli(*words)
+    assert said.code == 2
+    assert "not now" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["suspend", "filter"], "--reason"),
+        (["suspend", "filter", "--reason", " "], "must say why"),
+        (["suspend", "filter", "--reason", "x", "--until", "soon"], "--until"),
+        (["suspend", "filter", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], "over"),
+        (["suspend", "nope", "--reason", "x"], "no object 'nope'"),
+        (["proplets", "cordon", "gateway-11"], "did you mean 'gateway-1'?"),
+        (["proplets", "label", "gateway-1", "zone"], "is no label"),
+        (["proplets", "label", "gateway-1", "zone=a b"], "is no label"),
+        (["proplets"], "ACTION"),
+        (["tasks", "stop", "gateway-1"], "does not run"),
+    ],
+)
+def test_a_slip_never_reaches_the_reconciler(cli, fleet, loop, words, hint):
+    """Exit 2 with the next step."""
+    said = cli(*words)
+    assert said.code == 2
+    assert hint in said.err
+    assert loop.asked == []
