@@ -17,7 +17,7 @@ from propeller.cli.context import add_state, open_store, state_dir
 from propeller.cli.find import read_name
 from propeller.cli.output import say
 from propeller.cli.statuses import Document
-from propeller.errors import UsageError
+from propeller.errors import Unavailable, UsageError
 from propeller.model.ids import Key
 
 if TYPE_CHECKING:
@@ -104,7 +104,10 @@ def _look(
     """The exit code once it is known, and what is not there yet, one line each."""
     if not state.database.exists():
         return None, [f"no state in {state.path} yet"]
-    store = open_store(state)
+    try:
+        store = open_store(state)
+    except Unavailable as error:
+        return None, [error.what]  # just being made
     try:
         with store.transaction():
             if not store.meta("revision"):

@@ -84,7 +84,7 @@ class Fleet:
     def hold(self) -> str:
         """Why nothing may start or move anywhere, or ""."""
         if self._recovering:
-            missing = self.unheard() or ["the first revision"]
+            missing: list[str] = [*self.unheard()] or ["the first revision"]
             return (
                 "the store was empty and the fleet has not all been heard: waiting for "
                 f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; "
@@ -210,7 +210,10 @@ class Fleet:
             # Its hello is retained; reading it again tells us who this is.
             topic = self._around.channel.hello(proplet)
             self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
-        wishes.reread = set()
+        for proplet in sorted(wishes.missed):
+            topic = self._around.channel.report(proplet)
+            self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
+        wishes.reread, wishes.missed = set(), set()
         self._judge_now, wishes.parting = self._judge_now or wishes.parting, False
         for proplet, fence in wishes.fence_seen.items():
             asked = self._world.asked.get(proplet)

@@ -42,6 +42,7 @@ class Wishes:
 
     collect: set[PropletId] = field(default_factory=set)
     reread: set[PropletId] = field(default_factory=set)
+    missed: set[PropletId] = field(default_factory=set)
     fence_seen: dict[PropletId, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     welcomed: set[PropletId] = field(default_factory=set)
@@ -69,6 +70,7 @@ class Hearing:
         self.heard_live: set[PropletId] = set()
         self._instances: dict[PropletId, deque[tuple[int, str]]] = {}
         self._inventories: dict[PropletId, str] = {}
+        self._named: dict[PropletId, str] = {}
         self._waiting: dict[PropletId, Report] = {}
 
     def take(self, received: Received, kind: str, proplet: PropletId, now: int) -> None:
@@ -170,6 +172,7 @@ class Hearing:
             seen = self._world.proplets[seen.id]
             self._event(now, "Warning", "NewInstance", f"{seen.id} has new storage", seen.id)
         self._inventories.pop(seen.id, None)
+        self._named.pop(seen.id, None)
         self._waiting.pop(seen.id, None)
         return replace(
             seen,
@@ -222,11 +225,15 @@ class Hearing:
             self.wishes.reread.add(proplet)
             raise WireError("foreign_inst", "a report of another instance")
         if (report.boot, report.seq) < (seen.boot, seen.seq):
+            if self._still_named(proplet, seen, report):
+                self._inventory(proplet, report, now)
+                return
             raise WireError("stale", "an older report")
         again = (report.boot, report.seq) == (seen.boot, seen.seq)
         if again and proplet in self._inventories:
             self.heard_since_connect.add(proplet)
             return
+        self._named[proplet] = report.inventory
         observed = report.observed
         seen = replace(
             seen,
@@ -257,6 +264,13 @@ class Hearing:
         if not received.retained and self._inventories.get(proplet) == report.inventory:
             self.heard_live.add(proplet)
 
+    def _still_named(self, proplet: PropletId, seen: Seen, report: Report) -> bool:
+        """Whether an older report, as the broker retains it, lists what newer heartbeats name."""
+        named = self._named.get(proplet)
+        listed = report.tasks is not None or report.body is not None
+        wanted = listed and named is not None and self._inventories.get(proplet) != named
+        return wanted and report.boot == seen.boot and report.inventory == named
+
     def _inventory(self, proplet: PropletId, report: Report, now: int) -> None:
         runs = report.tasks
         if runs is None and report.body is not None:
@@ -268,6 +282,8 @@ class Hearing:
         if runs is None:
             # A heartbeat: the full inventory stays retained at the broker; only its digest came.
             if self._inventories.get(proplet) != report.inventory:
+                # A report is missing: the broker may still hold it (rule i), the device does.
+                self.wishes.missed.add(proplet)
                 self.wishes.collect.add(proplet)
             else:
                 self.heard_since_connect.add(proplet)

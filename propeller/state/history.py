@@ -129,12 +129,12 @@ class HistoryTables:
         )
 
     def _newest_event(self, key: str | None, proplet: PropletId | None) -> Row | None:
-        # The unary plus keeps the planner off the other index: one object's events on one proplet
-        # are few among that object's, and a proplet's own are few among the proplet's.
+        # An object that runs everywhere has as many events as there are proplets, so this has an
+        # index of its own; the unary plus keeps the planner on the proplet's for what has no key.
         if key is not None:
             return self._db.one(
                 "SELECT id, severity, reason, message FROM event"
-                " WHERE key = ? AND +proplet IS ? ORDER BY at DESC, id DESC LIMIT 1",
+                " WHERE key = ? AND proplet IS ? ORDER BY at DESC, id DESC LIMIT 1",
                 (key, proplet),
             )
         return self._db.one(

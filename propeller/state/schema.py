@@ -91,6 +91,7 @@ _FIRST: Migration = (
     ) STRICT""",
     "CREATE INDEX event_by_time ON event (at)",
     "CREATE INDEX event_by_key ON event (key, at)",
+    "CREATE INDEX event_by_both ON event (key, proplet, at)",
     "CREATE INDEX event_by_proplet ON event (proplet, at)",
     """CREATE TABLE status (
         uid TEXT PRIMARY KEY, key TEXT NOT NULL, ready TEXT NOT NULL, document TEXT NOT NULL,
@@ -122,9 +123,14 @@ def version(database: Database) -> int:
 
 
 def check(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """For readers: whether this program reads this file. Raises UsageError with what to do."""
+    """For readers: whether this program reads this file.
+
+    Raises UsageError with what to do, Unavailable while a writer is only just making it.
+    """
     found = version(database)
     _refuse_foreign_and_newer(database, found, len(migrations))
+    if found == 0:
+        raise Unavailable(f"{database.path}: is still empty", hint="try again in a moment")
     if found < len(migrations):
         raise UsageError(
             f"{database.path}: was written by an older Propeller (version {found} of the tables,"

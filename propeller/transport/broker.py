@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from propeller.errors import Unavailable, UsageError
+from propeller.errors import UsageError
 from propeller.transport.endpoint import Endpoint, MqttVersion, Tls
 
 MAX_MESSAGE = 4 * 1024 * 1024

@@ -1,0 +1,1 @@
+"""What leaves a fleet for people and other tools: status in git, commit statuses, alerts."""
