@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.plant import API, daemon_wasm, rss_mb
@@ -37,7 +37,7 @@ from propeller.wire.frame import seal
 from propeller.wire.keyring import Keyring, trusted
 from propeller.wire.messages import Free, Hello, Observed, Report, RunReport, Trust
 from propeller.wire.signing import SigningKey
-from propeller.wire.topics import Channel
+from propeller.wire.topics import Channel, Kind
 
 CHANNEL = Channel("plant", "fleet")
 ROOT, MANAGER = SigningKey.from_seed(bytes([1]) * 32), SigningKey.from_seed(bytes([2]) * 32)
@@ -50,7 +50,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.heard: list[Event] = []
-        self.retained: dict[str, bytes] = {}
+        self.retained: Callable[[str], bytes | None] = lambda _topic: None
         self.published = 0
 
     def start(self, listener: Listener, will: Will | None = None) -> None:
@@ -62,7 +62,7 @@ class Wire:
     def subscribe(self, filters: Sequence[str]) -> None:
         """What is retained under these exact names comes back."""
         for name in filters:
-            payload = self.retained.get(name)
+            payload = self.retained(name)
             if payload is not None:
                 self.heard.append(Received(name, payload, True))
 
@@ -70,12 +70,10 @@ class Wire:
         """Part of Transport."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
-        """The manager's own echo comes back at once; retained messages are kept."""
+        """The manager's own echo comes back at once."""
         self.published += 1
-        if "/echo/" in topic or topic.endswith("/echo"):
+        if "/echo" in topic:
             self.heard.append(Received(topic, payload, False))
-        elif retain:
-            self.retained[topic] = payload
         return True
 
     def flush(self, timeout: float) -> bool:
@@ -291,33 +289,27 @@ def build(folder: Path, proplets: int, tasks: int) -> None:
         raise SystemExit("\n".join(standing.lines()[:5]))
     fleet.store.close()
     (folder / "now").write_text(str(fleet.clock.now))
-    (folder / "retained.json").write_text(
-        json.dumps({topic: body.hex() for topic, body in fleet.wire.retained.items()})
-    )
 
 
 def measure(folder: Path, reports: int) -> None:
     """Take the state up as a restarted reconciler does, then pass, report and weigh."""
     import propeller.cli.running  # noqa: F401 - a real process has the API and its server loaded
 
-    retained = {
-        topic: bytes.fromhex(body)
-        for topic, body in json.loads((folder / "retained.json").read_text()).items()
-    }
+    _say(empty_rss_mb=rss_mb(os.getpid()))
     began = time.perf_counter()
     fleet = Fleet(folder, now=int((folder / "now").read_text()) + 1_000)
-    _say(load_seconds=time.perf_counter() - began)
+    _say(load_seconds=time.perf_counter() - began, load_rss_mb=rss_mb(os.getpid()))
     began = time.perf_counter()
     source, cache = open_source(str(folder / "specs"), cache=folder / "git"), Cache()
     taken = read_once(source, domain=CHANNEL.domain, keep=fleet.blobs.put, cache=cache)
-    _say(read_seconds=time.perf_counter() - began)
-    fleet.wire.retained = retained
+    _say(read_seconds=time.perf_counter() - began, read_rss_mb=rss_mb(os.getpid()))
+    fleet.wire.retained = lambda topic: _retained(fleet, topic)
     began = time.perf_counter()
     fleet.turn([taken])
     fleet.settle()
-    _say(settle_seconds=time.perf_counter() - began)
+    _say(settle_seconds=time.perf_counter() - began, settle_rss_mb=rss_mb(os.getpid()))
     del taken
-    fleet.wire.retained = retained = {}
+    fleet.wire.retained = lambda _topic: None
     fleet.clock.now += 5_000
     fleet.turn()
     fleet.clock.now += 5_000
@@ -333,9 +325,7 @@ def measure(folder: Path, reports: int) -> None:
     step = max(1, len(names) // reports)
     chosen = names[::step][:reports]
     for kind, full, restarts, seq in (("heartbeat", False, 0, 2), ("changed", True, 1, 3)):
-        messages = [
-            report(fleet, name, seq=seq, full=full, restarts=restarts) for name in chosen
-        ]
+        messages = [report(fleet, name, seq=seq, full=full, restarts=restarts) for name in chosen]
         fleet.clock.now += 3_000
         fleet.turn()
         took = []
@@ -352,6 +342,15 @@ def measure(folder: Path, reports: int) -> None:
     fleet.store.close()
     assert source is not None
     assert cache is not None
+
+
+def _retained(fleet: Fleet, topic: str) -> bytes | None:
+    """The document the broker holds: the one last asked, sealed again."""
+    heard = CHANNEL.parse(topic)
+    if heard is None or heard.kind is not Kind.DESIRED:
+        return None
+    body = fleet.store.asked_body(PropletId(heard.proplet))
+    return seal("desired", body, MANAGER) if body else None
 
 
 def _say(**words: object) -> None:

@@ -68,6 +68,7 @@ def _edit(
     ear.heard.clear()
     began = wait_for(lambda: True, 1, "now")
     os.replace(fresh, spec)
+
     def is_there() -> bool:
         nonlocal written
         now = _mark(status)

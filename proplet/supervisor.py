@@ -96,6 +96,7 @@ class Supervisor:
         self._queue: deque[Entry] = deque()
         self._again: int | None = None
         self.last_warm_us = 0
+        self.last_instance_us = 0
 
     # -- what the agent asks ----------------------------------------------------------------------
 
@@ -345,6 +346,7 @@ class Supervisor:
         match message.get("event"):
             case "started":
                 worker.warm_us = self.last_warm_us = cast(int, message["us"])
+                self.last_instance_us = cast(int, message["instance"])
             case "prepared" if worker.looks is not None:
                 worker.done, worker.deadline = True, self._clock() + LATE_MS
                 self._looked(worker, message)

@@ -52,7 +52,9 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
 
 def _run(verb: Verb, arguments: list[str]) -> int:
     try:
-        args = parser_of(verb).parse_args(arguments)
+        parser = parser_of(verb)
+        parse = parser.parse_intermixed_args if verb.mixed else parser.parse_args
+        args = parse(arguments)
         code = importlib.import_module(verb.module).run(args)
         sys.stdout.flush()
         return int(code)

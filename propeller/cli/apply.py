@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
         from propeller.cli.__main__ import main
 
         state = ["--state", args.state] if args.state else []
-        return main(["diff", args.path, *state])
+        code = main(["diff", args.path, *state])
+        return 0 if code == 1 else code  # "would change" is no failure of `apply`
     timeout = deadline_ms(args.timeout)
     client = Client(state_dir(args))
     if client.running():

@@ -8,6 +8,8 @@ from __future__ import annotations
 from propeller.errors import UsageError
 
 KINDS = {
+    "alert": "Alert",
+    "alerts": "Alert",
     "app": "App",
     "apps": "App",
     "daemon": "Daemon",
@@ -32,7 +34,7 @@ def known_kind(text: str) -> str:
         import difflib
 
         near = difflib.get_close_matches(text.lower(), KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "kinds: app, daemon, proplet, task"
+        hint = f"did you mean {near[0]!r}?" if near else "kinds: alert, app, daemon, proplet, task"
         raise UsageError(f"no kind is called {text!r}", hint=hint)
     return kind
 

@@ -27,7 +27,8 @@ stands here.
 means several objects is refused, with the candidates.
 
 **State.** `--state DIR`, else `PROPELLER_STATE`, else `./.propeller`. Reading needs nothing
-running. What changes something goes to the reconciler that runs on that state, or says what to start.
+running. What changes something goes to the reconciler that runs on that state, or says what to
+start.
 
 **Output.** Data goes to stdout, words to stderr. Lists take `-o table|wide|json|yaml|name`, the
 others `-o text|json|yaml`. Colour only on a terminal; `NO_COLOR` switches it off. Every verb that

@@ -7,19 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb. common: shown by plain `--help`. on_conflict: exit code when someone was first."""
+    """One verb.
+
+    common: shown by plain `--help`. on_conflict: exit code when someone was first. mixed: options
+    may stand among its positionals, as in `run add.wat --entrypoint add 40 2`.
+    """
 
     name: str
     module: str
     summary: str
     common: bool = False
     on_conflict: int = 2
+    mixed: bool = False
 
 
 def _verb(
-    name: str, summary: str, *, common: bool = False, module: str = "", on_conflict: int = 2
+    name: str,
+    summary: str,
+    *,
+    common: bool = False,
+    module: str = "",
+    on_conflict: int = 2,
+    mixed: bool = False,
 ) -> Verb:
-    return Verb(name, f"propeller.cli.{module or name}", summary, common, on_conflict)
+    return Verb(name, f"propeller.cli.{module or name}", summary, common, on_conflict, mixed)
 
 
 _ALL = (
@@ -35,7 +46,7 @@ _ALL = (
     _verb("describe", "everything about one object", common=True),
     _verb("logs", "what a task printed", common=True),
     _verb("why", "the chain from spec to device for one object", common=True),
-    _verb("run", "run one module now and print its result", common=True),
+    _verb("run", "run one module now and print its result", common=True, mixed=True),
     _verb("validate", "check specs without touching anything", common=True),
     _verb("explain", "what a field of a kind means", common=True),
     _verb("new", "start a spec tree or a module", common=True),

@@ -16,15 +16,18 @@ from propeller.model.quantities import UNLIMITED
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
     Access,
+    Alert,
     App,
     Backoff,
     Daemon,
     Discovery,
+    EventFilter,
     Limits,
     Meta,
     Missed,
     ModuleRef,
     Mount,
+    MqttSink,
     Object,
     OnOffline,
     Origin,
@@ -38,8 +41,13 @@ from propeller.model.specs import (
     RunSpec,
     Schedule,
     Scheduling,
+    Sink,
+    SlackSink,
+    SmtpSink,
     Suspend,
     Task,
+    Tls,
+    WebhookSink,
 )
 
 Canonical: TypeAlias = Mapping[str, Any]
@@ -60,6 +68,8 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
             return _daemon(head, spec)
         case "Proplet":
             return _proplet(head, spec)
+        case "Alert":
+            return _alert(head, spec)
         case "App":
             return App(
                 meta=head,
@@ -239,3 +249,45 @@ def _proplet(meta: Meta, spec: Canonical) -> Proplet:
         public_key=spec.get("publicKey"),
         suspend=_suspend(spec),
     )
+
+
+def _alert(meta: Meta, spec: Canonical) -> Alert:
+    events = spec["events"]
+    return Alert(
+        meta=meta,
+        sinks=tuple(_sink(row) for row in spec["sinks"]),
+        events=EventFilter(
+            warnings_only=events["severity"] == "Warning",
+            kinds=tuple(events["kinds"]),
+            namespaces=tuple(events["namespaces"]),
+            names=tuple(events["names"]),
+            reasons=tuple(events["reasons"]),
+        ),
+        dedup=spec["dedup"],
+        recovery=spec["recovery"] == "Enabled",
+        suspend=_suspend(spec),
+    )
+
+
+def _sink(row: Canonical) -> Sink:
+    way: WebhookSink | SlackSink | MqttSink | SmtpSink
+    if "webhook" in row:
+        web = row["webhook"]
+        way = WebhookSink(
+            url=web.get("url"), url_ref=web.get("urlRef"), hmac_ref=web.get("hmacRef")
+        )
+    elif "slack" in row:
+        way = SlackSink(url_ref=row["slack"]["urlRef"])
+    elif "mqtt" in row:
+        way = MqttSink(topic=row["mqtt"]["topic"])
+    else:
+        mail = row["smtp"]
+        way = SmtpSink(
+            server=mail["server"],
+            tls=Tls(mail["tls"]),
+            username=mail.get("username"),
+            password_ref=mail.get("passwordRef"),
+            sender=mail["from"],
+            to=tuple(mail["to"]),
+        )
+    return Sink(name=row["name"], way=way)

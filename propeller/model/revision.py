@@ -19,6 +19,7 @@ class Revision:
     modules: those whose bytes came with the tree (`file`); images are resolved later.
     time: Unix milliseconds of the commit, 0 for a directory.
     skipped: paths of documents that are not ours, counted and listed by `validate`.
+    signed_by: who signed the commit and with which key, "" where nobody was asked.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Revision:
     message: str = ""
     time: int = 0
     skipped: tuple[str, ...] = ()
+    signed_by: str = ""

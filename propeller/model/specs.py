@@ -278,5 +278,79 @@ class App:
     suspend: Suspend | None = None
 
 
+class Tls(StrEnum):
+    """How a connection to a mail server is made private."""
+
+    START_TLS = "StartTls"
+    TLS = "Tls"
+    NONE = "None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSink:
+    """POST as JSON. Exactly one of `url` and `url_ref`; a `..._ref` names a secret, never a path."""
+
+    url: str | None = None
+    url_ref: str | None = None
+    hmac_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlackSink:
+    """POST in the shape of Slack's incoming webhooks."""
+
+    url_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSink:
+    """Publish on a topic of the fleet's broker."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSink:
+    """Send as e-mail. `server` is HOST:PORT."""
+
+    server: str
+    tls: Tls
+    username: str | None
+    password_ref: str | None
+    sender: str
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """One place where messages of an Alert go."""
+
+    name: str
+    way: WebhookSink | SlackSink | MqttSink | SmtpSink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are told; an empty tuple lets any through. In `names`, `*` is anything."""
+
+    warnings_only: bool = True
+    kinds: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Where events go. `dedup`: ms in which the same reason for the same object is told once."""
+
+    meta: Meta
+    sinks: tuple[Sink, ...]
+    events: EventFilter
+    dedup: int
+    recovery: bool
+    suspend: Suspend | None = None
+
+
 Workload = Task | Daemon
-Object = App | Proplet | Task | Daemon
+Object = Alert | App | Proplet | Task | Daemon

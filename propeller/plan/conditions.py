@@ -16,7 +16,7 @@ from propeller.model.conditions import Condition, ConditionStatus, carried_over,
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
-from propeller.model.specs import App, Daemon, Proplet, Schedule, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, Schedule, Task
 from propeller.plan.lifecycle import suspension
 from propeller.plan.schedule import next_slot
 from propeller.plan.tally import Devices, Tally, tally, told
@@ -126,6 +126,8 @@ def summarize(
             return _workload(held, counts, blocked, previous, now=now)
         case Proplet():
             return _proplet(held, snapshot, previous, now)
+        case Alert():
+            return _alert(held, held.object, previous, now)
         case App():
             return _app(held, snapshot, previous, apps_ready, now=now)
 
@@ -339,6 +341,17 @@ def _proplet(held: Held, snapshot: Snapshot, previous: Iterable[Condition], now:
         board.put("Fresh", FALSE, "Silent", silent)
     else:
         board.put("Fresh", TRUE, "Heard", "is heard")
+    return board.summary(previous, counts={})
+
+
+def _alert(held: Held, alert: Alert, previous: Iterable[Condition], now: int) -> Summary:
+    board = _Board(held, now)
+    suspend = suspension(held, now)
+    if suspend is not None:
+        board.put("Ready", FALSE, "Suspended", f"suspended: {suspend.reason}")
+    else:
+        names = ", ".join(sink.name for sink in alert.sinks)
+        board.put("Ready", TRUE, "Active", f"tells {names}")
     return board.summary(previous, counts={})
 
 

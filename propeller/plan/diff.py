@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from propeller.model.ids import Uid
 from propeller.model.inventory import Held
 from propeller.model.revision import Revision
-from propeller.model.specs import App, Object, Proplet, Prune
+from propeller.model.specs import Alert, App, Object, Proplet, Prune
 from propeller.plan.types import Change, ChangeOp, FieldDiff
 
 
@@ -141,7 +141,7 @@ def _not_pruned(obj: Object, revision: Revision, held: Mapping[Uid, Held]) -> st
     if obj.meta.protect:
         return "metadata.protect keeps it"
     match obj:
-        case Proplet():
+        case Alert() | Proplet():
             return ""
         case App():
             return "spec.prune is Never" if obj.prune is Prune.NEVER else ""

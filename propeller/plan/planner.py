@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.specs import App, Daemon, Proplet, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, Task
 from propeller.plan.cases import Case, Grounds, open_case
 from propeller.plan.filling import blocked, fill
 from propeller.plan.placement import Loads, Looks, holders_of
@@ -153,7 +153,7 @@ def _survey_all(helds: Iterable[Held], grounds: Grounds, actions: list[Action]) 
                 case = open_case(held, grounds)
                 survey(case, grounds)
                 cases.append(case)
-            case App() | Proplet():
+            case Alert() | App() | Proplet():
                 pass
     return cases
 

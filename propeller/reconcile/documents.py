@@ -11,7 +11,7 @@ from typing import assert_never
 
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
-from propeller.model.specs import App, Daemon, Proplet, RestartPolicy, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, RestartPolicy, Task
 from propeller.wire.codec import decode, decode_tasks, entry_digest
 from propeller.wire.messages import Desired, Entry, WireModule, WireMount
 
@@ -20,7 +20,7 @@ def template(held: Held, module: Module) -> Entry:
     """The entry of `held` with run, cause and digest left open; shared by all its copies."""
     spec = held.object
     match spec:
-        case App() | Proplet():
+        case Alert() | App() | Proplet():
             raise AssertionError(f"{spec.meta.key} is not a workload")
         case Task():
             mode, restart = "once", RestartPolicy.NEVER

@@ -26,11 +26,15 @@ class SpecsTaken:
 
 @dataclass(frozen=True, slots=True)
 class SpecsRefused:
-    """The source is wrong; the last accepted revision stands. `head` names what was read."""
+    """The source is wrong; the last accepted revision stands. `head` names what was read.
+
+    again: the same head may be good at the next look (who is trusted stands in files of ours).
+    """
 
     source: str
     head: str
     faults: tuple[Fault, ...]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,7 @@ class Hearing:
                 # It counts its reports anew, and what the boot before held says nothing now.
                 seen = replace(seen, seq=0)
                 self._inventories.pop(proplet, None)
+                self._named.pop(proplet, None)
                 self._waiting.pop(proplet, None)
             seen = replace(seen, boot=status.boot, conn=status.conn)
             self._world.put_seen(self._alive(seen, received, now))

@@ -16,8 +16,8 @@ from propeller.model.canonical import canonical_bytes
 from propeller.model.conditions import Condition, moment
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.seen import Seen, SeenRun
-from propeller.model.specs import App, Daemon, Proplet, Task
+from propeller.model.seen import Presence, Seen, SeenRun
+from propeller.model.specs import Alert, App, Daemon, Proplet, Task
 from propeller.plan.conditions import Summary, summarize
 from propeller.reconcile.specs import history_row
 from propeller.reconcile.world import World
@@ -134,10 +134,7 @@ class Projection:
 
     def _wake_apps(self, held: Held) -> None:
         """An App's readiness is that of its objects."""
-        app = held.object.meta.app
-        for other in self._world.objects.values():
-            if isinstance(other.object, App) and other.object.meta.key.name == app:
-                self._world.touched.statuses.add(other.uid)
+        self._world.touched.statuses.update(self._world.apps_named(held.object.meta.app))
 
     def _note_runs(self, held: Held) -> None:
         """Keep the history of runs in line with what devices report."""
@@ -158,6 +155,7 @@ class Projection:
             "namespace": meta.key.namespace,
             "uid": held.uid,
             "generation": held.generation,
+            "created": moment(held.created_at),
             "app": meta.app,
         }
         if meta.labels:
@@ -170,6 +168,9 @@ class Projection:
             "lastAttemptedRevision": specs.attempted_name,
             "specDigest": meta.spec_digest,
         }
+        signer = specs.signer(held.revision)
+        if signer:
+            status["signedBy"] = signer
         status |= self._detail(held, summary)
         status["conditions"] = [condition.mapping() for condition in summary.conditions]
         return {
@@ -186,6 +187,8 @@ class Projection:
             return _proplet_detail(seen) if seen is not None else {}
         if isinstance(thing, App):
             return {"objects": dict(summary.counts)}
+        if isinstance(thing, Alert):
+            return {"sinks": [sink.name for sink in thing.sinks]}
         detail: dict[str, object] = {"devices": dict(summary.counts)}
         copies = self._copies(held)
         if copies:
@@ -205,6 +208,8 @@ class Projection:
             row["state"] = str(run.state) if run else "Asked"
             if assignment.releasing:
                 row["state"] = "Releasing"
+            if seen is not None and seen.presence is Presence.OFFLINE:
+                row["silentSince"] = moment(seen.offline_since or seen.last_heard)
             if run is not None:
                 row |= _run_detail(run, daemon=isinstance(held.object, Daemon))
             rows.append(row)

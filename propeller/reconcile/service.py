@@ -205,6 +205,8 @@ class Service:
             self.reader.start()
 
     def _reader_of(self, source: Source) -> SourceReader:
+        if self.store.meta("revision-source") == source.name:
+            source.trusted_from(self.store.meta("revision") or "")
         return SourceReader(
             source, domain=self._settings.domain, keep=self.blobs.put, post=self.inbox.put
         )

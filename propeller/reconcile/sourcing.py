@@ -15,6 +15,7 @@ from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
 from propeller.registry.wasm import inspect
 from propeller.sources.load import Cache, load
 from propeller.sources.open import Source
+from propeller.sources.trust import Distrusted
 
 RECHECK = 60.0
 """Seconds after which the head is asked for though nobody said it moved."""
@@ -37,6 +38,9 @@ def read_once(
     try:
         tree = source.read(head)
         revision = load(tree, domain=domain, keep=keep, inspect=inspect, cache=cache)
+        source.accepted(tree)
+    except Distrusted as error:
+        return SpecsRefused(source.name, head or "", error.faults, again=True)
     except SpecError as error:
         return SpecsRefused(source.name, head or "", error.faults)
     except Unavailable as error:
@@ -112,4 +116,6 @@ class SourceReader:
         self._post(outcome)
         if isinstance(outcome, SourceSilent):
             return known, failures + 1
+        if isinstance(outcome, SpecsRefused) and outcome.again:
+            return known, 0
         return head, 0

@@ -29,6 +29,10 @@ RETRY_BASE, RETRY_CAP = 5_000, 300_000
 """ms between attempts to resolve a module whose registry did not answer: doubling, capped."""
 
 
+KNOWN_SIGNERS = 500
+"""Attempts to take the source that are looked through at start for who signed what."""
+
+
 class Specs:
     """The wanted side of the world. Owned by the loop."""
 
@@ -43,8 +47,17 @@ class Specs:
         self.attempted_name = self.revision_name
         self.trouble = ""
         self.looked = False
+        self._signers = {
+            one.name: one.signed_by
+            for one in reversed(world.store.revisions(KNOWN_SIGNERS))
+            if one.outcome == "accepted"
+        }
         self._holds: dict[Uid, Suspend] = {}
         self._slots: dict[Uid, int] = {}
+
+    def signer(self, revision: str) -> str:
+        """Who signed an accepted revision; "" when nobody was asked, or too long ago to know."""
+        return self._signers.get(revision, "")
 
     @property
     def accepted(self) -> bool:
@@ -73,6 +86,7 @@ class Specs:
                 author=revision.author,
                 message=revision.message,
                 time=revision.time,
+                signed_by=revision.signed_by,
             )
         )
         for ref, module in revision.modules.items():
@@ -81,6 +95,8 @@ class Specs:
         self.revision_name, self.revision_digest = revision.name, revision.digest
         self._world.store.set_meta("revision", revision.name)
         self._world.store.set_meta("revision-digest", revision.digest)
+        self._world.store.set_meta("revision-source", event.source)
+        self._signers[revision.name] = revision.signed_by
         self._resolve_images(every=True)
         self._drop_unused_modules()
 

@@ -71,6 +71,7 @@ class World:
         self._templates: dict[Uid, Entry] = {}
         self._declared: dict[PropletId, Proplet] | None = None
         self._discovery: frozenset[str] | None = None
+        self._apps: dict[str, list[Uid]] | None = None
         for assignment in store.assignments():
             self._index(assignment)
         self._remember_past()
@@ -99,6 +100,15 @@ class World:
                 if isinstance(held.object, Proplet) and held.deleted_at is None
             }
         return self._declared
+
+    def apps_named(self, name: str) -> list[Uid]:
+        """The App objects of that name, in any namespace."""
+        if self._apps is None:
+            self._apps = {}
+            for held in self.objects.values():
+                if isinstance(held.object, App):
+                    self._apps.setdefault(held.object.meta.key.name, []).append(held.uid)
+        return self._apps.get(name, [])
 
     def discovery_apps(self) -> frozenset[str]:
         """Apps whose work may go to undeclared proplets. The implicit App allows it."""
@@ -191,7 +201,7 @@ class World:
             self._forget_template(held.uid)
             self.touched.documents.update(self.assignments.get(held.uid, ()))
         if isinstance(held.object, Proplet | App):
-            self._declared = self._discovery = None
+            self._declared = self._discovery = self._apps = None
             self.touched.everything = True
 
     def drop_held(self, uid: Uid) -> None:
@@ -202,7 +212,7 @@ class World:
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):
-            self._declared = self._discovery = None
+            self._declared = self._discovery = self._apps = None
             self.touched.everything = True
 
     def put_assignment(self, assignment: Assignment) -> None:

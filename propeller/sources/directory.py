@@ -55,7 +55,7 @@ class DirectorySource:
     """Reads and watches one folder, or one spec file with the folder around it."""
 
     def __init__(self, path: Path, *, exclude: tuple[Path, ...] = ()) -> None:
-        self.name = str(path)
+        self.name = str(path.absolute())
         whole = path.resolve()
         self._only = whole.name if whole.is_file() else None
         self._root = whole.parent if self._only else whole
@@ -86,6 +86,12 @@ class DirectorySource:
             f"{self.name}: keeps changing while it is read",
             hint="it is tried again; the last accepted revision stands",
         )
+
+    def accepted(self, tree: Tree) -> None:
+        """A folder has no history that could be rewritten."""
+
+    def trusted_from(self, revision: str) -> None:
+        """Nor anything to trust it from."""
 
     def watch(self, on_change: Callable[[], None], stop: threading.Event) -> None:
         """Calls `on_change` soon after anything changed, until `stop` is set."""

@@ -2,7 +2,8 @@
 
 `head` asks the remote what the ref points at and fetches nothing. `read` brings that one commit,
 shallow, into a bare repository in the cache and reads its tree; there is no work tree, no hook and
-no submodule. A commit never changes, so blobs are read when they are wanted.
+no submodule. A commit never changes, so blobs are read when they are wanted. Whether a commit may
+be read at all is for `trust` to say, which for that needs the history since the last accepted one.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from propeller.errors import Fault, SpecError, Unavailable
+from propeller.sources.access import Access, split_secret
 from propeller.sources.address import GitAddress, is_commit
 from propeller.sources.directory import size_problem
 from propeller.sources.explain import did_you_mean
@@ -25,6 +27,7 @@ from propeller.sources.gitcli import Git, GitFailed
 from propeller.sources.gitobjects import BlobFiles, Blobs, Listing, follow, list_commit
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import MAX_FILES, MAX_TOTAL_BYTES, Tree
+from propeller.sources.trust import Judge, Trust
 
 _FETCH_SECONDS: Final = 300.0
 _ASK_SECONDS: Final = 30.0
@@ -57,11 +60,21 @@ class GitSource:
         cache: Path,
         environ: Mapping[str, str],
         interval: float | None = None,
+        access: Access | None = None,
+        trust: Trust | None = None,
     ) -> None:
+        url, login = split_secret(address.url)
         self._address = address
+        self._url = url
+        login = login or (access or Access()).of(url)
+        self._login = None if login is None else (url, login)
         self._git = Git(cache / "home", environ=environ)
-        digest = hashlib.sha256(address.url.encode()).hexdigest()
-        self._mirror = cache / f"{digest[:24]}.git"
+        digest = hashlib.sha256(url.encode()).hexdigest()[:24]
+        self._mirror = cache / f"{digest}.git"
+        ref = hashlib.sha256((address.ref or "").encode()).hexdigest()[:12]
+        self._judge = Judge(
+            self._git, self._mirror, cache / f"{digest}-{ref}.accepted", trust or Trust()
+        )
         self._interval = interval or (0.5 if address.local else 15.0)
         self._known: dict[str, _Head] = {}
         self._last: Tree | None = None
@@ -76,8 +89,8 @@ class GitSource:
     def read(self, head: str | None = None) -> Tree:
         """The tree of `head`, or of what the ref points at now.
 
-        Raises Unavailable (network, a commit that is gone) and SpecError when the commit has no
-        such folder.
+        Raises Unavailable (network, a commit that is gone), SpecError when the commit has no such
+        folder, Distrusted when it is not to be trusted.
         """
         found = self._known.get(head) if head is not None else self._head()
         if found is None:
@@ -87,8 +100,21 @@ class GitSource:
         if self._last is not None and self._last.name == name:
             return self._last
         self._fetch(found)
-        self._last = self._tree(found, name)
+        signer = self._judge.judge(
+            found.commit, name, found.label, deepen=lambda: self._deepen(found)
+        )
+        self._last = replace(self._tree(found, name), signed_by=signer)
         return self._last
+
+    def trusted_from(self, revision: str) -> None:
+        """The revision that was accepted last, as far as the store knows; see `trust`."""
+        label, _, commit = revision.partition("@sha1:")
+        if label == self._address.ref or self._address.ref is None:
+            self._judge.trusted_from(commit)
+
+    def accepted(self, tree: Tree) -> None:
+        """`tree` was taken: from now on a head has to grow out of it. Raises Unavailable."""
+        self._judge.accept(tree.name.partition("@sha1:")[2])
 
     def watch(self, on_change: Callable[[], None], stop: threading.Event) -> None:
         """Asks the remote now and then; calls `on_change` when the answer, or its lack, is new."""
@@ -151,7 +177,13 @@ class GitSource:
         patterns = [one for one in arguments if not one.startswith("--")]
         try:
             out = self._git.run(
-                "ls-remote", *options, "--", self._address.url, *patterns, timeout=_ASK_SECONDS
+                "ls-remote",
+                *options,
+                "--",
+                self._url,
+                *patterns,
+                timeout=_ASK_SECONDS,
+                login=self._login,
             )
         except Unavailable as error:
             raise self._unavailable(error) from error
@@ -189,12 +221,11 @@ class GitSource:
             self._make_mirror()
             if self._has(head.commit):
                 return
+            base = self._judge.base
+            history = base is not None and base != head.commit
             keep = f"refs/propeller/{head.commit[:2]}"
-            whole = [f"+{_BRANCHES}*:{_BRANCHES}*", f"+{_TAGS}*:{_TAGS}*"]
-            attempts = [
-                ["--depth=1", f"+{head.commit}:{keep}"],
-                whole if is_commit(head.full) else [f"+{head.full}:{keep}"],
-            ]
+            depth = [] if history else ["--depth=1"]
+            attempts = [[*depth, f"+{head.commit}:{keep}"], self._by_ref(head)]
             for attempt in attempts:
                 try:
                     self._fetch_once(attempt)
@@ -211,6 +242,20 @@ class GitSource:
                 hint="was the branch force-pushed? the newest commit is looked at next",
             )
 
+    def _by_ref(self, head: _Head) -> list[str]:
+        """Refspecs that reach the commit, for a server that gives out none by its id."""
+        if is_commit(head.full):
+            return [f"+{_BRANCHES}*:{_BRANCHES}*", f"+{_TAGS}*:{_TAGS}*"]
+        return [f"+{head.full}:refs/propeller/{head.commit[:2]}"]
+
+    def _deepen(self, head: _Head) -> None:
+        """Brings the history that a shallow mirror lacks. Raises Unavailable."""
+        with self._locked():
+            try:
+                self._fetch_once(["--unshallow", *self._by_ref(head)])
+            except Unavailable as error:
+                raise self._unavailable(error) from error
+
     def _fetch_once(self, arguments: list[str]) -> None:
         options = [one for one in arguments if one.startswith("--")]
         refspecs = [one for one in arguments if not one.startswith("--")]
@@ -224,10 +269,11 @@ class GitSource:
             "--update-shallow",
             *options,
             "--",
-            self._address.url,
+            self._url,
             *refspecs,
             repository=self._mirror,
             timeout=_FETCH_SECONDS,
+            login=self._login,
         )
 
     def _make_mirror(self) -> None:

@@ -6,17 +6,27 @@ only the transports of `address` are allowed. What git says on stderr becomes `U
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from propeller.errors import Unavailable
+from propeller.sources.access import (
+    DEFAULT_USER,
+    FD_VARIABLE,
+    HELPER,
+    USER_VARIABLE,
+    Login,
+    credential_settings,
+)
 from propeller.sources.address import SCHEMES, mask
 
 _PASSED: Final = (
@@ -50,12 +60,31 @@ _SETTINGS: Final = (
 _MAX_STDERR: Final = 1 << 16
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How git ended: its exit status, what it printed, and what it said on stderr (masked)."""
+
+    code: int
+    out: bytes
+    said: str
+
+
 class Git:
     """Runs git with one neutral home. `home` is made when it is first needed."""
 
     def __init__(self, home: Path, *, environ: Mapping[str, str]) -> None:
         self._home = home
         self._given = {name: environ[name] for name in _PASSED if name in environ}
+
+    @property
+    def home(self) -> Path:
+        """The private folder that stands for a home directory."""
+        return self._home
+
+    @property
+    def path(self) -> str:
+        """Where programs are looked for."""
+        return self._given.get("PATH", os.defpath)
 
     def run(
         self,
@@ -64,20 +93,53 @@ class Git:
         stdin: bytes = b"",
         timeout: float = 60.0,
         most: int = 16 << 20,
+        login: tuple[str, Login] | None = None,
     ) -> bytes:
-        """What git printed. Raises Unavailable when it fails, takes too long or prints too much."""
+        """What git printed. Raises Unavailable when it fails, takes too long or prints too much.
+
+        login: a URL and who we are to its host, for commands that speak to it.
+        """
+        with self._login(login) as (settings, extra, pipes, hide):
+            answer = self.ask(
+                *arguments,
+                repository=repository,
+                stdin=stdin,
+                timeout=timeout,
+                most=most,
+                settings=settings,
+                extra=extra,
+                pipes=pipes,
+            )
+        if answer.code != 0:
+            said = answer.said.replace(hide, "***") if hide else answer.said
+            raise GitFailed(arguments[0], said)
+        return answer.out
+
+    def ask(
+        self,
+        *arguments: str,
+        repository: Path | None = None,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        most: int = 16 << 20,
+        settings: Sequence[str] = (),
+        extra: Mapping[str, str] | None = None,
+        pipes: Sequence[int] = (),
+    ) -> Answer:
+        """The same, where failing is an answer too. extra: environment. pipes: left open to git."""
         where = () if repository is None else (f"--git-dir={repository}",)
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        command = ["git", "--no-pager", *settings, *where, *arguments]
+        flags = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
+        command = ["git", "--no-pager", *flags, *where, *arguments]
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=self._environment(),
+                env={**self._environment(), **(extra or {})},
                 cwd=self._home,
                 start_new_session=True,
+                pass_fds=tuple(pipes),
             )
         except OSError as error:
             raise Unavailable(
@@ -93,9 +155,53 @@ class Git:
                 raise Unavailable(f"git {arguments[0]}: more than {most} bytes") from None
             finally:
                 _end(process)
-        if code != 0:
-            raise GitFailed(arguments[0], said.decode("utf-8", "replace"))
-        return out
+        return Answer(code, out, mask(said.decode("utf-8", "replace")))
+
+    @contextlib.contextmanager
+    def _login(
+        self, login: tuple[str, Login] | None
+    ) -> Iterator[tuple[list[str], dict[str, str], list[int], str]]:
+        """Settings, environment, pipes and the word to hide, for one run."""
+        if login is None:
+            yield [], {}, [], ""
+            return
+        url, who = login
+        settings: list[str] = []
+        extra: dict[str, str] = {}
+        ssh = who.ssh_command()
+        if ssh is not None:
+            extra["GIT_SSH_COMMAND"] = ssh
+        if who.ca is not None and url.startswith("https://"):
+            settings.append(f"http.sslCAInfo={who.ca.absolute()}")
+        if not who.has_token or not url.startswith(("http://", "https://")):
+            yield settings, extra, [], ""
+            return
+        secret = who.secret()
+        reading, writing = os.pipe()
+        try:
+            os.set_blocking(writing, False)  # a pipe takes 64 KiB at once, which bounds the secret
+            with suppress(BlockingIOError):
+                os.write(writing, secret.encode())
+            os.close(writing)
+            writing = -1
+            settings += credential_settings(url, self._helper())
+            extra |= {FD_VARIABLE: str(reading), USER_VARIABLE: who.username or DEFAULT_USER}
+            yield settings, extra, [reading], secret
+        finally:
+            os.close(reading)
+            if writing >= 0:
+                os.close(writing)
+
+    def _helper(self) -> Path:
+        """The program that answers git; it holds no secret."""
+        path = self._home / "credential"
+        if not path.is_file() or path.read_text("utf-8") != HELPER:
+            self._home.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_suffix(f".{os.getpid()}")
+            fresh.write_text(HELPER, encoding="utf-8")
+            fresh.chmod(0o700)
+            fresh.replace(path)
+        return path
 
     def _environment(self) -> dict[str, str]:
         self._home.mkdir(parents=True, exist_ok=True)
@@ -123,10 +229,10 @@ class Git:
 
 
 class GitFailed(Unavailable):
-    """git exited with an error. `said` is its stderr, passwords masked."""
+    """git exited with an error. `said` is its stderr, secrets masked."""
 
     def __init__(self, command: str, said: str) -> None:
-        self.said = mask(said)
+        self.said = said
         super().__init__(f"git {command}: {_last_word(self.said)}")
 
 

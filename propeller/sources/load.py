@@ -258,6 +258,7 @@ class _Load:
             message=self.tree.message,
             time=self.tree.time,
             skipped=tuple(self.skipped),
+            signed_by=self.tree.signed_by,
         )
 
 

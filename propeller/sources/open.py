@@ -32,6 +32,17 @@ class Source(Protocol):
         """The tree of `head`, or of now. Raises Unavailable, or SpecError for the author."""
         ...
 
+    def accepted(self, tree: Tree) -> None:
+        """`tree` was taken. A repository remembers it: what comes next must grow out of it.
+
+        Raises Unavailable.
+        """
+        ...
+
+    def trusted_from(self, revision: str) -> None:
+        """The revision of this source taken last, for a source that forgot; "" for none."""
+        ...
+
     def watch(self, on_change: Callable[[], None], stop: threading.Event) -> None:
         """Blocks until `stop`; calls `on_change` when `head` may have changed."""
         ...

@@ -7,7 +7,7 @@ Called by `documents` on the canonical form, before files and other documents ar
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -22,6 +22,8 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Paths are relative to `spec`."""
     if kind == "App":
         yield from _folder(spec["source"]["path"])
+    if kind == "Alert":
+        yield from _sinks(spec["sinks"])
     if kind not in ("Task", "Daemon"):
         return
     yield from _module(spec["module"])
@@ -80,6 +82,27 @@ def _folder(path: str) -> Iterator[Problem]:
             ("source", "path"),
             "must not lie in a folder that begins with a dot: those are skipped",
         )
+
+
+def _sinks(sinks: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    yield from _unique(("sinks",), sinks, "name", "the sink")
+    for index, sink in enumerate(sinks):
+        topic = sink.get("mqtt", {}).get("topic", "")
+        if topic.startswith("m/"):
+            yield (
+                ("sinks", index, "mqtt", "topic"),
+                "must not begin with m/: those topics tell devices what to do",
+            )
+        mail = sink.get("smtp")
+        if mail is None:
+            continue
+        if ("username" in mail) != ("passwordRef" in mail):
+            yield ("sinks", index, "smtp"), "username and passwordRef come together"
+        elif "username" in mail and mail["tls"] == "None":
+            yield (
+                ("sinks", index, "smtp", "tls"),
+                "must not be None with a password: it would be sent in plain text",
+            )
 
 
 def _module(module: Mapping[str, Any]) -> Iterator[Problem]:

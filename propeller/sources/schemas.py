@@ -16,7 +16,7 @@ from typing import Any, Final
 
 API_VERSION: Final = "propeller.dev/v1alpha1"
 API_GROUP: Final = "propeller.dev/"
-KINDS: Final = ("App", "Daemon", "Proplet", "Task")
+KINDS: Final = ("Alert", "App", "Daemon", "Proplet", "Task")
 SHARED: Final = "defs"
 
 Schema = Mapping[str, Any]

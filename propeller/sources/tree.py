@@ -24,7 +24,9 @@ class Tree:
     name: the revision's (`main@sha1:<40 hex>`, `dir@sha256:<64 hex>`). ids: content ids of files,
     equal for equal bytes; a file without one is digested when needed. problems: path -> why it was
     not taken. skipped: what was left out on purpose (submodules). time: Unix milliseconds, 0 for
-    none. only: the one spec file meant, where a file and not a folder was asked for.
+    none. only: the one spec file meant, where a file and not a folder was asked for. signed_by: who
+    signed the commit, "" where nobody was asked. overlay: the folder of the overlay that was chosen
+    to stand for the whole tree, "" for none.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Tree:
     problems: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     only: str | None = None
+    signed_by: str = ""
+    overlay: str = ""
 
     def content_id(self, path: str) -> str:
         """Equal for equal bytes. Raises KeyError when there is no such file."""

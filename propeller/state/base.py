@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
-from propeller.model.inventory import Assignment, Held
-from propeller.model.module import Resolved
-from propeller.model.seen import Seen, SeenRun
-from propeller.model.specs import ModuleRef
+if TYPE_CHECKING:
+    # Only named here: commands that show what is stored start without the model.
+    from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
+    from propeller.model.inventory import Assignment, Held
+    from propeller.model.module import Resolved
+    from propeller.model.seen import Seen, SeenRun
+    from propeller.model.specs import ModuleRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionRecord:
-    """One attempt to take the source. outcome: accepted | rejected. faults: lines of text."""
+    """One attempt to take the source. outcome: accepted | rejected. faults: lines of text.
+
+    signed_by: who signed the commit, "" where signatures are not asked for.
+    """
 
     name: str
     digest: str
@@ -32,6 +37,7 @@ class RevisionRecord:
     message: str = ""
     time: int = 0
     faults: tuple[str, ...] = ()
+    signed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

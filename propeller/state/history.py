@@ -23,7 +23,7 @@ _EVENTS = {  # by (key given, proplet given): each has its own index
     (False, True): "SELECT at, severity, reason, message, key, proplet, revision, count, first_at"
     " FROM event WHERE proplet = ? ORDER BY at DESC, id DESC LIMIT ?",
     (True, True): "SELECT at, severity, reason, message, key, proplet, revision, count, first_at"
-    " FROM event WHERE key = ? AND +proplet = ? ORDER BY at DESC, id DESC LIMIT ?",
+    " FROM event WHERE key = ? AND proplet = ? ORDER BY at DESC, id DESC LIMIT ?",
 }
 
 
@@ -48,7 +48,7 @@ class HistoryTables:
             return
         self._db.write(
             "INSERT INTO revision (name, digest, source, at, outcome, author, message, time,"
-            " faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " faults, signed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
 
@@ -56,7 +56,7 @@ class HistoryTables:
         return [
             _revision_of(row)
             for row in self._db.rows(
-                "SELECT name, digest, source, at, outcome, author, message, time, faults"
+                "SELECT name, digest, source, at, outcome, author, message, time, faults, signed_by"
                 " FROM revision ORDER BY id DESC LIMIT ?",
                 (limit,),
             )
@@ -286,11 +286,12 @@ def _revision_row(record: RevisionRecord, quotas: Quotas) -> Row:
         clip(record.message, quotas.event_text),
         record.time,
         to_json(faults),
+        record.signed_by,
     )
 
 
 def _revision_of(row: Row) -> RevisionRecord:
-    name, digest, source, at, outcome, author, message, time, faults = row
+    name, digest, source, at, outcome, author, message, time, faults, signed_by = row
     return RevisionRecord(
         name=name,
         digest=digest,
@@ -301,6 +302,7 @@ def _revision_of(row: Row) -> RevisionRecord:
         message=message,
         time=time,
         faults=tuple(from_json(faults)),
+        signed_by=signed_by,
     )
 
 

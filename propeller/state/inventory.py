@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from propeller.model.canonical import canonical_bytes
-from propeller.model.ids import Digest, PropletId, RunId, Uid
-from propeller.model.inventory import Assignment, Held
-from propeller.model.module import Export, Import, Module, ModuleProblem, Resolved
-from propeller.model.parse import parse_object, stored_form
-from propeller.model.specs import ModuleRef, Suspend
-from propeller.state.columns import from_json, shared, to_json
-from propeller.state.database import Database, Row
+from typing import TYPE_CHECKING
+
+from propeller.state.database import Database
+
+if TYPE_CHECKING:
+    from propeller.model.ids import PropletId, Uid
+    from propeller.model.inventory import Assignment, Held
+    from propeller.model.module import Resolved
+    from propeller.model.specs import ModuleRef
 
 
 class InventoryTables:
@@ -18,8 +19,10 @@ class InventoryTables:
     _db: Database
 
     def inventory(self) -> list[Held]:
+        from propeller.state import inventory_rows as rows
+
         return [
-            _held_of(row)
+            rows.held_of(row)
             for row in self._db.rows(
                 "SELECT uid, generation, revision, created_at, changed_at, deleted_at, hold,"
                 " last_slot, object, orphan FROM held ORDER BY uid"
@@ -27,6 +30,8 @@ class InventoryTables:
         ]
 
     def put_held(self, held: Held) -> None:
+        from propeller.state import inventory_rows as rows
+
         self._db.write(
             "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid) DO UPDATE SET generation = excluded.generation,"
@@ -34,15 +39,17 @@ class InventoryTables:
             " changed_at = excluded.changed_at, deleted_at = excluded.deleted_at,"
             " hold = excluded.hold, last_slot = excluded.last_slot, object = excluded.object,"
             " orphan = excluded.orphan",
-            _held_row(held),
+            rows.held_row(held),
         )
 
     def drop_held(self, uid: Uid) -> None:
         self._db.write("DELETE FROM held WHERE uid = ?", (uid,))
 
     def assignments(self) -> list[Assignment]:
+        from propeller.state import inventory_rows as rows
+
         return [
-            _assignment_of(row)
+            rows.assignment_of(row)
             for row in self._db.rows(
                 "SELECT uid, proplet, run, cause, attempt, assigned_at, releasing"
                 " FROM assignment ORDER BY uid, proplet"
@@ -50,139 +57,37 @@ class InventoryTables:
         ]
 
     def put_assignment(self, assignment: Assignment) -> None:
+        from propeller.state import inventory_rows as rows
+
         self._db.write(
             "INSERT INTO assignment VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid, proplet) DO UPDATE SET run = excluded.run, cause = excluded.cause,"
             " attempt = excluded.attempt, assigned_at = excluded.assigned_at,"
             " releasing = excluded.releasing",
-            _assignment_row(assignment),
+            rows.assignment_row(assignment),
         )
 
     def drop_assignment(self, uid: Uid, proplet: PropletId) -> None:
         self._db.write("DELETE FROM assignment WHERE uid = ? AND proplet = ?", (uid, proplet))
 
     def modules(self) -> dict[ModuleRef, Resolved]:
+        from propeller.state import inventory_rows as rows
+
         return {
-            _ref_of(ref): _resolved_of(resolved)
+            rows.ref_of(ref): rows.resolved_of(resolved)
             for ref, resolved in self._db.rows("SELECT ref, resolved FROM module ORDER BY ref")
         }
 
     def put_module(self, ref: ModuleRef, resolved: Resolved) -> None:
+        from propeller.state import inventory_rows as rows
+
         self._db.write(
             "INSERT INTO module VALUES (?, ?)"
             " ON CONFLICT (ref) DO UPDATE SET resolved = excluded.resolved",
-            (_ref_text(ref), _resolved_text(resolved)),
+            (rows.ref_text(ref), rows.resolved_text(resolved)),
         )
 
     def drop_module(self, ref: ModuleRef) -> None:
-        self._db.write("DELETE FROM module WHERE ref = ?", (_ref_text(ref),))
+        from propeller.state import inventory_rows as rows
 
-
-def _held_row(held: Held) -> Row:
-    hold = held.hold
-    return (
-        held.uid,
-        held.generation,
-        held.revision,
-        held.created_at,
-        held.changed_at,
-        held.deleted_at,
-        None if hold is None else to_json([hold.reason, hold.by, hold.until]),
-        held.last_slot,
-        canonical_bytes(stored_form(held.object)).decode(),
-        int(held.orphan),
-    )
-
-
-def _held_of(row: Row) -> Held:
-    uid, generation, revision, created_at, changed_at, deleted_at, hold, *rest = row
-    last_slot, text, orphan = rest
-    if hold is not None:
-        reason, by, until = from_json(hold)
-        hold = Suspend(reason=reason, by=by, until=until)
-    return Held(
-        uid=Uid(shared(uid)),
-        object=parse_object(**from_json(text)),
-        generation=generation,
-        revision=shared(revision),
-        created_at=created_at,
-        changed_at=changed_at,
-        deleted_at=deleted_at,
-        hold=hold,
-        last_slot=last_slot,
-        orphan=bool(orphan),
-    )
-
-
-def _assignment_row(assignment: Assignment) -> Row:
-    return (
-        assignment.uid,
-        assignment.proplet,
-        assignment.run,
-        assignment.cause,
-        assignment.attempt,
-        assignment.assigned_at,
-        int(assignment.releasing),
-    )
-
-
-def _assignment_of(row: Row) -> Assignment:
-    uid, proplet, run, cause, attempt, assigned_at, releasing = row
-    return Assignment(
-        uid=Uid(shared(uid)),
-        proplet=PropletId(shared(proplet)),
-        run=RunId(run),
-        cause=shared(cause),
-        attempt=attempt,
-        assigned_at=assigned_at,
-        releasing=releasing == 1,
-    )
-
-
-def _ref_text(ref: ModuleRef) -> str:
-    return to_json([ref.file, ref.image, ref.url, ref.digest])
-
-
-def _ref_of(text: str) -> ModuleRef:
-    file, image, url, digest = from_json(text)
-    return ModuleRef(file=file, image=image, url=url, digest=digest)
-
-
-def _resolved_text(resolved: Resolved) -> str:
-    if isinstance(resolved, ModuleProblem):
-        return to_json(
-            {"reason": resolved.reason, "message": resolved.message, "retry": resolved.retry}
-        )
-    return to_json(
-        {
-            "identity": resolved.identity,
-            "digest": resolved.digest,
-            "size": resolved.size,
-            "imports": [[each.module, each.name] for each in resolved.imports],
-            "exports": [[each.name, each.params, each.results] for each in resolved.exports],
-            "memoryMin": resolved.memory_min,
-            "memoryMax": resolved.memory_max,
-            "component": resolved.component,
-            "image": resolved.image,
-        }
-    )
-
-
-def _resolved_of(text: str) -> Resolved:
-    found = from_json(text)
-    if "reason" in found:
-        return ModuleProblem(found["reason"], found["message"], found["retry"])
-    return Module(
-        identity=Digest(found["identity"]),
-        digest=Digest(found["digest"]),
-        size=found["size"],
-        imports=tuple(Import(module, name) for module, name in found["imports"]),
-        exports=tuple(
-            Export(name, tuple(params), tuple(results))
-            for name, params, results in found["exports"]
-        ),
-        memory_min=found["memoryMin"],
-        memory_max=found["memoryMax"],
-        component=found["component"],
-        image=found["image"],
-    )
+        self._db.write("DELETE FROM module WHERE ref = ?", (rows.ref_text(ref),))

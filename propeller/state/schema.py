@@ -28,7 +28,7 @@ _FIRST: Migration = (
     """CREATE TABLE revision (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, source TEXT NOT NULL,
         at INTEGER NOT NULL, outcome TEXT NOT NULL, author TEXT NOT NULL, message TEXT NOT NULL,
-        time INTEGER NOT NULL, faults TEXT NOT NULL
+        time INTEGER NOT NULL, faults TEXT NOT NULL, signed_by TEXT NOT NULL DEFAULT ''
     ) STRICT""",
     # -- inventory
     """CREATE TABLE held (

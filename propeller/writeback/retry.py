@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Final
 
-BASE, CAP: Final = 5_000, 600_000
+BASE: Final = 5_000
+CAP: Final = 600_000
 
 
 def backoff(failures: int, rng: random.Random, *, base: int = BASE, cap: int = CAP) -> int:
     """ms to wait after `failures` in a row (from 1): between half of the doubled time and all."""
-    most = min(cap, base * 2 ** min(failures - 1, 20))
+    most = min(cap, base << min(failures - 1, 20))
     return most // 2 + rng.randrange(most // 2 + 1)

@@ -68,11 +68,13 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
     instances: list[Instance] = []
 
     def go() -> str | None:
+        before = time.perf_counter()
         instance = warm.linker.instantiate(store, module)
+        made = int((time.perf_counter() - before) * 1e6)
         instances.append(instance)
         call = _entry(instance, store, str(job["entrypoint"]), cast("list[str]", job["args"]))
         taken = int((time.perf_counter() - warm.began) * 1e6)
-        warm.connection.sendall(pack({"event": "started", "us": taken}))
+        warm.connection.sendall(pack({"event": "started", "us": taken, "instance": made}))
         return call()
 
     try:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from propeller.state.base import Event
 from propeller.state.sqlite import SqliteStore
 
 
@@ -189,3 +190,27 @@ def test_watch_goes_on_until_interrupted(cli, fleet, state):
     assert said.code == 130
     assert said.out.count("MESSAGE") == 1
     assert "2 of 2 ready" in said.out.splitlines()[-1]
+
+
+def test_events_are_followed(cli, fleet, state):
+    """`events -w` goes on with what happens, each once."""
+
+    def meanwhile():
+        pause.wait(0.4)
+        store = SqliteStore.open(state.database)
+        with store.transaction():
+            store.add_event(
+                Event(at=fleet.now, severity="Warning", reason="Later", message="it rains")
+            )
+        store.close()
+        pause.wait(0.8)
+        signal.raise_signal(signal.SIGINT)
+
+    pause = threading.Event()
+    other = threading.Thread(target=meanwhile)
+    other.start()
+    said = cli("events", "-w")
+    other.join()
+    assert said.code == 130
+    assert said.out.count("it rains") == 1
+    assert said.out.count("MESSAGE") == 1

@@ -60,12 +60,14 @@ class Disk:
 class Guests:
     """How guests behave. run_ms: least and most time a once-run takes. failing: its odds to fail.
 
-    dying: the odds of a daemon to end by itself, each time it was started.
+    dying: the odds of a daemon to end by itself, each time it was started. result: bytes of what a
+    once-run returns; above 256 it travels as a blob.
     """
 
     run_ms: tuple[int, int] = (20, 400)
     failing: float = 0.0
     dying: float = 0.0
+    result: int = 0
 
 
 class SimProplet:
@@ -75,6 +77,7 @@ class SimProplet:
         self,
         proplet: str,
         *,
+        client: str,
         broker: MemoryBroker,
         channel: Channel,
         root: VerifyKey,
@@ -90,7 +93,8 @@ class SimProplet:
     ) -> None:
         self.id = proplet
         self.starts: Counter[tuple[str, str]] = Counter()
-        self.counts: Counter[str] = Counter()
+        self.refs: Counter[str] = Counter()
+        self._client = client
         self.disk = Disk(inst=f"{rng.getrandbits(128):032x}")
         self._broker, self._channel, self._root, self._key = broker, channel, root, key
         self._schedule, self._clock, self._rng = schedule, clock, rng
@@ -148,11 +152,11 @@ class SimProplet:
             trust=disk.trust,
             uploads=tuple(disk.uploads.values()),
         )
-        self._agent = Agent(
+        self.agent = Agent(
             AgentConfig(hello=hello), stored, seals=Seals(self._root), rng=self._rng
         )
-        self._do(self._agent.boot(self._now()))
-        self._link: MemoryTransport = self._broker.client(self.id)
+        self._do(self.agent.boot(self._now()))
+        self._link: MemoryTransport = self._broker.client(self._client)
         self._link.start(self._event, self._will())
 
     def kill(self) -> None:
@@ -169,7 +173,7 @@ class SimProplet:
         self.disk = Disk(inst=f"{self._rng.getrandbits(128):032x}")
 
     def _will(self) -> Will:
-        status = self._agent.status("offline", self._conn + 1)
+        status = self.agent.status("offline", self._conn + 1)
         return Will(self._channel.status(self.id), encode(status))
 
     def _now(self) -> fx.Now:
@@ -192,16 +196,16 @@ class SimProplet:
         match event:
             case Connected():
                 self._conn += 1
-                self._do(self._agent.connected(self._conn, self._now()))
+                self._do(self.agent.connected(self._conn, self._now()))
             case Disconnected():
                 self._link.set_will(self._will())
-                self._do(self._agent.disconnected(self._now()))
+                self._do(self.agent.disconnected(self._now()))
             case Received():
                 heard = self._channel.parse(event.topic)
                 assert heard is not None
                 topic = _TOPICS.get(heard.kind)
                 if topic is not None:
-                    self._do(self._agent.hear(topic, event.payload, self._now()))
+                    self._do(self.agent.hear(topic, event.payload, self._now()))
 
     # -- doing --------------------------------------------------------------------------------
 
@@ -241,7 +245,7 @@ class SimProplet:
                 disk.blobs[blob.digest] = data
             case fx.Prepare(entry):
                 key = (entry.uid, entry.run)
-                self._later(1, lambda: self._agent.prepared(key, entry.digest, self._now()))
+                self._later(1, lambda: self.agent.prepared(key, entry.digest, self._now()))
             case fx.Start(entry, _):
                 self._start(entry)
             case fx.Stop(key):
@@ -251,13 +255,15 @@ class SimProplet:
                 text = f"log of {key[0]}"
                 self._later(
                     1,
-                    lambda: self._agent.log_piece(
+                    lambda: self.agent.log_piece(
                         op, self._now(), stream="stdout", text=text, last=True
                     ),
                 )
             case fx.Wake(at):
                 self._wake(at)
-            case fx.FreeBlob() | fx.InUse() | fx.ForgetRun() | fx.Quit() | fx.Say():
+            case fx.FreeBlob(digest):
+                disk.blobs.pop(digest, None)
+            case fx.InUse() | fx.ForgetRun() | fx.Quit() | fx.Say():
                 pass
 
     def _filter(self, topic: fx.Topic) -> str:
@@ -298,9 +304,9 @@ class SimProplet:
         data = self.disk.blobs.get(digest)
         if data is None:
             have = len(self.disk.parts.get(digest, b""))
-            return self._agent.fetch_from(digest, size, have, self._now())
+            return self.agent.fetch_from(digest, size, have, self._now())
         wanted = data if purpose is fx.Purpose.BODY else None
-        return self._agent.fetched(digest, self._now(), wanted)
+        return self.agent.fetched(digest, self._now(), wanted)
 
     def _write(self, digest: str, off: int, total: int, data: bytes) -> None:
         part = self.disk.parts.get(digest, b"")[:off] + data
@@ -310,16 +316,17 @@ class SimProplet:
         del self.disk.parts[digest]
         assert "sha256:" + hashlib.sha256(part).hexdigest() == digest
         self.disk.blobs[digest] = part
-        self._later(1, lambda: self._agent.fetched(digest, self._now(), part))
+        self._later(1, lambda: self.agent.fetched(digest, self._now(), part))
 
     def _start(self, entry: Entry) -> None:
         key = (entry.uid, entry.run)
         assert key not in self.running, "the agent started what it already runs"
         self.starts[key] += 1
+        self.refs[entry.ref] += 1
         self.running[key] = entry
         if entry.mode == "once":
             self.once.add(key)
-            outcome = fx.Outcome(ok=True, exit=0, result=f"ran on {self.id}")
+            outcome = self._result(entry)
             if self._rng.random() < self.guests.failing:
                 outcome = fx.Outcome(ok=False, exit=3, error="exit status 3")
             self._later(self._rng.randint(*self.guests.run_ms), lambda: self._end(key, outcome))
@@ -329,10 +336,19 @@ class SimProplet:
                 lambda: self._end(key, fx.Outcome(ok=False, exit=1, error="exit status 1")),
             )
 
+    def _result(self, entry: Entry) -> fx.Outcome:
+        if self.guests.result <= 256:
+            return fx.Outcome(ok=True, exit=0, result=f"ran on {self.id}")
+        data = entry.run.encode() * (self.guests.result // len(entry.run) + 1)
+        data = data[: self.guests.result]
+        blob = BlobRef(digest="sha256:" + hashlib.sha256(data).hexdigest(), size=len(data))
+        self.disk.blobs[blob.digest] = data
+        return fx.Outcome(ok=True, exit=0, blob=blob)
+
     def _end(self, key: tuple[str, str], outcome: fx.Outcome) -> tuple[fx.Effect, ...]:
         if self.running.pop(key, None) is None:
             return ()
-        return self._agent.ended(key, outcome, self._now())
+        return self.agent.ended(key, outcome, self._now())
 
     def _wake(self, at: int) -> None:
         if self._wake_at is not None and self._clock() < self._wake_at <= at:
@@ -343,7 +359,7 @@ class SimProplet:
         def due() -> None:
             if self.alive and self._life == life and self._wake_at == at:
                 self._wake_at = None
-                self._do(self._agent.tick(self._now()))
+                self._do(self.agent.tick(self._now()))
 
         self._schedule(max(1, at - self._clock()), due)
 

@@ -17,7 +17,7 @@ import pytest
 
 from propeller.errors import Unavailable, UsageError
 from propeller.transport import broker as brokers
-from propeller.transport import child
+from propeller.transport import child, mosquitto
 from propeller.transport.base import Connected, Received
 from propeller.transport.broker import choose
 from propeller.transport.embedded import EmbeddedBroker
@@ -237,7 +237,10 @@ def test_choosing_a_broker_by_name(state, mosquitto_binary, monkeypatch):
     assert isinstance(choose("mosquitto", state), MosquittoBroker)
     assert isinstance(choose("auto", state), MosquittoBroker)
     monkeypatch.setattr(brokers, "which", lambda name: None)
+    monkeypatch.setattr(mosquitto, "which", lambda name: None)
     assert isinstance(choose("auto", state), EmbeddedBroker)
+    with pytest.raises(Unavailable, match="not installed"):
+        choose("mosquitto", state)
     with pytest.raises(UsageError, match="hivemq"):
         choose("hivemq", state)
 

@@ -1,0 +1,226 @@
+"""One life of a reconciler process in the simulation: its memory goes with `kill`, its state stays.
+
+The real Reconciler, store, journal, blob service and loader; only threads and processes are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from propeller.model.ids import Key, PropletId
+from propeller.model.specs import ModuleRef
+from propeller.plan.planner import plan
+from propeller.plan.types import Action
+from propeller.reconcile.blobservice import BlobService, BlobWork
+from propeller.reconcile.devices import DeviceKeys, FleetKeys
+from propeller.reconcile.events import (
+    Event,
+    ModuleResolved,
+    Reply,
+    Request,
+    SourceSilent,
+    SpecsRefused,
+    SpecsTaken,
+)
+from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.sourcing import read_once
+from propeller.reconcile.statusfiles import StatusFiles
+from propeller.registry.blobs import BlobStore
+from propeller.registry.spool import Spool
+from propeller.sources.open import open_source
+from propeller.state.journal import FileJournal
+from propeller.state.layout import StateDir
+from propeller.state.sqlite import SqliteStore
+from propeller.transport.base import Connected, Disconnected, Received
+from propeller.transport.memory import MemoryTransport
+from propeller.wire.keyring import Keyring
+from propeller.wire.signing import SigningKey
+
+if TYPE_CHECKING:
+    from sim import Sim
+
+
+class Sent(NamedTuple):
+    """A publication of a manager's control connection."""
+
+    at: int
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+class Noted(MemoryTransport):
+    """A transport that remembers what it took for sending."""
+
+    sent: list[Sent]
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+        taken = super().publish(topic, payload, qos=qos, retain=retain)
+        if taken:
+            self.sent.append(Sent(self._broker.now, topic, payload, retain))
+        return taken
+
+
+class NoFiles(StatusFiles):
+    """Status documents that go nowhere: for storms, where files would be most of the time."""
+
+    def write(self, key: Key, document: Mapping[str, object]) -> bool:
+        return True
+
+    def remove(self, key: Key) -> None:
+        return
+
+    def sweep(self, keep: Iterable[Key]) -> None:
+        return
+
+
+class Manager:
+    """See the module."""
+
+    def __init__(
+        self,
+        fleet: Sim,
+        *,
+        state: StateDir,
+        name: str = "manager",
+        client: str | None = None,
+        key: SigningKey | None = None,
+    ) -> None:
+        self.inbox: list[Event] = []
+        self.name = name
+        self._fleet = fleet
+        self.state = state
+        state.create()
+        key = key or fleet.manager_key
+        self.store = SqliteStore.open(state.database, clock=fleet.clock)
+        blobs = BlobStore(state.blobs)
+        devices = DeviceKeys(
+            FleetKeys(
+                manager=Keyring.of([key.public], "manager"),
+                trust=fleet.trust_frame,
+                enrolled=lambda proplet: (
+                    fleet.device_key(proplet).public if fleet.enrolled else None
+                ),
+            )
+        )
+        self.control = Noted(fleet.broker, client or name, max_payload=1 << 20)
+        self.control.sent = []
+        self._blob_link = fleet.broker.client(f"{client or name}-blobs")
+        self.reconciler = Reconciler(
+            Surroundings(
+                store=self.store,
+                journal=FileJournal(state.journal),
+                transport=self.control,
+                channel=fleet.channel,
+                key=key,
+                devices=devices,
+                blobs=blobs,
+                status=StatusFiles(state.status) if fleet.files else NoFiles(state.status),
+                clock=fleet.clock,
+                new_id=lambda: f"{fleet.rng.getrandbits(64):016x}",
+                resolve=self._resolve,
+                domain=fleet.channel.domain,
+                source_id=name,
+                keys_predate=fleet.keys_predate,
+            )
+        )
+        fleet.keys_predate = True
+        self.keep = blobs.put
+        self.blob_service = BlobService(
+            BlobWork(
+                channel=fleet.channel,
+                key=key,
+                blobs=blobs,
+                spool=Spool(state.path / "uploads", blobs),
+                grants=self._grants,
+                open_put=lambda proplet, payload: devices.open_signed(
+                    "put", proplet, payload, self.reconciler.world
+                ),
+                post=self.inbox.append,
+                clock=fleet.clock,
+            ),
+            self._blob_link,
+        )
+        self.due = fleet.now
+        self.blob_due: int | None = None
+        self.turns = 0
+        self.control.start(self._hear, self.reconciler.fleet.will())
+        self._blob_link.start(self._hear_blobs)
+        self.read()
+
+    def _grants(self, proplet: PropletId) -> Collection[str]:
+        return self.reconciler.world.grants.get(proplet, frozenset())
+
+    def _hear(self, event: Received | Connected | Disconnected) -> None:
+        if isinstance(event, Disconnected):
+            self.control.set_will(self.reconciler.fleet.will())
+        self.inbox.append(event)
+
+    def _hear_blobs(self, event: Received | Connected | Disconnected) -> None:
+        if isinstance(event, Connected):
+            self.blob_service.connected()
+        elif isinstance(event, Received):
+            self.blob_service.hear(event)
+        self.blob_due = self._fleet.now
+
+    def read(self) -> SpecsTaken | SpecsRefused | SourceSilent:
+        """Look at the source, as the reader thread would."""
+        outcome = read_once(
+            open_source(str(self._fleet.specs), cache=self.state.git),
+            domain=self._fleet.channel.domain,
+            keep=self.keep,
+        )
+        self.inbox.append(outcome)
+        return outcome
+
+    def _resolve(self, ref: ModuleRef) -> None:
+        resolved = self._fleet.images.get(str(ref))
+        if resolved is not None:
+            self.inbox.append(ModuleResolved(ref, resolved))
+
+    def next_at(self) -> int | None:
+        """When `turn` has something to do."""
+        if self.inbox:
+            return self._fleet.now + 1
+        return min((at for at in (self.due, self.blob_due) if at is not None), default=None)
+
+    def turn(self) -> None:
+        """One look at the inbox, if there is a reason for one."""
+        now = self._fleet.now
+        if self.blob_due is not None and self.blob_due <= now:
+            self.blob_due = self.blob_service.turn()
+        if self.inbox or self.due <= now:
+            events, self.inbox[:] = list(self.inbox), []
+            self.due = self.reconciler.turn(events)
+            self.turns += 1
+
+    def drop(self) -> None:
+        """The connections of a process that is gone."""
+        self.control.abort()
+        self._blob_link.abort()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.drop()
+        self.store.close()
+
+    # -- asking and judging -------------------------------------------------------------------
+
+    def ask(self, make: Callable[[Reply], Request]) -> list[Mapping[str, object]]:
+        """Put a request in; its answers come into the list as time goes by."""
+        answers: list[Mapping[str, object]] = []
+        self.inbox.append(make(answers.append))
+        return answers
+
+    def left_to_do(self) -> tuple[Action, ...]:
+        """What a full plan would do now: nothing, once all is settled."""
+        return plan(self.reconciler.snapshot(), now=self._fleet.now).actions
+
+    def documents(self) -> list[Sent]:
+        """Desired documents published in this life."""
+        return [sent for sent in self.control.sent if sent.topic.endswith("/desired")]
+
+    def reasons(self) -> list[str]:
+        """Reasons of the events in the store, newest first."""
+        return [event.reason for event in self.store.events(limit=10_000)]
