@@ -19,9 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), metavar="FILE")
     parser.add_argument("--only", action="append", choices=MODULES, metavar="NAME", default=[])
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes: that it runs, not how fast"
-    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: only that it runs")
     args = parser.parse_args(argv)
     rows: list[Row] = []
     print(machine())

@@ -7,7 +7,6 @@ starts when the spec file is in place and stops when its status file names the n
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +66,7 @@ def _edit(
     fresh.write_text(daemon_yaml("pump", ("one.wasm", "two.wasm")[number % 2]))
     ear.heard.clear()
     began = wait_for(lambda: True, 1, "now")
-    os.replace(fresh, spec)
+    fresh.replace(spec)
 
     def is_there() -> bool:
         nonlocal written
@@ -106,7 +105,7 @@ def _mark(status: Path) -> tuple[int, int]:
 def _running(status: Path) -> str | None:
     """The run that the status file says is Running."""
     try:
-        document = yaml.load(status.read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
+        document = yaml.load(status.read_bytes(), Loader=_LOADER)
     except FileNotFoundError:
         return None
     copies = document["status"].get("copies", ())

@@ -123,7 +123,7 @@ def plant(folder: Path) -> Iterator[Plant]:
         stderr=log,
     )
     try:
-        wait_for(lambda: (state / "run" / "ports.json").exists(), 30, "the broker")
+        wait_for((state / "run" / "ports.json").exists, 30, "the broker")
         port = json.loads((state / "run" / "ports.json").read_text())["broker"]
         yield Plant(specs, state, manager, port)
     finally:

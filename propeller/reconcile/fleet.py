@@ -213,12 +213,18 @@ class Fleet:
         for proplet in sorted(wishes.missed):
             topic = self._around.channel.report(proplet)
             self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
-        wishes.reread, wishes.missed = set(), set()
+        for proplet in sorted(wishes.refused):
+            # The broker may hold what is not ours: see, and say ours again (rules b and j).
+            topic = self._around.channel.desired(proplet)
+            self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
+        wishes.reread, wishes.missed, wishes.refused = set(), set(), set()
         self._judge_now, wishes.parting = self._judge_now or wishes.parting, False
         for proplet, fence in wishes.fence_seen.items():
             asked = self._world.asked.get(proplet)
             known = max(self._fence, asked.fence if asked else 0)
-            if fence > known and proplet not in self._suspects:
+            if fence <= known:
+                self._trust_again(proplet, now)
+            elif proplet not in self._suspects:
                 self._suspects[proplet] = (fence, now)
                 topic = self._around.channel.desired(proplet)
                 self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
@@ -231,19 +237,32 @@ class Fleet:
 
     def _desired(self, proplet: PropletId, received: Received, now: int) -> None:
         """A desired document as the broker holds it: ours, an older one of ours, or foreign."""
-        if not received.payload:
+        self._look_at_desired(proplet, received.payload, now)
+        asked = self._world.asked.get(proplet)
+        if asked is not None and self.differs_at_broker(
+            proplet, asked.fence, asked.gen, asked.digest
+        ):
+            self._world.touched.deliveries.add(proplet)
+
+    def _look_at_desired(self, proplet: PropletId, payload: bytes, now: int) -> None:
+        if not payload:
             self._retained[proplet] = (0, 0, "")
             return
         try:
-            opened = open_frame("desired", received.payload, self._around.devices.manager_keys)
+            opened = open_frame("desired", payload, self._around.devices.manager_keys)
             document = decode(Desired, opened.body)
+            if document.to != proplet:
+                raise WireError("id_mismatch", f"the document of {document.to}")
         except WireError as error:
             self.hearing.dropped[f"desired_{error.reject}"] += 1
             self._retained[proplet] = (-1, -1, "")
             return
         self._retained[proplet] = (document.fence, document.gen, document.digest)
+        self._suspects.pop(proplet, None)
         asked = self._world.asked.get(proplet)
         if document.fence > max(self._fence, asked.fence if asked else 0):
+            if self.fenced_out:
+                return
             self.fenced_out = True
             self._event(
                 now,
@@ -254,7 +273,6 @@ class Fleet:
                 proplet,
             )
             return
-        self._suspects.pop(proplet, None)
         if asked is None:
             self._adopt(proplet, document, opened.body, now)
 
@@ -392,6 +410,13 @@ class Fleet:
                 "it gets no work",
                 proplet,
             )
+
+    def _trust_again(self, proplet: PropletId, now: int) -> None:
+        """It follows our fence: whatever it followed before is over."""
+        seen = self._world.proplets.get(proplet)
+        if seen is not None and seen.quarantine == "ForeignFence":
+            self._world.put_seen(replace(seen, quarantine=""))
+            self._event(now, "Info", "OwnFence", f"{proplet} follows this fleet again", proplet)
 
     def due(self) -> int | None:
         """When `tick` has something to do (Unix ms)."""

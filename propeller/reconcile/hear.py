@@ -27,7 +27,8 @@ from propeller.wire.messages import Hello, Report, RunReport, Status
 from propeller.wire.topics import Channel
 
 DUPLICATE_WINDOW = 10 * 60_000
-"""Two instances that alternate within this many ms are one identity used twice."""
+"""Two instances that alternate within this many ms are one identity used twice; when the other was
+not heard for as long, one is left."""
 
 MAX_RUNS = 4_096
 """Runs taken from one inventory; a device that lists more is refused."""
@@ -43,6 +44,7 @@ class Wishes:
     collect: set[PropletId] = field(default_factory=set)
     reread: set[PropletId] = field(default_factory=set)
     missed: set[PropletId] = field(default_factory=set)
+    refused: set[PropletId] = field(default_factory=set)
     fence_seen: dict[PropletId, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     welcomed: set[PropletId] = field(default_factory=set)
@@ -69,6 +71,7 @@ class Hearing:
         self.heard_since_connect: set[PropletId] = set()
         self.heard_live: set[PropletId] = set()
         self._instances: dict[PropletId, deque[tuple[int, str]]] = {}
+        self._rivals: dict[PropletId, int] = {}
         self._inventories: dict[PropletId, str] = {}
         self._named: dict[PropletId, str] = {}
         self._waiting: dict[PropletId, Report] = {}
@@ -155,6 +158,7 @@ class Hearing:
         quarantine = seen.quarantine
         if alternates:
             quarantine = "DuplicateIdentity"
+            self._rivals[seen.id] = now
             self._event(
                 now,
                 "Warning",
@@ -224,6 +228,7 @@ class Hearing:
         _same(report.id, proplet)
         if report.inst != seen.inst:
             self.wishes.reread.add(proplet)
+            self._rivals[proplet] = now
             raise WireError("foreign_inst", "a report of another instance")
         if (report.boot, report.seq) < (seen.boot, seen.seq):
             if self._still_named(proplet, seen, report):
@@ -261,6 +266,7 @@ class Hearing:
             )
             if report.refused.reason == "unknown_kid":
                 self.wishes.distrusted = True
+            self.wishes.refused.add(proplet)
         self._inventory(proplet, report, now)
         if not received.retained and self._inventories.get(proplet) == report.inventory:
             self.heard_live.add(proplet)
@@ -332,6 +338,11 @@ class Hearing:
             if seen.presence is Presence.UNKNOWN:
                 return replace(seen, presence=Presence.ONLINE, last_heard=now, offline_since=None)
             return seen
+        if seen.quarantine == "DuplicateIdentity":
+            rival = self._rivals.setdefault(seen.id, now)
+            if now - rival >= DUPLICATE_WINDOW:
+                seen = replace(seen, quarantine="")
+                self._event(now, "Info", "OneLeft", f"one device is left as {seen.id}", seen.id)
         return replace(
             seen, presence=Presence.ONLINE, last_heard=now, offline_since=None, will_at=None
         )

@@ -96,6 +96,8 @@ class Specs:
         self._world.store.set_meta("revision", revision.name)
         self._world.store.set_meta("revision-digest", revision.digest)
         self._world.store.set_meta("revision-source", event.source)
+        while len(self._signers) > KNOWN_SIGNERS:
+            del self._signers[next(iter(self._signers))]
         self._signers[revision.name] = revision.signed_by
         self._resolve_images(every=True)
         self._drop_unused_modules()

@@ -335,7 +335,8 @@ class World:
                     ended=at,
                 )
                 lost.append(run)
-            past[name] = run
+            # No digest: the mark, in the store too, of what this instance never had.
+            past[name] = replace(run, digest=Digest(""))
         self.past[proplet] = past
         self.put_runs(proplet, {})
         return lost
@@ -362,7 +363,7 @@ class World:
                 self.touched.objects.add(uid)  # its last copy may just have gone
 
     def _remember_past(self) -> None:
-        """After a restart: ended runs the device no longer lists ended on an earlier instance."""
+        """After a restart: runs that were buried, and ended ones the device no longer lists."""
         for record in self.store.current_runs():
             uid, proplet = record.uid, record.proplet
             assignment = self.assignments.get(uid, {}).get(proplet)
@@ -370,7 +371,10 @@ class World:
                 continue
             self.records[(uid, proplet)] = record
             seen = self.proplets.get(proplet)
-            if (
+            known = seen.runs.get((uid, assignment.run)) if seen is not None else None
+            if known is not None and not known.digest:
+                self.past.setdefault(proplet, {})[(uid, assignment.run)] = known
+            elif (
                 seen is not None
                 and not assignment.releasing
                 and not record.cause.startswith("daemon")

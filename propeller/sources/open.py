@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from propeller.errors import UsageError
+from propeller.sources.access import Access
 from propeller.sources.address import GitAddress, parse_address
 from propeller.sources.tree import Tree
+from propeller.sources.trust import Trust
 
 
 class Source(Protocol):
@@ -57,19 +59,30 @@ def open_source(
     exclude: Iterable[Path] = (),
     environ: Mapping[str, str] | None = None,
     interval: float | None = None,
+    access: Access | None = None,
+    trust: Trust | None = None,
 ) -> Source:
     """The source `text` names. Nothing is read yet. Raises UsageError.
 
     cache: a private folder for bare repositories. exclude: folders that are never specs (the state
     directory). environ: what git may be told (PATH, the ssh agent, proxies); default: our own.
-    interval: seconds between two questions to a repository.
+    interval: seconds between two questions to a repository. access: logins by git host. trust: what
+    is asked of a commit; by default that it grows out of the last accepted one.
     """
     address = parse_address(text, ref=ref, git=git)
     if isinstance(address, GitAddress):
         from propeller.sources.git import GitSource
 
         given = os.environ if environ is None else environ
-        return GitSource(address, cache=cache.absolute(), environ=given, interval=interval)
+        (trust or Trust()).check()
+        return GitSource(
+            address,
+            cache=cache.absolute(),
+            environ=given,
+            interval=interval,
+            access=access,
+            trust=trust,
+        )
     if ref is not None:
         raise UsageError(
             f"{text}: a folder has no ref {ref!r}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from propeller.errors import Unavailable
@@ -21,6 +20,7 @@ from propeller.state.files import sync_directory
 from propeller.state.fleet import FleetTables
 from propeller.state.history import HistoryTables
 from propeller.state.inventory import InventoryTables
+from propeller.state.news import NewsTables
 from propeller.state.ops import OpsTables
 from propeller.state.quotas import Quotas
 
@@ -32,7 +32,7 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class SqliteStore(InventoryTables, FleetTables, HistoryTables, OpsTables, Store):
+class SqliteStore(NewsTables, InventoryTables, FleetTables, HistoryTables, OpsTables, Store):
     """See `base.Store`. One thread at a time; not for use across a fork."""
 
     def __init__(
@@ -75,9 +75,6 @@ class SqliteStore(InventoryTables, FleetTables, HistoryTables, OpsTables, Store)
     @property
     def moved_aside(self) -> str:
         return self._moved_aside
-
-    def transaction(self, *, durable: bool = False) -> AbstractContextManager[None]:
-        return self._db.transaction(durable=durable)
 
     def close(self) -> None:
         self._db.close()

@@ -177,16 +177,20 @@ class Router:
                 desk.overflow = 0
         return told
 
-    def due(self) -> int | None:
+    def due(self, now: int) -> int | None:
         """When `due_messages` may have something, without further news (Unix ms)."""
         dues = []
         for desk in self._desks.values():
+            if not _active(desk.alert, now):
+                stop = desk.alert.suspend
+                dues += [stop.until] if stop is not None and stop.until is not None else []
+                continue
             if desk.overflow:
                 dues.append(desk.refilled + REFILL)
             for case_id, case in desk.cases.items():
                 if case.firing and (case.cleared or self._ready.get(case_id.subject)):
                     dues.append(case.last_at if case.cleared else case.last_at + QUIET)
-                elif case.held and not case.firing:
+                elif case.held and not case.firing and case_id.severity == "Warning":
                     dues.append(case.sent_at + desk.alert.dedup)
         return min(dues, default=None)
 
@@ -210,16 +214,15 @@ class Router:
 
     def _ripe(self, desk: _Desk, now: int) -> Iterator[Message]:
         for case_id, case in desk.cases.items():
+            if case_id.severity != "Warning":
+                continue
             if self._over(case_id, case, now):
                 if case.firing:
                     case.firing = False
                     yield _recovered(desk, case_id, case, now)
                 case.held = 0
             elif case.held and not case.firing and now - case.sent_at >= desk.alert.dedup:
-                if case_id.severity == "Warning":
-                    yield _tell(desk, case_id, case, now, more=0)
-                else:
-                    case.held = 0
+                yield _tell(desk, case_id, case, now, more=0)
 
     def _over(self, case_id: CaseId, case: Case, now: int) -> bool:
         if case.cleared:
