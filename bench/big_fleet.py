@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench.plant import API, daemon_wasm, rss_mb
 from propeller.model.ids import PropletId
+from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
 from propeller.reconcile.events import Event
 from propeller.reconcile.reconciler import Reconciler, Surroundings
@@ -107,6 +108,7 @@ class Fleet:
     def __init__(self, folder: Path, *, now: int) -> None:
         self.clock = Clock(now)
         self.wire = Wire()
+        self.cpu = 0.0
         state = StateDir(folder / "state")
         state.create()
         self.store = SqliteStore.open(state.database, clock=self.clock)
@@ -141,8 +143,9 @@ class Fleet:
         """One turn; the seconds it took."""
         taken = [*self.wire.heard, *events]
         self.wire.heard.clear()
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         self.reconciler.turn(taken)
+        self.cpu = time.process_time() - busy
         return time.perf_counter() - began
 
     def settle(self) -> float:
@@ -314,13 +317,17 @@ def measure(folder: Path, reports: int) -> None:
     fleet.turn()
     fleet.clock.now += 5_000
     fleet.turn()
+    while fleet.reconciler.delivery.unfinished:
+        fleet.turn()
+    leave_alone()  # as `service` does once the fleet was heard
     reconciler = fleet.reconciler
     published = fleet.wire.published
-    passes = []
+    passes, busy = [], []
     for _ in range(5):
         reconciler.world.touched.everything = True
         passes.append(fleet.turn())
-    _say(full_pass_seconds=passes, published=fleet.wire.published - published)
+        busy.append(fleet.cpu)
+    _say(full_pass_cpu=busy, full_pass_seconds=passes, published=fleet.wire.published - published)
     names = sorted(reconciler.world.proplets)
     step = max(1, len(names) // reports)
     chosen = names[::step][:reports]
@@ -328,13 +335,17 @@ def measure(folder: Path, reports: int) -> None:
         messages = [report(fleet, name, seq=seq, full=full, restarts=restarts) for name in chosen]
         fleet.clock.now += 3_000
         fleet.turn()
-        took = []
+        took, busy = [], []
         for message in messages:
             fleet.clock.now += 7
             took.append(fleet.turn([message]))
-        _say(**{f"{kind}_seconds": took})
+            busy.append(fleet.cpu)
+        _say(**{f"{kind}_seconds": took, f"{kind}_cpu": busy})
         fleet.clock.now += 3_000
         _say(**{f"{kind}_lazy_seconds": fleet.turn()})
+    batch = [report(fleet, name, seq=4, full=False, restarts=1) for name in chosen]
+    fleet.clock.now += 3_000
+    _say(heartbeat_batch_per_second=len(batch) / fleet.turn(batch))
     _say(rss_mb=rss_mb(os.getpid()), dropped=dict(reconciler.fleet.hearing.dropped))
     gc.collect()
     reconciler.world.touched.statuses = set(reconciler.world.objects)

@@ -32,24 +32,24 @@ def measure(*, quick: bool) -> Iterator[Row]:
 
 def _converge(proplets: int, seed: int, *, loss: float) -> int:
     """A fleet whose every proplet runs two daemons gets a third; ms until 99 % run it."""
-    sim = _sim()
+    sim, text = _scenario("sim"), _scenario("specs_text")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         weather = sim.Weather(loss=loss, delay=(5, 50))
         fleet = sim.Sim(Path(folder), seed=seed, weather=weather)
         names = [f"p{index:03d}" for index in range(proplets)]
-        fleet.write("m.wat", sim.WAT)
-        fleet.write("fleet.yaml", sim.proplet_yaml(names))
+        fleet.write("m.wat", text.WAT)
+        fleet.write("fleet.yaml", text.proplet_yaml(names))
         for number in (1, 2):
             fleet.write(
                 f"d{number}.yaml",
-                sim.daemon_yaml(f"d{number}", "  placement: {perProplet: true}\n"),
+                text.daemon_yaml(f"d{number}", "  placement: {perProplet: true}\n"),
             )
         for name in names:
             fleet.add(name)
         fleet.start_manager()
         assert fleet.run(600_000, until=fleet.ready), fleet.what_is_not()[:5]
         began = fleet.now
-        fleet.write("d3.yaml", sim.daemon_yaml("d3", "  placement: {perProplet: true}\n"))
+        fleet.write("d3.yaml", text.daemon_yaml("d3", "  placement: {perProplet: true}\n"))
 
         def nearly_all() -> bool:
             return _seen_running(fleet, "d3") >= 0.99 * proplets
@@ -72,7 +72,8 @@ def _seen_running(fleet: Any, name: str) -> int:
     )
 
 
-def _sim() -> Any:
+def _scenario(name: str) -> Any:
+    """A module of the scenario tests."""
     if str(TESTS) not in sys.path:
         sys.path.insert(0, str(TESTS))
-    return importlib.import_module("sim")
+    return importlib.import_module(name)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,14 +66,14 @@ class Ear:
     ready: threading.Event = field(default_factory=threading.Event)
     transport: MqttTransport | None = None
 
-    def start(self, port: int) -> None:
-        """Connect and subscribe to `#`."""
+    def start(self, port: int, filters: Sequence[str] = ("#",)) -> None:
+        """Connect and subscribe."""
         endpoint = Endpoint(host="127.0.0.1", port=port, client_id="bench-ear")
         transport = self.transport = MqttTransport(endpoint, random.Random())
 
         def hear(event: object) -> None:
             if isinstance(event, Connected):
-                transport.subscribe(["#"])
+                transport.subscribe(filters)
                 self.ready.set()
             elif isinstance(event, Received):
                 self.heard.append((time.monotonic(), event.topic, event.payload))
@@ -99,9 +99,13 @@ class Plant:
     @property
     def proplet(self) -> int:
         """The process id of the one proplet."""
-        for pid, words in processes():
-            if "proplet" in words and str(self.state / "proplets" / "local-1") in words:
-                return pid
+        found = [
+            (rss_mb(pid), pid)
+            for pid, words in processes()
+            if "proplet" in words and str(self.state / "proplets" / "local-1") in words
+        ]
+        if found:
+            return max(found)[1]  # not the little process that only guards it
         raise AssertionError("the proplet is not there")
 
     def status(self, kind: str, name: str) -> Path:

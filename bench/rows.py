@@ -7,6 +7,7 @@ peer's. Budgets stand here, next to the names they are for, so that the table sh
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -62,7 +63,7 @@ def beside(name: str, value: float, unit: str, peer: str, theirs: float) -> Row:
 def percentile(values: Sequence[float], part: float) -> float:
     """The value below which `part` (0..1) of `values` lie; the nearest one measured."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(part * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def p50(values: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ Medians of many runs, in turns, so that whatever else the machine does meets all
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,16 +34,26 @@ def measure(*, quick: bool) -> Iterator[Row]:
             "get": [*ours, "get", "--state", str(state.path)],
         }
         took: dict[str, list[float]] = {name: [] for name in commands}
+        busy: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(3 if quick else 40):
             for name, command in commands.items():
-                took[name].append(_run(command))
+                wall, cpu = _run(command)
+                took[name].append(wall)
+                busy[name].append(cpu)
     bare = p50(took["bare"])
     for name in ("help", "get"):
         yield beside(f"start.{name}", p50(took[name]), "ms", "bare interpreter", bare)
         yield Row(f"start.{name}.min", min(took[name]), "ms")
+        yield Row(f"start.{name}.cpu", min(busy[name]), "ms")
 
 
-def _run(command: Sequence[str]) -> float:
+def _run(command: Sequence[str]) -> tuple[float, float]:
+    """Wall and processor ms."""
+    null = subprocess.DEVNULL
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    return (time.perf_counter() - began) * 1000
+    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null)
+    wall = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall * 1000, cpu * 1000

@@ -27,7 +27,7 @@ from proplet.pulls import Pull
 from proplet.records import AgentConfig
 from proplet.runtime.fit import IMPORTS
 from proplet.runtime.native import runtime_version
-from proplet.seals import Seals
+from proplet.seals import Seals, unsealed
 from proplet.store import Store
 from proplet.supervisor import Supervisor, kill_orphans
 from proplet.timing import mono
@@ -59,12 +59,19 @@ def serve(settings: config.Settings) -> int:
     seals = Seals(VerifyKey.parse(settings.trust.read_text("ascii", "replace").strip()))
     data = settings.data.absolute()
     store = Store(data, new_inst=lambda: secrets.token_hex(16))
-    key = store.key(settings.key)
+    key, box = store.key(settings.key), store.box_key(settings.box_key)
     kill_orphans(store.inst)
     pull: Pull | None = None
     if settings.oci_layout is not None or settings.fetch == "Direct":
         pull = make_pull(settings)
-    hello = make_hello(settings, store.inst, store.boot, key.public.text, direct=pull is not None)
+    hello = make_hello(
+        settings,
+        store.inst,
+        store.boot,
+        key.public.text,
+        box=box.public.text,
+        direct=pull is not None,
+    )
     chunk = max(512, min(65536, settings.max_payload - 1024))
     agent_config = AgentConfig(hello=hello, chunk=chunk, grace=settings.grace)
     rng = random.Random(secrets.randbits(64))  # noqa: S311  jitter, nothing secret
@@ -101,6 +108,7 @@ def serve(settings: config.Settings) -> int:
             answers=answers,
             selector=selector,
             clock=mono,
+            unseal=lambda entry: unsealed(entry, box, device=settings.id, inst=store.inst),
         ),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,7 +143,9 @@ def make_pull(settings: config.Settings) -> Pull:
     return pull
 
 
-def make_hello(settings: config.Settings, inst: str, boot: int, key: str, *, direct: bool) -> Hello:
+def make_hello(
+    settings: config.Settings, inst: str, boot: int, key: str, *, box: str, direct: bool
+) -> Hello:
     """What this device says it is."""
     return Hello(
         id=settings.id,
@@ -164,6 +174,7 @@ def make_hello(settings: config.Settings, inst: str, boot: int, key: str, *, dir
         fetch=("direct", "mqtt") if direct else ("mqtt",),
         labels=tuple(sorted(settings.labels.items())),
         key=key,
+        box=box,
     )
 
 

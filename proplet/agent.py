@@ -197,6 +197,7 @@ class Agent:
             return
         reason = self._why_not(document, now)
         if reason == "same":
+            self._reporting.asked_again(now)
             return
         if reason == "foreign":
             self._drop(reason)

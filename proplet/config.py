@@ -54,6 +54,7 @@ class Settings:
     data: Path
     trust: Path
     key: Path | None
+    box_key: Path | None
     labels: Mapping[str, str]
     mounts: Mapping[str, tuple[Path, bool]]
     fetch: str
@@ -197,6 +198,9 @@ SETTINGS = (
     Setting("data", _path, "/var/lib/proplet", (), "directory that survives reboots"),
     Setting("trust", _file, None, (), "file with the fleet's root public key"),
     Setting("key", _file, None, (), "PEM file with this device's key (default: made in --data)"),
+    Setting(
+        "box_key", _file, None, (), "PEM file with the key secrets are sealed to (default: as key)"
+    ),
     Setting(
         "labels", _label, None, (), "name=value, as often as needed", many=True, flag="--label"
     ),

@@ -134,6 +134,12 @@ class Reporting:
             if self._beats in (1, 3) or self._beats % HELLO_EVERY == 0:
                 out.append(Publish(self._hello, retain=True))
 
+    def asked_again(self, now: Now) -> None:
+        """We were asked for what we hold: whoever asks has not heard that. Tell it once more."""
+        if self._last is not None and now.mono >= self._not_before:
+            self._not_before = now.mono + self._debounce
+            self._repeats = [now.mono, *self._repeats]
+
     def _plan_repeats(self, report: Report, now: Now) -> None:
         self._last = report
         news = (report.boot, report.observed, report.inventory, report.refused)

@@ -19,6 +19,7 @@ from typing import assert_never
 
 from propeller.errors import Conflict, Unavailable
 from propeller.wire import codec
+from propeller.wire.boxes import BoxKey
 from propeller.wire.messages import BlobRef, Observed
 from propeller.wire.signing import SigningKey
 from proplet.disk import make_directory, sync_directory, write_file
@@ -164,6 +165,17 @@ class Store:
         if given is not None:
             raise Unavailable(f"{path}: no such key file")
         key = SigningKey.generate()
+        write_file(path, key.to_pem())
+        return key
+
+    def box_key(self, given: Path | None) -> BoxKey:
+        """What secrets are sealed to: the same. Raises WireError, Unavailable."""
+        path = given or self.directory / "device.box.pem"
+        if path.exists():
+            return BoxKey.from_pem(path.read_bytes())
+        if given is not None:
+            raise Unavailable(f"{path}: no such key file")
+        key = BoxKey.generate()
         write_file(path, key.to_pem())
         return key
 

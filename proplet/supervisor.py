@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from propeller.errors import Unavailable
+from propeller.errors import Unavailable, WireError
 from propeller.wire.messages import INLINE_LIMIT, BlobRef, Entry
 from proplet.blobs import Blobs
 from proplet.disk import make_directory
@@ -32,12 +32,16 @@ from proplet.runtime import capture
 from proplet.runtime.fit import Facts, facts_from, why_unfit
 from proplet.runtime.native import native_name
 from proplet.runtime.talk import Reader, Words, pack
+from proplet.seals import unsealed
 from proplet.words import milliseconds, size
 
 COMPILE_MS = 120_000
 COMPILERS = 2
 LATE_MS = 700
 """Past its limit, this long until a worker that should have ended its guest is killed."""
+
+
+Unseal = Callable[[Entry], tuple[tuple[str, str], ...]]
 
 
 class Answers(Protocol):
@@ -64,8 +68,16 @@ class _Worker:
     warm_us: int = 0
 
 
+def _no_secrets(entry: Entry) -> tuple[tuple[str, str], ...]:
+    return unsealed(entry, None, device="", inst="")
+
+
 class Supervisor:
-    """See the module. `mounts`: name -> (directory, writable). `mark` names us in process lists."""
+    """See the module. `mounts`: name -> (directory, writable). `mark` names us in process lists.
+
+    unseal: the entry's secret variables in clear; they go to the worker over its socket and live in
+    its memory and the guest's, nowhere else.
+    """
 
     def __init__(
         self,
@@ -78,6 +90,7 @@ class Supervisor:
         selector: selectors.BaseSelector,
         clock: Callable[[], int],
         max_output: int = 16 << 20,
+        unseal: Unseal = _no_secrets,
     ) -> None:
         self._directory = directory
         self._mark = mark
@@ -87,6 +100,7 @@ class Supervisor:
         self._selector = selector
         self._clock = clock
         self._max_output = max_output
+        self._unseal = unseal
         self._zygote: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._number = 0
@@ -112,7 +126,12 @@ class Supervisor:
     def start(self, entry: Entry) -> None:
         """Start the guest; answered by `ended`."""
         try:
+            secrets = self._unseal(entry)
             worker = self._take()
+        except WireError as error:
+            words = f"its secrets cannot be opened here: {error.what}"
+            self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
+            return
         except OSError as error:
             words = f"no process could be started: {error.strerror}"
             self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
@@ -130,7 +149,7 @@ class Supervisor:
             "native": str(self._native(entry)),
             "entrypoint": entry.entrypoint,
             "args": entry.args,
-            "env": entry.env,
+            "env": (*entry.env, *secrets),
             "stdin": entry.stdin,
             "mounts": [
                 (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
@@ -230,13 +249,20 @@ class Supervisor:
         self._next_look()
 
     def _judge(self, entry: Entry, facts: Facts) -> None:
-        words = why_unfit(facts, entry)
+        words = why_unfit(facts, entry) or self._why_sealed(entry)
         key = (entry.uid, entry.run)
         if words:
             self._answers.unfit(key, entry.digest, words)
         else:
             self._answers.prepared(key, entry.digest)
             self._warm()
+
+    def _why_sealed(self, entry: Entry) -> str:
+        try:
+            self._unseal(entry)
+        except WireError as error:
+            return f"its secrets cannot be opened here: {error.what}"
+        return ""
 
     # -- processes --------------------------------------------------------------------------------
 

@@ -32,6 +32,10 @@ def run(args: argparse.Namespace) -> int:
         host: {name: _shown(name, str(value)) for name, value in entry.items()}
         for host, entry in fleet.registries.items()
     }
+    repositories = {
+        host: {name: _shown(name, str(value)) for name, value in entry.items()}
+        for host, entry in fleet.repositories.items()
+    }
     if args.output != "text":
         data: dict[str, Any] = {
             "kind": "Configuration",
@@ -40,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
                 name: {"value": value, "origin": where} for name, (value, where) in values.items()
             },
             "registries": registries,
+            "repositories": repositories,
         }
         print_data(args.output, data)
         return 0
@@ -50,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
     for host, entry in registries.items():
         rows += [
             (f"registries.{host}.{name}", value, Cell(origin)) for name, value in entry.items()
+        ]
+    for host, entry in repositories.items():
+        rows += [
+            (f"repositories.{host}.{name}", value, Cell(origin)) for name, value in entry.items()
         ]
     print(render(("NAME", "VALUE", "ORIGIN"), rows))
     return 0

@@ -59,8 +59,8 @@ def spelled_spec(held: Held) -> dict[str, Any]:
     from propeller.cli.masking import Mask
     from propeller.sources.fill import spelled
 
-    spec: dict[str, Any] = Mask().value(spelled(held.object.meta.key.kind, held.object.meta.spec))
-    return spec
+    kind = held.object.meta.key.kind
+    return Mask().spec(kind, spelled(kind, held.object.meta.spec))
 
 
 def _document(store: SqliteStore, uid: Uid) -> Mapping[str, Any] | None:

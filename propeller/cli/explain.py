@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print; returns the exit code."""
-    from propeller.sources.schemas import load_schema, walk
+    from propeller.sources.schemas import TREE_KINDS, load_schema, walk
 
     word, _, path = args.field.partition(".")
-    kind = known_kind(word)
+    kind = next((one for one in TREE_KINDS if one.lower() == word.lower()), "") or known_kind(word)
     fields = dict(walk(kind))
     path = _normal(path, fields)
     schema = fields[path] if path else load_schema(kind)

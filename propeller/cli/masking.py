@@ -1,6 +1,6 @@
 """Secrets in what is printed: masked, and numbered so that equal ones are recognisable.
 
-A value counts as secret by the name it goes under, since specs have no other mark for one.
+A value counts as secret when it stands in a Secret, or by the name it goes under.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,24 +28,45 @@ def is_secret_name(name: str) -> bool:
 
 
 class Mask:
-    """Masks the values of one plan. Equal values get equal numbers."""
+    """Masks the values of one plan. Equal values get equal numbers.
 
-    def __init__(self) -> None:
+    same: of sealed values that could be compared, what is equal where the values are.
+    """
+
+    def __init__(self, same: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._same = same
         self._numbers: dict[str, int] = {}
 
     def text(self, value: str) -> str:
-        """`*** (1)` for the first secret, and for every one equal to it."""
+        """`*** (#1)` for the first secret, and for every one equal to it."""
+        value = self._same.get(value, value)
         number = self._numbers.setdefault(value, len(self._numbers) + 1)
-        return f"*** ({number})"
+        return f"*** (#{number})"
 
-    def field(self, one: FieldDiff) -> FieldDiff:
-        """The field as it may be shown."""
+    def spec(self, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole spec as it may be shown."""
+        if kind != "Secret":
+            shown: dict[str, Any] = self.value(spec)
+            return shown
+        return {
+            name: self._data(below) if name == "data" else below for name, below in spec.items()
+        }
+
+    def field(self, one: FieldDiff, *, kind: str = "") -> FieldDiff:
+        """The field as it may be shown. kind: of the object it belongs to."""
+        if kind == "Secret" and one.path.startswith("spec.data"):
+            return replace(one, before=self._data(one.before), after=self._data(one.after))
         secret = ".env[" in one.path and is_secret_name(one.path.partition(".env[")[2])
         return replace(
             one,
             before=self.value(one.before, secret=secret),
             after=self.value(one.after, secret=secret),
         )
+
+    def _data(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self._data(below) for key, below in value.items()}
+        return None if value is None else self.text(str(value))
 
     def value(self, value: Any, *, secret: bool = False) -> Any:
         """A value, or a whole tree of them, as it may be shown."""

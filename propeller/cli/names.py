@@ -16,6 +16,8 @@ KINDS = {
     "daemons": "Daemon",
     "proplet": "Proplet",
     "proplets": "Proplet",
+    "secret": "Secret",
+    "secrets": "Secret",
     "task": "Task",
     "tasks": "Task",
 }

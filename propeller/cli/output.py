@@ -102,7 +102,8 @@ def yaml_text(document: object) -> str:
 
 
 def say(text: str) -> None:
-    """Words for the person at the terminal."""
+    """Words for the person at the terminal, after what was printed before."""
+    sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,8 @@
 """What `diff` and `plan` compare: the specs at PATH with the inventory, by the loop's own planner.
 
-Reads the store and writes nothing. With no state yet, everything is created. The plan's digest is
-over its canonical JSON without the digest itself and without the state it was made on.
+Reads the store and writes nothing. With no state yet, everything is created. The plan's digest
+names the change of the inventory, whatever the commit is called and whoever is online: it is what
+a check posts on a pull request, and what `confirm` takes.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from propeller.cli.clock import now_ms
 from propeller.cli.context import Client, open_store, state_dir
 from propeller.cli.masking import Mask
 from propeller.cli.names import short_revision
+from propeller.cli.secretview import secrets_under, vault_of
 from propeller.cli.settings import fleet_of
 from propeller.cli.specread import read_specs
 from propeller.cli.statuses import RUN_APP
-from propeller.model.canonical import canonical_digest
 from propeller.model.ids import PropletId, Uid
 from propeller.model.seen import Presence, Seen
-from propeller.model.specs import App, Daemon, Object, Proplet, Task
-from propeller.plan.diff import fields
+from propeller.model.specs import App, Daemon, Object, Proplet, Secret, Task
+from propeller.plan.apps import TREE, owned
+from propeller.plan.diff import diff, fields
+from propeller.plan.guards import Trip, change_digest, confirmed_by, guard, guards_by_app
 from propeller.plan.preview import preview
 from propeller.plan.types import Change, ChangeOp, FieldDiff, Policy, Snapshot
+from propeller.reconcile.secretbook import read_noted
 
 if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from propeller.state.base import PropletHold, Store
 
 IMPLICIT_APP = "default"
+FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +51,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The plan. base: revision and serial of the state it was made on; None where there is none."""
+    """The plan.
+
+    specs: the digest of what the revision wants. digest: of the change of the inventory
+    (`plan.guards.change_digest`): what is approved. trips: guards that wait for a confirmation of
+    it. base: revision and serial of the state it was made on; None where there is none.
+    """
 
     revision: str
+    specs: str
+    digest: str
     lines: tuple[Line, ...]
+    trips: tuple[Trip, ...]
     base: Mapping[str, Any] | None
 
     @property
@@ -64,23 +77,27 @@ class Planned:
             found["move" if line.mark == ">" else line.change.op.value] += 1
         return found
 
-    def body(self) -> dict[str, Any]:
-        """What the digest covers."""
-        return {
-            "kind": "Plan",
-            "revision": self.revision,
-            "changes": [_line_data(line) for line in self.lines],
-            "counts": self.counts(),
-        }
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>`: equal for equal plans of one revision."""
-        return canonical_digest(self.body())
-
     def data(self) -> dict[str, Any]:
         """The plan as JSON."""
-        return {**self.body(), "digest": self.digest, "base": self.base}
+        return {
+            "kind": "Plan",
+            "formatVersion": FORMAT_VERSION,
+            "revision": self.revision,
+            "specsDigest": self.specs,
+            "changes": [_line_data(line) for line in self.lines],
+            "counts": self.counts(),
+            "guards": [
+                {
+                    "app": trip.app,
+                    "guard": trip.guard,
+                    "message": trip.message,
+                    "digest": trip.digest,
+                }
+                for trip in self.trips
+            ],
+            "digest": self.digest,
+            "base": self.base,
+        }
 
 
 def _line_data(line: Line) -> dict[str, Any]:
@@ -106,20 +123,24 @@ def compare(args: argparse.Namespace) -> Planned:
     revision = read_specs(args, domain=fleet.domain)
     state = state_dir(args)
     now = now_ms()
+    vault = vault_of(fleet, state.keys)
     if not state.database.exists():
-        return _planned(
-            Snapshot(objects={}, proplets={}, assignments={}, modules={}), (), revision, now
-        )
+        empty = Snapshot(objects={}, proplets={}, assignments={}, modules={})
+        known = secrets_under(revision, {}, vault)
+        return _planned(replace(empty, secrets=known), (), revision, now)
     listening = Client(state).running()
     store = open_store(state)
     try:
         with store.transaction():
             snapshot = snapshot_of(store, revision, now=now, listening=listening)
+            known = secrets_under(revision, read_noted(store), vault)
+            snapshot = replace(snapshot, secrets=known)
             holds = store.proplet_holds()
+            approved = frozenset(one.digest for one in store.approvals())
             base = {"revision": store.meta("revision"), "serial": store.serial()}
     finally:
         store.close()
-    return _planned(snapshot, holds, revision, now, base=base)
+    return _planned(snapshot, holds, revision, now, base=base, approved=approved)
 
 
 def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) -> Snapshot:
@@ -177,22 +198,72 @@ def _planned(
     now: int,
     *,
     base: Mapping[str, Any] | None = None,
+    approved: frozenset[str] = frozenset(),
 ) -> Planned:
-    mask = Mask()
+    mask = Mask(_same_values(snapshot, revision))
     wanted = {thing.meta.uid: thing for thing in revision.objects.values()}
     known = {*snapshot.modules, *revision.modules}
     name, short = revision.name, short_revision(revision.name)
     lines = []
+    mine = owned(snapshot.objects, TREE, wanted.values())
     for change in preview(
-        snapshot, revision, now=now, fleet=_fleet_under(snapshot, holds, revision)
+        snapshot, revision, now=now, fleet=_fleet_under(snapshot, holds, revision), mine=mine
     ):
         if base is None and change.op is ChangeOp.BLOCKED:
             continue  # nobody has been heard yet: that nothing fits says nothing
         before, after = snapshot.objects.get(change.uid), wanted.get(change.uid)
         change = replace(change, reason=change.reason.replace(name, short))  # noqa: PLW2901
-        shown = tuple(mask.field(one) for one in _spelled_fields(before, after))
+        shown = tuple(
+            mask.field(one, kind=change.key.kind) for one in _spelled_fields(before, after)
+        )
         lines.append(_line(change, shown, after, unresolved=_module(after) not in known))
-    return Planned(revision=revision.name, lines=tuple(lines), base=base)
+    digest, trips = _guarded(snapshot, revision, now, approved)
+    return Planned(
+        revision=revision.name,
+        specs=revision.digest,
+        digest=digest,
+        lines=tuple(lines),
+        trips=trips,
+        base=base,
+    )
+
+
+def _same_values(snapshot: Snapshot, revision: Revision) -> dict[str, str]:
+    """Of sealed values, as far as they could be compared, what is equal where the values are."""
+    same: dict[str, str] = {}
+    for thing in revision.objects.values():
+        if not isinstance(thing, Secret):
+            continue
+        known = snapshot.secrets.get((thing.meta.key.namespace, thing.meta.key.name))
+        if known is None:
+            continue
+        held = snapshot.objects.get(thing.meta.uid)
+        moved = held is not None and held.object.meta.spec_digest != thing.meta.spec_digest
+        before = known.previous if moved else {}
+        for spec, digests in (
+            (thing.meta.spec, known.digests),
+            (held.object.meta.spec if moved and held is not None else {}, before),
+        ):
+            data = spec.get("data", {})
+            assert isinstance(data, Mapping)
+            same.update(
+                {str(text): digests[name] for name, text in data.items() if name in digests}
+            )
+    return same
+
+
+def _guarded(
+    snapshot: Snapshot, revision: Revision, now: int, approved: frozenset[str]
+) -> tuple[str, tuple[Trip, ...]]:
+    """The digest of the change, and the guards that would wait for a confirmation of it."""
+    held = owned(snapshot.objects, TREE, revision.objects.values())
+    change = diff(held, revision, now=now)
+    digest = change_digest(held, change)
+    yes = approved | confirmed_by(revision.message)
+    trips = guard(
+        held, change, guards_by_app(held, revision.objects.values()), snapshot.assignments.keys()
+    )
+    return digest, tuple(trip for trip in trips if not yes & {digest, trip.digest})
 
 
 def _line(

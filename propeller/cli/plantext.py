@@ -26,10 +26,15 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"{paint(line.mark, _TONES[line.mark], colour=colour)} {text}"
         for one in line.fields:
             yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
+    for trip in planned.trips:
+        text = f"! App {trip.app}   waits for a confirmation: {trip.message}"
+        yield paint(printable(text), "bad", colour=colour)
     if planned.lines:
         yield ""
         counts = ", ".join(f"{count} {word}" for word, count in planned.counts().items())
         yield f"Plan {planned.digest[:19]}...  {counts}"
+    if planned.trips:
+        yield f"let it happen with: propeller confirm {planned.digest}"
 
 
 def _row(line: Line, *, alone: bool) -> tuple[str, str, str, str]:

@@ -1,21 +1,32 @@
 """`propeller push FILE IMAGE`: publish a module in a registry or an OCI layout.
 
-Prints the reference with the digest of its manifest, to be written into a spec.
+`propeller push --specs DIR IMAGE` publishes a whole spec tree, which `serve` and the others take as
+a source. Prints the reference with the digest of its manifest, to be pinned.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from propeller.cli.images import add_registry, place_of, read_module
 from propeller.cli.output import add_dry_run, say
-from propeller.errors import UsageError
+from propeller.errors import Fault, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from propeller.sources.tree import Tree
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `push`."""
-    parser.add_argument("file", metavar="FILE", help="a .wasm or .wat file")
+    parser.add_argument(
+        "file", metavar="FILE", help="a .wasm or .wat file; with --specs a directory of specs"
+    )
+    parser.add_argument(
+        "--specs", action="store_true", help="publish a spec tree: its specs and modules"
+    )
     parser.add_argument(
         "image", metavar="IMAGE", help="HOST/REPOSITORY:TAG, local/NAME:TAG or oci-layout://DIR:TAG"
     )
@@ -33,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
     annotations = dict(_pair(text) for text in args.annotation)
     path = Path(args.file)
+    if args.specs:
+        return _push_specs(args, path, annotations)
     data = read_module(path)
     inspect(data)
     with place_of(args, args.image) as place:
@@ -48,6 +61,60 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.image.partition('@')[0]}@{manifest}")
         say(f"pushed {words}")
     return 0
+
+
+def _push_specs(args: argparse.Namespace, path: Path, annotations: dict[str, str]) -> int:
+    """Publish a tree that is valid; a bad one is refused with every fault."""
+    from propeller.cli.context import state_dir
+    from propeller.cli.settings import fleet_of
+    from propeller.registry.specs import push_specs
+    from propeller.sources.directory import DirectorySource
+    from propeller.sources.select import IGNORE_FILE, Selection
+
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such directory of specs")
+    tree = DirectorySource(path, exclude=(state_dir(args).path,)).read()
+    _validate(tree, domain=fleet_of(args, tree=path).domain, path=path)
+    selection = Selection(tree.files[IGNORE_FILE])
+    files = {
+        name: tree.files[name]
+        for name in tree.files
+        if selection.is_spec(name) or selection.is_module(name)
+    }
+    size = sum(len(data) for data in files.values())
+    with place_of(args, args.image) as place:
+        if place.reference.digest is not None:
+            raise UsageError(f"{args.image}: a digest is not chosen", hint="push to a tag")
+        words = f"{path}, {len(files)} files, {size} bytes"
+        if args.dry_run:
+            say(f"would push {words} as {place.reference}")
+            return 0
+        manifest = push_specs(place.artifacts, place.reference, files, annotations=annotations)
+        print(f"{args.image.partition('@')[0]}@{manifest}")
+        say(f"pushed {words}")
+    return 0
+
+
+def _validate(tree: Tree, *, domain: str, path: Path) -> None:
+    """Every overlay of the tree, or the tree itself where it has none. Raises SpecError."""
+    from propeller.model.ids import sha256_digest
+    from propeller.registry.wasm import inspect
+    from propeller.sources.load import load
+    from propeller.sources.overlays import Overlays
+    from propeller.sources.select import IGNORE_FILE, Selection
+
+    folders = sorted(Overlays(tree, Selection(tree.files[IGNORE_FILE])).folders)
+    faults: dict[Fault, None] = {}
+    for overlay in folders or [""]:
+        varied = replace(tree, overlay=overlay)
+        try:
+            load(varied, domain=domain, keep=sha256_digest, inspect=inspect)
+        except SpecError as error:
+            faults |= dict.fromkeys(error.faults)
+    if faults:
+        raise SpecError(
+            Fault(str(path / one.file), one.line, one.path, one.message) for one in faults
+        )
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from propeller.cli.context import add_state, state_dir
 from propeller.cli.serve import add_source
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
+from propeller.cli.specsource import open_specs
 
 QUIET_MS = 3_000
 """ms without blob traffic, deliveries or reports of change after which a pass is over."""
@@ -39,16 +40,13 @@ def run(args: argparse.Namespace) -> int:
     from propeller.errors import Conflict
     from propeller.reconcile.quiet import Quiet
     from propeller.reconcile.standing import of_reconciler
-    from propeller.sources.open import open_source
 
     linger = deadline_ms(args.linger)
     state = state_dir(args)
     state.create()
     fleet = fleet_of(args, tree=Path(args.source))
     endpoint_of(fleet, "check")
-    source = open_source(
-        args.source, cache=state.git, ref=args.ref, git=args.git, exclude=(state.path,)
-    )
+    source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
     narrator = Narrator(quiet=True)
     service = make_service(
         state, source, fleet, lambda name: endpoint_of(fleet, name), verb="reconcile --once"

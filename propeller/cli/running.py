@@ -14,11 +14,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from propeller.cli.settings import Fleet, registries_of
+from propeller.cli.outward import outlets_of
+from propeller.cli.settings import Fleet, identities_of, registries_of
+from propeller.cli.specsource import open_specs
 from propeller.gateway.api import make_app
 from propeller.gateway.bridge import Bridge
 from propeller.gateway.server import ApiServer
-from propeller.model.ids import Key
+from propeller.model.ids import Key, Uid
 from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.service import Service, Settings
 from propeller.reconcile.standing import Standing, of_reconciler
@@ -50,6 +52,9 @@ def make_service(
             channel=fleet.channel,
             verb=verb,
             registries=registries_of(fleet, state),
+            open_source=lambda address: open_specs(address, fleet, state),
+            outlets=outlets_of(fleet, source),
+            identities=identities_of(fleet),
         ),
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
@@ -66,35 +71,71 @@ def serve_api(service: Service, state: StateDir, fleet: Fleet) -> ApiServer:
     return server
 
 
+_News = tuple[Reconciler, str, str, str, tuple[str, ...]]
+"""Who tells it, and what does not belong to one object: revision, trouble, hold,
+and what waits for a person."""
+
+
 @dataclass(slots=True)
 class Narrator:
     """Tells on stderr what changed, one line an object, and once why nothing can."""
 
     quiet: bool = False
     _told: dict[Key, str] = field(default_factory=dict)
-    _trouble: str = ""
-    _hold: str = ""
-    _revision: str = ""
+    _news: _News | None = None
+    _standing: Standing | None = None
+    _silent: bool = False
 
     def look(self, reconciler: Reconciler) -> Standing:
         """The standing now; says what is new about it."""
-        standing = of_reconciler(reconciler)
-        if self.quiet:
-            return standing
-        if reconciler.specs.revision_name != self._revision:
-            self._revision = reconciler.specs.revision_name
-            self.say(f"revision {short(self._revision)}: {standing.total} objects")
-        if reconciler.specs.trouble != self._trouble:
-            self._trouble = reconciler.specs.trouble
-            if self._trouble:
-                self.say(f"the last good revision stands:\n{self._trouble}")
-        if reconciler.fleet.hold != self._hold:
-            self._hold = reconciler.fleet.hold
-            if self._hold:
-                self.say(f"nothing starts or moves: {self._hold}")
-        for held in list(reconciler.world.objects.values()):
+        if self._standing is None or self.tell(reconciler):
+            self._standing = of_reconciler(reconciler)
+        return self._standing
+
+    def tell(self, reconciler: Reconciler) -> bool:
+        """Say what is new, and whether anything is: costs what moved, not the fleet's size."""
+        news = (
+            reconciler,
+            reconciler.specs.revision_name,
+            reconciler.specs.trouble,
+            reconciler.fleet.hold,
+            reconciler.specs.approvals.lines(),
+        )
+        moved = reconciler.projection.moved
+        if not moved and news == self._news:
+            return False
+        before, self._news = self._news, news
+        if not self.quiet:
+            self._tell_news(before, news)
+            # Another reconciler (after a failed turn), or what was said while we were quiet.
+            every = self._silent or before is None or before[0] is not reconciler
+            self._tell_objects(reconciler, None if every else moved)
+        self._silent = self.quiet
+        moved.clear()
+        return True
+
+    def _tell_news(self, before: _News | None, now: _News) -> None:
+        reconciler, revision, trouble, hold, paused = now
+        _, old_revision, old_trouble, old_hold, old_paused = before or (None, "", "", "", ())
+        if revision != old_revision:
+            total = of_reconciler(reconciler).total
+            self.say(f"revision {short(revision)}: {total} objects")
+        if trouble and trouble != old_trouble:
+            self.say(f"the last good revision stands:\n{trouble}")
+        if hold and hold != old_hold:
+            self.say(f"nothing starts or moves: {hold}")
+        for line in paused:
+            if line not in old_paused:
+                self.say(line)
+
+    def _tell_objects(self, reconciler: Reconciler, moved: set[Uid] | None) -> None:
+        objects = reconciler.world.objects
+        for uid in list(objects) if moved is None else moved:
+            held = objects.get(uid)
+            if held is None:
+                continue
             key = held.object.meta.key
-            conditions = {one.type: one for one in reconciler.projection.conditions(held.uid)}
+            conditions = {one.type: one for one in reconciler.projection.conditions(uid)}
             ready = conditions.get("Ready")
             if ready is None:
                 continue
@@ -103,7 +144,6 @@ class Narrator:
             if self._told.get(key) != (news := f"{mark} {ready.reason}"):
                 self._told[key] = news
                 self.say(f"{mark:<7}{key}  {ready.message or ready.reason}")
-        return standing
 
     def say(self, text: str) -> None:
         """One line (or more) for the person at the terminal."""

@@ -7,14 +7,17 @@ import contextlib
 from pathlib import Path
 
 from propeller.cli.context import add_state, state_dir
+from propeller.cli.outward import add_hooks, open_hooks
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
+from propeller.cli.specsource import WHAT, add_overlay, open_specs
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """SOURCE and how to read it, for the verbs that take one."""
-    parser.add_argument("source", metavar="SOURCE", help="a directory or any git URL")
+    parser.add_argument("source", metavar="SOURCE", help=WHAT)
     parser.add_argument("--git", action="store_true", help="SOURCE is a git repository")
     parser.add_argument("--ref", help="branch, tag or commit of a git SOURCE")
+    add_overlay(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,25 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_state(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing while it goes well")
     add_fleet(parser)
+    add_hooks(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Follow until SIGINT or SIGTERM; returns the exit code."""
     from propeller.cli.running import Narrator, make_service, serve_api, stop_on_signals
     from propeller.reconcile.reconciler import Reconciler
-    from propeller.sources.open import open_source
 
     state = state_dir(args)
     state.create()
     fleet = fleet_of(args, tree=Path(args.source))
     endpoint_of(fleet, "check")  # a missing broker is said before anything is started
-    source = open_source(
-        args.source, cache=state.git, ref=args.ref, git=args.git, exclude=(state.path,)
-    )
+    source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
     narrator = Narrator(quiet=args.quiet)
 
     def told(reconciler: Reconciler) -> bool:
-        narrator.look(reconciler)
+        narrator.tell(reconciler)
         return False
 
     with contextlib.ExitStack() as stack:
@@ -50,6 +51,10 @@ def run(args: argparse.Namespace) -> int:
         )
         server = serve_api(service, state, fleet)
         stack.callback(server.stop)
+        hooks = open_hooks(service, state, fleet)
+        if hooks is not None:
+            stack.callback(hooks.stop)
+            narrator.say(f"webhooks on port {hooks.port}")
         service.start()
         stop_on_signals(service)
         service.run(until=told)

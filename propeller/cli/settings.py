@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from propeller.errors import Fault, SpecError, UsageError
 
 if TYPE_CHECKING:
     from propeller.registry.registries import Registries
+    from propeller.secrets.age import Identities
     from propeller.state.layout import StateDir
     from propeller.transport.endpoint import Endpoint, MqttVersion
 
@@ -43,24 +44,25 @@ class Fleet:
     """What a command knows of the fleet.
 
     values: everything by dotted name; paths are already relative to the current folder.
-    registries: as the file has them. base: the folder of the file. path: the file, None for none.
+    registries, repositories, receivers: as the file has them. base: the folder of the file. path:
+    the file, None for none.
     """
 
     values: Mapping[str, Value]
     registries: Mapping[str, Mapping[str, Any]]
     base: Path
     path: Path | None = None
+    receivers: Sequence[Mapping[str, str]] = ()
+    repositories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """The value of `name`, "" when nothing was said."""
         return self.values[name].value
 
     def file(self, name: str) -> str:
-        """The path `name` means, "" when nothing was said: relative to the file that says it."""
-        value = self.values[name]
-        if not value.value or value.origin in ("flag", "default") or value.origin.isupper():
-            return value.value
-        return str(self.base / value.value)
+        """The path `name` means, "" when nothing was said. One that stands in a configuration file
+        is relative to that file, and was joined to its folder when it was read."""
+        return self.values[name].value
 
     @property
     def domain(self) -> str:
@@ -76,6 +78,13 @@ class Fleet:
 _DEFAULTS = {
     "domain": "propeller",
     "channel": "fleet",
+    "source.overlay": "",
+    "source.interval": "",
+    "git.verify": "Disabled",
+    "git.history": "FastForward",
+    "git.allowedSigners": "",
+    "git.gpgKeys": "",
+    "git.trustedCommit": "",
     "broker.address": "",
     "broker.protocol": "3.1.1",
     "broker.username": "",
@@ -83,9 +92,30 @@ _DEFAULTS = {
     "broker.ca": "",
     "broker.cert": "",
     "broker.key": "",
+    "statusBranch.remote": "",
+    "statusBranch.branch": "",
+    "statusBranch.interval": "1m",
+    "statusBranch.signingKey": "",
+    "commitStatus.provider": "",
+    "commitStatus.url": "",
+    "commitStatus.tokenFile": "",
+    "hooks.address": "",
+    "alerts.secrets": "",
+    "secrets.ageKeyFile": "",
 }
 
-_FILES = ("broker.passwordFile", "broker.ca", "broker.cert", "broker.key")
+_FILES = (
+    "git.allowedSigners",
+    "git.gpgKeys",
+    "broker.passwordFile",
+    "broker.ca",
+    "broker.cert",
+    "broker.key",
+    "statusBranch.signingKey",
+    "commitStatus.tokenFile",
+    "alerts.secrets",
+    "secrets.ageKeyFile",
+)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +132,17 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
         "--broker", metavar="HOST:PORT", help="the MQTT broker (up: also embedded, mosquitto)"
     )
     parser.add_argument("--mqtt", choices=("3.1.1", "5"), help="MQTT version (default 3.1.1)")
+    add_age_key(parser)
+
+
+def add_age_key(parser: argparse.ArgumentParser) -> None:
+    """The option that says what opens Secrets."""
+    parser.add_argument(
+        "--age-key",
+        metavar="FILE",
+        help="age identities that open Secrets (default: secrets.ageKeyFile, SOPS_AGE_KEY_FILE"
+        " or SOPS_AGE_KEY)",
+    )
 
 
 def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
@@ -109,10 +150,14 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
     values = {name: Value(text, DEFAULT) for name, text in _DEFAULTS.items()}
     path = _config_path(args, tree)
     registries: Mapping[str, Mapping[str, Any]] = {}
+    repositories: Mapping[str, Mapping[str, Any]] = {}
+    receivers: Sequence[Mapping[str, str]] = ()
     base = path.parent if path is not None else Path()
     if path is not None:
         document = _read(path)
         registries = _without_nulls(document.get("registries"))
+        repositories = _without_nulls(document.get("repositories"))
+        receivers = document.get("receivers") or ()
         for name, text, line in _flat(document):
             shown = str(base / text) if name in _FILES else text
             values[name] = Value(shown, f"{path}:{line}")
@@ -125,12 +170,14 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         "channel": getattr(args, "channel", None),
         "broker.address": getattr(args, "broker", None),
         "broker.protocol": getattr(args, "mqtt", None),
+        "secrets.ageKeyFile": getattr(args, "age_key", None),
+        "hooks.address": getattr(args, "hooks", None),
     }
     for name, given in flags.items():
         if given is not None:
             values[name] = Value(given, "flag")
     _check(values)
-    return Fleet(values, registries, base, path)
+    return Fleet(values, registries, base, path, receivers, repositories)
 
 
 def variable_of(name: str) -> str:
@@ -224,6 +271,29 @@ def endpoint_of(fleet: Fleet, client_id: str) -> Endpoint:
         password=password,
         tls=Tls(ca=ca or None, cert=cert or None, key=key or None) if ca or cert else None,
     )
+
+
+_taken: dict[str, str] = {}
+"""What was taken out of the environment, should it be asked for again."""
+
+
+def identities_of(fleet: Fleet) -> Identities:
+    """What opens Secrets: the configured file, else what SOPS looks for in the environment.
+
+    `SOPS_AGE_KEY` is taken out of the environment, so that no process we start inherits it.
+    """
+    from propeller.secrets.age import Identities
+
+    text = os.environ.pop("SOPS_AGE_KEY", "") or _taken.get("SOPS_AGE_KEY", "")
+    _taken["SOPS_AGE_KEY"] = text
+    value = fleet.values["secrets.ageKeyFile"]
+    if value.value:
+        return Identities(file=Path(value.value), named=f"{value.value} ({value.origin})")
+    file = os.environ.get("SOPS_AGE_KEY_FILE", "")
+    named = " and ".join(
+        name for name, said in (("SOPS_AGE_KEY_FILE", file), ("SOPS_AGE_KEY", text)) if said
+    )
+    return Identities(file=Path(file) if file else None, text=text, named=named)
 
 
 def _password(fleet: Fleet) -> str | None:

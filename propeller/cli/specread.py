@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propeller.cli.context import state_dir
+from propeller.cli.settings import fleet_of
+from propeller.cli.specsource import WHAT, add_overlay, open_specs
 from propeller.errors import Fault, SpecError
 
 if TYPE_CHECKING:
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
 def add_specs(parser: argparse.ArgumentParser) -> None:
     """PATH and how to read it."""
-    parser.add_argument("path", metavar="PATH", help="a directory, a spec file or any git URL")
+    parser.add_argument("path", metavar="PATH", help=f"a spec file, {WHAT}")
     parser.add_argument("--git", action="store_true", help="PATH is a git repository")
     parser.add_argument("--ref", help="branch, tag or commit of a git PATH")
+    add_overlay(parser)
 
 
 def read_specs(args: argparse.Namespace, *, domain: str) -> Revision:
@@ -32,12 +35,17 @@ def read_specs(args: argparse.Namespace, *, domain: str) -> Revision:
     from propeller.model.ids import sha256_digest
     from propeller.registry.wasm import inspect
     from propeller.sources.load import load
-    from propeller.sources.open import open_source
 
     state = state_dir(args)
     with _cache(state.git, exists=state.exists()) as cache:
-        source = open_source(
-            args.path, cache=cache, ref=args.ref, git=args.git, exclude=(state.path,)
+        source = open_specs(
+            args.path,
+            fleet_of(args, tree=Path(args.path)),
+            state,
+            cache=cache,
+            ref=args.ref,
+            git=args.git,
+            overlay=args.overlay,
         )
         try:
             tree = source.read()

@@ -21,7 +21,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from propeller.errors import SpecError, UsageError
+from propeller.errors import Conflict, SpecError, UsageError
 from propeller.model.ids import Key, PropletId
 from propeller.model.revision import Revision
 from propeller.model.specs import Object, Suspend, Task
@@ -30,6 +30,7 @@ from propeller.reconcile.events import (
     Confirm,
     Drop,
     Event,
+    GiveUp,
     ModuleResolved,
     Operate,
     Reply,
@@ -40,7 +41,7 @@ from propeller.reconcile.events import (
     SpecsRefused,
     SpecsTaken,
 )
-from propeller.reconcile.specs import RUN_APP
+from propeller.reconcile.intake import RUN_APP
 
 MAX_REQUEST = 64 << 20
 """Bytes of the largest request body (a module for `propeller run`, encoded)."""
@@ -58,8 +59,13 @@ class Loop(Protocol):
     def look(self) -> None:
         """Look at the source now."""
 
-    def apply(self, path: str) -> SpecsTaken | SpecsRefused | SourceSilent:
-        """Read `path` as the source, post it and follow it from now on."""
+    def apply(
+        self, path: str, expect: str = "", overlay: str = ""
+    ) -> SpecsTaken | SpecsRefused | SourceSilent:
+        """Read `path` as the source, post it and follow it from now on.
+
+        Raises Conflict when the plan approved as `expect` is not what it means.
+        """
 
     def load(self, files: Mapping[str, bytes]) -> Revision:
         """Load a small tree that came with a request. Raises SpecError."""
@@ -117,6 +123,7 @@ def make_app(loop: Loop) -> Starlette:
             Route("/api/v1/hold", api.hold, methods=["POST"]),
             Route("/api/v1/proplet", api.proplet, methods=["POST"]),
             Route("/api/v1/confirm", api.confirm, methods=["POST"]),
+            Route("/api/v1/give-up", api.give_up, methods=["POST"]),
             Route("/api/v1/run", api.run, methods=["POST"]),
             Route("/api/v1/drop", api.drop, methods=["POST"]),
             Route("/api/v1/operate", api.operate, methods=["POST"]),
@@ -147,9 +154,12 @@ class _Api:
     async def apply(self, request: HttpRequest) -> Response:
         body = await _body(request)
         try:
-            outcome = await run_in_threadpool(self._loop.apply, _text(body, "path"))
+            more = {name: _text(body, name) for name in ("expect", "overlay") if name in body}
+            outcome = await run_in_threadpool(self._loop.apply, _text(body, "path"), **more)
         except UsageError as error:
             raise _Refusal(str(error), exit=2) from error
+        except Conflict as error:
+            raise _Refusal(str(error), exit=5, status=409) from error
         if isinstance(outcome, SpecsRefused):
             faults = [str(fault) for fault in outcome.faults]
             raise _Refusal("\n".join(faults), exit=2, status=422)
@@ -201,6 +211,12 @@ class _Api:
         return await self._ask(
             lambda reply: Confirm(what=_text(body, "what"), by=_text(body, "by"), reply=reply)
         )
+
+    async def give_up(self, request: HttpRequest) -> Response:
+        body = await _body(request)
+        key, by = _key(body), _text(body, "by")
+        reason = str(body.get("reason", ""))
+        return await self._ask(lambda reply: GiveUp(key=key, by=by, reason=reason, reply=reply))
 
     async def run(self, request: HttpRequest) -> Response:
         body = await _body(request)
@@ -285,11 +301,15 @@ async def _lines(
 
 
 async def _body(request: HttpRequest) -> Mapping[str, object]:
-    data = b""
+    data, size = bytearray(), 0
     async for piece in request.stream():
-        data += piece
-        if len(data) > MAX_REQUEST:
-            raise _Refusal(f"a request is at most {MAX_REQUEST >> 20} MiB", status=413)
+        size += len(piece)
+        if size <= MAX_REQUEST:
+            data += piece
+        elif size > 2 * MAX_REQUEST:
+            break  # read on a little, so that a client that is still sending hears the answer
+    if size > MAX_REQUEST:
+        raise _Refusal(f"a request is at most {MAX_REQUEST >> 20} MiB", status=413)
     try:
         body = json.loads(data)
     except ValueError as error:

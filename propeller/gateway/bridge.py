@@ -29,13 +29,22 @@ class Bridge:
 
     def look(self) -> None:
         """Look at the source now."""
-        self._service.reader.look()
+        self._service.look()
 
-    def apply(self, path: str) -> SpecsTaken | SpecsRefused | SourceSilent:
-        """Read `path` as the source; when it is good, follow it from now on."""
-        source = open_source(path, cache=self._cache, exclude=(self._cache.parent,))
+    def apply(
+        self, path: str, expect: str = "", overlay: str = ""
+    ) -> SpecsTaken | SpecsRefused | SourceSilent:
+        """Read `path` as the source; when it is good, follow it from now on.
+
+        expect: the digest of the plan that was approved; raises Conflict when that has moved.
+        """
+        source = open_source(
+            path, cache=self._cache, exclude=(self._cache.parent,), overlay=overlay
+        )
         outcome = read_once(source, domain=self._domain, keep=self._service.blobs.put)
         if isinstance(outcome, SpecsTaken):
+            if expect:
+                self._service.offer(outcome, expect)
             self._service.follow(source, known=outcome)
         return outcome
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from propeller.model.ids import PropletId, RunId, Uid
+from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.specs import Object, Suspend
 
 
@@ -40,6 +40,7 @@ class Assignment:
 
     cause: `once`, `daemon` or `cron:<slot as Unix ms>`, with `#<attempt>` from the second attempt.
     releasing: no longer wanted there; kept until the device confirms.
+    version: what the copy runs (`model.versions`), "" where it follows the spec of its object.
     """
 
     uid: Uid
@@ -49,3 +50,4 @@ class Assignment:
     attempt: int = 1
     assigned_at: int
     releasing: bool = False
+    version: Digest = Digest("")

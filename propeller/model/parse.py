@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+from urllib.parse import urlencode
 
 from propeller.model.canonical import Value, canonical_digest
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
+from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
     Access,
@@ -22,6 +24,7 @@ from propeller.model.specs import (
     Daemon,
     Discovery,
     EventFilter,
+    Guards,
     Limits,
     Meta,
     Missed,
@@ -41,6 +44,8 @@ from propeller.model.specs import (
     RunSpec,
     Schedule,
     Scheduling,
+    Secret,
+    SecretVar,
     Sink,
     SlackSink,
     SmtpSink,
@@ -70,13 +75,27 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
             return _proplet(head, spec)
         case "Alert":
             return _alert(head, spec)
+        case "Secret":
+            return Secret(
+                meta=head,
+                keys=tuple(sorted(spec["data"])),
+                plaintext=spec["plaintext"] == "Allowed",
+            )
         case "App":
+            schedule = spec.get("schedule", {})
             return App(
                 meta=head,
-                path=spec["source"]["path"],
+                path=spec["source"].get("path", ""),
+                address=_address(spec["source"]),
+                interval=spec.get("interval"),
+                jitter=spec.get("jitter", 10),
+                cron=schedule.get("cron", ""),
+                time_zone=schedule.get("timeZone", "UTC"),
                 namespace=spec["namespace"],
                 prune=Prune(spec["prune"]),
                 discovery=Discovery(spec["discovery"]),
+                guards=_guards(spec.get("guards")),
+                depends_on=_depends_on(head, spec),
                 suspend=_suspend(spec),
             )
         case _:
@@ -170,10 +189,17 @@ def _run(given: Canonical) -> RunSpec:
     return RunSpec(
         entrypoint=given["entrypoint"],
         args=tuple(given["args"]),
-        env=tuple((row["name"], row["value"]) for row in given["env"]),
+        env=tuple((row["name"], row["value"]) for row in given["env"] if "secretRef" not in row),
         stdin=given.get("stdin"),
         mounts=tuple(
             Mount(row["name"], row["path"], Access(row["access"])) for row in given["mounts"]
+        ),
+        secrets=tuple(
+            SecretVar(
+                name=row["name"], secret=row["secretRef"]["name"], key=row["secretRef"]["key"]
+            )
+            for row in given["env"]
+            if "secretRef" in row
         ),
     )
 
@@ -203,6 +229,56 @@ def _schedule(given: Canonical | None) -> Schedule | None:
     )
 
 
+def _rollout(given: Canonical | None) -> Rollout | None:
+    if given is None:
+        return None
+    errors = given["errors"]
+    return Rollout(
+        steps=tuple(Amount.parse(step) for step in given["steps"]),
+        soak=given["soak"],
+        max_unavailable=Amount.parse(given["maxUnavailable"]),
+        offline=OfflinePolicy(given["offline"]),
+        offline_after=given["offlineAfter"],
+        on_failure=OnFailure(given["onFailure"]),
+        errors=Errors(max=Amount.parse(errors["max"]), min=errors["min"]),
+        success=given["success"],
+        deadline=_limit(given["deadline"]),
+    )
+
+
+def _address(given: Canonical) -> str:
+    """The source as `sources.open` takes it, "" for a folder of the tree."""
+    if "git" in given:
+        git = given["git"]
+        query = {name: git[name] for name in ("ref", "path") if name in git}
+        url = git["url"] if git["url"].startswith("git+") else f"git+{git['url']}"
+        return url + (f"{'&' if '?' in url else '?'}{urlencode(query)}" if query else "")
+    if "oci" in given:
+        return f"oci://{given['oci']['image'].removeprefix('oci://')}"
+    return str(given["directory"]["path"]) if "directory" in given else ""
+
+
+def _depends_on(meta: Meta, spec: Canonical) -> tuple[Key, ...]:
+    return tuple(
+        Key(row["kind"], row.get("namespace", meta.key.namespace), row["name"])
+        for row in spec.get("dependsOn", ())
+    )
+
+
+def _guards(given: Canonical | None) -> Guards:
+    if given is None:
+        return Guards()
+    return Guards(
+        max_delete=_amount(given["maxDelete"]),
+        max_restart=_amount(given["maxRestart"]),
+        never_empty=given["neverEmpty"] == "Enabled",
+    )
+
+
+def _amount(text: str) -> Amount | None:
+    return None if text == UNLIMITED else Amount.parse(text)
+
+
 def _task(meta: Meta, spec: Canonical) -> Task:
     retries = spec["retries"]
     return Task(
@@ -214,7 +290,9 @@ def _task(meta: Meta, spec: Canonical) -> Task:
         retries=Retries(limit=retries["limit"], backoff=_backoff(retries["backoff"])),
         run_key=spec["runKey"],
         schedule=_schedule(spec.get("schedule")),
+        rollout=_rollout(spec.get("rollout")),
         prune=Prune(spec["prune"]),
+        depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),
     )
 
@@ -232,7 +310,9 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         ready_after=health["readyAfter"],
         max_restarts=_limit(health["maxRestarts"]),
         ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
+        rollout=_rollout(spec.get("rollout")),
         prune=Prune(spec["prune"]),
+        depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),
     )
 
@@ -247,6 +327,7 @@ def _proplet(meta: Meta, spec: Canonical) -> Proplet:
         tasks=capacity.get("tasks"),
         heartbeat=spec["heartbeat"],
         public_key=spec.get("publicKey"),
+        encryption_key=spec.get("encryptionKey"),
         suspend=_suspend(spec),
     )
 

@@ -83,6 +83,20 @@ class Facts:
     public_key: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A proplet's encryption key, each as `x25519:<base64>` or "".
+
+    announced: by its last hello. pinned: by its first. believed: what secrets are sealed to, ""
+    where there is none, and `trouble` says why in words.
+    """
+
+    announced: str = ""
+    pinned: str = ""
+    believed: str = ""
+    trouble: str = ""
+
+
 class Presence(StrEnum):
     """What the last word about a proplet's connection was."""
 
@@ -102,6 +116,7 @@ class Seen:
     quarantine: why it gets no work (DuplicateIdentity, IdentityMismatch, ForeignFence, ...), or "".
     labels: declared over announced, with runtime overrides: what selectors see.
     scheduling and capacities are resolved from spec, runtime holds and hello, in that order.
+    box: whether secrets can be sealed to it, and to which key.
     """
 
     id: PropletId
@@ -127,3 +142,4 @@ class Seen:
     memory: int | None = None
     tasks: int | None = None
     heartbeat: int = 30_000
+    box: Box = Box()

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from propeller.model.canonical import Value
 from propeller.model.ids import Digest, Key, PropletId, Uid
+from propeller.model.rollout import Amount, Rollout
 from propeller.model.selector import Selector
 
 
@@ -81,11 +82,21 @@ class Mount:
     access: Access = Access.READ_ONLY
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SecretVar:
+    """A variable of the environment whose value is `key` of a Secret of the same namespace."""
+
+    name: str
+    secret: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What is run and with what. `args` are text; an export's own types parse them.
 
     `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
+    `secrets` are the variables that come from Secrets; the guest sees them after the others.
     """
 
     entrypoint: str = "_start"
@@ -93,6 +104,7 @@ class RunSpec:
     env: tuple[tuple[str, str], ...] = ()
     stdin: str | None = None
     mounts: tuple[Mount, ...] = ()
+    secrets: tuple[SecretVar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +222,9 @@ class Task:
     retries: Retries
     run_key: str = ""
     schedule: Schedule | None = None
+    rollout: Rollout | None = None
     prune: Prune = Prune.ENABLED
+    depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
 
 
@@ -228,7 +242,9 @@ class Daemon:
     ready_after: int
     max_restarts: int | None
     ready_when: ReadyWhen
+    rollout: Rollout | None = None
     prune: Prune = Prune.ENABLED
+    depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
 
 
@@ -247,6 +263,7 @@ class Proplet:
     `memory` and `tasks` are capacities the planner may not exceed (None: what hello says).
     `heartbeat`: ms between reports; three missed ones mean offline.
     `public_key`: `ed25519:<base64>` or `p256:<base64>` enrolled for it, None to pin the first seen.
+    `encryption_key`: `x25519:<base64>`, what secrets are sealed to; None: see `reconcile.devices`.
     """
 
     meta: Meta
@@ -256,6 +273,7 @@ class Proplet:
     tasks: int | None = None
     heartbeat: int
     public_key: str | None = None
+    encryption_key: str | None = None
     suspend: Suspend | None = None
 
 
@@ -267,14 +285,35 @@ class Discovery(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """How much of an App one revision may change unasked. None: any number of its objects."""
+
+    max_delete: Amount | None = None
+    max_restart: Amount | None = None
+    never_empty: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A unit of reconciliation inside the tree. `path` is relative to the tree's root."""
+    """A unit of reconciliation. Exactly one of `path` and `address` is not empty.
+
+    path: its folder, relative to the root of the tree that declares it. address: a source of its
+    own, as `sources.open` takes it. interval: ms between two looks at that, None where it is
+    watched or by default. jitter: percent of the interval. cron: times to look at instead.
+    """
 
     meta: Meta
-    path: str
+    path: str = ""
+    address: str = ""
+    interval: int | None = None
+    jitter: int = 10
+    cron: str = ""
+    time_zone: str = "UTC"
     namespace: str
     prune: Prune = Prune.ENABLED
     discovery: Discovery = Discovery.DENY
+    guards: Guards = Guards()
+    depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
 
 
@@ -288,7 +327,7 @@ class Tls(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSink:
-    """POST as JSON. Exactly one of `url` and `url_ref`; a `..._ref` names a secret, never a path."""
+    """POST as JSON. Exactly one of `url` and `url_ref`; a `..._ref` names a secret, no path."""
 
     url: str | None = None
     url_ref: str | None = None
@@ -352,5 +391,18 @@ class Alert:
     suspend: Suspend | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Values that are sealed in the source: `meta.spec` holds them as they were written.
+
+    keys: their names. plaintext: whether the source may hold values that are not sealed.
+    """
+
+    meta: Meta
+    keys: tuple[str, ...]
+    plaintext: bool = False
+    suspend: Suspend | None = None
+
+
 Workload = Task | Daemon
-Object = Alert | App | Proplet | Task | Daemon
+Object = Alert | App | Proplet | Secret | Task | Daemon

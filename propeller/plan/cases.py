@@ -9,17 +9,31 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from propeller.model.ids import Key, PropletId, RunId, Uid
+from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import Daemon, Task
+from propeller.model.versions import Course
 from propeller.plan.adoption import Strays
+from propeller.plan.helm import Helm, ended, is_steered, steer
+from propeller.plan.notes import Note
 from propeller.plan.lifecycle import Aim, Verdict, aim
 from propeller.plan.placement import Looks, Stand, Standing
 from propeller.plan.runs import Cause
-from propeller.plan.types import Action, Adopt, Assign, Fire, Gone, Release, Snapshot, Wakeup
+from propeller.plan.types import (
+    Action,
+    Adopt,
+    Advance,
+    Assign,
+    Fire,
+    Gone,
+    Release,
+    Snapshot,
+    Wakeup,
+)
 
+NO_NOTES: tuple[Note, ...] = ()
 NO_COPIES: Mapping[PropletId, Assignment] = {}
 
 
@@ -66,7 +80,8 @@ class Case:
 
     pinned: the names its placement is limited to, None for all. widely: it says where it wants to
     be proplet by proplet (`perProplet` or pinned names) and not by a number of copies.
-    scope: the proplets to ask then, None for all.
+    scope: the proplets to ask then, None for all. helm: which version each copy is to have, None
+    where all follow the spec.
     counted: copies that make up the number wanted (or, widely, wait for room), with what becomes of
     each. lame, silent: copies that do not count (see `Fate`). missing: proplets that should hold a
     copy and do not. refused: why proplets cannot hold what they should.
@@ -79,6 +94,7 @@ class Case:
     pinned: Container[PropletId] | None
     widely: bool
     scope: list[PropletId] | None
+    helm: Helm | None = None
     counted: dict[PropletId, Verdict] = field(default_factory=dict)
     lame: dict[PropletId, Verdict] = field(default_factory=dict)
     silent: list[PropletId] = field(default_factory=list)
@@ -97,30 +113,53 @@ class Case:
     def key(self) -> Key:
         return self.held.object.meta.key
 
+    @property
+    def joining(self) -> Aim:
+        """What is wanted of a new copy."""
+        return self.wish if self.helm is None else self.helm.joining
+
+    def aim_of(self, copy: Assignment) -> Aim:
+        """What is wanted of a copy that is there."""
+        return self.wish if self.helm is None else self.helm.of(copy)
+
+    def stands(self, copy: Assignment | None) -> Standing:
+        """How what that copy has (a new one gets) stands to proplets."""
+        return self.standing if self.helm is None else self.helm.stands(copy)
+
+    def may_begin(self, proplet: PropletId) -> bool:
+        """Whether a copy that is missing there may come now."""
+        helm = self.helm
+        return self.joining.starts and (
+            helm is None or not helm.fresh or proplet in helm.allowed
+        )
+
     def stand(self, proplet: PropletId, seen: Seen) -> Stand:
         """How the object stands to that proplet, pinned names included."""
-        stand = self.standing.of(proplet, seen)
+        stand = self.stands(self.copies.get(proplet)).of(proplet, seen)
         if self.pinned is not None and proplet not in self.pinned:
             return Stand("is not named in placement.proplets", False, False, None)
         return stand
 
     def assign(self, proplet: PropletId, reason: str, attempt: int = 1) -> None:
-        """Put the run that is meant now on `proplet`."""
-        base = self.wish.base
+        """Put the run that is meant there now on `proplet`."""
+        copy = self.copies.get(proplet)
+        wish = self.joining if copy is None or copy.releasing else self.aim_of(copy)
+        base = wish.base
         assert base is not None
         self.actions.append(
             Assign(
                 uid=self.uid,
                 key=self.key,
                 proplet=proplet,
-                run=self.wish.name(base, attempt)(proplet),
+                run=wish.name(base, attempt)(proplet),
                 cause=str(Cause(base, attempt)),
                 attempt=attempt,
                 reason=reason,
+                version=wish.version,
             )
         )
 
-    def adopt(self, proplet: PropletId, run: RunId, cause: Cause) -> None:
+    def adopt(self, proplet: PropletId, run: RunId, cause: Cause, version: Digest) -> None:
         """Take in what `proplet` reports."""
         self.adopted.add(proplet)
         self.actions.append(
@@ -132,6 +171,7 @@ class Case:
                 cause=str(cause),
                 attempt=cause.attempt,
                 reason="the proplet already holds it",
+                version=version,
             )
         )
 
@@ -156,17 +196,25 @@ def open_case(held: Held, grounds: Grounds) -> Case:
     copies = snapshot.assignments.get(held.uid, NO_COPIES)
     resolved = snapshot.modules.get(obj.module)
     module = resolved if isinstance(resolved, Module) else None
-    wish = aim(held, resolved, copies, grounds.now)
+    helm = None
+    if is_steered(held, snapshot):
+        helm = steer(held, resolved, snapshot, grounds.looks, lambda: grounds.everywhere, grounds.now)
+    apps = snapshot.policy.discovery_apps
+    wish = (
+        aim(held, resolved, copies, grounds.now, snapshot.secrets) if helm is None else helm.wish
+    )
     names = obj.placement.proplets
     case = Case(
         held=held,
         wish=wish,
         copies=copies,
-        standing=Standing(obj, module, grounds.looks, snapshot.policy.discovery_apps),
+        standing=Standing(obj, module, grounds.looks, apps) if helm is None else helm.standing,
         pinned=frozenset(names) if names else None,
         widely=obj.placement.per_proplet or bool(names),
-        scope=None if held.uid in grounds.whole else grounds.scope,
+        scope=None if held.uid in grounds.whole or (helm and helm.moving) else grounds.scope,
+        helm=helm,
     )
+    _follow(case, helm, snapshot, grounds.now)
     for due in wish.due:
         case.wake(due)
     if wish.fired is not None:
@@ -174,6 +222,19 @@ def open_case(held: Held, grounds: Grounds) -> Case:
             Fire(uid=held.uid, key=case.key, slot=wish.fired.slot, reason=wish.fired.reason)
         )
     return case
+
+
+def _follow(case: Case, helm: Helm | None, snapshot: Snapshot, now: int) -> None:
+    """Write down what becomes of the course, and when to look at it again."""
+    before = snapshot.courses.get(case.uid, Course(uid=case.uid))
+    if helm is None:
+        course, notes = ended(before, now), NO_NOTES
+    else:
+        course, notes = helm.course, tuple(helm.notes)
+        for due in helm.due:
+            case.wake(due)
+    if course != before:
+        case.actions.append(Advance(uid=case.uid, key=case.key, course=course, notes=notes))
 
 
 def is_online(seen: Seen) -> bool:

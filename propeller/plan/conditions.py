@@ -16,17 +16,20 @@ from propeller.model.conditions import Condition, ConditionStatus, carried_over,
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
-from propeller.model.specs import Alert, App, Daemon, Proplet, Schedule, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, Schedule, Secret, Task
 from propeller.plan.lifecycle import suspension
+from propeller.plan.progress import Progress, progress
 from propeller.plan.schedule import next_slot
 from propeller.plan.tally import Devices, Tally, tally, told
 from propeller.plan.types import Blocked, Snapshot
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
-_NEEDS_A_PERSON = frozenset({"ModuleInvalid", "Unfit"})
-"""Blocks that only an edit, or another fleet, can lift."""
-_WAITS = frozenset({"NotHeard", "AllOffline", "ModuleUnresolved", "Held"})
+_NEEDS_A_PERSON = frozenset({"ModuleInvalid", "Unfit", "RolledBack", "RolloutPaused"})
+"""What only an edit, an operator, or another fleet can lift."""
+_WAITS = frozenset(
+    {"NotHeard", "AllOffline", "ModuleUnresolved", "Held", "DependencyNotReady"}
+)
 """Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""
 
 
@@ -34,7 +37,8 @@ _WAITS = frozenset({"NotHeard", "AllOffline", "ModuleUnresolved", "Held"})
 class Summary:
     """The status of one object.
 
-    counts: `devices` for workloads, objects by readiness for an App. due: when the same facts will
+    counts: `devices` for workloads, objects by readiness for an App. rollout: how far its versions
+    are, None where it just follows its spec. due: when the same facts will
     mean something else (Unix ms), None when only news can change it.
     """
 
@@ -42,6 +46,7 @@ class Summary:
     observed_generation: int
     devices: Devices
     counts: Mapping[str, int]
+    rollout: Mapping[str, object] | None = None
     due: int | None = None
 
     @property
@@ -83,6 +88,7 @@ class _Board:
         *,
         counts: Mapping[str, int],
         devices: Devices | None = None,
+        rollout: Mapping[str, object] | None = None,
         due: int | None = None,
     ) -> Summary:
         return Summary(
@@ -90,6 +96,7 @@ class _Board:
             observed_generation=self._held.generation,
             devices=devices if devices is not None else Devices(),
             counts=counts,
+            rollout=rollout,
             due=due,
         )
 
@@ -123,13 +130,16 @@ def summarize(
                 blocked=blocked,
                 now=now,
             )
-            return _workload(held, counts, blocked, previous, now=now)
+            staged = progress(held, snapshot, now=now)
+            return _workload(held, counts, blocked, previous, staged, now=now)
         case Proplet():
             return _proplet(held, snapshot, previous, now)
         case Alert():
             return _alert(held, held.object, previous, now)
+        case Secret():
+            return _secret(held, held.object, snapshot, previous, now)
         case App():
-            return _app(held, snapshot, previous, apps_ready, now=now)
+            return _app(held, snapshot, previous, apps_ready, blocked, now=now)
 
 
 # -- workloads ------------------------------------------------------------------------------------
@@ -140,6 +150,7 @@ def _workload(
     counts: Tally,
     blocked: Blocked | None,
     previous: Iterable[Condition],
+    staged: Progress | None,
     *,
     now: int,
 ) -> Summary:
@@ -156,10 +167,14 @@ def _workload(
     ready = _ready(held, counts, blocked, need=need, now=now)
     if ready[0] is not TRUE and late_at is not None and late_at > now:
         counts.again_at(late_at)
+    version = staged.row() if staged is not None and ready[1] != "Suspended" else None
+    ready = version or ready
     board.put("Ready", *ready)
     stalled = ready[1] in ("Failed", "TimedOut") or ready[1] in _NEEDS_A_PERSON
     if stalled and schedule is None:
         board.put("Stalled", TRUE, ready[1], ready[2])
+    elif version is not None:
+        board.put("Reconciling", TRUE, ready[1], ready[2])
     elif _is_moving(obj, counts, ready[0], suspended=ready[1] == "Suspended"):
         reason, message = _progress(counts)
         board.put("Reconciling", TRUE, reason, message)
@@ -173,7 +188,13 @@ def _workload(
         message = f"not reported by {told(counts.drifted)}, though asked for and accepted"
         board.put("DriftDetected", TRUE, "RunMissing", message)
     devices = counts.devices
-    return board.summary(previous, counts=devices.mapping(), devices=devices, due=counts.due)
+    return board.summary(
+        previous,
+        counts=devices.mapping(),
+        devices=devices,
+        rollout=staged.mapping() if staged is not None else None,
+        due=counts.due,
+    )
 
 
 _Row = tuple[ConditionStatus, str, str]
@@ -216,6 +237,8 @@ def _ready(held: Held, counts: Tally, blocked: Blocked | None, *, need: int, now
         return FALSE, "Suspended", f"suspended{by}{until}{why}"
     if isinstance(obj, Task) and obj.schedule is not None:
         return _cron_ready(held, obj.schedule, counts, blocked)
+    if blocked is not None and blocked.reason == "DependencyNotReady":
+        return UNKNOWN, blocked.reason, blocked.message  # what runs may be an older version
     word = "succeeded" if isinstance(obj, Task) else "ready"
     score = f"{counts.ready} of {counts.desired} {word}"
     if counts.desired and counts.ready >= need:
@@ -355,11 +378,28 @@ def _alert(held: Held, alert: Alert, previous: Iterable[Condition], now: int) ->
     return board.summary(previous, counts={})
 
 
+def _secret(
+    held: Held, secret: Secret, snapshot: Snapshot, previous: Iterable[Condition], now: int
+) -> Summary:
+    board = _Board(held, now)
+    known = snapshot.secrets.get((secret.meta.key.namespace, secret.meta.key.name))
+    if held.deleted_at is not None or known is None:
+        board.put("Ready", FALSE, "Deleting", "removed from the source")
+    elif known.trouble:
+        board.put("Ready", FALSE, "SecretLocked", known.trouble)
+        board.put("Stalled", TRUE, "SecretLocked", known.trouble)
+    else:
+        count = len(secret.keys)
+        board.put("Ready", TRUE, "Opened", f"{count} value{'' if count == 1 else 's'}")
+    return board.summary(previous, counts={})
+
+
 def _app(
     held: Held,
     snapshot: Snapshot,
     previous: Iterable[Condition],
     apps_ready: Callable[[Uid], str],
+    blocked: Blocked | None,
     *,
     now: int,
 ) -> Summary:
@@ -381,6 +421,13 @@ def _app(
     suspend = suspension(held, now)
     if suspend is not None:
         board.put("Ready", FALSE, "Suspended", f"suspended: {suspend.reason}")
+    elif blocked is not None and blocked.reason == "SourceUnavailable":
+        board.put("Ready", UNKNOWN, blocked.reason, blocked.message)
+        board.put("Reconciling", TRUE, blocked.reason, blocked.message)
+    elif blocked is not None:
+        board.put("Ready", FALSE, blocked.reason, blocked.message)
+        board.put("Stalled", TRUE, blocked.reason, blocked.message)
+        board.put("Blocked", TRUE, blocked.reason, blocked.message)
     elif verdicts["False"]:
         message = f"{score}; not {told(sorted(verdicts['False']))}"
         board.put("Ready", FALSE, "NotReady", message)

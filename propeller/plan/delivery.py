@@ -16,9 +16,9 @@ from propeller.model.specs import Backoff
 AGAIN = Backoff(base=5_000, cap=300_000)
 """Between two asks of one document while a proplet is online and does not take it (ms)."""
 
-EVEN = 2
+EVEN = 4
 """How often it is asked again before the wait begins to double: what is lost once is rarely lost
-three times."""
+five times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from propeller.model.ids import Uid
 from propeller.model.inventory import Held
 from propeller.model.revision import Revision
-from propeller.model.specs import Alert, App, Object, Proplet, Prune
+from propeller.model.specs import Alert, App, Object, Proplet, Prune, Secret
 from propeller.plan.types import Change, ChangeOp, FieldDiff
 
 
@@ -74,7 +74,7 @@ def diff(held: Mapping[Uid, Held], revision: Revision, *, now: int) -> Inventory
         deleted.append(replace(before, deleted_at=now, orphan=bool(kept), revision=revision.name))
         reason = f"removed from {revision.name}"
         line = _line(ChangeOp.DELETE, before.object, f"{reason}; {kept}" if kept else reason)
-        changes.append(replace(line, how="none") if kept else line)
+        changes.append(replace(line, kept=bool(kept)))
     return InventoryChange(
         created=_sorted(created),
         updated=_sorted(updated),
@@ -141,7 +141,7 @@ def _not_pruned(obj: Object, revision: Revision, held: Mapping[Uid, Held]) -> st
     if obj.meta.protect:
         return "metadata.protect keeps it"
     match obj:
-        case Alert() | Proplet():
+        case Alert() | Proplet() | Secret():
             return ""
         case App():
             return "spec.prune is Never" if obj.prune is Prune.NEVER else ""

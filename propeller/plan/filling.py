@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
 from propeller.plan.cases import Case, Grounds, is_online
-from propeller.plan.fit import NOT_HEARD
+from propeller.plan.fit import NO_KEY, NOT_HEARD
 from propeller.plan.lifecycle import Fate, Verdict
 from propeller.plan.placement import NO_ROOM, OUT, Loads, choose
-from propeller.plan.types import Blocked
+from propeller.plan.types import Advance, Assign, Blocked, Fire
 
 SHOWN = 3
 """Proplets named in a message; `Blocked.refused` has them all."""
@@ -55,7 +55,7 @@ class TurnedDown:
         if self.unheard:
             return "NotHeard", f"{named(self.unheard)}: {NOT_HEARD}"
         if self.unfit:
-            return "Unfit", told(self.unfit)
+            return _unfit_word(self.unfit.values()), told(self.unfit)
         if not self.others:
             return "NoMatch", "no proplet is known"
         reasons = "; ".join(f"{why} ({count})" for why, count in sorted(self.others.items()))
@@ -70,10 +70,20 @@ def fill(case: Case, loads: Loads, grounds: Grounds) -> None:
         _fill_replicas(case, loads, grounds)
 
 
+def wait(case: Case) -> bool:
+    """Take back what would begin: what it depends on is not ready. Whether anything would."""
+    kept = [one for one in case.actions if not isinstance(one, Assign | Fire | Advance)]
+    held_back = len(kept) < len(case.actions)
+    case.actions[:] = kept
+    if case.widely:
+        return held_back or bool(case.missing)
+    return held_back or len(case.counted) < case.wish.obj.placement.replicas
+
+
 def _fill_widely(case: Case, loads: Loads, grounds: Grounds) -> None:
     proplets = grounds.snapshot.proplets
     reruns = dict(case.counted)
-    new = set(case.missing) if case.wish.starts else set()
+    new = {proplet for proplet in case.missing if case.may_begin(proplet)}
     for proplet in sorted(new | reruns.keys()):
         full = loads.room(case.uid, proplets[proplet])
         if full:
@@ -92,8 +102,9 @@ def _fill_replicas(case: Case, loads: Loads, grounds: Grounds) -> None:
     wanted = case.wish.obj.placement.replicas
     missing = wanted - len(case.counted)
     chosen: list[PropletId] = []
-    if missing > 0 and case.wish.starts:
-        chosen = _place(case, missing, loads, grounds)
+    now = missing if case.helm is None or not case.helm.fresh else min(missing, case.helm.places)
+    if now > 0 and case.joining.starts:
+        chosen = _place(case, now, loads, grounds)
     # A copy that should be elsewhere leaves when another one has come for it, not before.
     spare = max(0, missing - len(chosen))
     for index, proplet in enumerate(sorted(case.lame)):
@@ -123,7 +134,7 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
     held = {name for name, copy in case.copies.items() if not copy.releasing} | case.adopted
     turned = TurnedDown()
     candidates: list[Seen] = []
-    standing = case.standing
+    standing = case.stands(None)
     for proplet, seen, look in grounds.everywhere:
         stand = standing.to(look)
         if proplet in case.lame:
@@ -157,7 +168,7 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
         loads.take(uid, proplet)
         case.assign(proplet, reason)
     if len(chosen) < missing:
-        have = f"{placement.replicas - missing + len(chosen)} of {placement.replicas} copies placed"
+        have = f"{len(case.counted) + len(chosen)} of {placement.replicas} copies placed"
         word, why = turned.why()
         case.short = (word, f"{have}: {why}")
         case.refused.update(list((turned.full | turned.unfit).items())[:LISTED])
@@ -229,7 +240,14 @@ def _why_refused(refused: Mapping[PropletId, str]) -> str:
     others = reasons - {NOT_HEARD}
     if not others:
         return "NotHeard"
-    return "NoMatch" if all(reason.startswith(_NOT_TAKEN) for reason in others) else "Unfit"
+    if all(reason.startswith(_NOT_TAKEN) for reason in others):
+        return "NoMatch"
+    return _unfit_word(reason for reason in others if not reason.startswith(_NOT_TAKEN))
+
+
+def _unfit_word(reasons: Iterable[str]) -> str:
+    """Where nothing but a key is lacking, that is what to look for."""
+    return "SecretKeyUnknown" if all(one.startswith(NO_KEY) for one in reasons) else "Unfit"
 
 
 _NOT_TAKEN = (*OUT, "is cordoned", "is not a known")

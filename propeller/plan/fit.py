@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from propeller.model.module import Import, Module
-from propeller.model.seen import Facts
+from propeller.model.seen import Box, Facts
 from propeller.model.specs import Access, Mount, Workload
 
 NOT_HEARD = "has not said hello yet"
+
+NO_KEY = "no key for secrets: "
+"""How every reason begins for which secrets cannot be sealed to a proplet."""
 
 
 def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) -> str | None:
@@ -31,6 +34,13 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
     )
+
+
+def lacks_box(obj: Workload, box: Box) -> str | None:
+    """Why the secrets of `obj` cannot be sealed to a proplet, None when they can or it has none."""
+    if not obj.run.secrets or box.believed:
+        return None
+    return NO_KEY + (box.trouble or "it announces no encryption key")
 
 
 def memory_need(obj: Workload, module: Module | None) -> int:

@@ -14,6 +14,7 @@ from enum import Enum
 from propeller.model.ids import Digest, PropletId, RunId
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
+from propeller.model.secrets import Secrets
 from propeller.model.seen import Presence, RunState, Seen, SeenRun
 from propeller.model.specs import Daemon, Missed, OnOffline, Overlap, Schedule, Suspend, Task
 from propeller.plan.fit import NOT_HEARD
@@ -28,6 +29,7 @@ from propeller.plan.runs import (
     run_digest,
     run_key,
 )
+from propeller.plan.secrets import NOTHING, given
 from propeller.plan.schedule import latest_slot, next_slot
 from propeller.plan.types import Policy
 
@@ -74,7 +76,9 @@ class Aim:
 
     base: the cause every copy should have, None while no cron slot has come. starts: whether
     runs may begin (not suspended, module at hand, slot not too old). digest: None while the module
-    is not at hand, when every copy counts as up to date.
+    or a secret is not at hand, when every copy counts as up to date. before, changed: the digest
+    with the secrets as they were, and which have changed since. version: that of its copies (`plan.helm`),
+    "" where they follow the spec.
     """
 
     held: Held
@@ -86,6 +90,9 @@ class Aim:
     blocked: str = ""
     why_blocked: str = ""
     fired: Fired | None = None
+    version: Digest = Digest("")
+    before: Digest | None = None
+    changed: tuple[str, ...] = ()
     due: list[int] = field(default_factory=list)
     _names: dict[tuple[str, int], Callable[[PropletId], RunId]] = field(default_factory=dict)
 
@@ -110,6 +117,16 @@ class Aim:
             return copy.run == self.name(self.base, copy.attempt)(copy.proplet)
         return copy.cause.partition("#")[0] == self.base
 
+    def why_not(self, copy: Assignment) -> str:
+        """Why a copy of a Task or Daemon without a schedule is not the run that is meant."""
+        if self.before is not None and self.base is not None:
+            cause = str(Cause(self.base, copy.attempt))
+            name = namer(self.held.uid, self.before, run_key(self.obj), cause)
+            if copy.run == name(copy.proplet):
+                plural = "s" if len(self.changed) > 1 else ""
+                return f"secret{plural} {', '.join(self.changed)} changed"
+        return "spec changed"
+
 
 def suspension(held: Held, now: int) -> Suspend | None:
     """What suspends the object now, the operator's hold before the spec's; None when nothing."""
@@ -119,22 +136,34 @@ def suspension(held: Held, now: int) -> Suspend | None:
     return None
 
 
+NO_SECRETS: Secrets = {}
+
+
 def aim(
-    held: Held, resolved: Resolved | None, copies: Mapping[PropletId, Assignment], now: int
+    held: Held,
+    resolved: Resolved | None,
+    copies: Mapping[PropletId, Assignment],
+    now: int,
+    secrets: Secrets = NO_SECRETS,
 ) -> Aim:
     """What `held`, a Task or Daemon that was not deleted, wants now."""
     obj = held.object
     assert isinstance(obj, Task | Daemon)
     module = resolved if isinstance(resolved, Module) else None
     suspended = suspension(held, now)
+    gift = given(obj, secrets) if obj.run.secrets else NOTHING
     wish = Aim(
         held=held,
         obj=obj,
         base=DAEMON if isinstance(obj, Daemon) else ONCE,
-        starts=suspended is None and module is not None,
+        starts=suspended is None and module is not None and not gift.reason,
         suspended=suspended,
-        digest=run_digest(obj, module) if module is not None else None,
+        digest=run_digest(obj, module, gift.digests)
+        if module is not None and not gift.reason
+        else None,
     )
+    if module is not None and gift.changed:
+        wish.before, wish.changed = run_digest(obj, module, gift.before), gift.changed
     if suspended is not None:
         wish.blocked, wish.why_blocked = "Suspended", _suspended_text(suspended)
         wish.due += [
@@ -144,6 +173,8 @@ def aim(
         ]
     elif module is None:
         wish.blocked, wish.why_blocked = _module_trouble(obj, resolved)
+    elif gift.reason:
+        wish.blocked, wish.why_blocked = gift.reason, gift.words
     if isinstance(obj, Task) and obj.schedule is not None:
         _take_slot(wish, obj.schedule, copies, now)
     return wish
@@ -253,7 +284,7 @@ def judge(
         return KEPT if wish.digest is None else _retry(task, copy, run, stand, now=now)
     if meant or not wish.starts:
         return KEPT
-    return _follow(task, stand, ended=ended)
+    return _follow(wish, task, copy, stand, ended=ended)
 
 
 def _retry(task: Task, copy: Assignment, run: SeenRun, stand: Stand, *, now: int) -> Verdict:
@@ -268,14 +299,16 @@ def _retry(task: Task, copy: Assignment, run: SeenRun, stand: Stand, *, now: int
     return Verdict(Fate.RERUN, reason, attempt=copy.attempt + 1)
 
 
-def _follow(task: Task | None, stand: Stand, *, ended: bool) -> Verdict:
+def _follow(
+    wish: Aim, task: Task | None, copy: Assignment, stand: Stand, *, ended: bool
+) -> Verdict:
     """The run that the spec means now takes the place of the one that is there."""
     if task is None:
-        return Verdict(Fate.RERUN if ended else Fate.UPDATE, "spec changed")
+        return Verdict(Fate.RERUN if ended else Fate.UPDATE, wish.why_not(copy))
     if ended and stand.cordoned:
         return Verdict(Fate.LAME, "is cordoned", refused="is cordoned")
     if task.schedule is None:
-        return Verdict(Fate.RERUN if ended else Fate.UPDATE, "spec changed")
+        return Verdict(Fate.RERUN if ended else Fate.UPDATE, wish.why_not(copy))
     if ended:
         return Verdict(Fate.RERUN, "scheduled")
     if task.schedule.overlap is Overlap.FORBID:

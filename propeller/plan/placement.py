@@ -16,7 +16,8 @@ from propeller.model.ids import PropletId, Uid
 from propeller.model.module import Module
 from propeller.model.seen import Seen
 from propeller.model.specs import Daemon, Task, Workload
-from propeller.plan.fit import NOT_HEARD, fit, memory_need, size_text
+from propeller.model.versions import Phase
+from propeller.plan.fit import NOT_HEARD, fit, lacks_box, memory_need, size_text
 from propeller.plan.types import Snapshot
 
 NO_ROOM = "no room: "
@@ -74,6 +75,7 @@ class Looks:
                 and before.cordoned == seen.cordoned
                 and before.draining == seen.draining
                 and before.memory == seen.memory
+                and before.box == seen.box
             ):
                 self._of[proplet] = (seen, number)
                 return number
@@ -90,6 +92,7 @@ class Looks:
             seen.cordoned,
             seen.draining,
             memory_of(seen),
+            bool(seen.box.believed) or seen.box.trouble,
             facts is not None and (facts.components, facts.max_module, facts.imports, facts.mounts),
         )
         number = self._numbers.get(look)
@@ -129,7 +132,8 @@ class Standing:
             draining=seen.draining,
             unfit=None
             if self._module is None
-            else fit(self._obj, self._module, seen.facts, memory_of(seen)),
+            else fit(self._obj, self._module, seen.facts, memory_of(seen))
+            or lacks_box(self._obj, seen.box),
         )
 
     def _out(self, seen: Seen) -> str:
@@ -174,13 +178,24 @@ class Loads:
         """Bytes one copy of this object takes."""
         need = self._needs.get(uid)
         if need is None:
-            held = self._snapshot.objects.get(uid)
-            need = 0
-            if held is not None and isinstance(held.object, Task | Daemon):
-                module = self._snapshot.modules.get(held.object.module)
-                need = memory_need(held.object, module if isinstance(module, Module) else None)
-            self._needs[uid] = need
+            need = self._needs[uid] = self._need(uid)
         return need
+
+    def _need(self, uid: Uid) -> int:
+        held = self._snapshot.objects.get(uid)
+        if held is None or not isinstance(held.object, Task | Daemon):
+            return 0
+        course = self._snapshot.courses.get(uid)
+        if course is not None and course.good is not None:
+            good = memory_need(course.good.object, course.good.module)
+            if course.phase is Phase.ROLLED_BACK:
+                return good
+        else:
+            good = 0
+        module = self._snapshot.modules.get(held.object.module)
+        return max(
+            good, memory_need(held.object, module if isinstance(module, Module) else None)
+        )
 
     def tasks(self, proplet: PropletId) -> int:
         """How many copies keep it busy."""

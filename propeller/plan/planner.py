@@ -13,14 +13,15 @@ from collections.abc import Iterable, Mapping
 
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.specs import Alert, App, Daemon, Proplet, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, Secret, Task
 from propeller.plan.cases import Case, Grounds, open_case
-from propeller.plan.filling import blocked, fill
+from propeller.plan.filling import blocked, fill, wait
 from propeller.plan.placement import Loads, Looks, holders_of
 from propeller.plan.survey import bury, survey
 from propeller.plan.types import (
     Action,
     Adopt,
+    Advance,
     Assign,
     Blocked,
     Fire,
@@ -34,7 +35,15 @@ from propeller.plan.types import (
 
 NOTHING_BLOCKED: Mapping[Uid, Blocked] = {}
 
-_RANK: Mapping[type[Action], int] = {Fire: 0, Gone: 1, Adopt: 2, Release: 3, Assign: 4, Forget: 5}
+_RANK: Mapping[type[Action], int] = {
+    Fire: 0,
+    Advance: 1,
+    Gone: 2,
+    Adopt: 3,
+    Release: 4,
+    Assign: 5,
+    Forget: 6,
+}
 _LAST = "\x7f"
 """Sorts behind every proplet id."""
 
@@ -81,13 +90,24 @@ def plan(
     blocks: dict[Uid, Blocked] = {}
     wakeups: list[Wakeup] = []
     for case in cases:
+        waits = snapshot.waits(case.uid) if snapshot.waits is not None else ""
+        if waits:
+            case.wish.starts = False
         fill(case, loads, grounds)
+        short = wait(case) if waits else False
         kept = [action for action in case.actions if not hold or _is_bookkeeping(action)]
         block = blocked(
             case,
             refused_elsewhere=_elsewhere(case, standing),
             held_back=hold if len(kept) != len(case.actions) else "",
         )
+        if block is None and short:
+            block = Blocked(
+                uid=case.uid,
+                key=case.key,
+                reason="DependencyNotReady",
+                message=f"waits for what it depends on: {waits}",
+            )
         if block is not None:
             blocks[case.uid] = block
         actions += kept
@@ -153,7 +173,7 @@ def _survey_all(helds: Iterable[Held], grounds: Grounds, actions: list[Action]) 
                 case = open_case(held, grounds)
                 survey(case, grounds)
                 cases.append(case)
-            case Alert() | App() | Proplet():
+            case Alert() | App() | Proplet() | Secret():
                 pass
     return cases
 
@@ -186,7 +206,7 @@ def _is_bookkeeping(action: Action) -> bool:
 
 def _order(action: Action) -> tuple[Key, Uid, str, int]:
     rank = _RANK[type(action)]
-    if isinstance(action, Fire):
+    if isinstance(action, Fire | Advance):
         return (action.key, action.uid, "", rank)
     if isinstance(action, Forget):
         return (action.key, action.uid, _LAST, rank)

@@ -6,7 +6,7 @@ when there is nothing to do; waiting (for a silent proplet, a slot, a retry) is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from propeller.model.ids import PropletId, Uid
@@ -19,7 +19,17 @@ from propeller.plan.planner import plan
 from propeller.plan.types import Assign, Blocked, Change, ChangeOp, Gone, Plan, Release, Snapshot
 
 _STANDS_IN_THE_WAY = frozenset(
-    {"ModuleInvalid", "NoMatch", "Unfit", "NoCapacity", "AllOffline", "Held"}
+    {
+        "ModuleInvalid",
+        "SecretMissing",
+        "SecretLocked",
+        "SecretKeyUnknown",
+        "NoMatch",
+        "Unfit",
+        "NoCapacity",
+        "AllOffline",
+        "Held",
+    }
 )
 _REACHES_DEVICES = ("spec.limits", "spec.restart", "spec.health", "spec.module", "spec.run")
 
@@ -30,14 +40,16 @@ def preview(
     *,
     now: int,
     fleet: Mapping[PropletId, Seen] | None = None,
+    mine: Mapping[Uid, Held] | None = None,
 ) -> tuple[Change, ...]:
     """Every object that `revision` or the planner would change, sorted by key.
 
     fleet: the proplets as they would be seen under the revision (new labels, new declarations),
-    where that differs from the snapshot's. `how` is `start`, `restart`, `rerun`, `stop`, `move` or
+    where that differs from the snapshot's. mine: the objects that the revision decides about, all if
+    None. `how` is `start`, `restart`, `rerun`, `stop`, `move` or
     `none`. An object of the revision that cannot have all it wants has a BLOCKED line as well.
     """
-    change = diff(snapshot.objects, revision, now=now)
+    change = diff(snapshot.objects if mine is None else mine, revision, now=now)
     objects = {**snapshot.objects, **{held.uid: held for held in change.moved()}}
     after = replace(
         snapshot,
@@ -56,6 +68,10 @@ def preview(
         lines.append(_line(held, line, work.get(uid, ()), after))
         block = outcome.blocked.get(uid)
         if line is not None and block is not None and block.reason in _STANDS_IN_THE_WAY:
+            lines.append(_blocked_line(block))
+    moved = {(line.key.namespace, line.key.name) for line in told.values() if _is_secret(line)}
+    for uid, block in outcome.blocked.items():
+        if uid not in told and block.reason.startswith("Secret") and _uses(objects[uid], moved):
             lines.append(_blocked_line(block))
     return tuple(sorted(lines, key=lambda one: (one.key, one.uid, one.op is ChangeOp.BLOCKED)))
 
@@ -108,6 +124,18 @@ def _how(held: Held, work: _Work, copies: set[PropletId]) -> str:
     if started:
         return "start"
     return "stop" if stopped else "none"
+
+
+def _is_secret(line: Change) -> bool:
+    return line.key.kind == "Secret"
+
+
+def _uses(held: Held, secrets: Collection[tuple[str, str]]) -> bool:
+    """Whether the object is given one of these Secrets."""
+    thing = held.object
+    if not isinstance(thing, Task | Daemon):
+        return False
+    return any((thing.meta.key.namespace, one.secret) in secrets for one in thing.run.secrets)
 
 
 def _reaches_devices(line: Change) -> bool:

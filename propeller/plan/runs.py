@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from propeller.model.canonical import canonical_bytes, canonical_digest
@@ -21,6 +21,8 @@ from propeller.model.specs import Daemon, Task, Workload
 ONCE = "once"
 DAEMON = "daemon"
 CRON = "cron"
+
+NO_SECRETS: Mapping[str, str] = {}
 
 _CAUSE = re.compile(r"(once|daemon|cron:(0|[1-9][0-9]{0,15}))(?:#([1-9][0-9]{0,5}))?\Z")
 
@@ -55,23 +57,24 @@ def parse_cause(text: str) -> Cause | None:
     return Cause(match[1], int(match[3] or 1))
 
 
-def run_digest(obj: Workload, module: Module) -> Digest:
+def run_digest(
+    obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SECRETS
+) -> Digest:
     """What decides whether a run is the same one: the module, how it is run, mounts and env.
 
-    Limits, placement, retries, restarts and labels are left out on purpose: editing them reruns
-    nothing.
+    secrets: of the variables that come from Secrets, a keyed digest of each value. Limits,
+    placement, retries, restarts and labels are left out on purpose: editing them reruns nothing.
     """
     run = obj.run
-    return Digest(
-        canonical_digest(
-            {
-                "module": module.identity,
-                "run": {"entrypoint": run.entrypoint, "args": run.args, "stdin": run.stdin},
-                "mounts": [[mount.name, mount.path, str(mount.access)] for mount in run.mounts],
-                "env": [[name, value] for name, value in run.env],
-            }
-        )
-    )
+    told: dict[str, object] = {
+        "module": module.identity,
+        "run": {"entrypoint": run.entrypoint, "args": run.args, "stdin": run.stdin},
+        "mounts": [[mount.name, mount.path, str(mount.access)] for mount in run.mounts],
+        "env": [[name, value] for name, value in run.env],
+    }
+    if secrets:
+        told["secrets"] = [[name, secrets[name]] for name in sorted(secrets)]
+    return Digest(canonical_digest(told))
 
 
 def run_key(obj: Workload) -> str:
@@ -83,11 +86,17 @@ def run_key(obj: Workload) -> str:
             return ""
 
 
-def run_for(held: Held, module: Module, cause: str, proplet: PropletId) -> RunId:
+def run_for(
+    held: Held,
+    module: Module,
+    cause: str,
+    proplet: PropletId,
+    secrets: Mapping[str, str] = NO_SECRETS,
+) -> RunId:
     """The run that `held` as it stands means on `proplet` for `cause` (`once`, `cron:1#2`, ...)."""
     obj = held.object
     assert isinstance(obj, Task | Daemon), f"{obj.meta.key} is never run"
-    return run_id(held.uid, run_digest(obj, module), run_key(obj), cause, proplet)
+    return run_id(held.uid, run_digest(obj, module, secrets), run_key(obj), cause, proplet)
 
 
 def namer(uid: Uid, digest: Digest, key: str, cause: str) -> Callable[[PropletId], RunId]:

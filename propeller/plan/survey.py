@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from propeller.model.ids import PropletId
+from propeller.model.ids import Digest, PropletId
 from propeller.model.inventory import Assignment, Held
-from propeller.model.seen import RunState, Seen
+from propeller.model.seen import RunState, Seen, SeenRun
 from propeller.model.specs import OnOffline, Task
-from propeller.plan.adoption import Strays, adoptable
+from propeller.plan.adoption import Stray, Strays, adoptable
 from propeller.plan.cases import NO_COPIES, Case, Grounds, is_online
 from propeller.plan.lifecycle import KEPT, Fate, Verdict, judge, silent_since
+from propeller.plan.placement import Stand
 from propeller.plan.runs import DAEMON, ONCE
 from propeller.plan.types import Action, Forget, Gone, Release, Snapshot
+
+NEW_VERSION = "its turn in the rollout"
 
 _NEED_A_LOOK = frozenset({RunState.FAILED, RunState.INTERRUPTED})
 
@@ -76,6 +79,7 @@ def _widely(case: Case, grounds: Grounds) -> None:
     settled = _settled(case)
     quiet = case.wish.suspended is None
     copies, pinned, standing = case.copies, case.pinned, case.standing
+    version = case.wish.version
     known, bare = 0, False
     for proplet, seen, look in _places(case, grounds):
         copy = copies.get(proplet)
@@ -86,6 +90,7 @@ def _widely(case: Case, grounds: Grounds) -> None:
         # The common case first and with no call too many: nothing has changed.
         if (
             quiet
+            and copy.version == version
             and not copy.releasing
             and standing.to(look).settled
             and (pinned is None or proplet in pinned)
@@ -136,7 +141,7 @@ def _consider(case: Case, proplet: PropletId, seen: Seen) -> bool:
     named = case.pinned is not None and proplet in case.pinned
     if case.pinned is not None and not named:
         return False
-    stand = case.standing.of(proplet, seen)
+    stand = case.stands(None).of(proplet, seen)
     if stand.open:
         case.missing.append(proplet)
     elif stand.out or stand.cordoned or stand.draining:
@@ -158,8 +163,11 @@ def _judge_widely(case: Case, copy: Assignment, seen: Seen, grounds: Grounds) ->
         if case.wish.suspended is None:
             _consider(case, proplet, seen)
         return
-    verdict = judge(case.wish, copy, seen, stand, silent=False, now=grounds.now)
+    verdict = judge(case.aim_of(copy), copy, seen, stand, silent=False, now=grounds.now)
     _note(case, proplet, verdict)
+    if _goes_over(case, copy, verdict):
+        case.assign(proplet, NEW_VERSION, copy.attempt)
+        return
     match verdict.fate:
         case Fate.UPDATE:
             case.assign(proplet, verdict.reason, verdict.attempt)
@@ -169,6 +177,14 @@ def _judge_widely(case: Case, copy: Assignment, seen: Seen, grounds: Grounds) ->
             case.release(proplet, verdict.reason)
         case Fate.KEEP | Fate.LAME | Fate.SILENT:
             pass
+
+
+def _goes_over(case: Case, copy: Assignment, verdict: Verdict) -> bool:
+    """Whether the run stays the same one and only what its device is told of it changes."""
+    wish = case.aim_of(copy)
+    if verdict.fate is not Fate.KEEP or wish.digest is None or wish.suspended is not None:
+        return False
+    return copy.version != wish.version and wish.meant(copy)
 
 
 def _note(case: Case, proplet: PropletId, verdict: Verdict) -> None:
@@ -197,12 +213,24 @@ def _forgotten(case: Case, grounds: Grounds, known: int) -> None:
 def _adopt_widely(case: Case, strays: Strays, snapshot: Snapshot) -> None:
     for proplet, runs in sorted(strays.of(case.uid).items()):
         stand = case.stand(proplet, snapshot.proplets[proplet])
-        stray = None if stand.out else adoptable(case.wish, proplet, runs, stand)
-        if stray is not None:
+        found = None if stand.out else _ours(case, proplet, runs, stand)
+        if found is not None:
+            stray, version = found
             case.refused.pop(proplet, None)
-            case.adopt(proplet, stray.run.run, stray.cause)
+            case.adopt(proplet, stray.run.run, stray.cause, version)
     if case.adopted:
         case.missing = [proplet for proplet in case.missing if proplet not in case.adopted]
+
+
+def _ours(
+    case: Case, proplet: PropletId, runs: list[SeenRun], stand: Stand
+) -> tuple[Stray, Digest] | None:
+    """The run to take in, and the version it is taken for: the accepted one where it fits both."""
+    for wish in (case.joining, case.wish):
+        stray = adoptable(wish, proplet, runs, stand)
+        if stray is not None:
+            return stray, wish.version
+    return None
 
 
 # -- a number of copies --------------------------------------------------------------------------
@@ -232,12 +260,14 @@ def _replicas(case: Case, grounds: Grounds) -> None:
     for proplet, verdict in case.counted.items():
         if verdict.fate is Fate.UPDATE:
             case.assign(proplet, verdict.reason, verdict.attempt)
+        elif proplet in case.copies and _goes_over(case, case.copies[proplet], verdict):
+            case.assign(proplet, NEW_VERSION, case.copies[proplet].attempt)
 
 
 def _judge_counted(case: Case, copy: Assignment, seen: Seen, grounds: Grounds) -> None:
     proplet = copy.proplet
     verdict = judge(
-        case.wish,
+        case.aim_of(copy),
         copy,
         seen,
         case.stand(proplet, seen),
@@ -289,10 +319,11 @@ def _adopt_counted(case: Case, wanted: int, grounds: Grounds) -> None:
     found = []
     for proplet, runs in grounds.strays.of(case.uid).items():
         seen = snapshot.proplets[proplet]
-        stray = adoptable(case.wish, proplet, runs, case.stand(proplet, seen))
-        if stray is not None:
+        ours = _ours(case, proplet, runs, case.stand(proplet, seen))
+        if ours is not None:
+            stray, version = ours
             good = stray.run.ready or stray.run.state is RunState.SUCCEEDED
-            found.append(((not good, not is_online(seen), proplet), stray))
-    for _, stray in sorted(found, key=lambda pair: pair[0])[:wanted]:
+            found.append(((not good, not is_online(seen), proplet), stray, version))
+    for _, stray, version in sorted(found, key=lambda row: row[0])[:wanted]:
         case.counted[stray.proplet] = KEPT
-        case.adopt(stray.proplet, stray.run.run, stray.cause)
+        case.adopt(stray.proplet, stray.run.run, stray.cause, version)

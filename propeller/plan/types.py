@@ -7,15 +7,18 @@ docs/explanation/planning.md tells the whole story.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from propeller.model.ids import Key, PropletId, RunId, Uid
+from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
-from propeller.model.seen import Seen
+from propeller.model.secrets import Secrets
+from propeller.model.seen import Seen, SeenRun
 from propeller.model.specs import ModuleRef
+from propeller.model.versions import Course
+from propeller.plan.notes import Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,10 @@ class Policy:
     echo_since: int = 0
 
 
+def _is_current(_copy: Assignment, _run: SeenRun) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything a decision rests on. Mappings may be live views: read, never kept, never written.
@@ -41,8 +48,14 @@ class Snapshot:
     modules: how each ModuleRef resolved; a missing key means resolution is still under way.
     delivered: proplets that hold exactly the document last asked of them, where that document is in
     line with `assignments` (a Release not yet asked for takes the proplet out).
+    waits: what an object depends on and cannot begin without, in words, "" when it may begin; None
+    where nothing depends on anything.
     holders: the same assignments by proplet, so that one report need not walk all of them; built
     from `assignments` when None.
+    courses: of objects that have a rollout, or had one.
+    current: whether a run was begun from what its copy is asked for now, and not from an earlier
+    version of the same run (edited limits, for one).
+    secrets: what is known of the Secrets that are there.
     """
 
     objects: Mapping[Uid, Held]
@@ -50,13 +63,20 @@ class Snapshot:
     assignments: Mapping[Uid, Mapping[PropletId, Assignment]]
     modules: Mapping[ModuleRef, Resolved]
     policy: Policy = Policy()
+    waits: Callable[[Uid], str] | None = None
     delivered: Container[PropletId] = frozenset()
     holders: Mapping[PropletId, Collection[Uid]] | None = None
+    courses: Mapping[Uid, Course] = field(default_factory=dict)
+    current: Callable[[Assignment, SeenRun], bool] = _is_current
+    secrets: Secrets = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assign:
-    """Put this run on this proplet, in place of the assignment the object had there, if any."""
+    """Put this run on this proplet, in place of the assignment the object had there, if any.
+
+    version: what the copy runs, "" where it follows the spec.
+    """
 
     uid: Uid
     key: Key
@@ -65,6 +85,7 @@ class Assign:
     cause: str
     attempt: int
     reason: str
+    version: Digest = Digest("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +99,7 @@ class Adopt:
     cause: str
     attempt: int
     reason: str
+    version: Digest = Digest("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,15 +141,26 @@ class Fire:
     reason: str
 
 
-Action = Assign | Adopt | Release | Gone | Forget | Fire
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """A rollout goes on, stops or is undone: its row becomes this. notes: what to tell of it."""
+
+    uid: Uid
+    key: Key
+    course: Course
+    notes: tuple[Note, ...] = ()
+
+
+Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
     """Why an object cannot have all it wants now. reason: that of its condition, CamelCase.
 
-    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, NoMatch, Unfit, NotHeard, NoCapacity,
-    AllOffline, Held.
+    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, SecretMissing, SecretLocked (it cannot be
+    opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard, NoCapacity,
+    AllOffline, Held, DependencyNotReady.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 
@@ -189,6 +222,7 @@ class Change:
 
     how: what it does to devices: `start`, `restart`, `rerun`, `stop`, `move`, `none`.
     devices, offline: proplets concerned, and how many of those are silent.
+    kept: it leaves the source, but what runs is left alone (`protect`, `prune: Never`).
     """
 
     op: ChangeOp
@@ -199,3 +233,4 @@ class Change:
     fields: tuple[FieldDiff, ...] = ()
     devices: int = 0
     offline: int = 0
+    kept: bool = False

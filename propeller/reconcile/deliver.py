@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INLINE_LIMIT = 8 * 1024
 """Bytes of a document body that travel inline; longer ones are blobs (rule k)."""
 
-FASTEST, SLOWEST, AGAIN_CAP = 300, 5_000, 300_000
+FASTEST, SLOWEST, AGAIN_CAP = 150, 5_000, 300_000
 """ms until a document is first asked for again, at least and at most; then doubling."""
 
 BATCH = 500
@@ -63,12 +63,16 @@ class Delivery:
         self._world.touched.deliveries |= proplets
         self._republish |= proplets
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether one turn's worth of documents left some over."""
+        touched = self._world.touched
+        return bool(touched.documents) or bool(touched.deliveries)
+
     def has_work(self, now: int) -> bool:
         """Whether `decide` has anything to look at."""
         due = self.due()
-        touched = self._world.touched
-        looking = bool(touched.documents) or bool(touched.deliveries)
-        return looking or (due is not None and due <= now)
+        return self.unfinished or (due is not None and due <= now)
 
     def decide(self, now: int) -> None:
         """Bring what is asked in line with what is wanted. Inside a durable transaction."""
@@ -120,6 +124,8 @@ class Delivery:
         if not isinstance(decision, Ask):
             if decision.until is not None:
                 self._dues[seen.id] = decision.until
+            elif delivered(seen, asked):
+                self._world.touch_statuses(seen.id)  # until now nobody could say so
             return
         body = b""
         if decision.new or asked is None:
@@ -141,7 +147,7 @@ class Delivery:
 
     def _patience(self, seen: Seen) -> Backoff:
         """A device with a long heartbeat is far away, and one of many has to wait its turn."""
-        base = max(FASTEST, min(SLOWEST, seen.heartbeat // 30)) + len(self._dues)
+        base = max(FASTEST, min(SLOWEST, seen.heartbeat // 60)) + len(self._dues) // 2
         return Backoff(base=base, cap=AGAIN_CAP)
 
     def _compose(

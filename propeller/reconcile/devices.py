@@ -8,13 +8,14 @@ another key is `IdentityMismatch`, never believed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from propeller.errors import WireError
 from propeller.model.ids import PropletId
-from propeller.model.seen import Seen
+from propeller.model.seen import Box, Seen
 from propeller.model.specs import Proplet
 from propeller.reconcile.world import World, resolved_proplet
+from propeller.wire.boxes import BoxPublic
 from propeller.wire.codec import decode
 from propeller.wire.frame import is_framed, open_frame, peek_body
 from propeller.wire.keyring import Keyring
@@ -22,16 +23,22 @@ from propeller.wire.messages import Hello, Status
 from propeller.wire.signing import VerifyKey
 
 
+def _no_box(_: PropletId) -> BoxPublic | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class FleetKeys:
     """The fleet's public side: manager keys that sign documents, the trust document as sealed.
 
-    enrolled: the public key enrolled for a device in the key directory, or None.
+    enrolled: the public key enrolled for a device in the key directory, or None. boxes: the same
+    for its encryption key.
     """
 
     manager: Keyring
     trust: bytes
     enrolled: Callable[[PropletId], VerifyKey | None]
+    boxes: Callable[[PropletId], BoxPublic | None] = _no_box
 
 
 class DeviceKeys:
@@ -41,6 +48,7 @@ class DeviceKeys:
         self._fleet = fleet
         self._rings: dict[str, Keyring] = {}
         self._enrolled: dict[PropletId, str] = {}
+        self._boxes: dict[PropletId, str] = {}
 
     @property
     def manager_keys(self) -> Keyring:
@@ -96,9 +104,46 @@ class DeviceKeys:
         return payload
 
     def resolve(self, seen: Seen, world: World) -> Seen:
-        """`seen` with labels, scheduling and capacities of spec and runtime holds."""
+        """`seen` with labels, scheduling and capacities of spec and runtime holds, and its box."""
         declared: Proplet | None = world.declared_proplet(seen.id)
-        return resolved_proplet(seen, declared=declared, hold=world.holds.get(seen.id))
+        seen = resolved_proplet(seen, declared=declared, hold=world.holds.get(seen.id))
+        box = self._box(seen, declared)
+        return seen if box == seen.box else replace(seen, box=box)
+
+    def _box(self, seen: Seen, declared: Proplet | None) -> Box:
+        """What secrets may be sealed to: a key that somebody of the fleet vouches for.
+
+        That is a declared or enrolled one; else the first one that came in a hello, if the key
+        that signed this is declared or enrolled. Never another one that a later hello brings.
+        """
+        box = seen.box
+        if not box.announced:
+            return replace(box, believed="", trouble="")
+        vouched = declared.encryption_key if declared is not None else None
+        if vouched is None:
+            vouched = self._enrolled_box(seen.id)
+        if vouched is None:
+            if not self._is_vouched_for(seen.id, declared):
+                words = "nobody vouches for it: declare spec.publicKey or spec.encryptionKey"
+                return replace(box, believed="", trouble=words)
+            vouched = box.pinned or box.announced
+        if box.announced != vouched:
+            words = f"it announces {box.announced}, known is {vouched}: see spec.encryptionKey"
+            return replace(box, believed="", trouble=words)
+        return replace(box, believed=vouched, trouble="")
+
+    def _enrolled_box(self, proplet: PropletId) -> str | None:
+        text = self._boxes.get(proplet)
+        if text is None:
+            enrolled = self._fleet.boxes(proplet)
+            if enrolled is not None:
+                text = self._boxes[proplet] = enrolled.text
+        return text
+
+    def _is_vouched_for(self, proplet: PropletId, declared: Proplet | None) -> bool:
+        if declared is not None and declared.public_key is not None:
+            return True
+        return proplet in self._enrolled or self._fleet.enrolled(proplet) is not None
 
     def _ring(self, text: str) -> Keyring:
         ring = self._rings.get(text)

@@ -11,7 +11,8 @@ from typing import assert_never
 
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
-from propeller.model.specs import Alert, App, Daemon, Proplet, RestartPolicy, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, RestartPolicy, Secret, Task
+from propeller.plan.fit import memory_need
 from propeller.wire.codec import decode, decode_tasks, entry_digest
 from propeller.wire.messages import Desired, Entry, WireModule, WireMount
 
@@ -20,7 +21,7 @@ def template(held: Held, module: Module) -> Entry:
     """The entry of `held` with run, cause and digest left open; shared by all its copies."""
     spec = held.object
     match spec:
-        case Alert() | App() | Proplet():
+        case Alert() | App() | Proplet() | Secret():
             raise AssertionError(f"{spec.meta.key} is not a workload")
         case Task():
             mode, restart = "once", RestartPolicy.NEVER
@@ -48,7 +49,8 @@ def template(held: Held, module: Module) -> Entry:
         mounts=tuple(
             WireMount(name=mount.name, path=mount.path, access=mount.access) for mount in run.mounts
         ),
-        memory=spec.limits.memory,
+        # What planning sets aside, so that a device never lacks room that planning saw.
+        memory=None if spec.limits.memory is None else memory_need(spec, module),
         fuel=spec.limits.fuel,
         timeout=spec.limits.timeout,
         output=spec.limits.output,
@@ -60,9 +62,11 @@ def template(held: Held, module: Module) -> Entry:
     )
 
 
-def fill(shared: Entry, assignment: Assignment) -> Entry:
-    """The entry of one copy."""
-    entry = replace(shared, run=assignment.run, cause=assignment.cause)
+def fill(
+    shared: Entry, assignment: Assignment, sealed: tuple[tuple[str, str], ...] = ()
+) -> Entry:
+    """The entry of one copy. sealed: its variables that come from Secrets, sealed to its device."""
+    entry = replace(shared, run=assignment.run, cause=assignment.cause, sealed=sealed)
     return replace(entry, digest=entry_digest(entry))
 
 

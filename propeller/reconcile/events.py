@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from propeller.errors import Fault
 from propeller.model.ids import Digest, Key, PropletId
@@ -18,10 +19,18 @@ from propeller.transport.base import Connected, Disconnected, Received
 
 @dataclass(frozen=True, slots=True)
 class SpecsTaken:
-    """The source was read whole."""
+    """The source was read whole.
+
+    app: the App whose own source it is, "" for the tree that is followed.
+    expect: the digest of the plan that somebody approved; a revision that means another one now is
+    not taken. reply: is told whether it was (`stale`), after the turn was committed.
+    """
 
     revision: Revision
     source: str
+    expect: str = ""
+    reply: Callable[[Mapping[str, object]], None] | None = None
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class SpecsRefused:
     head: str
     faults: tuple[Fault, ...]
     again: bool = False
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class SourceSilent:
 
     source: str
     reason: str
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,16 @@ class BlobStored:
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Something is due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A thread beside the loop has something to say to people: it becomes an event."""
+
+    severity: str
+    reason: str
+    message: str
+    key: Key | None = None
 
 
 Reply = Callable[[Mapping[str, object]], None]
@@ -125,10 +146,54 @@ class Operate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm:
-    """An operator says: go on although not every declared proplet was heard (rule f)."""
+    """An operator says: go on.
+
+    what: `fleet`, although not every declared proplet was heard (rule f); or the digest of a plan,
+    although a guard tripped. The reply to a digest has `waited`: whether such a plan was there.
+    """
 
     what: str
     by: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Let go of an object that left the source: prune what was kept, wait for no silent proplet.
+
+    The reply names the proplets that were not waited for: `unheard`.
+    """
+
+    key: Key
+    by: str
+    reason: str
+    reply: Reply
+
+
+class SteerVerb(StrEnum):
+    """What an operator may ask of the versions of an object."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+    REJECT = "reject"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steer:
+    """Pause, resume or abort a rollout, reject a version, go back to an earlier one.
+
+    digest: the version meant, or the beginning of its digest; "" for the one that is wanted.
+    generation: where to go back to, None for the last good one.
+    """
+
+    key: Key
+    verb: SteerVerb
+    digest: str = ""
+    generation: int | None = None
+    by: str
+    reason: str
     reply: Reply
 
 
@@ -139,7 +204,7 @@ class AskStanding:
     reply: Reply
 
 
-Request = SetHold | SetProplet | RunOnce | Drop | Operate | Confirm | AskStanding
+Request = SetHold | SetProplet | RunOnce | Drop | Operate | Confirm | GiveUp | Steer | AskStanding
 Event = (
     SpecsTaken
     | SpecsRefused
@@ -150,5 +215,6 @@ Event = (
     | Connected
     | Disconnected
     | Tick
+    | Remark
     | Request
 )

@@ -21,7 +21,7 @@ from propeller.reconcile.bootstrap import Bootstrap, Command, Marker, Subscribe,
 from propeller.reconcile.events import BlobStored
 from propeller.reconcile.hear import Hearing
 from propeller.reconcile.ownwords import OwnWords
-from propeller.reconcile.world import World, known_devices, resolved_proplet
+from propeller.reconcile.world import World, known_devices
 from propeller.state.base import Asked, Event
 from propeller.transport.base import Received, Will
 from propeller.wire.codec import decode, decode_tasks, encode
@@ -70,6 +70,7 @@ class Fleet:
         )
         self._outbox: list[tuple[str, bytes, bool]] = []
         self._commands: list[Command] = []
+        self._broker_lost = False
         self._retained: dict[PropletId, tuple[int, int, str]] = {}
         self._recovered: dict[PropletId, tuple[Entry, ...]] = {}
         self._suspects: dict[PropletId, tuple[int, int]] = {}
@@ -130,13 +131,7 @@ class Fleet:
             seen = self._world.proplets.get(proplet_id)
             if seen is None:
                 seen = Seen(id=proplet_id, declared=True, presence=Presence.UNKNOWN)
-            self._world.put_seen(
-                resolved_proplet(
-                    seen,
-                    declared=declared.get(proplet_id),
-                    hold=self._world.holds.get(proplet_id),
-                )
-            )
+            self._world.put_seen(self._around.devices.resolve(seen, self._world))
 
     # -- the broker ---------------------------------------------------------------------------
 
@@ -148,6 +143,9 @@ class Fleet:
     def connected(self, now: int) -> None:
         """(Re)connected: say so, listen, read everything retained again."""
         self.connected_now = True
+        if self._broker_lost:
+            self._broker_lost = False
+            self._event(now, "Info", "BrokerBack", "the broker takes us in again", None)
         self._conn += 1
         self._own.begin(self._conn, now)
         self._retained = {}
@@ -156,10 +154,12 @@ class Fleet:
         self._path = self._path.reconnected(now)
         self._echo_at = now
         self._commands += self.bootstrap.begin(list(known_devices(self._world)), now)
+        self._commands.append(Subscribe((self._around.channel.poke,)))
 
     def disconnected(self, reason: str, now: int) -> None:
         """The broker is gone. Nobody's silence counts until it is back."""
         if self.connected_now:
+            self._broker_lost = True
             self._event(now, "Warning", "BrokerLost", reason, None)
         self.connected_now = False
         self._path = self._path.lost(now)

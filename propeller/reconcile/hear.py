@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from sys import intern
 
 from propeller.errors import WireError
 from propeller.model.ids import Digest, PropletId, RunId, Uid
@@ -29,6 +30,9 @@ from propeller.wire.topics import Channel
 DUPLICATE_WINDOW = 10 * 60_000
 """Two instances that alternate within this many ms are one identity used twice; when the other was
 not heard for as long, one is left."""
+
+MISMATCH_EVERY = 10 * 60_000
+"""ms in which a hello with another key is told of once for each device."""
 
 MAX_RUNS = 4_096
 """Runs taken from one inventory; a device that lists more is refused."""
@@ -72,6 +76,7 @@ class Hearing:
         self.heard_live: set[PropletId] = set()
         self._instances: dict[PropletId, deque[tuple[int, str]]] = {}
         self._rivals: dict[PropletId, int] = {}
+        self._mismatches: dict[PropletId, int] = {}
         self._inventories: dict[PropletId, str] = {}
         self._named: dict[PropletId, str] = {}
         self._waiting: dict[PropletId, Report] = {}
@@ -95,12 +100,20 @@ class Hearing:
         report = self._waiting.get(proplet)
         if report is not None and report.body is not None and report.body.digest == digest:
             del self._waiting[proplet]
-            self._inventory(proplet, report, now)
+            try:
+                self._inventory(proplet, report, now)
+            except WireError as error:
+                self.dropped[error.reject] += 1
 
     # -- hello --------------------------------------------------------------------------------
 
     def _hello(self, proplet: PropletId, received: Received, now: int) -> None:
-        body, key = self._keys.open_hello(proplet, received.payload, self._world)
+        try:
+            body, key = self._keys.open_hello(proplet, received.payload, self._world)
+        except WireError as error:
+            if error.reject == "unknown_kid" and proplet in self._world.proplets:
+                self._mismatch(proplet, now)
+            raise
         hello = decode(Hello, body)
         _same(hello.id, proplet)
         world = self._world
@@ -109,10 +122,6 @@ class Hearing:
             if len(world.proplets) >= MAX_UNDECLARED:
                 raise WireError("too_many", "undeclared proplets")
             seen = Seen(id=proplet, declared=False, presence=Presence.UNKNOWN)
-        known = self._keys.known(proplet, world)
-        if known is not None and known != key:
-            self._quarantine(seen, "IdentityMismatch", f"{proplet} announced another key", now)
-            raise WireError("identity_mismatch", proplet)
         if key != hello.key:
             raise WireError("identity_mismatch", "the hello is not signed by the key it names")
         first = seen.facts is None
@@ -140,7 +149,8 @@ class Hearing:
             labels=dict(hello.labels),
             public_key=hello.key,
         )
-        seen = replace(seen, facts=facts, heartbeat=max(1_000, hello.heartbeat))
+        box = replace(seen.box, announced=hello.box, pinned=seen.box.pinned or hello.box)
+        seen = replace(seen, facts=facts, heartbeat=max(1_000, hello.heartbeat), box=box)
         seen = self._alive(seen, received, now)
         world.put_seen(self._keys.resolve(seen, world))
         self.wishes.welcomed.add(proplet)
@@ -300,7 +310,8 @@ class Hearing:
         self._inventories[proplet] = report.inventory
         self.heard_since_connect.add(proplet)
         before = self._world.proplets[proplet].runs
-        taken = {(Uid(run.uid), RunId(run.run)): _seen_run(run) for run in runs}
+        seen_runs = (_seen_run(run) for run in runs)
+        taken = {(run.uid, run.run): run for run in seen_runs}
         self._world.put_runs(proplet, taken)
         for name, run in taken.items():
             was = before.get(name)
@@ -347,10 +358,12 @@ class Hearing:
             seen, presence=Presence.ONLINE, last_heard=now, offline_since=None, will_at=None
         )
 
-    def _quarantine(self, seen: Seen, why: str, words: str, now: int) -> None:
-        if seen.quarantine != why and seen.id in self._world.proplets:
-            self._world.put_seen(replace(seen, quarantine=why))
-        self._event(now, "Warning", why, words, seen.id)
+    def _mismatch(self, proplet: PropletId, now: int) -> None:
+        """Said, not acted upon: whoever can publish could otherwise stop any device."""
+        if now >= self._mismatches.get(proplet, 0):
+            self._mismatches[proplet] = now + MISMATCH_EVERY
+            words = f"something announced itself as {proplet} with another key and is not believed"
+            self._event(now, "Warning", "IdentityMismatch", words, proplet)
 
     def _event(
         self, now: int, severity: str, reason: str, message: str, proplet: PropletId
@@ -378,10 +391,10 @@ def _same(inside: str, topic: str) -> None:
 def _seen_run(run: RunReport) -> SeenRun:
     blob = run.result_blob
     return SeenRun(
-        uid=Uid(run.uid),
+        uid=Uid(intern(run.uid)),
         run=RunId(run.run),
         digest=Digest(run.digest),
-        cause=run.cause,
+        cause=intern(run.cause),
         state=RunState(run.state),
         exit=run.exit,
         result=run.result,

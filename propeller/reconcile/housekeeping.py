@@ -68,6 +68,7 @@ class Housekeeping:
         wanted = {
             module.digest for module in self._world.modules.values() if isinstance(module, Module)
         }
+        wanted |= self._world.versions.modules()
         for asked in self._world.asked.values():
             wanted.add(Digest(asked.digest))
             try:

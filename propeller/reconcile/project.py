@@ -17,11 +17,11 @@ from propeller.model.conditions import Condition, moment
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence, Seen, SeenRun
-from propeller.model.specs import Alert, App, Daemon, Proplet, Task
+from propeller.model.specs import Alert, App, Daemon, Proplet, Secret, Task
 from propeller.plan.conditions import Summary, summarize
 from propeller.reconcile.specs import history_row
 from propeller.reconcile.world import World
-from propeller.state.base import RunRecord, StatusRow
+from propeller.state.base import StatusRow
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Reconciler, Surroundings
@@ -45,23 +45,32 @@ class Projection:
         self._rows: dict[Uid, str] = {}
         self._conditions: dict[Uid, tuple[Condition, ...]] = {}
         self._ready: dict[Uid, str] = {}
+        self._ready_at: dict[Uid, int] = {}
         self._lazy_at: dict[Uid, int] = {}
         self._files_due: int | None = None
         self._unwritten: dict[Key, Mapping[str, object]] = {}
         self._gone: list[Key] = []
+        self.moved: set[Uid] = set()
+        """Objects whose conditions moved, for whoever tells people; that one empties it."""
         self._swept = False
-        self._noted: dict[tuple[Uid, PropletId], SeenRun] = {}
         for row in world.store.statuses():
-            self._rows[row.uid] = row.document
+            if around.status.has(row.key, since=row.changed_at):
+                self._rows[row.uid] = row.document  # else it is projected, and written, once more
             self._ready[row.uid] = row.ready
             document = json.loads(row.document)
             self._conditions[row.uid] = tuple(
                 Condition.from_mapping(item) for item in document["status"]["conditions"]
             )
+            if row.ready == "True":
+                self._ready_at[row.uid] = document["status"]["observedGeneration"]
 
     def ready(self, uid: Uid) -> str:
         """The Ready condition last projected: True, False, Unknown; "" before the first."""
         return self._ready.get(uid, "")
+
+    def ready_generation(self, uid: Uid) -> int:
+        """The generation at which the object was last found Ready, 0 when it was not."""
+        return self._ready_at.get(uid, 0)
 
     def conditions(self, uid: Uid) -> tuple[Condition, ...]:
         """The conditions last projected."""
@@ -70,9 +79,11 @@ class Projection:
     def forget(self, held: Held) -> None:
         """The object left the inventory. Inside a transaction."""
         self._world.store.drop_status(held.uid)
-        for table in (self._rows, self._conditions, self._ready, self._lazy_at):
+        for table in (self._rows, self._conditions, self._ready, self._ready_at, self._lazy_at):
             table.pop(held.uid, None)
         self._gone.append(held.object.meta.key)
+        self._wake_apps(held)
+        self.moved.add(held.uid)
 
     def project(self, reconciler: Reconciler, now: int) -> None:
         """Bring rows and files in line with the world."""
@@ -103,10 +114,11 @@ class Projection:
 
     def _one(self, held: Held, reconciler: Reconciler, now: int) -> None:
         self._note_runs(held)
+        specs = reconciler.specs
         summary = summarize(
             held,
             reconciler.snapshot(),
-            blocked=reconciler.blocked.get(held.uid),
+            blocked=reconciler.blocked.get(held.uid) or specs.blocked(held.uid),
             previous=self._conditions.get(held.uid, ()),
             apps_ready=self.ready,
             now=now,
@@ -115,8 +127,13 @@ class Projection:
             self._lazy_at[held.uid] = min(summary.due, self._lazy_at.get(held.uid, summary.due))
         if not summary.conditions:
             return
-        self._conditions[held.uid] = summary.conditions
+        if self._conditions.get(held.uid) != summary.conditions:
+            self._conditions[held.uid] = summary.conditions
+            self.moved.add(held.uid)
         ready = summary.ready
+        self._note_ready(held, held.generation if ready == "True" else 0)
+        if ready == "True":
+            reconciler.rollouts.accepted(held, now)
         document = self._document(held, summary, reconciler)
         text = canonical_bytes(document).decode()
         if text == self._rows.get(held.uid):
@@ -132,6 +149,12 @@ class Projection:
             self._wake_apps(held)
         self._unwritten[key] = document
 
+    def _note_ready(self, held: Held, generation: int) -> None:
+        """What depends on it is looked at again: nobody polls."""
+        if self._ready_at.get(held.uid, 0) != generation:
+            self._ready_at[held.uid] = generation
+            self._world.touched.objects.update(self._world.links().dependents(held.uid))
+
     def _wake_apps(self, held: Held) -> None:
         """An App's readiness is that of its objects."""
         self._world.touched.statuses.update(self._world.apps_named(held.object.meta.app))
@@ -141,11 +164,8 @@ class Projection:
         for proplet, assignment in self._world.assignments.get(held.uid, {}).items():
             seen = self._world.proplets.get(proplet)
             run = seen.runs.get((held.uid, assignment.run)) if seen else None
-            if run is not None and self._noted.get((held.uid, proplet)) is not run:
-                self._noted[(held.uid, proplet)] = run
-                self._world.put_record(
-                    _record(held, proplet, assignment.attempt, run, assignment.assigned_at)
-                )
+            if run is not None:
+                self._world.note_run(held.object.meta.key, assignment, run)
 
     def _document(self, held: Held, summary: Summary, reconciler: Reconciler) -> dict[str, object]:
         meta = held.object.meta
@@ -165,7 +185,7 @@ class Projection:
         status: dict[str, object] = {
             "observedGeneration": summary.observed_generation,
             "lastAppliedRevision": held.revision,
-            "lastAttemptedRevision": specs.attempted_name,
+            "lastAttemptedRevision": specs.attempted(meta.app),
             "specDigest": meta.spec_digest,
         }
         signer = specs.signer(held.revision)
@@ -189,10 +209,14 @@ class Projection:
             return {"objects": dict(summary.counts)}
         if isinstance(thing, Alert):
             return {"sinks": [sink.name for sink in thing.sinks]}
+        if isinstance(thing, Secret):
+            return {"keys": list(thing.keys)}
         detail: dict[str, object] = {"devices": dict(summary.counts)}
         copies = self._copies(held)
         if copies:
             detail["copies"] = copies
+        if summary.rollout is not None:
+            detail["rollout"] = dict(summary.rollout)
         if isinstance(thing, Task) and thing.schedule is not None and held.last_slot is not None:
             detail["lastScheduled"] = moment(held.last_slot)
         return detail
@@ -240,6 +264,8 @@ class Projection:
     def due(self) -> int | None:
         """When `project` has something to do (Unix ms)."""
         dues = list(self._lazy_at.values())
+        if self._world.touched.statuses:
+            dues.append(0)  # an App whose objects moved in this very turn
         if self._files_due is not None:
             dues.append(self._files_due)
         return min(dues, default=None)
@@ -282,27 +308,9 @@ def _proplet_detail(seen: Seen) -> dict[str, object]:
             "memory": facts.memory,
             "tasks": facts.tasks,
         }
+    if seen.box.announced:
+        detail["encryptionKey"] = seen.box.announced
+    if seen.box.trouble:
+        detail["noSecrets"] = seen.box.trouble
     detail["runs"] = len(seen.runs)
     return detail
-
-
-def _record(
-    held: Held, proplet: PropletId, attempt: int, run: SeenRun, assigned_at: int
-) -> RunRecord:
-    return RunRecord(
-        uid=held.uid,
-        key=held.object.meta.key,
-        run=run.run,
-        proplet=proplet,
-        cause=run.cause,
-        attempt=attempt,
-        state=str(run.state),
-        exit=run.exit,
-        result=run.result,
-        result_digest=run.result_digest,
-        error=run.error,
-        restarts=run.restarts,
-        assigned_at=assigned_at,
-        started=run.started,
-        ended=run.ended,
-    )

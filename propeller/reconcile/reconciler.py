@@ -19,6 +19,7 @@ from propeller.plan.placement import Looks
 from propeller.plan.planner import affected, plan
 from propeller.plan.types import (
     Adopt,
+    Advance,
     Assign,
     Blocked,
     Fire,
@@ -35,6 +36,7 @@ from propeller.reconcile.events import (
     BlobStored,
     Event,
     ModuleResolved,
+    Remark,
     SourceSilent,
     SpecsRefused,
     SpecsTaken,
@@ -44,11 +46,13 @@ from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.housekeeping import Housekeeping
 from propeller.reconcile.project import Projection
 from propeller.reconcile.requests import Requests
+from propeller.reconcile.rollouts import Rollouts
 from propeller.reconcile.specs import Specs
 from propeller.reconcile.standing import of_reconciler
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.reconcile.world import World
 from propeller.registry.blobs import BlobStore
+from propeller.secrets.vault import Vault
 from propeller.state.base import Event as StoredEvent
 from propeller.state.base import Journal, RunRecord, Store
 from propeller.transport.base import Connected, Disconnected, Received, Transport
@@ -69,6 +73,7 @@ class Surroundings:
     clock: Unix ms. new_id: a fresh id for an operation. resolve: hand a module reference to a
     worker, which posts `ModuleResolved`. source_id: names this manager on its own topics.
     keys_predate: the key directory is older than the store (rule f: there may be a fleet).
+    vault: opens Secrets; None where no identity is configured.
     """
 
     store: Store
@@ -85,6 +90,7 @@ class Surroundings:
     domain: str
     source_id: str
     keys_predate: bool
+    vault: Vault | None = None
 
     def read_blob(self, digest: str) -> bytes | None:
         """A document or report that travelled as a blob; None when it is not here (yet)."""
@@ -101,22 +107,25 @@ class Reconciler:
         self.store = around.store
         now = around.clock()
         self.fence = self.store.take_fence(now)
-        self.world = World(self.store, around.read_blob)
+        self.world = World(self.store, around.read_blob, around.vault)
         self.specs = Specs(self.world, around)
         self.fleet = Fleet(self.world, around, self.fence)
         self.delivery = Delivery(self.world, around, self.fleet, self.fence)
         self.projection = Projection(self.world, around)
         self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
-        self.requests = Requests(self.world, around, self.specs, self.fleet)
+        self.rollouts = Rollouts(self.world, around)
+        self.requests = Requests(self.world, around, self.specs, self.fleet, self.rollouts)
         self.blocked: dict[Uid, Blocked] = {}
         self.wakeups: dict[Uid, dict[PropletId, int]] = {}
         self._looks = Looks()
         self.plans = 0
         with self.store.transaction():
             self.specs.replay_journal(around.journal.read())
+            self.rollouts.replay_journal(around.journal.read())
             self.fleet.refresh()
             if self.store.fresh and around.keys_predate:
                 self.fleet.begin_recovery()
+                self.specs.sources.await_all()
             self.requests.operations.forget_old(now)
 
     # -- the turn -----------------------------------------------------------------------------
@@ -128,6 +137,7 @@ class Reconciler:
             for event in events:
                 self._take(event, now)
             self.specs.tick(now)
+            self.world.retry_secrets(now)
             self.fleet.tick(now)
             self.requests.tick(now)
             self.housekeeping.tick(now)
@@ -137,13 +147,16 @@ class Reconciler:
         self.requests.publish()
         self.projection.project(self, now)
         self.requests.answer()
+        self.specs.answer()
         self._tell_standing()
         return self._next_due(now)
 
     @property
     def ready_to_plan(self) -> bool:
         """Whether the source was accepted and the fleet was heard (protocol rule d)."""
-        return self.specs.accepted and self.fleet.heard and not self.fleet.fenced_out
+        if not self.specs.accepted or self.specs.sources.missing:
+            return False
+        return self.fleet.heard and not self.fleet.fenced_out
 
     def _take(self, event: Event, now: int) -> None:
         match event:
@@ -166,8 +179,21 @@ class Reconciler:
                 self.fleet.disconnected(event.reason, now)
             case Tick():
                 pass
+            case Remark():
+                self._remark(event, now)
             case _:
                 self.requests.take(event, now)
+
+    def _remark(self, remark: Remark, now: int) -> None:
+        self.store.add_event(
+            StoredEvent(
+                at=now,
+                severity=remark.severity,
+                reason=remark.reason,
+                message=remark.message,
+                key=remark.key,
+            )
+        )
 
     def _received(self, received: Received, now: int) -> None:
         heard = self._around.channel.parse(received.topic)
@@ -214,7 +240,15 @@ class Reconciler:
             ),
             delivered=self.delivery,
             holders=world.holders,
+            waits=self._waits if world.links() else None,
+            secrets=world.secrets.known,
+            courses=world.versions.courses,
+            current=world.is_current,
         )
+
+    def _waits(self, uid: Uid) -> str:
+        world = self.world
+        return world.links().waits(uid, world.objects, self.projection.ready_generation)
 
     def _decide(self, now: int) -> None:
         self._recover(now)
@@ -237,7 +271,10 @@ class Reconciler:
             for assignment in copies:
                 known = self.world.assignments.get(assignment.uid, {})
                 if assignment.uid in self.world.objects and assignment.proplet not in known:
-                    self.world.put_assignment(replace(assignment, assigned_at=now))
+                    version = self.world.told_version(assignment)
+                    self.world.put_assignment(
+                        replace(assignment, assigned_at=now, version=version)
+                    )
 
     def _plan(self, now: int) -> Plan:
         """Look at what was touched: whole objects, and of others what single proplets moved."""
@@ -324,6 +361,8 @@ class Reconciler:
                     world.drop_held(action.uid)
                     self.blocked.pop(action.uid, None)
                     self.wakeups.pop(action.uid, None)
+                case Advance():
+                    self.rollouts.advance(action, now)
                 case Fire():
                     self._around.journal.append("slot", {"uid": action.uid, "slot": action.slot})
                     held = world.objects[action.uid]
@@ -332,6 +371,8 @@ class Reconciler:
                     assert_never(action)
 
     def _assign(self, action: Assign | Adopt, now: int) -> None:
+        before = self.world.assignments.get(action.uid, {}).get(action.proplet)
+        same = before is not None and before.run == action.run and not before.releasing
         self.world.put_assignment(
             Assignment(
                 uid=action.uid,
@@ -339,9 +380,16 @@ class Reconciler:
                 run=action.run,
                 cause=action.cause,
                 attempt=action.attempt,
-                assigned_at=now,
+                assigned_at=before.assigned_at if before is not None and same else now,
+                version=action.version,
             )
         )
+        reason = "Adopted" if isinstance(action, Adopt) else "Assigned"
+        self._event(now, reason, f"{action.reason}: on {action.proplet}", action)
+        if same:
+            # The run goes on, and so does its record. Its device may have nothing new to say.
+            self.world.touched.objects.add(action.uid)
+            return
         self.world.put_record(
             RunRecord(
                 uid=action.uid,
@@ -354,8 +402,6 @@ class Reconciler:
                 assigned_at=now,
             )
         )
-        reason = "Adopted" if isinstance(action, Adopt) else "Assigned"
-        self._event(now, reason, f"{action.reason}: on {action.proplet}", action)
 
     def _event(
         self, now: int, reason: str, message: str, action: Assign | Adopt | Release | Gone | Forget
@@ -377,12 +423,16 @@ class Reconciler:
     def _next_due(self, now: int) -> int:
         dues = [
             now + 60_000,
-            *(due for dues in self.wakeups.values() for due in dues.values()),
             self.specs.due(),
+            self.world.secrets.due(),
             self.fleet.due(),
-            self.delivery.due(),
             self.requests.due(),
             self.projection.due(),
             self.housekeeping.due(),
         ]
+        if self.ready_to_plan and self.world.touched.objects:
+            dues.append(now)  # the projection found what others wait for
+        if self.ready_to_plan:  # else nothing would come of waking, again and again
+            dues += [due for dues in self.wakeups.values() for due in dues.values()]
+            dues.append(now if self.delivery.unfinished else self.delivery.due())
         return max(now, min(due for due in dues if due is not None))

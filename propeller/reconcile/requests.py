@@ -10,22 +10,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from propeller.errors import WireError
-from propeller.model.ids import PropletId
+from propeller.model.ids import PropletId, is_digest
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
 from propeller.reconcile.events import (
     AskStanding,
     Confirm,
     Drop,
+    GiveUp,
     Operate,
     Reply,
     Request,
     RunOnce,
     SetHold,
     SetProplet,
+    Steer,
 )
+from propeller.reconcile.intake import RUN_APP
+from propeller.reconcile.letgo import give_up
 from propeller.reconcile.ops import Operations, holders_of
-from propeller.reconcile.specs import RUN_APP
+from propeller.reconcile.rollouts import Rollouts
 from propeller.reconcile.world import World
 from propeller.state.base import Event, PropletHold
 from propeller.transport.base import Received
@@ -42,10 +46,13 @@ if TYPE_CHECKING:
 class Requests:
     """See the module. Owned by the loop."""
 
-    def __init__(self, world: World, around: Surroundings, specs: Specs, fleet: Fleet) -> None:
+    def __init__(
+        self, world: World, around: Surroundings, specs: Specs, fleet: Fleet, rollouts: Rollouts
+    ) -> None:
         self._world = world
         self._around = around
         self._specs = specs
+        self._rollouts = rollouts
         self._fleet = fleet
         self._answers: list[tuple[Reply, Mapping[str, object]]] = []
         self._to_send: list[Op] = []
@@ -66,13 +73,26 @@ class Requests:
             case Operate():
                 self._operate(request, now)
             case Confirm():
-                self._fleet.confirm(request.by, now)
-                self._around.journal.append("confirm", {"what": request.what, "by": request.by})
-                self._answer(request.reply, {"done": True})
+                self._confirm(request, now)
+            case GiveUp():
+                self._answer(request.reply, give_up(self._world, request, now))
+            case Steer():
+                self._answer(request.reply, self._rollouts.steer(request, now))
             case AskStanding():
                 self.curious.append(request.reply)
             case _:
                 assert_never(request)
+
+    def _confirm(self, request: Confirm, now: int) -> None:
+        if is_digest(request.what):
+            waited = self._specs.confirm(request.what, request.by, now)
+            self._fleet.refresh()
+            self._answer(request.reply, {"done": True, "waited": waited})
+            return
+        self._fleet.confirm(request.by, now)
+        self._specs.sources.await_none()
+        self._around.journal.append("confirm", {"what": request.what, "by": request.by})
+        self._answer(request.reply, {"done": True})
 
     # -- what people say about objects and proplets -------------------------------------------
 

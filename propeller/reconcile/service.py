@@ -15,17 +15,21 @@ import logging
 import queue
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from propeller.errors import PropellerError
+from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
 from propeller.model.ids import PropletId
 from propeller.model.specs import ModuleRef
 from propeller.reconcile.blobservice import BlobService, BlobWork
+from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
 from propeller.reconcile.events import Event, ModuleResolved, SpecsTaken, Tick
 from propeller.reconcile.inbox import Inbox
+from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
+from propeller.reconcile.poke import Pokes
+from propeller.reconcile.readers import AppReaders, Library
 from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
@@ -33,6 +37,9 @@ from propeller.registry.blobs import BlobStore
 from propeller.registry.registries import Registries
 from propeller.registry.resolve import resolve
 from propeller.registry.spool import Spool
+from propeller.secrets.age import Identities
+from propeller.secrets.vault import Vault
+from propeller.sources.gitcli import Git
 from propeller.sources.open import Source
 from propeller.state.journal import FileJournal
 from propeller.state.keys import Keys
@@ -49,11 +56,17 @@ from propeller.wire.topics import Channel
 log = logging.getLogger("propeller.reconcile")
 
 
+def _nothing(address: str) -> Source:
+    raise UsageError(f"{address}: Apps with sources of their own are not followed here")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a reconciler process is told.
 
+    open_source: the source an App names.
     endpoint: the way to the broker for a client id. verb: who holds the lease, for people.
+    identities: what opens Secrets.
     """
 
     state: StateDir
@@ -63,6 +76,9 @@ class Settings:
     channel: str
     verb: str
     registries: Registries = field(default_factory=Registries)
+    open_source: Callable[[str], Source] = _nothing
+    outlets: OutletPlan = NO_PLAN
+    identities: Identities = Identities()
 
 
 class Service:
@@ -88,6 +104,7 @@ class Service:
         self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
         self._connected = False
         self._lease: LeaseHeld | None = None
+        self.pokes = Pokes(self.look)
 
     def __enter__(self) -> Service:
         if self._lease is not None:
@@ -116,6 +133,7 @@ class Service:
                 manager=Keyring.of([self.keys.manager().public], "manager"),
                 trust=self.keys.trust_frame(),
                 enrolled=self._enrolled,
+                boxes=self.keys.enrolled_box,
             )
         )
         source_id = "manager"
@@ -126,6 +144,8 @@ class Service:
             settings.endpoint(f"{settings.domain}-{settings.channel}-{source_id}-blobs"),
             self._rng,
         )
+        self.outlets = self._make_outlets()
+        self.outlets.open(self.store)
         self._around = Surroundings(
             store=self.store,
             journal=FileJournal(state.journal),
@@ -134,17 +154,28 @@ class Service:
             key=self.keys.manager(),
             devices=self.devices,
             blobs=self.blobs,
-            status=StatusFiles(state.status),
+            status=StatusFiles(state.status, self.outlets.file_changed),
             clock=self._clock,
             new_id=self._new_id,
             resolve=self._resolve,
             domain=settings.domain,
             source_id=source_id,
             keys_predate=not self.keys.created,
+            vault=Vault(settings.identities, self.keys.fleet_secret()),
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()
         self.reader = self._reader_of(settings.source)
+        self.app_readers = AppReaders(
+            Library(
+                open=settings.open_source,
+                domain=settings.domain,
+                keep=self.blobs.put,
+                post=self.inbox.put,
+                clock=self._clock,
+                rng=self._rng,
+            )
+        )
 
     def start(self) -> None:
         """Start every thread but the loop, which is `run`."""
@@ -152,16 +183,20 @@ class Service:
         self._blob_link.start(self._blob_queue.put)
         self._blob_thread = threading.Thread(target=self._serve_blobs, name="blobs", daemon=True)
         self._blob_thread.start()
+        self.outlets.start()
         self.reader.start()
 
     def run(self, *, until: Callable[[Reconciler], bool] | None = None) -> None:
         """The loop, until `stop` is set or `until` says so after a turn."""
         failures = 0
+        settled: Reconciler | None = None
         while not self.stop.is_set():
             wait = 0.0 if failures else self._due_in()
             events = self.inbox.take(wait)
             try:
                 self._next_due = self.reconciler.turn(events)
+                self.outlets.turned()
+                self._follow_apps()
                 failures = 0
             except PropellerError as error:
                 failures += 1
@@ -171,7 +206,10 @@ class Service:
                 failures += 1
                 log.exception("turn failed, starting again from the store")
                 self._start_over(events, failures)
-            if until is not None and not failures and until(self.reconciler):
+            if self.reconciler is not settled and self.reconciler.ready_to_plan:
+                settled = self.reconciler
+                leave_alone()
+            if until is not None and until(self.reconciler):
                 return
 
     _next_due = 0
@@ -195,6 +233,25 @@ class Service:
         if self._connected:
             self.inbox.put(Connected(0))
         self.reader.look(again=True)
+        self.app_readers.look(again=True)
+
+    def offer(self, outcome: SpecsTaken, expect: str, patience: float = 30.0) -> None:
+        """Have a revision taken if the plan approved as `expect` is still what it means.
+
+        Called from other threads. Raises Conflict when it is not, Unavailable when the loop does
+        not answer in `patience` seconds.
+        """
+        answers: queue.SimpleQueue[Mapping[str, object]] = queue.SimpleQueue()
+        self.inbox.put(replace(outcome, expect=expect, reply=answers.put))
+        try:
+            words = answers.get(timeout=patience)
+        except queue.Empty as error:
+            raise Unavailable("the reconciler did not answer in time") from error
+        if words["stale"]:
+            raise Conflict(
+                "the plan is stale: what was approved is not what would happen now",
+                hint="plan again and compare; nothing was done",
+            )
 
     def follow(self, source: Source, *, known: SpecsTaken) -> None:
         """Follow another source from now on, of which `known` was just read."""
@@ -211,11 +268,23 @@ class Service:
             source, domain=self._settings.domain, keep=self.blobs.put, post=self.inbox.put
         )
 
+    def look(self) -> None:
+        """Look at the source now, and at those of Apps."""
+        self.reader.look()
+        self.app_readers.look()
+
+    def _follow_apps(self) -> None:
+        sources = self.reconciler.specs.sources
+        self.app_readers.follow(sources.wanted(), lambda app: sources.of(app).name)
+
     def wake(self) -> None:
         """Make the loop look at `stop`."""
         self.inbox.put(Tick())
 
     def _from_broker(self, event: Received | Connected | Disconnected) -> None:
+        if isinstance(event, Received) and event.topic == self.channel.poke:
+            self.pokes.poke()
+            return
         if isinstance(event, Connected):
             self._connected = True
         elif isinstance(event, Disconnected):
@@ -232,6 +301,25 @@ class Service:
             self.inbox.put(ModuleResolved(ref, resolved))
 
         self._workers.submit(work)
+
+    def _make_outlets(self) -> Outlets:
+        settings = self._settings
+        return Outlets(
+            settings.outlets,
+            Ground(
+                state=settings.state,
+                fleet=f"{settings.domain}/{settings.channel}",
+                source=settings.source.name,
+                git=Git(settings.state.git.absolute() / "home", environ=settings.outlets.environ),
+                post=self.inbox.put,
+                publish=self._publish,
+                clock=self._clock,
+                rng=self._rng,
+            ),
+        )
+
+    def _publish(self, topic: str, body: bytes) -> bool:
+        return self._control.publish(topic, body)
 
     # -- blobs --------------------------------------------------------------------------------
 
@@ -271,7 +359,10 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
+        self.pokes.stop()
         self.reader.stop()
+        self.app_readers.stop()
+        self.outlets.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._blob_queue.put(None)
         self._say_goodbye()

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 from propeller.errors import SpecError, Unavailable
 from propeller.model.ids import Digest
+from propeller.model.specs import App, Prune
 from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
 from propeller.registry.wasm import inspect
+from propeller.sources.apps import IMPLICIT, Claim
 from propeller.sources.load import Cache, load
 from propeller.sources.open import Source
 from propeller.sources.trust import Distrusted
@@ -33,28 +35,53 @@ def read_once(
     keep: Callable[[bytes], Digest],
     head: str | None = None,
     cache: Cache | None = None,
+    app: App | None = None,
 ) -> SpecsTaken | SpecsRefused | SourceSilent:
-    """One look at the source, whole or not at all. Never raises for what a source can be."""
+    """One look at the source, whole or not at all. Never raises for what a source can be.
+
+    app: whose own source it is, None for the tree that is followed.
+    """
+    owner, name = (owner_of(app), app.meta.key.name) if app is not None else (IMPLICIT, "")
     try:
         tree = source.read(head)
-        revision = load(tree, domain=domain, keep=keep, inspect=inspect, cache=cache)
+        revision = load(tree, domain=domain, keep=keep, inspect=inspect, cache=cache, owner=owner)
         source.accepted(tree)
     except Distrusted as error:
-        return SpecsRefused(source.name, head or "", error.faults, again=True)
+        return SpecsRefused(source.name, head or "", error.faults, again=True, app=name)
     except SpecError as error:
-        return SpecsRefused(source.name, head or "", error.faults)
+        return SpecsRefused(source.name, head or "", error.faults, app=name)
     except Unavailable as error:
-        return SourceSilent(source.name, str(error))
-    return SpecsTaken(revision, source.name)
+        return SourceSilent(source.name, str(error), app=name)
+    return SpecsTaken(revision, source.name, app=name)
+
+
+def owner_of(app: App) -> Claim:
+    """The App as the owner of all files of its source that no App in there claims."""
+    keeps = app.prune is Prune.NEVER
+    return Claim(app.meta.key.name, "", 0, ".", app.namespace, keeps)
 
 
 class SourceReader:
-    """Follows one source until stopped."""
+    """Follows one source until stopped.
+
+    app: whose own source it is. pause: seconds until the next look, asked after each; the source is
+    not watched then.
+    """
 
     def __init__(
-        self, source: Source, *, domain: str, keep: Callable[[bytes], Digest], post: Post
+        self,
+        source: Source,
+        *,
+        domain: str,
+        keep: Callable[[bytes], Digest],
+        post: Post,
+        app: App | None = None,
+        pause: Callable[[], float] | None = None,
     ) -> None:
         self._source = source
+        self._app = app
+        self._pause = pause
+        self._name = app.meta.key.name if app is not None else ""
         self._domain = domain
         self._keep = keep
         self._post = post
@@ -66,7 +93,10 @@ class SourceReader:
 
     def start(self) -> None:
         """Begin to follow."""
-        for name, work in (("specs-watch", self._watch), ("specs-read", self._read)):
+        jobs = [("specs-read", self._read)]
+        if self._pause is None:
+            jobs.insert(0, ("specs-watch", self._watch))
+        for name, work in jobs:
             thread = threading.Thread(target=work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -76,10 +106,14 @@ class SourceReader:
         self._again = self._again or again
         self._look.set()
 
-    def stop(self) -> None:
-        """Stop and wait a little for the threads."""
+    def halt(self) -> None:
+        """Stop, and wait for nothing."""
         self._stop.set()
         self._look.set()
+
+    def stop(self) -> None:
+        """Stop and wait a little for the threads."""
+        self.halt()
         for thread in self._threads:
             thread.join(timeout=5)
 
@@ -99,19 +133,28 @@ class SourceReader:
             if self._again:
                 self._again, head = False, None
             head, failures = self._one(head, failures)
-            pause = RETRY[min(failures - 1, len(RETRY) - 1)] if failures else RECHECK
-            self._look.wait(pause)
+            self._look.wait(self._wait(failures))
+
+    def _wait(self, failures: int) -> float:
+        if failures:
+            return RETRY[min(failures - 1, len(RETRY) - 1)]
+        return RECHECK if self._pause is None else self._pause()
 
     def _one(self, known: str | None, failures: int) -> tuple[str | None, int]:
         try:
             head = self._source.head()
         except Unavailable as error:
-            self._post(SourceSilent(self._source.name, str(error)))
+            self._post(SourceSilent(self._source.name, str(error), app=self._name))
             return known, failures + 1
-        if head == known:
+        if head == known and not failures:
             return known, 0
         outcome = read_once(
-            self._source, domain=self._domain, keep=self._keep, head=head, cache=self._cache
+            self._source,
+            domain=self._domain,
+            keep=self._keep,
+            head=head,
+            cache=self._cache,
+            app=self._app,
         )
         self._post(outcome)
         if isinstance(outcome, SourceSilent):

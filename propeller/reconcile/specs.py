@@ -9,21 +9,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from propeller.model.ids import Digest, PropletId, Uid
+from propeller.model.ids import Digest, PropletId, Uid, is_digest
 from propeller.model.inventory import Held
 from propeller.model.module import ModuleProblem
-from propeller.model.revision import Revision
-from propeller.model.specs import Daemon, ModuleRef, Suspend, Task
+from propeller.model.specs import App, Daemon, ModuleRef, Suspend, Task
 from propeller.plan.diff import diff
-from propeller.reconcile.events import ModuleResolved, SourceSilent, SpecsRefused, SpecsTaken
+from propeller.plan.guards import change_digest
+from propeller.plan.types import Blocked
+from propeller.reconcile.appsources import Known, Sources
+from propeller.reconcile.events import ModuleResolved, Reply, SourceSilent, SpecsRefused, SpecsTaken
+from propeller.reconcile.intake import Intake
 from propeller.reconcile.world import World
 from propeller.state.base import Event, HistoryRow, PropletHold, RevisionRecord
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
-
-RUN_APP = "run"
-"""The App of objects made by `propeller run`: no source holds them, so none prunes them."""
 
 RETRY_BASE, RETRY_CAP = 5_000, 300_000
 """ms between attempts to resolve a module whose registry did not answer: doubling, capped."""
@@ -42,10 +42,6 @@ class Specs:
         self._attempts: dict[ModuleRef, int] = {}
         self._retry_at: dict[ModuleRef, int] = {}
         self._resolving: set[ModuleRef] = set()
-        self.revision_name = world.store.meta("revision") or ""
-        self.revision_digest = world.store.meta("revision-digest") or ""
-        self.attempted_name = self.revision_name
-        self.trouble = ""
         self.looked = False
         self._signers = {
             one.name: one.signed_by
@@ -54,10 +50,34 @@ class Specs:
         }
         self._holds: dict[Uid, Suspend] = {}
         self._slots: dict[Uid, int] = {}
+        self._answers: list[tuple[Reply, Mapping[str, object]]] = []
+        self.sources = Sources(world)
+        self.intake = Intake(world, around, self._with_journal)
+        self.approvals = self.intake.approvals
 
     def signer(self, revision: str) -> str:
         """Who signed an accepted revision; "" when nobody was asked, or too long ago to know."""
         return self._signers.get(revision, "")
+
+    @property
+    def revision_name(self) -> str:
+        """The revision of the tree that was accepted last, "" before the first."""
+        return self.sources.tree.name
+
+    @property
+    def revision_digest(self) -> str:
+        """What it wants."""
+        return self.sources.tree.digest
+
+    @property
+    def attempted_name(self) -> str:
+        """What was read of the tree last, good or bad."""
+        return self.sources.tree.attempted
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the tree, "" when nothing is. Apps say so themselves."""
+        return self.sources.tree.trouble
 
     @property
     def accepted(self) -> bool:
@@ -66,59 +86,119 @@ class Specs:
 
     # -- revisions ----------------------------------------------------------------------------
 
-    def taken(self, event: SpecsTaken, now: int) -> None:
-        """A good revision: it becomes what is wanted."""
-        revision = event.revision
-        self.looked = True
-        self.attempted_name = revision.name
-        was_in_trouble, self.trouble = bool(self.trouble), ""
-        if was_in_trouble or self.revision_name != revision.name:
-            self._world.touched.statuses.update(self._world.objects)
-        if self.revision_digest == revision.digest and self.revision_name == revision.name:
-            return
-        self._world.store.note_revision(
-            RevisionRecord(
-                name=revision.name,
-                digest=revision.digest,
-                source=event.source,
-                at=now,
-                outcome="accepted",
-                author=revision.author,
-                message=revision.message,
-                time=revision.time,
-                signed_by=revision.signed_by,
-            )
-        )
-        for ref, module in revision.modules.items():
-            self._world.put_module(ref, module)
-        self._accept(revision, now)
-        self.revision_name, self.revision_digest = revision.name, revision.digest
-        self._world.store.set_meta("revision", revision.name)
-        self._world.store.set_meta("revision-digest", revision.digest)
-        self._world.store.set_meta("revision-source", event.source)
-        while len(self._signers) > KNOWN_SIGNERS:
-            del self._signers[next(iter(self._signers))]
-        self._signers[revision.name] = revision.signed_by
-        self._resolve_images(every=True)
-        self._drop_unused_modules()
+    def attempted(self, app: str) -> str:
+        """What was read last of the source that objects of `app` come from."""
+        return self.sources.of(self.sources.behind(app)).attempted
 
-    def _accept(self, revision: Revision, now: int) -> None:
-        world = self._world
-        mine = {uid: held for uid, held in world.objects.items() if held.object.meta.app != RUN_APP}
-        change = diff(mine, revision, now=now)
-        for held in change.moved():
-            world.put_held(self._with_journal(held))
-        for line in change.changes:
-            world.store.add_event(
-                Event(
+    def blocked(self, uid: Uid) -> Blocked | None:
+        """What a person has to know of an object besides the plan: a pause, a bad source."""
+        return self.approvals.blocked.get(uid) or self.sources.blocked.get(uid)
+
+    def taken(self, event: SpecsTaken, now: int, handed: frozenset[Uid] = frozenset()) -> None:
+        """A good revision: it becomes what is wanted, unless another source is in its way."""
+        self.looked = self.looked or not event.app
+        if event.app and event.app not in self.sources.wanted():
+            return  # the App went while its source was being read
+        if self._is_stale(event, now):
+            return
+        faults = self.intake.faults(event.app, event, handed)
+        if faults:
+            name = event.revision.name
+            self.refused(SpecsRefused(event.source, name, tuple(faults), app=event.app), now)
+            return
+        known = self.sources.of(event.app)
+        same = self._note_taken(known, event, now)
+        if same and not self.intake.held_back(event.app):
+            return
+        for ref, module in event.revision.modules.items():
+            self._world.put_module(ref, module)
+        freed = self.intake.accept(event.app, event, now, handed)
+        if not same:
+            self._resolve_images(every=True)
+            self._drop_unused_modules()
+        self.sources.follow()
+        for other in freed:
+            uids = frozenset(thing.meta.uid for thing in other.revision.objects.values())
+            self.taken(other, now, handed=uids & self._world.objects.keys())
+
+    def _note_taken(self, known: Known, event: SpecsTaken, now: int) -> bool:
+        """Whether the revision wants nothing new; a commit elsewhere in a repository does not."""
+        revision = event.revision
+        was_in_trouble = bool(known.trouble)
+        same_name, same = known.name == revision.name, known.digest == revision.digest
+        self.sources.good(known, revision, event.source)
+        if was_in_trouble:
+            self._good_again(event, now)
+        if was_in_trouble or not same:
+            self._world.touched.statuses.update(self.intake.mine(event.app))
+        if not same_name or not same:
+            self._world.store.note_revision(
+                RevisionRecord(
+                    name=revision.name,
+                    digest=revision.digest,
+                    source=event.source,
                     at=now,
-                    severity="Info",
-                    reason=f"{line.op.value.capitalize()}d".replace("dd", "d"),
-                    message=line.reason,
-                    key=line.key,
-                    revision=revision.name,
+                    outcome="accepted",
+                    author=revision.author,
+                    message=revision.message,
+                    time=revision.time,
+                    signed_by=revision.signed_by,
                 )
             )
+            while len(self._signers) > KNOWN_SIGNERS:
+                del self._signers[next(iter(self._signers))]
+            self._signers[revision.name] = revision.signed_by
+        return same
+
+    def _good_again(self, event: SpecsTaken, now: int) -> None:
+        whose = f"the source of App {event.app}" if event.app else "the source"
+        self._world.store.add_event(
+            Event(
+                at=now,
+                severity="Info",
+                reason="SourceGood",
+                message=f"{whose} is read and good again",
+                revision=event.revision.name,
+            )
+        )
+
+    def _is_stale(self, event: SpecsTaken, now: int) -> bool:
+        """Whether the plan that was approved is not the one this revision means now."""
+        stale = False
+        if event.expect:
+            mine = self.intake.mine(event.app, event.revision)
+            stale = change_digest(mine, diff(mine, event.revision, now=now)) != event.expect
+        if stale:
+            message = "what was approved is not what would happen now; nothing was done"
+            name = event.revision.name
+            self._world.store.add_event(
+                Event(
+                    at=now, severity="Warning", reason="PlanStale", message=message, revision=name
+                )
+            )
+        if event.reply is not None:
+            self._answers.append((event.reply, {"done": True, "stale": stale}))
+        return stale
+
+    def answer(self) -> None:
+        """Tell who handed a revision over what became of it, now that it is committed."""
+        answers, self._answers = self._answers, []
+        for reply, words in answers:
+            reply(words)
+
+    def confirm(self, digest: str, by: str, now: int) -> bool:
+        """A person's yes to the plan of this digest; returns whether one waited for it."""
+        waited = self.approvals.approve(digest, by, now)
+        if waited:
+            self.retake(now)
+        return waited
+
+    def retake(self, now: int) -> None:
+        """Look again at what was held back of the revisions that were read last."""
+        self.intake.resumes = None
+        for event in list(self.intake.latest.values()):
+            if self.intake.held_back(event.app):
+                self.taken(replace(event, expect="", reply=None), now)
 
     def _with_journal(self, held: Held) -> Held:
         """A hold or a cron slot that the journal remembers from before the store was lost."""
@@ -128,13 +208,11 @@ class Specs:
 
     def refused(self, event: SpecsRefused, now: int) -> None:
         """A bad revision: nothing changes, every fault is told."""
-        self.looked = True
+        self.looked = self.looked or not event.app
         faults = tuple(str(fault) for fault in event.faults)
-        trouble = "\n".join(faults)
-        self.attempted_name = event.head
-        if trouble == self.trouble:
+        known = self.sources.of(event.app)
+        if not self.sources.bad(known, "RevisionRefused", "\n".join(faults), attempted=event.head):
             return
-        self.trouble = trouble
         self._world.store.note_revision(
             RevisionRecord(
                 name=event.head,
@@ -145,26 +223,33 @@ class Specs:
                 faults=faults[:200],
             )
         )
+        whose = f"App {event.app}: " if event.app else ""
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         self._world.store.add_event(
             Event(
                 at=now,
                 severity="Warning",
                 reason="RevisionRefused",
-                message=f"{faults[0]}{more}; the last good revision stands",
+                message=f"{whose}{faults[0]}{more}; the last good revision stands",
                 revision=event.head,
             )
         )
-        self._world.touched.statuses.update(self._world.objects)
+        self._world.touched.statuses.update(self.intake.mine(event.app))
 
     def silent(self, event: SourceSilent, now: int) -> None:
         """The source cannot be read: what was accepted stands."""
-        self.looked = True
-        if event.reason == self.trouble:
+        self.looked = self.looked or not event.app
+        known = self.sources.of(event.app)
+        if not self.sources.bad(known, "SourceUnavailable", event.reason):
             return
-        self.trouble = event.reason
+        whose = f"App {event.app}: " if event.app else ""
         self._world.store.add_event(
-            Event(at=now, severity="Warning", reason="SourceUnavailable", message=event.reason)
+            Event(
+                at=now,
+                severity="Warning",
+                reason="SourceUnavailable",
+                message=f"{whose}{event.reason}",
+            )
         )
 
     # -- modules ------------------------------------------------------------------------------
@@ -239,6 +324,8 @@ class Specs:
             },
         )
         self._world.put_held(replace(held, hold=suspend))
+        if isinstance(held.object, App):
+            self.retake(self._around.clock())
 
     def replay_journal(self, entries: Iterable[tuple[str, Mapping[str, object]]]) -> None:
         """What the journal knows and a lost store does not."""
@@ -259,6 +346,10 @@ class Specs:
                 slot = entry["slot"]
                 assert isinstance(slot, int)
                 self._slots[Uid(str(entry["uid"]))] = slot
+            elif kind == "confirm" and world.store.fresh and is_digest(str(entry["what"])):
+                at = entry.get("at")
+                if isinstance(at, int):
+                    self.approvals.restore(str(entry["what"]), str(entry["by"]), at)
             elif kind == "propletHold":
                 hold = _proplet_hold(entry)
                 if world.holds.get(hold.proplet) != hold:
@@ -271,6 +362,8 @@ class Specs:
 
     def tick(self, now: int) -> None:
         """Try again what a registry did not answer; end suspensions whose time is over."""
+        if self.intake.resumes is not None and self.intake.resumes <= now:
+            self.retake(now)
         due = [ref for ref, at in self._retry_at.items() if at <= now]
         for ref in due:
             del self._retry_at[ref]
@@ -280,7 +373,10 @@ class Specs:
 
     def due(self) -> int | None:
         """When `tick` has something to do (Unix ms)."""
-        return min(self._retry_at.values(), default=None)
+        dues = [*self._retry_at.values()]
+        if self.intake.resumes is not None:
+            dues.append(self.intake.resumes)
+        return min(dues, default=None)
 
 
 def _proplet_hold(entry: Mapping[str, object]) -> PropletHold:

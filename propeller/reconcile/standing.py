@@ -6,7 +6,7 @@ The exit codes of `up`, `apply`, `wait` and `reconcile --once` are this, nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from propeller.model.conditions import Condition
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Counts and words. failed and pending: (object, why), sorted."""
+    """Counts and words. failed and pending: (object, why), sorted.
+
+    paused: what waits for a person's yes (`approvals`), a line each.
+    """
 
     ready: int
     failed: tuple[tuple[Key, str], ...]
     pending: tuple[tuple[Key, str], ...]
+    paused: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -36,9 +40,11 @@ class Standing:
 
     @property
     def exit_code(self) -> int:
-        """0 all Ready, 3 something failed, 4 something is on its way."""
+        """0 all Ready, 3 something failed, 4 something is on its way, 5 a guard tripped."""
         if self.pending:
             return 4
+        if self.paused:
+            return 5
         return 3 if self.failed else 0
 
     def lines(self) -> list[str]:
@@ -46,6 +52,7 @@ class Standing:
         return [
             *(f"failed   {key}: {why}" for key, why in self.failed),
             *(f"pending  {key}: {why}" for key, why in self.pending),
+            *self.paused,
         ]
 
 
@@ -59,7 +66,7 @@ def of_reconciler(reconciler: Reconciler) -> Standing:
         if held.deleted_at is not None:
             conditions = ()
         rows.append((held.object.meta.key, conditions))
-    return _standing(rows)
+    return replace(_standing(rows), paused=reconciler.specs.approvals.lines())
 
 
 def of_documents(documents: Iterable[Mapping[str, object]]) -> Standing:

@@ -6,7 +6,7 @@ atomically. Readers never see half a file; a crash leaves the old one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -22,15 +22,31 @@ def render(document: Mapping[str, object]) -> str:
     return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
-class StatusFiles:
-    """Writes the files of one state directory. Owned by the loop."""
+Told = Callable[[str, bytes | None], None]
+"""Called with the path below the folder and the new text, None for a file that is gone."""
 
-    def __init__(self, root: Path) -> None:
+
+class StatusFiles:
+    """Writes the files of one state directory. Owned by the loop, which also calls `told`."""
+
+    def __init__(self, root: Path, told: Told | None = None) -> None:
         self._root = root
+        self._told = told
+
+    def _tell(self, path: Path, text: bytes | None) -> None:
+        if self._told is not None:
+            self._told(path.relative_to(self._root).as_posix(), text)
 
     def path(self, key: Key) -> Path:
         """Where the file of `key` lives."""
         return self._root / key.namespace / key.kind / f"{key.name}.yaml"
+
+    def has(self, key: Key, *, since: int) -> bool:
+        """Whether there is a file of `key` that was written at or after `since` (Unix ms)."""
+        try:
+            return self.path(key).stat().st_mtime_ns // 1_000_000 >= since
+        except OSError:
+            return False
 
     def write(self, key: Key, document: Mapping[str, object]) -> bool:
         """Replace the file if it differs. Returns whether it was written.
@@ -48,11 +64,13 @@ class StatusFiles:
             temporary.replace(path)
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}; the status file is stale") from error
+        self._tell(path, text)
         return True
 
     def remove(self, key: Key) -> None:
         """The object left the inventory: so does its file."""
         path = self.path(key)
+        self._tell(path, None)
         try:
             path.unlink(missing_ok=True)
             for folder in (path.parent, path.parent.parent):
@@ -66,6 +84,9 @@ class StatusFiles:
         for path in sorted(self._root.glob("*/*/*.yaml")):
             if path not in wanted:
                 path.unlink(missing_ok=True)
+                self._tell(path, None)
+        for path in self._root.glob("*/*/.*.yaml.new"):
+            path.unlink(missing_ok=True)  # a crash came between writing and replacing
         for folder in sorted(self._root.glob("*/*"), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

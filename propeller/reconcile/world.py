@@ -14,13 +14,28 @@ from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.seen import RunState, Seen, SeenRun
-from propeller.model.specs import App, Daemon, Discovery, ModuleRef, Proplet, Scheduling, Task
+from propeller.model.specs import (
+    App,
+    Daemon,
+    Discovery,
+    ModuleRef,
+    Proplet,
+    Scheduling,
+    Secret,
+    Task,
+)
+from propeller.model.versions import Course
+from propeller.plan.depends import Links, needs
 from propeller.plan.runs import namer as namer_of
 from propeller.plan.runs import run_digest, run_key
+from propeller.plan.secrets import given
 from propeller.reconcile.documents import entries_of, fill, in_order, template
+from propeller.reconcile.runrecords import as_seen, record_of
+from propeller.reconcile.secretbook import SecretBook
+from propeller.reconcile.versionbook import VersionBook
+from propeller.secrets.vault import Vault
 from propeller.state.base import Asked, PropletHold, RunRecord, Store
 from propeller.wire.messages import Entry
-
 
 MAX_NAMERS = 50_000
 """Namers of runs kept; cron causes make new ones all the time."""
@@ -51,12 +66,18 @@ class Touched:
 class World:
     """The inventory, the fleet and what was asked of it."""
 
-    def __init__(self, store: Store, read_blob: Callable[[str], bytes | None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        read_blob: Callable[[str], bytes | None],
+        vault: Vault | None = None,
+    ) -> None:
         self.store = store
         self._read_blob = read_blob
-        self._namers: dict[tuple[Uid, str], Callable[[PropletId], RunId]] = {}
+        self._namers: dict[tuple[Uid, Digest, str], Callable[[PropletId], RunId]] = {}
         self.touched = Touched()
         self.objects: dict[Uid, Held] = {held.uid: held for held in store.inventory()}
+        self.secrets = SecretBook(store, vault or Vault.closed(), self.objects.values())
         self.proplets: dict[PropletId, Seen] = {seen.id: seen for seen in store.fleet()}
         self.assignments: dict[Uid, dict[PropletId, Assignment]] = {}
         self.holders: dict[PropletId, set[Uid]] = {}
@@ -65,17 +86,28 @@ class World:
         self.holds: dict[PropletId, PropletHold] = {
             hold.proplet: hold for hold in store.proplet_holds()
         }
-        self.records: dict[tuple[Uid, PropletId], RunRecord] = {}
+        self._noted: dict[PropletId, dict[Uid, SeenRun]] = {}
         self.past: dict[PropletId, dict[tuple[Uid, RunId], SeenRun]] = {}
         self.grants: dict[PropletId, frozenset[str]] = {}
-        self._templates: dict[Uid, Entry] = {}
+        self._templates: dict[Uid, dict[Digest, Entry]] = {}
+        self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
+        self.versions = VersionBook(store)
         self._declared: dict[PropletId, Proplet] | None = None
         self._discovery: frozenset[str] | None = None
         self._apps: dict[str, list[Uid]] | None = None
+        self._links: Links | None = None
         for assignment in store.assignments():
             self._index(assignment)
         self._remember_past()
-        self.touched.documents = set(self.proplets)
+        # What was asked is most likely still wanted: nobody says otherwise until it was looked at,
+        # except of what is to be taken back, which is gone only when a later document was taken.
+        self.touched.deliveries = set(self.proplets)
+        self.touched.documents = {
+            proplet
+            for copies in self.assignments.values()
+            for proplet, copy in copies.items()
+            if copy.releasing
+        }
         self.touched.statuses = set(self.objects)
 
     # -- reading ------------------------------------------------------------------------------
@@ -110,6 +142,21 @@ class World:
                     self._apps.setdefault(held.object.meta.key.name, []).append(held.uid)
         return self._apps.get(name, [])
 
+    def links(self) -> Links:
+        """Who depends on whom."""
+        if self._links is None:
+            self._links = Links(self.objects)
+        return self._links
+
+    def _relink(self, before: Held, after: Held) -> None:
+        """An object came, went or changed: does that concern who depends on whom?"""
+        part = any(needs(one.object) or isinstance(one.object, App) for one in (before, after))
+        if self._links is not None and (part or self._links):
+            self.touched.objects.update(
+                uid for uid in self._links.dependents(after.uid) if uid in self.objects
+            )
+            self._links = None
+
     def discovery_apps(self) -> frozenset[str]:
         """Apps whose work may go to undeclared proplets. The implicit App allows it."""
         if self._discovery is None:
@@ -134,9 +181,10 @@ class World:
             if assignment.releasing or (uid, assignment.run) in past:
                 continue
             entry = self._entry(assignment)
-            if entry is None:
+            if entry is not None:
+                entries.append(entry)
+            elif not assignment.version or self._meaning(assignment) is not None:
                 return None
-            entries.append(entry)
         return in_order(entries)
 
     def _entry(self, assignment: Assignment) -> Entry | None:
@@ -145,21 +193,58 @@ class World:
         A copy may rightly stay behind its spec (its cron run goes on, the new version fits nobody);
         an old run must never be named together with a new module.
         """
-        shared = self._template(assignment.uid)
+        shared = self._template(assignment)
         if shared is not None and self._run_of(assignment) == assignment.run:
-            return fill(shared, assignment)
+            sealed = self._sealed(assignment)
+            if sealed is not None:
+                return fill(shared, assignment, sealed)
         asked = self.asked_entries(assignment.proplet)
         return asked.get((assignment.uid, assignment.run))
 
-    def _run_of(self, assignment: Assignment) -> RunId:
-        name = (assignment.uid, assignment.cause)
+    def _sealed(self, assignment: Assignment) -> tuple[tuple[str, str], ...] | None:
+        meaning = self._meaning(assignment)
+        assert meaning is not None
+        thing = meaning[0].object
+        assert isinstance(thing, Task | Daemon)
+        if not thing.run.secrets:
+            return ()
+        return self.secrets.sealed(thing, self.proplets[assignment.proplet], assignment)
+
+    def retry_secrets(self, now: int) -> None:
+        """See whether what was locked can be opened now. Inside a store transaction."""
+        for name in self.secrets.retry(now):
+            self._secret_moved(name)
+
+    def _secret_moved(self, name: tuple[str, str]) -> None:
+        """What is known of a Secret changed: whoever uses it has to be looked at."""
+        for uid, held in self.objects.items():
+            thing = held.object
+            if isinstance(thing, Task | Daemon):
+                used = thing.meta.key.namespace == name[0] and any(
+                    one.secret == name[1] for one in thing.run.secrets
+                )
+            else:
+                used = isinstance(thing, Secret) and _named(thing) == name
+            if used:
+                self._forget_template(uid)
+                self.touched.objects.add(uid)
+                self.touched.statuses.add(uid)
+                self.touched.documents.update(self.assignments.get(uid, ()))
+
+    def _run_of(self, assignment: Assignment) -> RunId | None:
+        """The run that the spec means there; None while a secret of it cannot be opened."""
+        name = (assignment.uid, assignment.version, assignment.cause)
         namer = self._namers.get(name)
         if namer is None:
-            held = self.objects[assignment.uid]
+            meaning = self._meaning(assignment)
+            if meaning is None:
+                return None
+            held, module = meaning
             assert isinstance(held.object, Task | Daemon)
-            module = self.modules[held.object.module]
-            assert isinstance(module, Module)
-            digest = run_digest(held.object, module)
+            gift = given(held.object, self.secrets.known)
+            if gift.reason:
+                return None
+            digest = run_digest(held.object, module, gift.digests)
             namer = namer_of(assignment.uid, digest, run_key(held.object), assignment.cause)
             if len(self._namers) > MAX_NAMERS:
                 self._namers.clear()
@@ -177,16 +262,30 @@ class World:
         for name in [name for name in self._namers if name[0] == uid]:
             del self._namers[name]
 
-    def _template(self, uid: Uid) -> Entry | None:
-        shared = self._templates.get(uid)
+    def _template(self, assignment: Assignment) -> Entry | None:
+        shared = self._templates.get(assignment.uid, {}).get(assignment.version)
         if shared is None:
-            held = self.objects[uid]
-            assert isinstance(held.object, Task | Daemon)
-            module = self.modules.get(held.object.module)
-            if not isinstance(module, Module):
+            meaning = self._meaning(assignment)
+            if meaning is None:
                 return None
-            shared = self._templates[uid] = template(held, module)
+            shared = template(*meaning)
+            self._templates.setdefault(assignment.uid, {})[assignment.version] = shared
         return shared
+
+    def _meaning(self, assignment: Assignment) -> tuple[Held, Module] | None:
+        """The object as that copy has it; None while that cannot be told."""
+        held = self.objects[assignment.uid]
+        return self.versions.meaning(held, assignment.version, self.modules)
+
+    def is_current(self, assignment: Assignment, run: SeenRun) -> bool:
+        """Whether the device began that run from what it is asked for now."""
+        name = (assignment.uid, assignment.proplet)
+        shared = self._template(assignment)
+        known = self._told.get(name)
+        if known is None or known[0] is not assignment or known[1] is not shared:
+            entry = self._entry(assignment)
+            known = self._told[name] = (assignment, shared, entry.digest if entry else "")
+        return run.digest == known[2]
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -200,15 +299,54 @@ class World:
         if before is None or before.generation != held.generation:
             self._forget_template(held.uid)
             self.touched.documents.update(self.assignments.get(held.uid, ()))
+        if before is None or before.deleted_at != held.deleted_at or before.object != held.object:
+            self._relink(held if before is None else before, held)
+        if before is not None and before.generation != held.generation:
+            self._begin_course(before, held)
+        if isinstance(held.object, Secret) and self.secrets.put(held):
+            self._secret_moved(_named(held.object))
         if isinstance(held.object, Proplet | App):
             self._declared = self._discovery = self._apps = None
             self.touched.everything = True
+
+    def _begin_course(self, before: Held, after: Held) -> None:
+        """An object may have been given a rollout: its copies have the version it had before."""
+        copies = self.assignments.get(after.uid, {})
+        course = self.versions.begun(before, after, self.modules) if copies else None
+        if course is None or course.good is None:
+            return
+        self.put_course(course)
+        for copy in list(copies.values()):
+            stamped = replace(copy, version=course.good.digest)
+            if not copy.version and self._run_of(stamped) == copy.run:
+                self.put_assignment(stamped)
+
+    def put_course(self, course: Course) -> None:
+        """Which version its copies go to has been decided."""
+        self.versions.put(course)
+        self._forget_template(course.uid)
+        self.touched.objects.add(course.uid)
+        self.touched.statuses.add(course.uid)
+
+    def told_version(self, assignment: Assignment) -> Digest:
+        """The version that a copy found in a retained document has, "" where none fits."""
+        held = self.objects[assignment.uid]
+        asked = self.asked_entries(assignment.proplet).get((assignment.uid, assignment.run))
+        for one in self.versions.candidates(held, self.modules) if asked is not None else ():
+            assert asked is not None
+            stamped = replace(assignment, version=one.digest)
+            shared = template(self.versions.grafted(held, one), one.module)
+            if fill(shared, stamped, asked.sealed).digest == asked.digest:
+                return one.digest
+        return Digest("")
 
     def drop_held(self, uid: Uid) -> None:
         """The object leaves the inventory."""
         self.store.drop_held(uid)
         held = self.objects.pop(uid)
+        self._relink(held, held)
         self._forget_template(uid)
+        self.versions.drop(uid)
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):
@@ -243,7 +381,8 @@ class World:
             del self.assignments[uid]
         self.holders[proplet].discard(uid)
         self._forget_past(proplet, (uid, dropped.run))
-        self.records.pop((uid, proplet), None)
+        self._noted.get(proplet, {}).pop(uid, None)
+        self._told.pop((uid, proplet), None)
         self._changed(uid, proplet)
 
     def put_module(self, ref: ModuleRef, resolved: Resolved) -> None:
@@ -269,18 +408,26 @@ class World:
         if before is None or _what_planning_reads(before) != _what_planning_reads(seen):
             self.touched.proplets.add(seen.id)
             self.touched.facts_moved = True
-            self._touch_statuses(seen.id)
+            self.touch_statuses(seen.id)
         if before is None or _what_delivery_reads(before) != _what_delivery_reads(seen):
             self.touched.deliveries.add(seen.id)
             self.touched.proplets.add(seen.id)
-            self._touch_statuses(seen.id)
+            self.touch_statuses(seen.id)
+        if before is not None and before.box.believed != seen.box.believed:
+            self.touched.documents.add(seen.id)
 
     def put_runs(self, proplet: PropletId, runs: Mapping[tuple[Uid, RunId], SeenRun]) -> set[Uid]:
         """Take a whole inventory; writes only what moved. Returns the uids that moved."""
         seen = self.proplets[proplet]
         before = seen.runs
         merged = {**self.past.get(proplet, {}), **runs}
-        changed = [run for name, run in merged.items() if before.get(name) != run]
+        changed = []
+        for name, run in merged.items():
+            known = before.get(name)
+            if known is not None and known == run:
+                merged[name] = known  # the one object is shared, and noted in the history
+            else:
+                changed.append(run)
         gone = [name for name in before if name not in merged]
         if not changed and not gone and seen.reported:
             return set()
@@ -295,7 +442,7 @@ class World:
         self.touched.objects.update(
             uid for uid in moved if uid in self.objects and uid not in held_here
         )
-        self._touch_statuses(proplet)
+        self.touch_statuses(proplet)
         return moved
 
     def drop_seen(self, proplet: PropletId) -> None:
@@ -312,10 +459,16 @@ class World:
         self.asked[asked.proplet] = replace(asked, body=b"")
 
     def put_record(self, record: RunRecord) -> None:
-        """The history of a run."""
-        if self.records.get((record.uid, record.proplet)) != record:
-            self.store.put_run(record)
-            self.records[(record.uid, record.proplet)] = record
+        """The history of a run begins."""
+        self.store.put_run(record)
+        self._noted.get(record.proplet, {}).pop(record.uid, None)
+
+    def note_run(self, key: Key, assignment: Assignment, run: SeenRun) -> None:
+        """Keep the history of a run in line with what its device reports."""
+        noted = self._noted.setdefault(assignment.proplet, {})
+        if noted.get(assignment.uid) is not run:
+            self.store.put_run(record_of(key, assignment, run))
+            noted[assignment.uid] = run
 
     def bury(self, proplet: PropletId, *, at: int) -> list[SeenRun]:
         """The device has a new instance: what its old one ended stays ended, open runs are Lost.
@@ -343,7 +496,7 @@ class World:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _touch_statuses(self, proplet: PropletId) -> None:
+    def touch_statuses(self, proplet: PropletId) -> None:
         """What is said of this proplet and of what it holds may have changed."""
         self.touched.statuses.update(self.holders.get(proplet, ()))
         declared = self.declared_proplet(proplet)
@@ -369,9 +522,10 @@ class World:
             assignment = self.assignments.get(uid, {}).get(proplet)
             if assignment is None or assignment.run != record.run:
                 continue
-            self.records[(uid, proplet)] = record
             seen = self.proplets.get(proplet)
             known = seen.runs.get((uid, assignment.run)) if seen is not None else None
+            if known is not None and record_of(record.key, assignment, known) == record:
+                self._noted.setdefault(proplet, {})[uid] = known
             if known is not None and not known.digest:
                 self.past.setdefault(proplet, {})[(uid, assignment.run)] = known
             elif (
@@ -381,25 +535,7 @@ class World:
                 and RunState(record.state).ended
                 and (uid, assignment.run) not in seen.runs
             ):
-                self.past.setdefault(proplet, {})[(uid, assignment.run)] = _as_seen(record)
-
-
-def _as_seen(record: RunRecord) -> SeenRun:
-    return SeenRun(
-        uid=record.uid,
-        run=record.run,
-        digest=Digest(""),
-        cause=record.cause,
-        state=RunState(record.state),
-        exit=record.exit,
-        result=record.result,
-        result_digest=Digest(record.result_digest) if record.result_digest else None,
-        error=record.error,
-        restarts=record.restarts,
-        ready=record.state == RunState.SUCCEEDED,
-        started=record.started,
-        ended=record.ended,
-    )
+                self.past.setdefault(proplet, {})[(uid, assignment.run)] = as_seen(record)
 
 
 def _what_planning_reads(seen: Seen) -> tuple[object, ...]:
@@ -414,6 +550,7 @@ def _what_planning_reads(seen: Seen) -> tuple[object, ...]:
         seen.memory,
         seen.tasks,
         seen.inst,
+        seen.box,
     )
 
 
@@ -428,6 +565,10 @@ def _what_delivery_reads(seen: Seen) -> tuple[object, ...]:
         seen.observed_gen,
         seen.observed_digest,
     )
+
+
+def _named(secret: Secret) -> tuple[str, str]:
+    return secret.meta.key.namespace, secret.meta.key.name
 
 
 def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold | None) -> Seen:

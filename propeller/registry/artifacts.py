@@ -212,6 +212,12 @@ class Artifacts(ABC):
 
     def _probe(self, ref: Reference, manifest: Manifest) -> tuple[Descriptor, bool]:
         """The module by its first bytes: the only Wasm layer, else the only archive."""
+        if manifest.artifact_type == layout_of.SPECS:
+            raise ArtifactError(
+                "UnknownLayout",
+                f"{ref}: holds specs, no module",
+                hint="follow it: `propeller serve oci://...`",
+            )
         wasm, packed = [], []
         for layer in manifest.layers[:MAX_PROBED]:
             first = self._first_bytes(ref, layer.digest)

@@ -21,6 +21,8 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPTED = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
 CONFIG = "application/vnd.wasm.config.v0+json"
 WASM = "application/wasm"
+SPECS = "application/vnd.propeller.specs.v1"
+"""`artifactType` of a published spec tree; see `specs`."""
 TITLE = "org.opencontainers.image.title"
 REF_NAME = "org.opencontainers.image.ref.name"
 

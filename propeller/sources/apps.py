@@ -17,7 +17,10 @@ MAX_APP_DEPTH: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One declared App: where it was written, and its `path`, normalised ("." is the root)."""
+    """One declared App: where it was written, and its `path`, normalised ("." is the root).
+
+    path: "" where its specs are elsewhere, in a source of its own.
+    """
 
     name: str
     file: str
@@ -33,11 +36,14 @@ IMPLICIT: Final = Claim(DEFAULT_APP, "", 0, ".", DEFAULT_NAMESPACE)
 class Owners:
     """Answers whose a file is."""
 
-    def __init__(self, claims: Iterable[Claim]) -> None:
+    def __init__(self, claims: Iterable[Claim], root: Claim = IMPLICIT) -> None:
+        """root: whose all files are that no App claims."""
+        self._root = root
         self._by_path: dict[str, Claim] = {}
         self.claims = tuple(claims)
         for claim in self.claims:
-            self._by_path.setdefault(claim.path, claim)
+            if claim.path:
+                self._by_path.setdefault(claim.path, claim)
         self._of_folder: dict[str, Claim] = {}
 
     def of(self, file: str) -> Claim:
@@ -54,7 +60,7 @@ class Owners:
             if folder in self._by_path:
                 return self._by_path[folder]
             folder = folder.rpartition("/")[0]
-        return self._by_path.get(".", IMPLICIT)
+        return self._by_path.get(".", self._root)
 
     def problems(self, folders: Mapping[str, object]) -> Iterator[tuple[Claim, str, str]]:
         """(claim, field, message). `folders`: every folder of the tree that holds something."""
@@ -67,6 +73,8 @@ class Owners:
             if first is not claim:
                 message = f"an App of this name is declared in {first.file} already"
                 yield claim, "metadata.name", message
+            if not claim.path:
+                continue
             owner = self._by_path[claim.path]
             if claim.path != "." and claim.path not in folders:
                 yield claim, "spec.source.path", f"there is no folder {claim.path} in the spec tree"
@@ -80,7 +88,7 @@ class Owners:
 
     def _climb(self, claim: Claim) -> str:
         owner, chain = self.of(claim.file), [claim.name]
-        while owner is not IMPLICIT:
+        while owner is not self._root:
             chain.append(owner.name)
             if owner is claim:
                 if len(chain) == 2:

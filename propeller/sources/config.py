@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from propeller.sources.explain import did_you_mean, show
-from propeller.sources.nodes import Build, Flaw, Map, Number, Path, UnreadableError
+from propeller.sources.nodes import Build, Flaw, Map, Number, Path, Seq, UnreadableError
 from propeller.sources.schemas import Schema, schema_root
 from propeller.sources.yamltext import parse_yaml
 
@@ -63,6 +63,10 @@ def _check(value: Any, schema: Schema, path: Path, line: int) -> Iterator[Flaw]:
             yield Flaw(line, path, f"must be a mapping, not {show(value)}")
             return
         yield from _members(value, schema, path)
+        yield from _missing(value, schema, path, line)
+        return
+    if schema["type"] == "array":
+        yield from _items(value, schema, path, line)
         return
     if isinstance(value, Number | int) and not isinstance(value, bool):
         yield Flaw(line, path, f'must be text, not {show(value)}; text goes in quotes: "{value}"')
@@ -94,3 +98,21 @@ def _members(value: Map, schema: Schema, path: Path) -> Iterator[Flaw]:
             yield Flaw(line, (*path, name), f"unknown field, {hint}")
         else:
             yield from _check(below, field, (*path, name), line)
+
+
+def _missing(value: Map, schema: Schema, path: Path, line: int) -> Iterator[Flaw]:
+    for name in schema.get("required", ()):
+        if value.get(name) is None:
+            example = schema["properties"][name]["examples"][0]
+            yield Flaw(line, (*path, name), f"required, for example {example}")
+
+
+def _items(value: Any, schema: Schema, path: Path, line: int) -> Iterator[Flaw]:
+    if not isinstance(value, Seq):
+        yield Flaw(line, path, f"must be a list, not {show(value)}")
+        return
+    if len(value) > schema["maxItems"]:
+        yield Flaw(line, path, f"must have at most {schema['maxItems']} entries")
+        return
+    for index, below in enumerate(value):
+        yield from _check(below, schema["items"], (*path, index), value.lines[index])

@@ -6,16 +6,17 @@ cached by content, so a revision that changes one file of 5,000 reads one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from propeller.sources import rules
+from propeller.model.secrets import SEALED
+from propeller.sources import rules, sealed
 from propeller.sources.explain import did_you_mean, explain, show
 from propeller.sources.fill import RefusedError, fill_for
 from propeller.sources.jsontext import parse_json
 from propeller.sources.nodes import Build, Flaw, Map, Parsed, Path, UnreadableError, line_of
-from propeller.sources.schemas import API_GROUP, API_VERSION, KINDS
+from propeller.sources.schemas import API_GROUP, API_VERSION, KINDS, TREE_KINDS
 from propeller.sources.yamltext import parse_yaml
 
 MAX_SPEC_BYTES: Final = 1 << 20
@@ -48,9 +49,15 @@ class SpecFile:
 
 def read_spec_file(data: bytes, *, json: bool) -> SpecFile:
     """Everything in `data` and everything wrong with it. Never raises for any bytes."""
-    parsed, flaws = _parse(data, json=json)
+    return spec_file(*parse_documents(data, json=json))
+
+
+def spec_file(parsed: Sequence[Parsed], flaws: Sequence[Flaw] = ()) -> SpecFile:
+    """The same for what was parsed before, and perhaps changed by an overlay since."""
+    flaws = [*flaws]
     documents: list[Document] = []
     foreign: list[int] = []
+    alone = sum(1 for one in parsed if one.value is not None) == 1
     for index, one in enumerate(parsed):
         if one.value is None:
             continue
@@ -64,19 +71,24 @@ def read_spec_file(data: bytes, *, json: bool) -> SpecFile:
             flaws += found
             continue
         if not one.flaws:
-            document = _document(index, one, flaws)
+            document = _document(index, one, flaws, alone=alone)
             if document is not None:
                 documents.append(document)
         else:
-            flaws += explain(one.value["kind"], one.value, one.line)
+            flaws += _explained(one)
     return SpecFile(tuple(documents), tuple(foreign), tuple(flaws))
 
 
 class Lines:
     """Finds the lines of one file again: they are not kept, because faults are rare."""
 
-    def __init__(self, data: bytes, *, json: bool) -> None:
-        self._parsed, _ = _parse(data, json=json)
+    def __init__(self, parsed: Sequence[Parsed]) -> None:
+        self._parsed = parsed
+
+    @staticmethod
+    def of(data: bytes, *, json: bool) -> Lines:
+        """The lines of a file as it is."""
+        return Lines(parse_documents(data, json=json)[0])
 
     def line(self, index: int, path: Path) -> int:
         """The line of `path` in document `index`, or of the deepest part of it that is there."""
@@ -85,7 +97,8 @@ class Lines:
         return line_of(self._parsed[index].value, path, self._parsed[index].line)
 
 
-def _parse(data: bytes, *, json: bool) -> tuple[list[Parsed], list[Flaw]]:
+def parse_documents(data: bytes, *, json: bool) -> tuple[list[Parsed], list[Flaw]]:
+    """The documents of a file before anything is asked of them, and why reading ended early."""
     build = Build()
     try:
         text = _utf8(data)
@@ -127,6 +140,9 @@ def _claim(value: Any) -> list[Flaw] | None:
         return None
     version = value.get("apiVersion")
     if isinstance(version, str):
+        if "sops" in value and SEALED.match(version):
+            message = f"is encrypted: sops must leave it alone (`{sealed.ENCRYPT}`)"
+            return [Flaw(value.lines["apiVersion"], ("apiVersion",), message)]
         group = version.partition("/")[0]
         if group == API_GROUP.rstrip("/"):
             return []
@@ -155,22 +171,35 @@ def _kind_flaws(one: Parsed) -> list[Flaw]:
         hint = f', did you mean "{near}"?' if near else ""
         got = "required" if kind is None else f"must be one of {', '.join(KINDS)}, not {show(kind)}"
         got = f"{got}: one of {', '.join(KINDS)}" if kind is None else got + hint
+        if kind in TREE_KINDS:
+            got = f"an {kind} stands in a file of its own, {kind.lower()}.yaml"
         flaws.append(Flaw(line, ("kind",), got))
     return flaws
 
 
-def _document(index: int, one: Parsed, flaws: list[Flaw]) -> Document | None:
+def _explained(one: Parsed) -> list[Flaw]:
+    kind: str = one.value["kind"]
+    found = explain(kind, one.value, one.line)
+    return sealed.discreet(found) if kind == "Secret" else found
+
+
+def _document(
+    index: int, one: Parsed, flaws: list[Flaw], *, alone: bool = True
+) -> Document | None:
     kind: str = one.value["kind"]
     try:
         canonical = fill_for(kind)(one.value)
     except RefusedError:
-        found = explain(kind, one.value, one.line)
-        flaws += found or [Flaw(one.line, (), f"does not fit the schema of {kind}")]
+        flaws += _explained(one) or [Flaw(one.line, (), f"does not fit the schema of {kind}")]
         return None
     spec = canonical["spec"]
-    wrong = list(rules.problems(kind, spec))
-    for below, message in wrong:
-        path = ("spec", *below)
+    wrong: list[rules.Problem] = [
+        (("spec", *below), message) for below, message in rules.problems(kind, spec)
+    ]
+    if kind == "Secret":
+        spec, more = sealed.canonical(one.value, spec, alone=alone)
+        wrong += more
+    for path, message in wrong:
         flaws.append(Flaw(line_of(one.value, path, one.line), path, message))
     if wrong:
         return None

@@ -47,6 +47,8 @@ def fill_for(kind: str) -> Fill:
 
 def spelled(kind: str, spec: Mapping[str, Value]) -> dict[str, Any]:
     """A canonical spec as a person would write it: the inverse of `fill_for`, for display."""
+    if kind == "Secret":
+        spec = {name: value for name, value in spec.items() if name != "sops"}
     return dict(_spelled(load_schema(kind)["properties"]["spec"], spec))
 
 
@@ -84,6 +86,8 @@ def _compile(unresolved: Schema) -> Fill:
     types = _types(schema)
     if types == {"object"}:
         _known(schema, _OF_OBJECTS)
+        if schema.get("additionalProperties") is True:
+            return _foreign
         return _object(schema) if "properties" in schema else _map(schema)
     if types == {"array"}:
         _known(schema, _OF_LISTS)
@@ -163,6 +167,13 @@ def _map(schema: Schema) -> Fill:
         return {key(name): item(below) for name, below in value.items()}
 
     return fill
+
+
+def _foreign(value: Any) -> Any:
+    """What another tool keeps there: its own business, and read by who knows that tool."""
+    if not isinstance(value, dict):
+        raise RefusedError
+    return value
 
 
 def _list(schema: Schema) -> Fill:

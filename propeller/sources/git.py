@@ -82,6 +82,11 @@ class GitSource:
         where = f"?path={address.path}" if address.path else ""
         self.name = f"{address.shown}{where}"
 
+    @property
+    def address(self) -> GitAddress:
+        """Which repository and ref this is."""
+        return self._address
+
     def head(self) -> str:
         """The commit the ref points at now: 40 hex digits. Raises Unavailable."""
         return self._head().commit

@@ -21,10 +21,13 @@ from propeller.model.parse import parse_object, stored_form
 from propeller.model.quantities import size_text
 from propeller.model.revision import Revision
 from propeller.model.specs import ModuleRef, Object, Prune, Workload
-from propeller.sources.apps import Claim, Owners
-from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file
+from propeller.plan.depends import circle, needs
+from propeller.sources.apps import IMPLICIT, Claim, Owners
+from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file, spec_file
+from propeller.sources.explain import did_you_mean
 from propeller.sources.modules import Inspect, Keep, Modules, NoModule, call_problem, inside
-from propeller.sources.nodes import Path, dotted, printable
+from propeller.sources.nodes import Path, Place, dotted, printable
+from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
 
@@ -56,19 +59,30 @@ def load(
     keep: Keep,
     inspect: Inspect,
     cache: Cache | None = None,
+    owner: Claim = IMPLICIT,
 ) -> Revision:
     """The revision `tree` holds. Raises SpecError with all faults; then nothing of it counts.
 
     keep: stores a module's Wasm bytes and returns their digest. inspect:
     `propeller.registry.wasm.inspect`. The cache is only changed when the tree is good.
+    owner: the App whose source the tree is.
     """
-    return _Load(tree, domain, keep, inspect, cache or Cache()).run()
+    return _Load(tree, domain, keep, inspect, cache or Cache(), owner).run()
 
 
 class _Load:
     """The state of one call: faults gathered so far and what was already found."""
 
-    def __init__(self, tree: Tree, domain: str, keep: Keep, inspect: Inspect, cache: Cache) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        domain: str,
+        keep: Keep,
+        inspect: Inspect,
+        cache: Cache,
+        owner: Claim,
+    ) -> None:
+        self.owner = owner
         self.tree = tree
         self.domain = domain
         self.keep = keep
@@ -77,14 +91,16 @@ class _Load:
         self.faults: list[Fault] = []
         self.skipped = list(tree.skipped)
         self.lines: dict[str, Lines] = {}
+        self.real: dict[str, str] = {}
         self.content: dict[str, str] = {}
 
     def run(self) -> Revision:
-        files = self._files()
-        owners = Owners(self._claims(files))
+        files = self._chosen_files()
+        owners = Owners(self._claims(files), self.owner)
         self._check_apps(owners)
         built: dict[Key, _Built] = {}
         used: dict[tuple[Any, ...], _Built] = {}
+        written: dict[Key, tuple[str, Document]] = {}
         names = _Names()
         for path, document in self._documents(files):
             if len(built) == MAX_OBJECTS:
@@ -95,15 +111,19 @@ class _Load:
                 continue
             clash = names.clash(one.object)
             if clash is not None:
-                self._fault(path, document, *clash)
+                field_path, message = clash
+                if path in self.real:
+                    message += "; overlays of one base need Apps with namespaces of their own"
+                self._fault(path, document, field_path, message)
                 continue
             built[one.object.meta.key] = one
             used[remembered] = one
+            if needs(one.object):
+                written[one.object.meta.key] = (path, document)
+        if written:
+            self._check_dependencies(built, written)
         if self.faults:
-            raise SpecError(
-                Fault(printable(one.file), one.line, one.path, printable(one.message))
-                for one in self.faults
-            )
+            raise SpecError(dict.fromkeys(self._told(one) for one in self.faults))
         self.cache.objects = used
         self.cache.files = {self.content[path]: spec for path, spec in files.items()}
         self.cache.modules.forget_except(
@@ -111,14 +131,99 @@ class _Load:
         )
         return self._revision(built)
 
+    def _check_dependencies(
+        self, built: Mapping[Key, _Built], written: Mapping[Key, tuple[str, Document]]
+    ) -> None:
+        way = circle(one.object for one in built.values())
+        if way:
+            # An App's `dependsOn` may be the link although only its objects are on the way.
+            said = next((key for key in way if key in written), min(written))
+            path, document = written[said]
+            told = " -> ".join(str(key) for key in way)
+            self._fault(path, document, ("spec", "dependsOn"), f"goes in a circle: {told}")
+
     # -- files --------------------------------------------------------------------------------
 
-    def _files(self) -> dict[str, SpecFile]:
+    def _chosen_files(self) -> dict[str, SpecFile]:
+        """What counts: files by themselves, and those of overlays that were chosen."""
         selection = Selection(self.tree.files.get(IGNORE_FILE, b""))
+        overlays = Overlays(self.tree, selection)
+        if self.tree.overlay:
+            files = self._overlaid(overlays, self.tree.overlay)
+        else:
+            files = self._files(selection, overlays)
+            if overlays.folders:
+                self._choose(overlays, files)
+        self.faults += overlays.faults
+        return files
+
+    def _overlaid(self, overlays: Overlays, folder: str) -> dict[str, SpecFile]:
+        """One overlay stands for the whole tree."""
+        if folder not in overlays.folders:
+            near = did_you_mean(folder, overlays.folders)
+            hint = f', did you mean "{near}"?' if near else ""
+            message = f"there is no {OVERLAY_FILE} in this folder of the spec tree{hint}"
+            self.faults.append(Fault(folder, 0, "", message))
+            return {}
+        rendering = overlays.render(folder)
+        return self._mount(rendering, "", alone=True)
+
+    def _choose(self, overlays: Overlays, files: dict[str, SpecFile]) -> None:
+        """Adds the overlays that Apps name, and those that Apps in these name."""
+        chosen: set[str] = set()
+        while True:
+            wanted = {claim.path for claim in self._claims(files)} & overlays.folders - chosen
+            if not wanted:
+                break
+            for folder in sorted(wanted):
+                chosen.add(folder)
+                files |= self._mount(overlays.render(folder), f"{folder}/", alone=False)
+        if not chosen:
+            message = "no App has this overlay as its source.path; choose one with --overlay"
+            self.faults += [
+                Fault(f"{folder}/{OVERLAY_FILE}".lstrip("/"), 0, "", message)
+                for folder in overlays.folders
+            ]
+
+    def _mount(self, rendering: Rendering, prefix: str, *, alone: bool) -> dict[str, SpecFile]:
+        """Takes the files of an overlay in, as if all of them lay in its folder."""
+        files: dict[str, SpecFile] = {}
+        moved = {prefix + path: where for path, where in rendering.modules.items()}
+        for below, varied in rendering.files.items():
+            path = prefix + below
+            moved[path] = varied.real
+            self.content[path] = varied.content
+            spec = self.cache.files.get(varied.content)
+            if spec is None:
+                spec = spec_file(varied.parsed, varied.flaws)
+            files[path] = spec
+            self.lines[path] = Lines(varied.parsed)
+            self._take(varied.real, path, spec)
+        self.real |= {path: where for path, where in moved.items() if path != where}
+        self.tree = self.tree.mounted(moved, alone=alone)
+        return files
+
+    def _take(self, shown: str, path: str, spec: SpecFile) -> None:
+        self.skipped += [f"{shown}:{line}" for line in spec.foreign]
+        self.faults += [
+            Fault(path, flaw.line, dotted(flaw.path), flaw.message) for flaw in spec.flaws
+        ]
+
+    def _told(self, fault: Fault) -> Fault:
+        """The fault as its author can use it: where the file really lies, safe for a terminal."""
+        file, message = self.real.get(fault.file, fault.file), fault.message
+        if isinstance(fault.line, Place):
+            file = fault.line.file
+            message += f" ({fault.line.note})" if fault.line.note else ""
+        return Fault(printable(file), int(fault.line), fault.path, printable(message))
+
+    def _files(self, selection: Selection, overlays: Overlays) -> dict[str, SpecFile]:
         found: dict[str, SpecFile] = {}
         fresh: dict[str, SpecFile] = {}
         for path in sorted({*self.tree.files, *self.tree.problems}):
             if not selection.is_spec(path) or self.tree.only not in (None, path):
+                continue
+            if overlays.hides(path):
                 continue
             if path in self.tree.problems:
                 self.faults.append(Fault(path, 0, "", self.tree.problems[path]))
@@ -130,10 +235,7 @@ class _Load:
                 spec = read_spec_file(self.tree.files[path], json=json)
                 fresh[self.content[path]] = spec
             found[path] = spec
-            self.skipped += [f"{path}:{line}" for line in spec.foreign]
-            self.faults += [
-                Fault(path, flaw.line, dotted(flaw.path), flaw.message) for flaw in spec.flaws
-            ]
+            self._take(path, path, spec)
         return found
 
     def _documents(self, files: Mapping[str, SpecFile]) -> Iterator[tuple[str, Document]]:
@@ -151,7 +253,7 @@ class _Load:
 
     def _line(self, file: str, index: int, path: Path) -> int:
         if file not in self.lines:
-            self.lines[file] = Lines(self.tree.files[file], json=file.endswith(".json"))
+            self.lines[file] = Lines.of(self.tree.files[file], json=file.endswith(".json"))
         return self.lines[file].line(index, path)
 
     # -- apps ---------------------------------------------------------------------------------
@@ -163,7 +265,7 @@ class _Load:
                     name=document.meta["name"],
                     file=path,
                     index=document.index,
-                    path=document.spec["source"]["path"],
+                    path=document.spec["source"].get("path", ""),
                     namespace=document.spec["namespace"],
                     keeps=document.spec["prune"] == Prune.NEVER.value,
                 )
@@ -210,8 +312,8 @@ class _Load:
             "namespace": namespace,
             "uid": uid_for(self.domain, key, document.meta.get("uid")),
             "app": owner.name,
-            "file": path,
-            "line": document.line,
+            "file": self.real.get(path, path),
+            "line": int(document.line),
         }
         made = parse_object(document.kind, meta, spec)
         if module is not None and isinstance(made, Workload):

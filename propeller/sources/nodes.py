@@ -49,6 +49,28 @@ class Number(str):
     __slots__ = ()
 
 
+class Plain(str):
+    """Unquoted text with a `${` in it: read again as a scalar once its variables are known."""
+
+    __slots__ = ()
+
+
+class Place(int):
+    """A line that knows more than its number: the file it is in, and a note for who reads it.
+
+    Only values that an overlay brought into a document have one.
+    """
+
+    file: str
+    note: str
+
+    def __new__(cls, line: int, file: str, note: str) -> Place:
+        """`line` of `file`; `note` is shown after a message about it."""
+        made = super().__new__(cls, line)
+        made.file, made.note = file, note
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Flaw:
     """A fault that does not know its file yet. Files with equal bytes share parsed results."""

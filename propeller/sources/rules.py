@@ -7,13 +7,19 @@ Called by `documents` on the canonical form, before files and other documents ar
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from propeller.errors import UsageError
+from propeller.sources.address import parse_address
 from propeller.sources.explain import did_you_mean
 from propeller.sources.nodes import Path
+
+MAX_SECRETS = 64
+"""Variables of one guest that come from Secrets."""
 
 Problem: TypeAlias = "tuple[Path, str]"
 
@@ -21,7 +27,7 @@ Problem: TypeAlias = "tuple[Path, str]"
 def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Paths are relative to `spec`."""
     if kind == "App":
-        yield from _folder(spec["source"]["path"])
+        yield from _app(spec)
     if kind == "Alert":
         yield from _sinks(spec["sinks"])
     if kind not in ("Task", "Daemon"):
@@ -29,6 +35,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _module(spec["module"])
     yield from _placement(spec["placement"])
     yield from _unique(("run", "env"), spec["run"]["env"], "name", "the variable")
+    yield from _secrets(spec["run"]["env"])
     yield from _unique(("run", "mounts"), spec["run"]["mounts"], "name", "the mount")
     yield from _unique(("run", "mounts"), spec["run"]["mounts"], "path", "the path")
     for index, mount in enumerate(spec["run"]["mounts"]):
@@ -40,11 +47,15 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield (holder, "backoff", "cap"), "must not be below base"
     if "schedule" in spec:
         yield from _schedule(spec["schedule"])
+    if "rollout" in spec:
+        yield from _rollout(kind, spec)
 
 
 def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     """One spelling for what can be written in several ways. Idempotent."""
     if kind == "App":
+        if "path" not in spec["source"]:
+            return spec
         path = posixpath.normpath(spec["source"]["path"])
         return {**spec, "source": {**spec["source"], "path": path}}
     if kind not in ("Task", "Daemon"):
@@ -54,10 +65,18 @@ def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     if "file" in spec["module"]:
         file = posixpath.normpath(spec["module"]["file"])
         out["module"] = {**spec["module"], "file": file}
-    if spec["run"]["mounts"]:
-        mounts = [{"path": f"/{mount['name']}", **mount} for mount in spec["run"]["mounts"]]
-        out["run"] = {**spec["run"], "mounts": mounts}
+    run = spec["run"]
+    if run["mounts"]:
+        run = {**run, "mounts": [{"path": f"/{mount['name']}", **mount} for mount in run["mounts"]]}
+    if any("secretRef" in row for row in run["env"]):
+        run = {**run, "env": [_one_value(row) for row in run["env"]]}
+    out["run"] = run
     return out
+
+
+def _one_value(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Either `value` or `secretRef`."""
+    return {name: below for name, below in row.items() if "secretRef" not in row or name != "value"}
 
 
 def _one_way(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +90,29 @@ def _one_way(given: Mapping[str, Any]) -> dict[str, Any]:
     else:
         out["replicas"] = given.get("replicas", 1)
     return out
+
+
+def _app(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    source = spec["source"]
+    if "path" in source:
+        yield from _folder(source["path"])
+        for name in ("interval", "schedule"):
+            if name in spec:
+                yield (name,), "goes with a source of its own; this folder is read with its tree"
+    if "git" in source:
+        git = source["git"]
+        if re.search(r"://[^/@]*:[^/@]*@", git["url"]):
+            yield ("source", "git", "url"), "must not contain a password; see `propeller config`"
+        try:
+            parse_address(git["url"], ref=git.get("ref"), git=True)
+        except UsageError as error:
+            yield ("source", "git", "url"), error.what
+        if {"..", "."} & set(git.get("path", "").split("/")):
+            yield ("source", "git", "path"), "must be inside the repository"
+    if "schedule" in spec:
+        if "interval" in spec:
+            yield ("schedule",), "must not stand beside interval"
+        yield from _schedule(spec["schedule"])
 
 
 def _folder(path: str) -> Iterator[Problem]:
@@ -142,6 +184,33 @@ def _unique(
             yield (*path, index, field), f'{what} "{value}" is given twice'
         elif value is not None:
             seen.add(value)
+
+
+def _secrets(env: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    named = [index for index, row in enumerate(env) if "secretRef" in row]
+    for index in named:
+        if env[index].get("value"):
+            yield ("run", "env", index, "value"), "must not stand beside secretRef"
+    if len(named) > MAX_SECRETS:
+        message = f"takes at most {MAX_SECRETS} variables from Secrets"
+        yield ("run", "env", named[MAX_SECRETS]), message
+
+
+def _rollout(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
+    placement = spec["placement"]
+    if kind == "Task" and "schedule" in spec:
+        yield ("rollout",), "must not stand beside schedule: an edit is run from its next time on"
+    elif kind == "Task" and not (placement.get("perProplet") or placement.get("proplets")):
+        yield ("rollout",), "needs placement.perProplet or placement.proplets on a Task"
+    before: dict[bool, int] = {}
+    for index, step in enumerate(spec["rollout"]["steps"]):
+        share = step.endswith("%")
+        number = int(step.removesuffix("%"))
+        if number == 0:
+            yield ("rollout", "steps", index), "must be at least one copy"
+        elif number <= before.get(share, 0):
+            yield ("rollout", "steps", index), "must be more than the steps before it"
+        before[share] = number
 
 
 def _schedule(schedule: Mapping[str, Any]) -> Iterator[Problem]:

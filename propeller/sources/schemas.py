@@ -16,7 +16,9 @@ from typing import Any, Final
 
 API_VERSION: Final = "propeller.dev/v1alpha1"
 API_GROUP: Final = "propeller.dev/"
-KINDS: Final = ("Alert", "App", "Daemon", "Proplet", "Task")
+KINDS: Final = ("Alert", "App", "Daemon", "Proplet", "Secret", "Task")
+TREE_KINDS: Final = ("Overlay",)
+"""What says how a tree is read; no object of the fleet."""
 SHARED: Final = "defs"
 
 Schema = Mapping[str, Any]
@@ -34,7 +36,7 @@ def schema_root() -> Traversable:
 @cache
 def load_schema(name: str) -> Schema:
     """The spec schema of a kind (`Task`), or the `defs` they share. Raises KeyError."""
-    if name not in (*KINDS, SHARED):
+    if name not in (*KINDS, *TREE_KINDS, SHARED):
         raise KeyError(name)
     path = schema_root() / "spec" / f"{name.lower()}.schema.json"
     schema: Schema = json.loads(path.read_text("utf-8"))

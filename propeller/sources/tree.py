@@ -8,8 +8,8 @@ and becomes a fault only where a spec needs it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 MAX_MODULE_BYTES: Final = 64 << 20
@@ -41,7 +41,44 @@ class Tree:
     signed_by: str = ""
     overlay: str = ""
 
+    def mounted(self, real: Mapping[str, str], *, alone: bool) -> Tree:
+        """The tree where each path of `real` is the file it names. alone: nothing else is in it."""
+        ids = {path: self.ids[where] for path, where in real.items() if where in self.ids}
+        problems = {
+            path: self.problems[where] for path, where in real.items() if where in self.problems
+        }
+        if not alone:
+            ids = {**self.ids, **ids}
+            problems = {**self.problems, **problems}
+        return replace(self, files=_Mounted(self.files, real, alone), ids=ids, problems=problems)
+
     def content_id(self, path: str) -> str:
         """Equal for equal bytes. Raises KeyError when there is no such file."""
         known = self.ids.get(path)
         return known or "sha256:" + hashlib.sha256(self.files[path]).hexdigest()
+
+
+class _Mounted(Mapping[str, bytes]):
+    """Files under other paths than they lie at; see `Tree.mounted`."""
+
+    def __init__(self, files: Mapping[str, bytes], real: Mapping[str, str], alone: bool) -> None:
+        self._files = files
+        self._real = {path: where for path, where in real.items() if where in files}
+        self._alone = alone
+
+    def __getitem__(self, path: str) -> bytes:
+        where = self._real.get(path)
+        if where is None and self._alone:
+            raise KeyError(path)
+        return self._files[where if where is not None else path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._real or (not self._alone and path in self._files)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._real
+        if not self._alone:
+            yield from (path for path in self._files if path not in self._real)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

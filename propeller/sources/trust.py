@@ -129,8 +129,10 @@ class Judge:
         accepted, trusted = self.accepted, self._trust.trusted_commit
         if accepted is None or trusted is None:
             return accepted or trusted
-        fresh = self._descends(commit, trusted) and not self._descends(accepted, trusted)
-        return trusted if fresh else accepted
+        if not self._descends(commit, trusted) or self._descends(accepted, trusted):
+            return accepted
+        # Where the mirror does not know all of the old history, only a head itself is vouched for.
+        return trusted if commit == trusted or not self._shallow() else accepted
 
     def _rewritten(self, commit: str, base: str | None, label: str) -> str:
         """Why `commit` does not grow out of `base`, "" when it does or need not."""

@@ -16,6 +16,7 @@ from propeller.sources.nodes import (
     Build,
     Map,
     Number,
+    Plain,
     Seq,
     UnreadableError,
     whole_number,
@@ -128,6 +129,8 @@ def _scalar(build: Build, anchors: dict[str, tuple[Any, int]], event: Any, line:
         return
     plain = tag is None and event.implicit[0] and not event.style
     value = plain_scalar(text) if plain else text
+    if plain and "${" in text:
+        value = Plain(text)
     if event.anchor is not None:
         anchors[event.anchor] = (value, 1)
     build.put(value, line)

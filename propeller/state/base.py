@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from propeller.model.module import Resolved
     from propeller.model.seen import Seen, SeenRun
     from propeller.model.specs import ModuleRef
+    from propeller.model.versions import Course, Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,34 @@ class PropletHold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """An App's part of a revision that waits for a person, because a guard tripped.
+
+    guard: the field of `spec.guards`. digest: what to confirm. whole: the digest of the whole plan
+    it was part of, which may be confirmed as well. source: the App whose source the revision is of,
+    "" for the tree.
+    """
+
+    app: str
+    source: str
+    guard: str
+    message: str
+    digest: str
+    whole: str
+    revision: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person's yes to the plan of this digest, until such a plan was carried out."""
+
+    digest: str
+    by: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpRow:
     """An operation under way or just ended. state: sent | accepted | done | refused | Unknown."""
 
@@ -216,6 +245,32 @@ class Store(Protocol):
     def put_module(self, ref: ModuleRef, resolved: Resolved) -> None: ...
     def drop_module(self, ref: ModuleRef) -> None: ...
 
+    # -- versions -----------------------------------------------------------------------------
+    def courses(self) -> list[Course]: ...
+    def put_course(self, course: Course) -> None: ...
+    def drop_course(self, uid: Uid) -> None:
+        """With the versions of that object."""
+
+    def versions(self, uid: Uid) -> list[Version]:
+        """Those that were accepted, newest first; at most ten are kept."""
+
+    def newest_versions(self) -> dict[Uid, Digest]:
+        """The digest of the newest of each object."""
+
+    def version_modules(self) -> set[Digest]:
+        """Blobs that versions speak of: what a clean-up of the blob store must keep."""
+
+    def note_version(self, uid: Uid, version: Version, at: int) -> None:
+        """It was accepted at `at` (Unix ms), for the first time or again."""
+
+    # -- approvals ----------------------------------------------------------------------------
+    def pauses(self) -> list[Pause]: ...
+    def put_pause(self, pause: Pause) -> None: ...
+    def drop_pause(self, app: str) -> None: ...
+    def approvals(self) -> list[Approval]: ...
+    def put_approval(self, approval: Approval) -> None: ...
+    def drop_approval(self, digest: str) -> None: ...
+
     # -- fleet --------------------------------------------------------------------------------
     def fleet(self) -> list[Seen]:
         """Every known proplet with its runs."""
@@ -285,7 +340,8 @@ class Store(Protocol):
 class Journal(Protocol):
     """What neither the source nor the fleet can tell again: append-only, fsynced, read at start.
 
-    Kinds used now: `hold` {uid, suspend|null}, `propletHold`, `slot` {uid, slot}, `confirm` {what}.
+    Kinds used now: `hold` {uid, suspend|null}, `propletHold`, `slot` {uid, slot}, `confirm` {what},
+    `reject` {what: uid/digest, at, by, why, lifted}, `good` {uid, version}, `steer` {uid, paused}.
     """
 
     def append(self, kind: str, entry: Mapping[str, object]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from propeller.model.ids import Digest, PropletId, RunId, Uid
-from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
+from propeller.model.seen import Box, Facts, Presence, RunState, Seen, SeenRun
 from propeller.state.base import Asked, PropletHold
 from propeller.state.columns import Memo, from_json, shared, to_json
 from propeller.state.database import Row
@@ -48,6 +48,7 @@ def seen_row(seen: Seen) -> Row:
         # The key is the one fact that no two proplets share; apart, the rest is read once.
         "" if facts is None else facts.public_key,
         None if facts is None else facts_text(facts),
+        box_text(seen.box),
     )
 
 
@@ -60,7 +61,7 @@ def seen_of(
     (
         proplet, declared, presence, last_heard, offline_since, will_at, inst, boot, seq, conn,
         label_text, fence, gen, digest, reported, quarantine, cordoned, draining, memory, tasks,
-        heartbeat, public_key, facts_text,
+        heartbeat, public_key, facts_text, box,
     ) = row  # fmt: skip
     return Seen(
         id=PropletId(shared(proplet)),
@@ -86,7 +87,24 @@ def seen_of(
         memory=memory,
         tasks=tasks,
         heartbeat=heartbeat,
+        box=box_of(box),
     )
+
+
+_NO_BOX = Box()
+
+
+def box_text(box: Box) -> str:
+    if box == _NO_BOX:
+        return ""
+    return to_json([box.announced, box.pinned, box.believed, box.trouble])
+
+
+def box_of(text: str) -> Box:
+    if not text:
+        return _NO_BOX
+    announced, pinned, believed, trouble = from_json(text)
+    return Box(announced=announced, pinned=pinned, believed=believed, trouble=shared(trouble))
 
 
 def facts_text(facts: Facts) -> str:
@@ -148,7 +166,7 @@ def seen_run_of(row: Row) -> SeenRun:
     return SeenRun(
         uid=Uid(shared(uid)),
         run=RunId(run),
-        digest=Digest(shared(digest)),
+        digest=Digest(digest),  # no two runs share one
         cause=shared(cause),
         state=_STATES[state],
         exit=code,

@@ -51,7 +51,7 @@ class InventoryTables:
         return [
             rows.assignment_of(row)
             for row in self._db.rows(
-                "SELECT uid, proplet, run, cause, attempt, assigned_at, releasing"
+                "SELECT uid, proplet, run, cause, attempt, assigned_at, releasing, version"
                 " FROM assignment ORDER BY uid, proplet"
             )
         ]
@@ -60,10 +60,10 @@ class InventoryTables:
         from propeller.state import inventory_rows as rows
 
         self._db.write(
-            "INSERT INTO assignment VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO assignment VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid, proplet) DO UPDATE SET run = excluded.run, cause = excluded.cause,"
             " attempt = excluded.attempt, assigned_at = excluded.assigned_at,"
-            " releasing = excluded.releasing",
+            " releasing = excluded.releasing, version = excluded.version",
             rows.assignment_row(assignment),
         )
 

@@ -61,11 +61,12 @@ def assignment_row(assignment: Assignment) -> Row:
         assignment.attempt,
         assignment.assigned_at,
         int(assignment.releasing),
+        assignment.version,
     )
 
 
 def assignment_of(row: Row) -> Assignment:
-    uid, proplet, run, cause, attempt, assigned_at, releasing = row
+    uid, proplet, run, cause, attempt, assigned_at, releasing, version = row
     return Assignment(
         uid=Uid(shared(uid)),
         proplet=PropletId(shared(proplet)),
@@ -74,6 +75,7 @@ def assignment_of(row: Row) -> Assignment:
         attempt=attempt,
         assigned_at=assigned_at,
         releasing=releasing == 1,
+        version=Digest(shared(version)),
     )
 
 

@@ -31,6 +31,9 @@ KEYS: Mapping[str, str] = {
     "propletHold": "proplet",
     "slot": "uid",
     "confirm": "what",
+    "reject": "what",
+    "good": "uid",
+    "steer": "uid",
 }
 """By kind, the field that says what an entry replaces. Entries of other kinds replace nothing."""
 

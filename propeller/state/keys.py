@@ -9,8 +9,10 @@ keeps them), and whether they were there before tells an empty fleet from a lost
       manager.*, manager-p256.*, gateway.*
       trust.json, *.frame     the newest trust document, and as signed: its version must
                               outlive everything
+      secrets.key             names and seals secret values; with another, what uses them runs anew
       devices/ID.pem, ID.pub  private keys of proplets that run on this machine
-      enrolled/ID.pub         public keys of devices enrolled from elsewhere
+      devices/ID.box.*        the same for secrets that are sealed to them
+      enrolled/ID.pub         public keys of devices enrolled from elsewhere, ID.box.pub for secrets
 
 Private keys are PKCS#8 PEM (0600), public keys one line of text. A pair is replaced by removing its
 files: the next `trust()` then has a higher version, without the old key.
@@ -24,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from propeller.errors import Unavailable, UsageError, WireError
+from propeller.wire.boxes import BoxKey, BoxPublic
 from propeller.wire.codec import decode, encode
 from propeller.wire.frame import open_frame, seal
 from propeller.wire.keyring import Keyring, trusted
@@ -32,6 +35,7 @@ from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
 from propeller.wire.topics import is_id
 
 _MAX_FILE = 64 * 1024
+SECRETS_KEY = "secrets.key"
 
 
 class Keys:
@@ -76,6 +80,46 @@ class Keys:
     def device(self, proplet: str) -> SigningKey:
         """The key of a proplet on this machine, made at first use."""
         return self._pair(f"devices/{_checked(proplet)}", ED25519)
+
+    # -- secrets -----------------------------------------------------------------------------
+    def fleet_secret(self) -> bytes:
+        """32 bytes that only this fleet's managers have, made at first use."""
+        path = self._path(SECRETS_KEY)
+        if not path.exists():
+            _write(path, secrets.token_hex(32).encode("ascii") + b"\n", replace=False)
+        return _fleet_secret(path)
+
+    def device_box(self, proplet: str) -> BoxKey:
+        """The encryption key of a proplet on this machine, made at first use."""
+        name = f"devices/{_checked(proplet)}.box"
+        path = self._path(f"{name}.pem")
+        if not path.exists():
+            _write(path, BoxKey.generate().to_pem(), replace=False)
+        try:
+            key = BoxKey.from_pem(_read(path))
+        except WireError as error:
+            raise UsageError(f"{path}: {error.what}") from error
+        public = self._path(f"{name}.pub")
+        line = key.public.text.encode("ascii") + b"\n"
+        if not public.exists() or _read(public) != line:
+            _write(public, line, replace=True)
+        return key
+
+    def enroll_box(self, proplet: str, key: BoxPublic) -> None:
+        """Seal secrets for this device to `key` from now on."""
+        path = self._path(f"enrolled/{_checked(proplet)}.box.pub")
+        _write(path, key.text.encode("ascii") + b"\n", replace=True)
+
+    def enrolled_box(self, proplet: str) -> BoxPublic | None:
+        """The device's encryption key: enrolled, or that of its key on this machine."""
+        for place in ("enrolled", "devices"):
+            path = self._path(f"{place}/{_checked(proplet)}.box.pub")
+            if path.exists():
+                try:
+                    return BoxPublic.parse(_read(path).decode("ascii").strip())
+                except (WireError, UnicodeDecodeError) as error:
+                    raise UsageError(f"{path}: not an encryption key: {error}") from error
+        return None
 
     # -- whom to believe ---------------------------------------------------------------------
     def enroll(self, proplet: str, key: VerifyKey) -> None:
@@ -174,6 +218,22 @@ class Keys:
             return VerifyKey.parse(_read(path).decode("ascii").strip())
         except (WireError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: not a public key: {error}") from error
+
+
+def peek_fleet_secret(directory: Path) -> bytes | None:
+    """What `Keys(directory).fleet_secret()` gives, without making anything; None before it is."""
+    path = directory / SECRETS_KEY
+    return _fleet_secret(path) if path.exists() else None
+
+
+def _fleet_secret(path: Path) -> bytes:
+    try:
+        data = bytes.fromhex(_read(path).decode("ascii").strip())
+    except ValueError:
+        data = b""
+    if len(data) != 32:
+        raise UsageError(f"{path}: not 64 hex digits", hint="restore it from a backup")
+    return data
 
 
 def _named(name: str, alg: int) -> str:

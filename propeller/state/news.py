@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from propeller.model.ids import Uid
-from propeller.model.inventory import Held
 from propeller.state.base import Event, RevisionRecord, StatusRow
 from propeller.state.database import Database
 from propeller.state.history import HistoryTables
 from propeller.state.inventory import InventoryTables
+
+if TYPE_CHECKING:
+    from propeller.model.ids import Uid
+    from propeller.model.inventory import Held
 
 
 @dataclass(slots=True)

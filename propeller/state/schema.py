@@ -40,10 +40,28 @@ _FIRST: Migration = (
     """CREATE TABLE assignment (
         uid TEXT NOT NULL REFERENCES held (uid) DEFERRABLE INITIALLY DEFERRED,
         proplet TEXT NOT NULL, run TEXT NOT NULL, cause TEXT NOT NULL, attempt INTEGER NOT NULL,
-        assigned_at INTEGER NOT NULL, releasing INTEGER NOT NULL,
+        assigned_at INTEGER NOT NULL, releasing INTEGER NOT NULL, version TEXT NOT NULL,
         PRIMARY KEY (uid, proplet)
     ) STRICT, WITHOUT ROWID""",
+    # -- versions
+    """CREATE TABLE course (
+        uid TEXT PRIMARY KEY, good TEXT, target TEXT, phase TEXT NOT NULL, step INTEGER NOT NULL,
+        since INTEGER NOT NULL, forgiven INTEGER NOT NULL, why TEXT NOT NULL, "by" TEXT NOT NULL,
+        rejected TEXT NOT NULL, paused TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE version (
+        uid TEXT NOT NULL, digest TEXT NOT NULL, module TEXT NOT NULL, at INTEGER NOT NULL,
+        body TEXT NOT NULL, PRIMARY KEY (uid, digest)
+    ) STRICT, WITHOUT ROWID""",
     "CREATE TABLE module (ref TEXT PRIMARY KEY, resolved TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    # -- approvals
+    """CREATE TABLE pause (
+        app TEXT PRIMARY KEY, source TEXT NOT NULL, guard TEXT NOT NULL, message TEXT NOT NULL,
+        digest TEXT NOT NULL, whole TEXT NOT NULL, revision TEXT NOT NULL, at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE approval (
+        digest TEXT PRIMARY KEY, "by" TEXT NOT NULL, at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
     # -- fleet
     """CREATE TABLE seen (
         id TEXT PRIMARY KEY, declared INTEGER NOT NULL, presence TEXT NOT NULL,
@@ -52,7 +70,7 @@ _FIRST: Migration = (
         observed_fence INTEGER NOT NULL, observed_gen INTEGER NOT NULL,
         observed_digest TEXT NOT NULL, reported INTEGER NOT NULL, quarantine TEXT NOT NULL,
         cordoned INTEGER NOT NULL, draining INTEGER NOT NULL, memory INTEGER, tasks INTEGER,
-        heartbeat INTEGER NOT NULL, public_key TEXT NOT NULL, facts TEXT
+        heartbeat INTEGER NOT NULL, public_key TEXT NOT NULL, facts TEXT, box TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE seen_run (
         proplet TEXT NOT NULL REFERENCES seen (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,

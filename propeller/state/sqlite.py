@@ -14,7 +14,9 @@ from pathlib import Path
 from propeller.errors import Unavailable
 from propeller.model.ids import PropletId, Uid
 from propeller.state import schema
+from propeller.state.approvals import ApprovalTables
 from propeller.state.base import Event, Store
+from propeller.state.courses import CourseTables
 from propeller.state.database import Corrupt, Database, connect_reader, connect_writer
 from propeller.state.files import sync_directory
 from propeller.state.fleet import FleetTables
@@ -32,7 +34,16 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class SqliteStore(NewsTables, InventoryTables, FleetTables, HistoryTables, OpsTables, Store):
+class SqliteStore(
+    ApprovalTables,
+    CourseTables,
+    NewsTables,
+    InventoryTables,
+    FleetTables,
+    HistoryTables,
+    OpsTables,
+    Store,
+):
     """See `base.Store`. One thread at a time; not for use across a fork."""
 
     def __init__(

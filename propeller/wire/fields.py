@@ -19,6 +19,7 @@ from propeller.wire.kinds import (
     integer,
     listed,
     named,
+    packed,
     spelled,
     text,
     variables,
@@ -27,6 +28,9 @@ from propeller.wire.shapes import Exclusive, Field, Shape, shape
 
 MAX_TASKS = 1024
 """Entries of a desired document and runs of an inventory."""
+
+MAX_SEALED = 66 * 1024
+"""Bytes of one sealed value: 64 KiB of text and what sealing adds."""
 
 ID = spelled(r"[A-Za-z0-9_-]{1,64}", "an id")
 REF = spelled(
@@ -124,6 +128,12 @@ ENTRY = shape(
         Field(19, "backoff_cap", TIME, "Milliseconds it doubles up to."),
         Field(20, "max_restarts", U32, "After so many a daemon has failed; absent: never."),
         Field(21, "ready_after", TIME, "Milliseconds a daemon must run to be ready."),
+        Field(
+            22,
+            "sealed",
+            named(packed(MAX_SEALED), 128),
+            "Variables whose values are sealed to this device for this run, in order of name.",
+        ),
     ],
 )
 DESIRED = shape(
@@ -266,6 +276,7 @@ HELLO = shape(
         Field(22, "labels", named(text(256), 64), "Labels it says it has."),
         Field(23, "key", text(128), "Its public key: ed25519:<base64> or p256:<base64>."),
         Field(24, "versions", listed(U32, 16), "Protocol versions it speaks."),
+        Field(25, "box", text(128), "Its encryption key, x25519:<base64>; absent: it has none."),
     ],
 )
 OP = shape(

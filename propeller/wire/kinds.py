@@ -8,6 +8,8 @@ so nothing leaves that the other side would refuse.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -94,6 +96,40 @@ def hexed(size: int, *, prefix: str = "", uuid: bool = False) -> Kind:
         return prefix + digits
 
     schema = {**spelling.schema, "x-cbor": f"{size} bytes"}
+    return Kind(check, check, from_cbor, to_cbor, schema)
+
+
+def packed(limit: int) -> Kind:
+    """At most `limit` bytes: in JSON base64 in its one spelling, raw in CBOR; base64 in between."""
+
+    def to_cbor(value: object) -> object:
+        if not isinstance(value, str):
+            raise Broken(Reject.WRONG_TYPE, f"wanted text, got {type(value).__name__}")
+        if len(value) > 4 * -(-limit // 3):
+            raise Broken(Reject.TOO_LONG, f"{len(value)} characters, at most {limit} bytes")
+        try:
+            data = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise Broken(Reject.BAD_TEXT, "not base64") from None
+        if base64.b64encode(data).decode("ascii") != value:
+            raise Broken(Reject.BAD_TEXT, "base64 with loose ends")
+        if len(data) > limit:
+            raise Broken(Reject.TOO_LONG, f"{len(data)} bytes, at most {limit}")
+        return data
+
+    def check(value: object) -> object:
+        to_cbor(value)
+        return value
+
+    def from_cbor(value: object) -> object:
+        if not isinstance(value, bytes):
+            raise Broken(Reject.WRONG_TYPE, f"wanted bytes, got {type(value).__name__}")
+        if len(value) > limit:
+            raise Broken(Reject.TOO_LONG, f"{len(value)} bytes, at most {limit}")
+        return base64.b64encode(value).decode("ascii")
+
+    most = 4 * -(-limit // 3)
+    schema = {"type": "string", "maxLength": most, "contentEncoding": "base64", "x-cbor": "bytes"}
     return Kind(check, check, from_cbor, to_cbor, schema)
 
 

@@ -49,6 +49,7 @@ class Entry:
     mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
     `digest` is over the canonical JSON of the entry without `digest` itself (`entry_digest`).
     Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
+    `sealed`: variables whose values only this device can open (`boxes`), as base64, by name.
     """
 
     uid: str
@@ -72,6 +73,7 @@ class Entry:
     backoff_cap: int = 300_000
     max_restarts: int | None = None
     ready_after: int = 0
+    sealed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +181,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What a device is. `key` is `ed25519:<base64>` or `p256:<base64>`; see `model.seen.Facts`."""
+    """What a device is. `key` is `ed25519:<base64>` or `p256:<base64>`; see `model.seen.Facts`.
+
+    `box` is what secrets are sealed to, `x25519:<base64>`; "" where it can open none.
+    """
 
     id: str
     inst: str
@@ -205,6 +210,7 @@ class Hello:
     labels: tuple[tuple[str, str], ...]
     key: str
     versions: tuple[int, ...] = (VERSION,)
+    box: str = ""
     v: int = VERSION
 
 

@@ -41,6 +41,7 @@ class Reject(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     NOT_ALLOWED = "not_allowed"  # a known key whose roles do not cover this purpose
     BAD_KEY = "bad_key"  # a key text or a kid that does not belong to its key
+    BAD_SEAL = "bad_seal"  # a value sealed to another key or for another place
     # blobs
     DIGEST_MISMATCH = "digest_mismatch"  # raised as DigestMismatch
 

@@ -179,6 +179,11 @@ class Channel:
         """A manager to itself: markers behind its subscriptions, proof that its path works."""
         return f"{self.base}manager/echo/{_check(src, 'source')}"
 
+    @property
+    def poke(self) -> str:
+        """Anyone who may, to the manager: look at the source now. What it carries is not read."""
+        return f"{self.base}manager/poke"
+
     # -- filters -----------------------------------------------------------------------------
     def control_filters(self) -> tuple[str, ...]:
         """What the manager's control connection hears of every proplet."""

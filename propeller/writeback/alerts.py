@@ -57,7 +57,7 @@ class AlertDesk:
             self._told += self._router.note(note, now)
         if batch.dropped:
             self._told += self._router.note(_dropped(batch.dropped, now), now)
-        for key, standing in batch.standings.items():
+        for key, standing in batch.stand().items():
             self._router.standing(key, standing)
 
     def work(self, now: int) -> int | None:

@@ -27,6 +27,16 @@ MOST_BYTES: Final = 512 << 20
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 _DRAFT, _REMOTE = "refs/propeller/draft", "refs/propeller/remote"
 _MOVED: Final = ("[rejected]", "non-fast-forward", "fetch first", "stale info", "cannot lock ref")
+_BROKEN: Final = (
+    ".lock': File exists",
+    "bad object",
+    "corrupt",
+    "could not parse",
+    "missing",
+    "not a git repository",
+    "unable to read",
+)
+"""What git says when our own repository is damaged."""
 
 
 class GitCommand(Protocol):
@@ -74,12 +84,13 @@ class Branch:
         signing_key: Path | None = None,
     ) -> None:
         self._git = git
-        self._repository = repository
+        self._repository = repository.absolute()
         self._remote = remote
         self._ref = f"refs/heads/{branch}"
         self._fleet = fleet
         self._folder = folder
         self._signing_key = signing_key
+        self._signs = False
         self._known: Tip | None = None
         self.patience = 60.0
 
@@ -114,6 +125,7 @@ class Branch:
 
         Raises Conflict when the branch has moved on from `tip`, Unavailable for anything else.
         """
+        self._prepare()
         draft = _stream(tip.commit, self._folder, changes, at)
         self._run("fast-import", "--quiet", "--force", "--date-format=raw", stdin=draft)
         parent = ("-p", tip.commit) if tip.commit else ()
@@ -146,32 +158,48 @@ class Branch:
         return f"{message.rstrip()}\n\n{TRAILER}\n{FLEET_TRAILER}: {self._fleet}\n".encode()
 
     def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        return self._git.run(
-            *arguments,
-            repository=self._repository,
-            stdin=stdin,
-            timeout=self.patience,
-            most=MOST_BYTES,
-        )
+        try:
+            return self._git.run(
+                *arguments,
+                repository=self._repository,
+                stdin=stdin,
+                timeout=self.patience,
+                most=MOST_BYTES,
+            )
+        except Unavailable as error:
+            said = str(getattr(error, "said", ""))
+            if any(word in said for word in _BROKEN):
+                # Ours is only a copy: what a power cut left of it is thrown away.
+                shutil.rmtree(self._repository, ignore_errors=True)
+                self._known = None
+            raise
 
     def _prepare(self) -> None:
-        """The bare repository, with who commits written into its own configuration."""
-        if (self._repository / "HEAD").is_file():
-            return
-        fresh = self._repository.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        self._git.run("init", "--quiet", "--bare", "--template=", "--", str(fresh))
-        settings = {"user.name": "Propeller", "user.email": "propeller@localhost"}
-        for name, value in settings.items():
-            self._git.run("config", name, value, repository=fresh)
-        fresh.rename(self._repository)
-
-    def _ask(self) -> str:
-        """The commit the remote has; also brings the key we sign with up to date."""
-        if self._signing_key is not None:
+        """The bare repository, with who commits and signs written into its own configuration."""
+        if not (self._repository / "HEAD").is_file():
+            self._make()
+        if self._signing_key is not None and not self._signs:
             self._run("config", "gpg.format", "ssh")
             self._run("config", "user.signingKey", str(self._signing_key))
+            self._signs = True
+
+    def _make(self) -> None:
+        fresh = self._repository.with_suffix(".new")
+        self._signs = False
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.parent.mkdir(parents=True, exist_ok=True)
+            self._git.run("init", "--quiet", "--bare", "--template=", "--", str(fresh))
+            settings = {"user.name": "Propeller", "user.email": "propeller@localhost"}
+            for name, value in settings.items():
+                self._git.run("config", name, value, repository=fresh)
+            shutil.rmtree(self._repository, ignore_errors=True)
+            fresh.rename(self._repository)
+        except OSError as error:
+            raise Unavailable(f"{self._repository}: {error.strerror}") from error
+
+    def _ask(self) -> str:
+        """The commit the remote has, "" for none."""
         out = self._run("ls-remote", "--symref", "--", self._remote, "HEAD", self._ref)
         commit = ""
         for line in out.decode("utf-8", "replace").splitlines():

@@ -191,7 +191,7 @@ class CommitStatus:
                 self._failures = self._retry_at = 0
         if batch.turns:
             self._turned = True
-        for key, standing in batch.standings.items():
+        for key, standing in batch.stand().items():
             if standing.gone:
                 self._standings.pop(key, None)
             else:

@@ -27,6 +27,12 @@ MAX_WAITING: Final = 200
 ATTEMPTS: Final = 8
 """Deliveries of one message before it is given up: about an hour with the pauses between."""
 
+TELL_AT: Final = 3
+"""Attempts after which it is said that a sink does not answer: half a minute or so."""
+
+MAX_TOLD: Final = 8
+"""Different troubles of one sink that are said before a message goes through."""
+
 MOST_AFTER: Final = 3_600
 """Seconds of a Retry-After that are honoured."""
 
@@ -44,13 +50,13 @@ class _Lane:
     under_way: Future[None] | None = None
     attempts: int = 0
     due: int = 0
-    trouble: str = ""
+    told: set[str] = field(default_factory=set)
 
 
 class Lanes:
     """All lanes. Every method is called by one thread; `wake` from delivering ones.
 
-    deliver: raises Later or Refused. failed: told (lane, what) when a message is given up or dropped.
+    deliver: raises Later or Refused. failed: told (lane, what) when a message is given up.
     """
 
     def __init__(
@@ -77,7 +83,9 @@ class Lanes:
         if len(lane.waiting) > MAX_WAITING:
             # The first may be under way: it is the second that goes.
             del lane.waiting[1 if lane.under_way is not None else 0]
-            self._failed(lane_id, f"more than {MAX_WAITING} messages wait; the oldest is dropped")
+            self._tell(
+                lane_id, lane, f"more than {MAX_WAITING} messages wait; the oldest is dropped"
+            )
 
     def work(self, now: int) -> int | None:
         """Take results in and send what is due. Returns when the next is due (Unix ms)."""
@@ -88,7 +96,7 @@ class Lanes:
                 lane.under_way = self._pool.submit(self._deliver, lane.sink, lane.waiting[0])
                 lane.under_way.add_done_callback(lambda _: self._wake())
         for lane_id in [one for one, lane in self._lanes.items() if not lane.waiting]:
-            if not self._lanes[lane_id].trouble:
+            if not self._lanes[lane_id].told:
                 del self._lanes[lane_id]
         dues = [
             lane.due for lane in self._lanes.values() if lane.waiting and lane.under_way is None
@@ -112,6 +120,8 @@ class Lanes:
             if lane.attempts < ATTEMPTS:
                 asked = min(error.after or 0, MOST_AFTER) * 1000
                 lane.due = now + max(asked, backoff(lane.attempts, self._rng))
+                if lane.attempts == TELL_AT:
+                    self._tell(lane_id, lane, f"{error.what}; it is tried again")
                 return
             trouble = f"{error.what}; given up after {ATTEMPTS} attempts"
         except Refused as error:
@@ -122,8 +132,14 @@ class Lanes:
         else:
             trouble = ""
             self.delivered += 1
+            lane.told.clear()
         lane.waiting.popleft()
         lane.attempts, lane.due = 0, now
-        if trouble and trouble != lane.trouble:
+        if trouble:
+            self._tell(lane_id, lane, trouble)
+
+    def _tell(self, lane_id: LaneId, lane: _Lane, trouble: str) -> None:
+        """Each trouble once, until a message goes through."""
+        if trouble not in lane.told and len(lane.told) < MAX_TOLD:
+            lane.told.add(trouble)
             self._failed(lane_id, trouble)
-        lane.trouble = trouble

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -55,17 +56,30 @@ class Took:
 class Batch:
     """What came since the last look, newest state of each thing.
 
-    files: path inside the status folder -> text, None where the file is gone. dropped: notes that
-    found the queue full. turns: ends of turns of the loop, after all that is in the batch.
+    documents: status documents as JSON, None for an object that left; `stand` makes standings of
+    them, on the thread that wants them. files: path inside the status folder -> text, None where
+    the file is gone. dropped: notes that found the queue full. turns: ends of turns of the loop,
+    after all that is in the batch.
     """
 
     notes: list[Note] = field(default_factory=list)
     dropped: int = 0
+    documents: dict[Key, str | None] = field(default_factory=dict)
     standings: dict[Key, Standing] = field(default_factory=dict)
     files: dict[str, bytes | None] = field(default_factory=dict)
     took: list[Took] = field(default_factory=list)
     alerts: dict[Uid, Alert | None] = field(default_factory=dict)
     turns: int = 0
+
+    def stand(self) -> Mapping[Key, Standing]:
+        """How every object of the batch stands."""
+        for key, text in self.documents.items():
+            self.standings[key] = (
+                Standing(ready="Unknown", gone=True)
+                if text is None
+                else standing_of(json.loads(text)["status"])
+            )
+        return self.standings
 
 
 def standing_of(status: Mapping[str, object]) -> Standing:

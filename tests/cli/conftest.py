@@ -16,6 +16,7 @@ from propeller.gateway.server import ApiServer
 from propeller.reconcile.events import (
     AskStanding,
     Confirm,
+    GiveUp,
     Operate,
     SetHold,
     SetProplet,
@@ -121,6 +122,8 @@ class FakeLoop:
         match event:
             case SetHold() | SetProplet() | Confirm():
                 event.reply({"done": True})
+            case GiveUp():
+                event.reply({"done": True, "unheard": ["gateway-2"]})
             case AskStanding():
                 event.reply({"done": True, "revision": "", "exit": 0, "lines": []})
             case Operate():

@@ -120,3 +120,59 @@ def test_a_slip_never_reaches_the_reconciler(cli, fleet, loop, words, hint):
     assert said.code == 2
     assert hint in said.err
     assert loop.asked == []
+
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def _paused(fleet):
+    """A guard waits for the App plant."""
+    from propeller.state.base import Pause
+
+    with fleet.store.transaction():
+        fleet.store.put_pause(
+            Pause(
+                app="plant",
+                source="",
+                guard="maxDelete",
+                message="maxDelete is 1, and 2 of 3 objects would be deleted",
+                digest=DIGEST,
+                whole="sha256:" + "cd" * 32,
+                revision="main@1",
+                at=fleet.now,
+            )
+        )
+
+
+@pytest.mark.parametrize("text", [DIGEST, DIGEST[:19], "sha256:" + "cd" * 32])
+def test_confirm_names_the_plan_that_waits(cli, fleet, loop, text):
+    """By its digest, the beginning of it, or that of the whole plan."""
+    _paused(fleet)
+    said = cli("confirm", text)
+    assert said.code == 0
+    assert loop.asked[0].what.startswith(text)
+    assert len(loop.asked[0].what) == len(DIGEST)
+    assert "App plant: maxDelete is 1" in said.err
+
+
+def test_confirm_lists_what_waits(cli, fleet):
+    """With nothing running, too."""
+    assert cli("confirm", "--list").out == ""
+    _paused(fleet)
+    assert cli("confirm", "--list").out.startswith(f"{DIGEST}  App plant  maxDelete is 1")
+
+
+def test_a_digest_may_be_confirmed_before_its_plan_is_there(cli, fleet, loop):
+    """As on a pull request that is not merged yet; it is said."""
+    said = cli("confirm", DIGEST)
+    assert said.code == 0
+    assert "no plan of this digest waits" in said.err
+    assert loop.asked[0].what == DIGEST
+
+
+@pytest.mark.parametrize("text", ["sha256:abab", "all", "sha256:" + "ef" * 8])
+def test_confirm_refuses_what_names_nothing(cli, fleet, loop, text):
+    """A typo confirms nothing."""
+    _paused(fleet)
+    assert cli("confirm", text).code == 2
+    assert loop.asked == []

@@ -164,7 +164,7 @@ def test_secrets_are_masked(cli, fleet):
     for form in ("text", "json", "yaml"):
         said = cli("describe", "filter", "-o", form)
         assert "hunter2" not in said.out
-        assert "*** (1)" in said.out
+        assert "*** (#1)" in said.out
 
 
 def test_watch_goes_on_until_interrupted(cli, fleet, state):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -86,7 +87,7 @@ def test_config_show_without_a_file(cli):
     """Defaults, as such."""
     said = cli("config", "show")
     assert said.code == 0
-    assert "propeller   default" in said.out
+    assert ["domain", "propeller", "default"] in [line.split() for line in said.out.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -196,3 +197,14 @@ def test_local_images_live_in_the_state(tree, tmp_path):
     assert not local.remote
     assert local.artifacts.directory == tmp_path / "s" / "oci"
     assert other.artifacts.directory == tree / "oci"
+
+
+def test_a_path_in_a_file_named_relatively_is_joined_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--config conf/propeller.yaml` means conf/ca.pem, not conf/conf/ca.pem."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "propeller.yaml").write_text("broker: {ca: ca.pem}\n")
+    monkeypatch.chdir(tmp_path)
+    fleet = fleet_of(argparse.Namespace(config="conf/propeller.yaml"))
+    assert fleet.file("broker.ca") == "conf/ca.pem"

@@ -13,8 +13,11 @@ pytestmark = pytest.mark.live
         "README.md",
         "docs/tutorial/first-fleet.md",
         "docs/how-to/git-source.md",
+        "docs/how-to/git-trust.md",
+        "docs/how-to/overlays.md",
         "docs/how-to/own-module.md",
         "docs/how-to/recover.md",
+        "docs/how-to/status-branch.md",
     ],
 )
 def test_the_session_is_true(reading, clone, name):

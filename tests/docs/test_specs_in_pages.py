@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -48,12 +49,20 @@ def test_specs_load(reading, spec_page):
     """Every spec on the page is valid together with its neighbours."""
     files = dict(shown(reading, spec_page))
     tree = Tree(name=spec_page.name, files=with_modules(files))
-    try:
-        revision = load(tree, domain="docs", keep=kept, inspect=inspect)
-    except SpecError as error:
-        pytest.fail(f"{spec_page.name}:\n{error}")
-    wanted = sum(len(list(yaml.safe_load_all(text))) for text in files.values())
-    assert len(revision.objects) >= wanted
+    overlays = [name.rpartition("/")[0] for name in files if name.endswith("/overlay.yaml")]
+    wanted = sum(
+        document["kind"] != "Overlay"
+        for text in files.values()
+        for document in yaml.safe_load_all(text)
+    )
+    for overlay in overlays or [""]:
+        try:
+            revision = load(
+                replace(tree, overlay=overlay), domain="docs", keep=kept, inspect=inspect
+            )
+        except SpecError as error:
+            pytest.fail(f"{spec_page.name}:\n{error}")
+        assert len(revision.objects) >= wanted
 
 
 def test_there_are_specs_to_look_at(reading):

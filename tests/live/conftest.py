@@ -52,6 +52,7 @@ basic_registry = _registry.basic_registry
 bearer_registry = _registry.bearer_registry
 token_server = _registry.token_server
 stub_server = _registry.stub_server
+web = _from_room("writeback", "writeback_servers").web
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +234,14 @@ class Fleet:
 
     def condition(self, thing: str, name: str) -> Mapping[str, Any]:
         """A condition in a status file; empty while it is not there."""
-        document = self.status(thing)
-        rows = document["status"]["conditions"] if document else []
-        return next((row for row in rows if row["type"] == name), {})
+        return _condition(self.status(thing), name)
 
     def ready(self, thing: str, *, generation: int | None = None) -> Mapping[str, Any]:
         """Wait until `thing` is Ready (at this generation); its status document."""
 
         def holds() -> Mapping[str, Any] | None:
             document = self.status(thing)
-            if document is None or self.condition(thing, "Ready").get("status") != "True":
+            if document is None or _condition(document, "Ready").get("status") != "True":
                 return None
             fits = generation is None or document["metadata"]["generation"] == generation
             return document if fits else None
@@ -303,6 +302,11 @@ class Fleet:
                     text = line.replace(b"\0", b" ").decode(errors="replace")
                     found.append(f"{entry.name} {text}")
         return found
+
+
+def _condition(document: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    rows = document["status"]["conditions"] if document else []
+    return next((row for row in rows if row["type"] == name), {})
 
 
 _PROPELLER = (sys.executable, "-m", "propeller.cli")

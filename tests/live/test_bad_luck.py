@@ -139,12 +139,17 @@ def test_a_reconciler_killed_with_nine_goes_on_where_it_was(fleet: Any):
     assert counted.starts() == {"done": 1, "long": 1, "late": 1, "later": 1}
 
 
-def test_store_and_broker_lost_together_with_a_proplet_away(fleet: Any):
-    """Nothing starts or moves until the absent one was heard; then all is as it was."""
+@pytest.mark.parametrize("ends", ["heard", "confirmed"])
+def test_store_and_broker_lost_together_with_a_proplet_away(fleet: Any, ends: str):
+    """Nothing starts or moves until the absent one was heard, or somebody says to go on without
+    it; then all is as it was, and nothing runs twice."""
     counted = Counted(fleet)
     declare(fleet, "press", "oven")
+    # Confirming says that what only the absent one knows may run again: so pinned there.
+    pinned = [{"proplets": [name]} for name in ("press", "press", "oven", "oven")]
     for number in range(4):
-        counted.task(f"once{number}", placement={"replicas": 1})
+        place = {"replicas": 1} if ends == "heard" else pinned[number]
+        counted.task(f"once{number}", placement=place)
     counted.task("each", placement={"perProplet": True})
     serve = fleet.serve()
     counted.device("press")
@@ -172,6 +177,9 @@ def test_store_and_broker_lost_together_with_a_proplet_away(fleet: Any):
     )
     assert counted.starts() == once
     assert fleet.copies("Task/default/fresh") == []
+    if ends == "confirmed":
+        assert fleet.on("confirm", "fleet").code == 0
+        fleet.ready("Task/default/fresh")
     counted.device("oven")
     fleet.ready("Task/default/fresh")
     for number in range(4):

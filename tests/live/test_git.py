@@ -46,6 +46,8 @@ def test_the_fleet_follows_the_commits(fleet: Any):
     fleet.module("add/add.wat", "heartbeat/heartbeat.wat")
     fleet.spec("Task", "add", ADD)
     fleet.spec("Daemon", "beat", BEAT)
+    for name in ("press", "oven"):
+        fleet.spec("Proplet", name, {"heartbeat": "2s"})
     first = repository.commit("what should run")
     fleet.broker()
     serve = fleet.serve(source=f"git+file://{fleet.specs}?ref=main")
@@ -79,7 +81,7 @@ def test_the_fleet_follows_the_commits(fleet: Any):
     # delete -> gone from the device and from the inventory
     (fleet.specs / "daemon-beat.yaml").unlink()
     (fleet.specs / "task-add.yaml").unlink()
-    repository.commit("nothing should run")
+    repository.commit("no work")
     fleet.until(lambda: fleet.status("Daemon/default/beat") is None, "the daemon's status gone")
     fleet.until(lambda: fleet.status("Task/default/add") is None, "the task's status gone")
     fleet.until(lambda: guests("press") + guests("oven") == 0, "nothing left on the devices")
@@ -117,24 +119,22 @@ def test_the_fleet_follows_the_commits(fleet: Any):
 
 
 def test_a_repository_that_goes_away_takes_nothing_away(fleet: Any):
-    """Moved aside, then back with a new commit: what runs stays, then follows."""
+    """Moved aside it is missed in words and what runs stays; back, it is followed. By MQTT 5."""
     repository = Repository(fleet.specs)
-    fleet.module("add/add.wat")
-    fleet.spec("Task", "add", ADD)
-    repository.commit("add")
+    fleet.module("heartbeat/heartbeat.wat")
+    fleet.spec("Daemon", "beat", BEAT)
+    repository.commit("a daemon")
     fleet.broker()
-    serve = fleet.serve(source=f"git+file://{fleet.specs}?ref=main")
-    fleet.proplet("press")
-    fleet.ready("Task/default/add")
+    serve = fleet.serve("--mqtt", "5", source=f"git+file://{fleet.specs}?ref=main")
+    fleet.proplet("press", "--mqtt", "5")
+    fleet.ready("Daemon/default/beat")
     aside = fleet.place / "aside"
     shutil.move(fleet.specs, aside)
-    looked = fleet.on("get", "Task/add")
-    assert looked.code == 0
-    repository.place = aside
-    fleet.specs = aside
-    fleet.spec("Task", "add", {**ADD, "runKey": "2"})
-    repository.commit("again")
-    shutil.move(aside, fleet.place / "specs")
-    fleet.specs = fleet.place / "specs"
-    assert fleet.ready("Task/default/add", generation=2)
+    fleet.until(lambda: "stands" in serve.said, "the repository is missed")
+    (copy,) = fleet.copies("Daemon/default/beat")
+    assert copy["state"] == "Running"
+    shutil.move(aside, fleet.specs)
+    fleet.spec("Daemon", "beat", {**BEAT, "run": {"env": [{"name": "RATE", "value": "2"}]}})
+    repository.commit("a rate")
+    fleet.ready("Daemon/default/beat", generation=2)
     assert serve.alive()

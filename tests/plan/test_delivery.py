@@ -86,7 +86,7 @@ def test_an_online_proplet_is_asked_again_when_its_time_has_come(w: Any) -> None
 
 @pytest.mark.parametrize(
     ("attempts", "wait"),
-    [(1, 5_000), (2, 5_000), (3, 10_000), (7, 160_000), (8, 300_000), (99, 300_000)],
+    [(1, 5_000), (4, 5_000), (5, 10_000), (9, 160_000), (10, 300_000), (99, 300_000)],
 )
 def test_it_is_asked_ever_less_often(w: Any, attempts: int, wait: int) -> None:
     """Doubling up to five minutes."""

@@ -7,7 +7,7 @@ document and move its runs on by one step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from propeller.model.ids import Digest, Key, PropletId, RunId, Uid, sha256_diges
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Import, Module, Resolved
 from propeller.model.revision import Revision
+from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout
+from propeller.model.secrets import Secrets
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
@@ -23,6 +25,7 @@ from propeller.model.specs import (
     Backoff,
     Daemon,
     Discovery,
+    Guards,
     Limits,
     Meta,
     Missed,
@@ -43,9 +46,11 @@ from propeller.model.specs import (
     Suspend,
     Task,
 )
+from propeller.model.versions import Course
 from propeller.plan.planner import affected, plan
 from propeller.plan.types import (
     Adopt,
+    Advance,
     Assign,
     Blocked,
     Fire,
@@ -152,7 +157,7 @@ def task(name: str, placement: PlacementSpec | None = None, **more: Any) -> Task
             backoff=more.pop("backoff", Backoff(base=10_000, cap=60_000)),
         ),
     }
-    spec_fields = ("run_key", "schedule", "prune", "suspend")
+    spec_fields = ("run_key", "schedule", "rollout", "prune", "depends_on", "suspend")
     given |= {field: more.pop(field) for field in spec_fields if field in more}
     meta = _meta("Task", name, _plain(given), more)
     assert not more, f"no such thing on a Task: {sorted(more)}"
@@ -176,7 +181,7 @@ def daemon(name: str, placement: PlacementSpec | None = None, **more: Any) -> Da
         "max_restarts": None,
         "ready_when": more.pop("ready_when", ReadyWhen()),
     }
-    spec_fields = ("prune", "suspend")
+    spec_fields = ("rollout", "prune", "depends_on", "suspend")
     given |= {field: more.pop(field) for field in spec_fields if field in more}
     meta = _meta("Daemon", name, _plain(given), more)
     assert not more, f"no such thing on a Daemon: {sorted(more)}"
@@ -192,7 +197,9 @@ def app(name: str, **more: Any) -> App:
         "discovery": more.pop("discovery", Discovery.DENY),
         "suspend": more.pop("suspend", None),
     }
-    return App(meta=_meta("App", name, _plain(given), more), **given)
+    guards, needs = more.pop("guards", Guards()), more.pop("depends_on", ())
+    meta = _meta("App", name, _plain(given), more)
+    return App(meta=meta, guards=guards, depends_on=needs, **given)
 
 
 def declared(name: str, **more: Any) -> Proplet:
@@ -209,6 +216,21 @@ def hourly(**more: Any) -> Schedule:
     more.setdefault("overlap", Overlap.FORBID)
     more.setdefault("starting_deadline", 10 * MINUTE)
     return Schedule(**more)
+
+
+def staged(*steps: str, **more: Any) -> Rollout:
+    """A rollout in these steps, without a soak; any failure rolls it back."""
+    errors = more.pop("errors", "0%")
+    return Rollout(
+        steps=tuple(Amount.parse(step) for step in steps or ("1", "50%")),
+        soak=more.pop("soak", 0),
+        max_unavailable=Amount.parse(more.pop("max_unavailable", "100%")),
+        offline=more.pop("offline", OfflinePolicy.EXCLUDE),
+        offline_after=more.pop("offline_after", 10 * MINUTE),
+        on_failure=more.pop("on_failure", OnFailure.ROLLBACK),
+        errors=Errors(max=Amount.parse(errors), min=more.pop("least", 1)),
+        **more,
+    )
 
 
 def module(**more: Any) -> Module:
@@ -279,6 +301,10 @@ class World:
         self.started: list[tuple[PropletId, Uid, RunId]] = []
         self.gone: set[tuple[Uid, PropletId]] = set()
         self.blocked: dict[Uid, Blocked] = {}
+        self.courses: dict[Uid, Course] = {}
+        self.secrets: Secrets = {}
+        self.traps: Callable[[PropletId, Assignment], bool] = lambda _proplet, _copy: False
+        self.told: list[str] = []
         for obj in objects:
             self.add(obj)
 
@@ -320,6 +346,9 @@ class World:
             modules=self.modules,
             policy=self.policy,
             delivered=frozenset(self.delivered),
+            courses=self.courses,
+            current=lambda copy, run: run.digest == content_of(copy),
+            secrets=self.secrets,
         )
 
     def plan(self, **more: Any) -> Plan:
@@ -343,6 +372,7 @@ class World:
                         cause=action.cause,
                         attempt=action.attempt,
                         assigned_at=self.now,
+                        version=action.version,
                     )
                     self.assignments.setdefault(action.uid, {})[action.proplet] = row
                     self.delivered.discard(action.proplet)
@@ -358,6 +388,9 @@ class World:
                 case Forget():
                     assert action.uid not in self.assignments, "forgotten with a copy left"
                     del self.objects[action.uid]
+                case Advance():
+                    self.courses[action.uid] = action.course
+                    self.told += [note.reason for note in action.notes]
                 case Fire():
                     row_ = self.objects[action.uid]
                     self.objects[action.uid] = replace(row_, last_slot=action.slot)
@@ -383,18 +416,24 @@ class World:
         runs = {}
         for pair, copy in wanted.items():
             run = seen.runs.get(pair)
+            if run is not None and copy.cause == "daemon" and run.digest != content_of(copy):
+                run = None  # the same run, told something new: the device starts it again
             if run is None:
                 self.started.append((name, *pair))
                 run = a_run(copy, RunState.PENDING)
             elif run.state is RunState.PENDING:
                 run = replace(run, state=RunState.RUNNING, started=self.now)
             elif run.state is RunState.RUNNING and finish:
-                run = self._step(run)
+                run = self._step(run, trapped=self.traps(name, copy))
             runs[pair] = run
         self.delivered.add(name)
         self.proplets[name] = replace(seen, runs=runs, reported=True, last_heard=self.now)
 
-    def _step(self, run: SeenRun) -> SeenRun:
+    def _step(self, run: SeenRun, *, trapped: bool) -> SeenRun:
+        if trapped and run.cause == "daemon":
+            return replace(run, state=RunState.BACK_OFF, ready=False, error="trap", restarts=1)
+        if trapped:
+            return replace(run, state=RunState.FAILED, ended=self.now, error="trap")
         if run.cause == "daemon":
             return replace(run, ready=True)
         return replace(run, state=RunState.SUCCEEDED, ended=self.now, ready=True)
@@ -431,8 +470,13 @@ class World:
 
 def a_run(copy: Assignment, state: RunState, **more: Any) -> SeenRun:
     """The run of a copy as its device would report it."""
-    more.setdefault("digest", Digest("sha256:" + "1" * 64))
+    more.setdefault("digest", content_of(copy))
     return SeenRun(uid=copy.uid, run=copy.run, cause=copy.cause, state=state, **more)
+
+
+def content_of(copy: Assignment) -> Digest:
+    """What stands in for the digest of the entry a copy is told."""
+    return copy.version or Digest("sha256:" + "1" * 64)
 
 
 def words(decided: Plan) -> list[str]:
@@ -447,6 +491,9 @@ def words(decided: Plan) -> list[str]:
                 lines.append(f"{type(action).__name__} {action.key.name} {action.proplet}")
             case Forget():
                 lines.append(f"Forget {action.key.name}")
+            case Advance():
+                course = action.course
+                lines.append(f"Advance {action.key.name} {course.phase} {course.step}")
             case Fire():
                 lines.append(f"Fire {action.key.name} {action.slot}")
     return lines

@@ -247,7 +247,8 @@ def check_promises(world: Any, decided: Plan) -> None:
 
 
 def _order(action: Any) -> tuple[Any, ...]:
-    proplet = getattr(action, "proplet", "" if type(action).__name__ == "Fire" else "~")
+    first = type(action).__name__ in ("Fire", "Advance")
+    proplet = getattr(action, "proplet", "" if first else "~")
     return (action.key, proplet)
 
 

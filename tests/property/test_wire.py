@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import string
 import typing
@@ -37,6 +38,8 @@ def of_schema(schema: Any) -> st.SearchStrategy[Any]:
     """Values of one field, from what its schema says (lists of objects are made elsewhere)."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if schema.get("contentEncoding") == "base64":
+        return st.binary(max_size=40).map(lambda data: base64.b64encode(data).decode())
     if "x-cbor" in schema or schema.get("pattern", "").startswith("^["):
         return st.from_regex(schema["pattern"].removesuffix("$") + r"\Z", fullmatch=True)
     match schema["type"]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sim import CHANNEL, Sim
+
 from propeller.wire.codec import decode, encode, tasks_digest
 from propeller.wire.frame import peek_body, seal
 from propeller.wire.messages import Desired, Entry, Observed, Report
 from propeller.wire.signing import SigningKey
-from sim import CHANNEL, Sim
 
 
 def retained_desired(sim: Sim, proplet: str) -> Desired:
@@ -32,7 +33,9 @@ def with_tasks(document: Desired, *entries: Entry, **changes: int) -> Desired:
     )
 
 
-def report_of(sim: Sim, proplet: str, *, inst: str = "", seq: int = 1_000_000, fence: int = 0) -> bytes:
+def report_of(
+    sim: Sim, proplet: str, *, inst: str = "", seq: int = 1_000_000, fence: int = 0
+) -> bytes:
     """A report of a proplet, signed by its key, with an inventory of nothing."""
     seen = sim.seen(proplet)
     report = Report(

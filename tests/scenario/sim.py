@@ -15,21 +15,24 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from simmanager import Manager
+from simproplet import Guests, SimProplet
+
 from propeller.model.ids import PropletId
 from propeller.model.module import Resolved
 from propeller.model.seen import RunState, Seen
 from propeller.model.specs import Task
 from propeller.reconcile.standing import of_reconciler
+from propeller.secrets.age import Identities
 from propeller.state.layout import StateDir
 from propeller.transport.memory import MemoryBroker, MemoryTransport
+from propeller.wire.boxes import BoxPublic
 from propeller.wire.codec import encode
 from propeller.wire.frame import seal
 from propeller.wire.keyring import trusted
 from propeller.wire.messages import Trust
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel
-from simmanager import Manager
-from simproplet import Guests, SimProplet
 
 START = 1_800_000_000_000
 CHANNEL = Channel("plant", "fleet")
@@ -87,6 +90,8 @@ class Sim:
         self.files, self.enrolled = files, enrolled
         self.images: dict[str, Resolved] = {}
         self.keys_predate = False
+        self.identities = Identities()
+        self.enrolled_boxes: dict[PropletId, BoxPublic] = {}
         self.root = SigningKey.from_seed(bytes([1]) * 32)
         self.manager_key = SigningKey.from_seed(bytes([2]) * 32)
         self.trust_frame = self.trust(1)

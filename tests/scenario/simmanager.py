@@ -1,6 +1,6 @@
-"""One life of a reconciler process in the simulation: its memory goes with `kill`, its state stays.
+"""One life of a reconciler process in the simulation: memory goes with `kill`, the state stays.
 
-The real Reconciler, store, journal, blob service and loader; only threads and processes are missing.
+The real Reconciler, store, journal, blob service and loader; threads and processes are missing.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from propeller.reconcile.events import (
     SpecsRefused,
     SpecsTaken,
 )
+from propeller.reconcile.readers import LateSource
 from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import read_once
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
 from propeller.registry.spool import Spool
+from propeller.secrets.vault import Vault
 from propeller.sources.open import open_source
 from propeller.state.journal import FileJournal
 from propeller.state.layout import StateDir
@@ -64,6 +66,9 @@ class Noted(MemoryTransport):
 
 class NoFiles(StatusFiles):
     """Status documents that go nowhere: for storms, where files would be most of the time."""
+
+    def has(self, key: Key, *, since: int) -> bool:
+        return True
 
     def write(self, key: Key, document: Mapping[str, object]) -> bool:
         return True
@@ -102,6 +107,7 @@ class Manager:
                 enrolled=lambda proplet: (
                     fleet.device_key(proplet).public if fleet.enrolled else None
                 ),
+                boxes=fleet.enrolled_boxes.get,
             )
         )
         self.control = Noted(fleet.broker, client or name, max_payload=1 << 20)
@@ -123,6 +129,7 @@ class Manager:
                 domain=fleet.channel.domain,
                 source_id=name,
                 keys_predate=fleet.keys_predate,
+                vault=Vault(fleet.identities, bytes([3]) * 32),
             )
         )
         fleet.keys_predate = True
@@ -172,7 +179,21 @@ class Manager:
             keep=self.keep,
         )
         self.inbox.append(outcome)
+        self.read_apps()
         return outcome
+
+    def read_apps(self) -> None:
+        """Look at the sources of Apps, as their readers would."""
+        sources = self.reconciler.specs.sources
+        self._apps = sources.wanted()
+        for name, app in self._apps.items():
+            source = LateSource(
+                app.address, lambda address: open_source(address, cache=self.state.git)
+            )
+            source.trusted_from(sources.of(name).name)
+            self.inbox.append(
+                read_once(source, domain=self._fleet.channel.domain, keep=self.keep, app=app)
+            )
 
     def _resolve(self, ref: ModuleRef) -> None:
         resolved = self._fleet.images.get(str(ref))
@@ -194,6 +215,8 @@ class Manager:
             events, self.inbox[:] = list(self.inbox), []
             self.due = self.reconciler.turn(events)
             self.turns += 1
+            if self.reconciler.specs.sources.wanted() is not self._apps:
+                self.read_apps()
 
     def drop(self) -> None:
         """The connections of a process that is gone."""

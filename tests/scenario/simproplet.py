@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from propeller.errors import WireError
 from propeller.transport.base import Connected, Disconnected, Event, Received, Will
 from propeller.transport.memory import MemoryBroker, MemoryTransport
+from propeller.wire.boxes import BoxKey
 from propeller.wire.codec import encode
 from propeller.wire.frame import seal
 from propeller.wire.messages import (
@@ -32,7 +34,7 @@ from propeller.wire.topics import Channel, Kind
 from proplet import effects as fx
 from proplet.agent import Agent
 from proplet.records import AgentConfig, RunRecord, Stored
-from proplet.seals import Seals
+from proplet.seals import Seals, unsealed
 
 Schedule = Callable[[int, Callable[[], None]], None]
 """Run a callable after so many ms."""
@@ -61,13 +63,14 @@ class Guests:
     """How guests behave. run_ms: least and most time a once-run takes. failing: its odds to fail.
 
     dying: the odds of a daemon to end by itself, each time it was started. result: bytes of what a
-    once-run returns; above 256 it travels as a blob.
+    once-run returns; above 256 it travels as a blob. traps: whether this guest traps at once.
     """
 
     run_ms: tuple[int, int] = (20, 400)
     failing: float = 0.0
     dying: float = 0.0
     result: int = 0
+    traps: Callable[[Entry], bool] = lambda _entry: False
 
 
 class SimProplet:
@@ -90,6 +93,7 @@ class SimProplet:
         imports: tuple[str, ...] = ("wasi_snapshot_preview1",),
         heartbeat: int = 10_000,
         max_payload: int = 1 << 20,
+        box: BoxKey | None = None,
     ) -> None:
         self.id = proplet
         self.starts: Counter[tuple[str, str]] = Counter()
@@ -101,6 +105,9 @@ class SimProplet:
         self.guests = guests
         self._labels, self._imports = labels, imports
         self._heartbeat, self._max_payload = heartbeat, max_payload
+        self.box = box
+        self.secrets: dict[str, dict[str, str]] = {}
+        """What guests were given of Secrets when they last began: ref -> variable -> value."""
         self.alive = False
         self._life = 0
         self.running: dict[tuple[str, str], Entry] = {}
@@ -143,6 +150,7 @@ class SimProplet:
             fetch=("mqtt",),
             labels=self._labels,
             key=self._key.public.text,
+            box=self.box.public.text if self.box is not None else "",
         )
         stored = Stored(
             observed=disk.observed,
@@ -152,9 +160,7 @@ class SimProplet:
             trust=disk.trust,
             uploads=tuple(disk.uploads.values()),
         )
-        self.agent = Agent(
-            AgentConfig(hello=hello), stored, seals=Seals(self._root), rng=self._rng
-        )
+        self.agent = Agent(AgentConfig(hello=hello), stored, seals=Seals(self._root), rng=self._rng)
         self._do(self.agent.boot(self._now()))
         self._link: MemoryTransport = self._broker.client(self._client)
         self._link.start(self._event, self._will())
@@ -213,7 +219,7 @@ class SimProplet:
         for effect in effects:
             self._one(effect)
 
-    def _one(self, effect: fx.Effect) -> None:  # noqa: C901 - one arm an effect
+    def _one(self, effect: fx.Effect) -> None:
         disk = self.disk
         match effect:
             case fx.SaveDesired(observed, iat, entries):
@@ -244,8 +250,7 @@ class SimProplet:
             case fx.KeepBlob(blob, data):
                 disk.blobs[blob.digest] = data
             case fx.Prepare(entry):
-                key = (entry.uid, entry.run)
-                self._later(1, lambda: self.agent.prepared(key, entry.digest, self._now()))
+                self._later(1, lambda: self._prepared(entry))
             case fx.Start(entry, _):
                 self._start(entry)
             case fx.Stop(key):
@@ -297,7 +302,9 @@ class SimProplet:
 
     def _put(self, digest: str, off: int, length: int, total: int) -> None:
         data = self.disk.blobs[digest][off : off + length]
-        put = BlobPut(id=self.id, inst=self.disk.inst, digest=digest, off=off, total=total, data=data)
+        put = BlobPut(
+            id=self.id, inst=self.disk.inst, digest=digest, off=off, total=total, data=data
+        )
         self._link.publish(self._channel.blob_put(self.id), seal("put", encode(put), self._key))
 
     def _fetch(self, digest: str, size: int, purpose: fx.Purpose) -> tuple[fx.Effect, ...]:
@@ -318,18 +325,33 @@ class SimProplet:
         self.disk.blobs[digest] = part
         self._later(1, lambda: self.agent.fetched(digest, self._now(), part))
 
+    def _prepared(self, entry: Entry) -> tuple[fx.Effect, ...]:
+        key = (entry.uid, entry.run)
+        try:
+            unsealed(entry, self.box, device=self.id, inst=self.disk.inst)
+        except WireError as error:
+            return self.agent.unfit(key, entry.digest, error.what, self._now())
+        return self.agent.prepared(key, entry.digest, self._now())
+
     def _start(self, entry: Entry) -> None:
         key = (entry.uid, entry.run)
         assert key not in self.running, "the agent started what it already runs"
         self.starts[key] += 1
         self.refs[entry.ref] += 1
         self.running[key] = entry
+        if entry.sealed:
+            opened = unsealed(entry, self.box, device=self.id, inst=self.disk.inst)
+            self.secrets[entry.ref] = dict(opened)
         if entry.mode == "once":
             self.once.add(key)
             outcome = self._result(entry)
-            if self._rng.random() < self.guests.failing:
+            if self.guests.traps(entry):
+                outcome = fx.Outcome(ok=False, error="trap")
+            elif self._rng.random() < self.guests.failing:
                 outcome = fx.Outcome(ok=False, exit=3, error="exit status 3")
             self._later(self._rng.randint(*self.guests.run_ms), lambda: self._end(key, outcome))
+        elif self.guests.traps(entry):
+            self._later(200, lambda: self._end(key, fx.Outcome(ok=False, error="trap")))
         elif self._rng.random() < self.guests.dying:
             self._later(
                 self._rng.randint(500, 5_000),
@@ -372,4 +394,3 @@ _TOPICS = {
     Kind.TRUST: fx.Topic.TRUST,
     Kind.MANAGER_STATUS: fx.Topic.MANAGER,
 }
-

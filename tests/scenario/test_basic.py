@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim import WAT, Sim, daemon_yaml, proplet_yaml, task_yaml
+from sim import Sim
+from specs_text import WAT, daemon_yaml, proplet_yaml, task_yaml
 
 
 def _plant(tmp_path: Path, *, seed: int = 1) -> Sim:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from forged import report_of, retained_desired, sealed, with_tasks
 from plants import bare, plant, until_ready
 from sim import CHANNEL, MINUTE, SECOND, Sim
@@ -12,6 +13,7 @@ from simproplet import Guests
 from specs_text import EVERYWHERE, daemon_yaml, proplet_yaml, task_yaml, with_args
 
 from propeller.model.seen import Presence
+from propeller.reconcile import housekeeping
 from propeller.state.layout import StateDir
 
 NEVER_ENDS = Guests(run_ms=(60 * MINUTE, 60 * MINUTE))
@@ -230,8 +232,11 @@ def test_d_removal_is_a_signed_empty_list(tmp_path: Path) -> None:
     assert all(sent.payload for sent in sim.manager.documents())
 
 
-def test_d_the_slot_of_a_device_that_left_is_freed_once_it_holds_nothing(tmp_path: Path) -> None:
-    """An undeclared proplet that is silent for a week is forgotten, with its document."""
+def test_d_the_slot_of_a_device_that_left_is_freed_once_it_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An undeclared proplet that is silent for long (a week) is forgotten, with its document."""
+    monkeypatch.setattr(housekeeping, "FORGET_AFTER", 30 * MINUTE)
     sim = plant(tmp_path, "a")
     sim.add("x")
     sim.write("d.yaml", daemon_yaml("d", EVERYWHERE))
@@ -242,7 +247,9 @@ def test_d_the_slot_of_a_device_that_left_is_freed_once_it_holds_nothing(tmp_pat
     assert retained_desired(sim, "x").tasks == ()
     sim.proplets["x"].kill()
     sim.proplets["a"].kill()
-    sim.run(8 * 24 * 60 * MINUTE)
+    sim.run(20 * MINUTE)
+    assert CHANNEL.desired("x") in sim.broker.retained
+    sim.run(20 * MINUTE)
     assert CHANNEL.desired("x") not in sim.broker.retained
     assert CHANNEL.desired("a") in sim.broker.retained
 

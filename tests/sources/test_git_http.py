@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from propeller.errors import Unavailable
+from propeller.sources.access import Access, Login
 from propeller.sources.open import open_source
 
 pytestmark = pytest.mark.live
@@ -40,6 +43,9 @@ class Backend(BaseHTTPRequestHandler):
             wanted = "Basic " + base64.b64encode(self.server.password.encode()).decode()
             if self.headers.get("Authorization") != wanted:
                 return self._reply(401, [("WWW-Authenticate", 'Basic realm="r"')], b"")
+            self.server.visible += shown_of_processes(self.server.password.partition(":")[2])
+        if self.server.elsewhere:
+            return self._reply(302, [("Location", self.server.elsewhere + self.path)], b"")
         path, _, query = self.path.partition("?")
         done = subprocess.run(
             ["git", "http-backend"],
@@ -76,16 +82,35 @@ class Backend(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server(tmp_path):
+def shown_of_processes(secret):
+    """Where the secret can be read by `ps` or in /proc while git talks to us."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                if secret.encode() in (process / name).read_bytes():
+                    found.append(f"{process}/{name}")
+    return found
+
+
+@contextlib.contextmanager
+def serving(root):
     made = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
-    made.root, made.password = tmp_path, ""
+    made.root, made.password, made.elsewhere, made.visible = root, "", "", []
     thread = threading.Thread(target=made.serve_forever, daemon=True)
     thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        made.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def server(tmp_path):
+    with serving(tmp_path) as made:
+        yield made
 
 
 def test_a_repository_is_read_over_http(server, repository, tmp_path):
@@ -113,3 +138,71 @@ def test_a_password_is_used_and_never_shown(server, repository, tmp_path):
             open_source(wrong, cache=tmp_path / "cache").head()
         assert "Authentication failed" in str(caught.value) or "could not read" in str(caught.value)
         assert "hunter2" not in str(caught.value)
+
+
+TOKEN = "glpat-kept secret/%7e"
+
+
+def with_token(server, tmp_path, **login):
+    """A source whose host is given a login."""
+    host = f"127.0.0.1:{server.server_port}"
+    return open_source(
+        f"git+http://{host}/repository?ref=main",
+        cache=tmp_path / "cache",
+        access=Access({host: Login(**login)}),
+    )
+
+
+def test_a_token_reaches_the_host_and_nobody_sees_it(server, repository, tmp_path):
+    """No argument, no environment, no file of ours: not while git talks, and not afterwards."""
+    server.password = f"bot:{TOKEN}"
+    repository.commit({"a.yaml": "x: 1"})
+    source = with_token(server, tmp_path, username="bot", token=TOKEN)
+    assert source.read().files["a.yaml"] == b"x: 1"
+    assert server.visible == []
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
+
+
+def test_a_password_in_the_address_is_no_argument_of_git(server, repository, tmp_path):
+    """It is taken out of the URL before git is started."""
+    server.password = "ana:secret-of-ana"
+    repository.commit({"a.yaml": "x: 1"})
+    url = f"http://ana:secret-of-ana@127.0.0.1:{server.server_port}/repository"
+    assert open_source(url, cache=tmp_path / "cache").read().files["a.yaml"] == b"x: 1"
+    assert server.visible == []
+
+
+def test_a_renewed_token_counts_at_once(server, repository, tmp_path):
+    """The file is read at every look; a wrong token is an answer in words without the token."""
+    repository.commit({"a.yaml": "x: 1"})
+    file = tmp_path / "token"
+    file.write_text("old-token\n")
+    server.password = "git:new-token"
+    source = with_token(server, tmp_path, token_file=file)
+    with pytest.raises(Unavailable, match="Authentication failed") as caught:
+        source.head()
+    assert "old-token" not in str(caught.value)
+    file.write_text("new-token\n")
+    assert source.read().files["a.yaml"] == b"x: 1"
+
+
+@pytest.mark.parametrize("text", [None, "", "two\nlines"])
+def test_a_token_file_that_is_none_says_so(server, tmp_path, text):
+    """Which file, and what is wrong with it."""
+    file = tmp_path / "token"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Unavailable, match=f"the token in {file}: "):
+        with_token(server, tmp_path, token_file=file).head()
+
+
+def test_a_token_does_not_follow_a_redirection(server, repository, tmp_path):
+    """Another host is not given what is meant for this one."""
+    repository.commit({"a.yaml": "x: 1"})
+    with serving(tmp_path) as thief:
+        thief.password = f"bot:{TOKEN}"
+        server.elsewhere = f"http://127.0.0.1:{thief.server_port}"
+        with pytest.raises(Unavailable):
+            with_token(server, tmp_path, username="bot", token=TOKEN).head()

@@ -35,13 +35,13 @@ class SshKey:
 class GpgKey:
     """A key in a keyring of its own. The agent that signing starts is ended by the fixture."""
 
-    def __init__(self, folder: Path, name: str, *expires: str) -> None:
+    def __init__(self, folder: Path, name: str, *, expires: str = "", now: str = "") -> None:
         self.home = Path(tempfile.mkdtemp(prefix="gpg"))  # short: a socket lies in it
         self.program = folder / f"gpg-{name}"
-        self.program.write_text(f'#!/bin/sh\nexec gpg --homedir {self.home} "$@"\n')
+        self.program.write_text(f'#!/bin/sh\nexec gpg --homedir {self.home} {now} "$@"\n')
         self.program.chmod(0o755)
         self.uid = f"{name} <{name}@example.org>"
-        made = ["--passphrase", "", "--quick-gen-key", self.uid, "ed25519", "sign", *expires]
+        made = ["--passphrase", "", "--quick-gen-key", self.uid, "ed25519", "sign", expires or "0"]
         self.gpg("--pinentry-mode", "loopback", *made)
         self.keys = folder / f"{name}.asc"
         self.keys.write_bytes(self.gpg("--armor", "--export"))
@@ -227,13 +227,14 @@ def test_a_signature_moved_to_another_commit_is_refused(opened, commit, reposito
 
 def test_an_expired_gpg_key_is_refused(opened, commit, tmp_path):
     """Also for what it signed in its time: nobody renewed it."""
-    key = GpgKey(tmp_path, "old", "seconds=1")
+    now = "--faked-system-time 20200101T000000"
+    key = GpgKey(tmp_path, "old", expires="1y", now=now)
     try:
-        key.gpg("--faked-system-time", "20200101T000000", "--list-keys")
-        commit_time = subprocess.run(["sleep", "0.1"], check=True)
-        assert commit_time.returncode == 0
+        commit(key)
     finally:
         key.close()
+    (said,) = refusal(opened(verify="Head", gpg_keys=key.keys))
+    assert said.endswith("is signed by old <old@example.org>, whose key has expired")
 
 
 def test_the_keys_of_the_user_count_nowhere(opened, commit, eve, bo, signers, monkeypatch):

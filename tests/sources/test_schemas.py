@@ -10,13 +10,23 @@ from propeller.model.parse import parse_object
 from propeller.sources.explain import explain
 from propeller.sources.fill import fill_for, spelled
 from propeller.sources.nodes import Build
-from propeller.sources.schemas import API_VERSION, KINDS, SHARED, load_schema, schema_root, walk
+from propeller.sources.schemas import (
+    API_VERSION,
+    KINDS,
+    SHARED,
+    TREE_KINDS,
+    load_schema,
+    schema_root,
+    walk,
+)
 from propeller.sources.yamltext import parse_yaml
 
 MINIMAL = {
+    "Alert": {"sinks": [{"name": "s", "slack": {"urlRef": "u"}}]},
     "App": {"source": {"path": "p"}},
     "Daemon": {"module": {"image": "r.example/a:1"}},
     "Proplet": {},
+    "Secret": {"data": {"token": ""}},
     "Task": {"module": {"image": "r.example/a:1"}},
 }
 
@@ -34,11 +44,12 @@ def plain_validator(kind):
 
 def with_nulls(value, kind, path="spec"):
     """Every optional field that is left out, as null."""
-    names = [p.rpartition(".")[2] for p, _ in walk(kind) if p.rpartition(".")[0] == path]
+    below = [p.rpartition(".") for p, _ in walk(kind) if not p.endswith("[]")]
+    names = [name for above, _, name in below if above == path]
     return {name: value.get(name) for name in names}
 
 
-@pytest.mark.parametrize("name", [*KINDS, SHARED])
+@pytest.mark.parametrize("name", [*KINDS, *TREE_KINDS, SHARED])
 def test_every_schema_is_valid_and_knows_its_address(name):
     """Draft 2020-12, one file a kind."""
     schema = load_schema(name)
@@ -50,7 +61,7 @@ def test_every_schema_is_valid_and_knows_its_address(name):
 def test_there_is_no_schema_nobody_loads():
     """One file a kind, and what they share."""
     found = {entry.name for entry in (schema_root() / "spec").iterdir()}
-    assert found == {f"{name.lower()}.schema.json" for name in (*KINDS, SHARED)}
+    assert found == {f"{name.lower()}.schema.json" for name in (*KINDS, *TREE_KINDS, SHARED)}
 
 
 def test_an_unknown_name_is_no_schema():

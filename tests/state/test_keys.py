@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from propeller.errors import Unavailable, UsageError
-from propeller.state.keys import Keys
+from propeller.state.keys import Keys, peek_fleet_secret
+from propeller.wire.boxes import BoxKey
 from propeller.wire.codec import decode
 from propeller.wire.frame import open_frame, seal
 from propeller.wire.keyring import Keyring, keyring_from_trust
@@ -198,3 +199,42 @@ def test_processes_that_start_together_agree_on_the_keys(tmp_path: Path) -> None
     said = {process.communicate(timeout=60)[0] for process in running}
     assert len(said) == 1
     assert said.pop().strip()
+
+
+def test_the_fleets_secret_is_made_once_and_read_without_making_it(tmp_path: Path) -> None:
+    """A new one would run anew whatever uses a secret, so `diff` must not make it."""
+    place = tmp_path / "keys"
+    keys = Keys(place)
+    assert peek_fleet_secret(place) is None
+    secret = keys.fleet_secret()
+    assert len(secret) == 32
+    assert Keys(place).fleet_secret() == peek_fleet_secret(place) == secret
+    assert modes(place)["secrets.key"] == 0o600
+
+
+def test_a_broken_fleet_secret_is_not_replaced(tmp_path: Path) -> None:
+    """A half-written file is restored from the backup, by a person."""
+    keys = Keys(tmp_path)
+    (tmp_path / "secrets.key").write_text("0123")
+    with pytest.raises(UsageError, match=r"secrets\.key: not 64 hex digits"):
+        keys.fleet_secret()
+
+
+def test_a_local_device_has_an_encryption_key_that_is_enrolled(tmp_path: Path) -> None:
+    """Made once; its private half is ours alone."""
+    keys = Keys(tmp_path / "keys")
+    assert keys.enrolled_box("gw-01") is None
+    made = keys.device_box("gw-01")
+    assert Keys(tmp_path / "keys").device_box("gw-01").public == made.public
+    assert keys.enrolled_box("gw-01") == made.public
+    assert modes(tmp_path / "keys")["devices/gw-01.box.pem"] == 0o600
+
+
+def test_an_enrolled_encryption_key_wins_and_is_no_device(tmp_path: Path) -> None:
+    """The file beside a device's own key is not a device of that name."""
+    keys = Keys(tmp_path)
+    other = BoxKey.generate().public
+    keys.device_box("gw-01")
+    keys.enroll_box("gw-01", other)
+    assert keys.enrolled_box("gw-01") == other
+    assert keys.enrolled_all() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -58,6 +59,10 @@ def _named(value: Any, schema: Mapping[str, Any]) -> Any:
     form = schema.get("x-cbor")
     if form == "index":
         return schema["enum"][value]
+    if form == "bytes":
+        return base64.b64encode(value).decode()
+    if "additionalProperties" in schema and form is None:
+        return {name: _named(item, schema["additionalProperties"]) for name, item in value.items()}
     if form is not None:
         return _spelled(value.hex(), schema["pattern"])
     if "properties" in schema:

@@ -105,3 +105,11 @@ def test_no_topic_is_made_from_what_is_no_id(bad: str) -> None:
         with pytest.raises(WireError) as caught:
             make(bad)
         assert caught.value.reject == "bad_id"
+
+
+def test_a_poke_is_a_topic_of_its_own_that_says_nothing() -> None:
+    """It carries no message: nothing decodes it, and no filter of a device or manager hears it."""
+    assert CHANNEL.poke == f"{CHANNEL.base}manager/poke"
+    assert CHANNEL.parse(CHANNEL.poke) is None
+    filters = (*CHANNEL.control_filters(), *CHANNEL.blob_filters(), *CHANNEL.device_filters("p"))
+    assert not any(matches(one, CHANNEL.poke) for one in filters)

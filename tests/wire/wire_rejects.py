@@ -125,6 +125,16 @@ JSON: dict[str, tuple[str, str, str]] = {
             "bad_text",
         ),
         (
+            "a sealed variable that is not base64",
+            ("Desired", _swap(DESIRED, '"add"}', '"add","sealed":{"TOKEN":"AQ=A"}}')),
+            "bad_text",
+        ),
+        (
+            "a sealed variable with loose ends",
+            ("Desired", _swap(DESIRED, '"add"}', '"add","sealed":{"TOKEN":"AR=="}}')),
+            "bad_text",
+        ),
+        (
             "a variable without a name",
             ("Desired", _swap(DESIRED, '"add"}', '"add","env":["=5"]}')),
             "bad_text",

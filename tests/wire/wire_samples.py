@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from propeller.wire import messages as m
+from propeller.wire.boxes import BoxKey, Place, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
 
 INST = "00112233445566778899aabbccddeeff"
@@ -62,6 +63,15 @@ FULL = m.Entry(
 )
 FULL = replace(FULL, digest=entry_digest(FULL))
 TASKS = (SMALL, FULL)
+PLACE = Place(device="gw-01", inst=INST, uid=UID_ADD, run=RUN_ADD, name="TOKEN")
+FLEET_SECRET = bytes(range(32))
+BOX = BoxKey.from_seed(bytes(range(64, 96)))
+SEALED = replace(
+    SMALL,
+    digest=ADD,
+    sealed=(("TOKEN", seal_value(b"correct horse", BOX.public, PLACE, secret=FLEET_SECRET)),),
+)
+SEALED = replace(SEALED, digest=entry_digest(SEALED))
 OBSERVED = m.Observed(fence=NOW, gen=4, digest=tasks_digest(TASKS))
 DONE = m.RunReport(
     uid=UID_ADD,
@@ -117,6 +127,15 @@ MESSAGES: dict[str, m.Message] = {
         digest=tasks_digest(TASKS),
         tasks=TASKS,
         not_after=NOW + 86_400_000,
+    ),
+    "desired: a sealed variable": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=6,
+        iat=NOW,
+        digest=tasks_digest((SEALED,)),
+        tasks=(SEALED,),
     ),
     "desired: nothing to hold": m.Desired(
         to="gw-01", inst=INST, fence=NOW, gen=5, iat=NOW, digest=tasks_digest(()), tasks=()
@@ -204,6 +223,7 @@ MESSAGES: dict[str, m.Message] = {
         algs=("p256",),
         fetch=("mqtt",),
         labels=(),
+        box=BOX.public.text,
         key="p256:"
         "BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=",
         versions=(1, 2),

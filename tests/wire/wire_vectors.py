@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,6 +22,7 @@ import wire_samples as samples  # noqa: E402
 from propeller.wire import blob_frames, codec, schema  # noqa: E402
 from propeller.wire import fields as tables  # noqa: E402
 from propeller.wire import messages as m  # noqa: E402
+from propeller.wire.boxes import BoxKey, seal_value  # noqa: E402
 from propeller.wire.frame import PURPOSE_OF, ROLES, seal  # noqa: E402
 from propeller.wire.keyring import trusted  # noqa: E402
 from propeller.wire.reject import Reject  # noqa: E402
@@ -409,6 +410,68 @@ def words() -> dict[str, object]:
     }
 
 
+def sealed() -> dict[str, object]:
+    box, secret, place = samples.BOX, samples.FLEET_SECRET, samples.PLACE
+    cases = [
+        ("a word", place, b"correct horse"),
+        ("nothing", place, b""),
+        ("another run", replace(place, run=samples.RUN_FILTER), b"correct horse"),
+        ("text beyond ASCII", replace(place, name="NAME"), "Größe\n".encode()),
+        ("64 KiB", replace(place, name="BIG"), bytes(65_536)),
+    ]
+    good = [
+        {
+            "name": name,
+            "place": asdict(where),
+            "value": value.hex() if len(value) < 1024 else "",
+            "zeros": len(value) if len(value) >= 1024 else 0,
+            "sealed": seal_value(value, box.public, where, secret=secret)
+            if len(value) < 1024
+            else "",
+            "sha256": hashlib.sha256(
+                seal_value(value, box.public, where, secret=secret).encode()
+            ).hexdigest(),
+        }
+        for name, where, value in cases
+    ]
+    word = seal_value(b"correct horse", box.public, place, secret=secret)
+    raw = base64.b64decode(word)
+    stranger = BoxKey.from_seed(bytes(32))
+    bad = [
+        ("for another run", word, replace(place, run=samples.RUN_FILTER), "bad_seal"),
+        ("for another variable", word, replace(place, name="TOKENS"), "bad_seal"),
+        ("for another device", word, replace(place, device="gw-02"), "bad_seal"),
+        ("for another installation", word, replace(place, inst="00" * 16), "bad_seal"),
+        (
+            "to another key",
+            seal_value(b"correct horse", stranger.public, place, secret=secret),
+            place,
+            "bad_seal",
+        ),
+        ("one bit of the value", _base64(_flip(raw, len(raw) - 17)), place, "bad_seal"),
+        ("one bit of the ephemeral key", _base64(_flip(raw, 5)), place, "bad_seal"),
+        ("version 2", _base64(b"\x02" + raw[1:]), place, "bad_seal"),
+        ("cut", _base64(raw[:48]), place, "bad_seal"),
+        ("a point of small order", _base64(b"\x01" + bytes(32) + raw[33:]), place, "bad_key"),
+        ("not base64", "****", place, "bad_seal"),
+    ]
+    return {
+        "about": "Sealed values (propeller/wire/boxes.py, docs/reference/protocol.md). box is the "
+        "device's X25519 key; secret is the fleet's, which only says which ephemeral key is used.",
+        "box": {"seed": bytes(range(64, 96)).hex(), "text": box.public.text},
+        "secret": secret.hex(),
+        "good": good,
+        "bad": [
+            {"name": name, "place": asdict(where), "sealed": text, "reject": reject}
+            for name, text, where, reject in bad
+        ],
+    }
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
 def all_files() -> dict[str, str]:
     """Path under `schemas/wire/` -> text."""
     vectors = {
@@ -418,6 +481,7 @@ def all_files() -> dict[str, str]:
         "topics": topics(),
         "frames": frames(),
         "trust": trust(),
+        "sealed": sealed(),
         "digests": digests(),
         "words": words(),
     }

@@ -1,0 +1,80 @@
+"""Tables of courses (which version an object's copies go to) and of versions that were accepted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from propeller.state.database import Database
+
+if TYPE_CHECKING:
+    from propeller.model.ids import Digest, Uid
+    from propeller.model.versions import Course, Version
+
+KEPT = 10
+"""Accepted versions kept of one object, the newest ones."""
+
+
+class CourseTables:
+    """The part of the Store about versions; see `base.Store` for the contract."""
+
+    _db: Database
+
+    def courses(self) -> list[Course]:
+        from propeller.state import course_rows as rows
+
+        return [
+            rows.course_of(row)
+            for row in self._db.rows(
+                "SELECT uid, good, target, phase, step, since, forgiven, why, \"by\", rejected,"
+                " paused FROM course ORDER BY uid"
+            )
+        ]
+
+    def put_course(self, course: Course) -> None:
+        from propeller.state import course_rows as rows
+
+        self._db.write(
+            "INSERT INTO course VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (uid) DO UPDATE SET good = excluded.good, target = excluded.target,"
+            " phase = excluded.phase, step = excluded.step, since = excluded.since,"
+            " forgiven = excluded.forgiven, why = excluded.why, \"by\" = excluded.\"by\","
+            " rejected = excluded.rejected, paused = excluded.paused",
+            rows.course_row(course),
+        )
+
+    def drop_course(self, uid: Uid) -> None:
+        self._db.write("DELETE FROM course WHERE uid = ?", (uid,))
+        self._db.write("DELETE FROM version WHERE uid = ?", (uid,))
+
+    def versions(self, uid: Uid) -> list[Version]:
+        from propeller.state import course_rows as rows
+
+        return [
+            rows.version_of(body)
+            for (body,) in self._db.rows(
+                "SELECT body FROM version WHERE uid = ? ORDER BY at DESC, digest", (uid,)
+            )
+        ]
+
+    def newest_versions(self) -> dict[Uid, Digest]:
+        return {
+            uid: digest
+            for uid, digest in self._db.rows("SELECT uid, digest FROM version ORDER BY at, digest")
+        }
+
+    def version_modules(self) -> set[Digest]:
+        return {digest for (digest,) in self._db.rows("SELECT DISTINCT module FROM version")}
+
+    def note_version(self, uid: Uid, version: Version, at: int) -> None:
+        from propeller.state import course_rows as rows
+
+        self._db.write(
+            "INSERT INTO version VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (uid, digest) DO UPDATE SET at = excluded.at, body = excluded.body",
+            (uid, version.digest, version.module.digest, at, rows.version_text(version)),
+        )
+        self._db.write(
+            "DELETE FROM version WHERE uid = ?1 AND digest NOT IN"
+            " (SELECT digest FROM version WHERE uid = ?1 ORDER BY at DESC, digest LIMIT ?2)",
+            (uid, KEPT),
+        )
