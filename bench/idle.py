@@ -8,6 +8,7 @@ between them. TCP and IP headers are told apart: they depend on the link.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import subprocess
 import sys
@@ -50,10 +51,9 @@ class Relay:
                 self.seen.append((time.monotonic(), len(data)))
                 sink.sendall(data)
 
-    def total(self, since: float = 0.0) -> tuple[int, int]:
-        """Bytes and pieces since then, both ways."""
-        chosen = [size for at, size in self.seen if at >= since]
-        return sum(chosen), len(chosen)
+    def total(self, since: float = 0.0, until: float = math.inf) -> int:
+        """Bytes between two moments, both ways."""
+        return sum(size for at, size in list(self.seen) if since <= at <= until)
 
 
 @contextlib.contextmanager
@@ -139,15 +139,13 @@ def _bytes(folder: Path, *, beats: int) -> Iterator[Row]:
 def _count(link: Relay, ear: Ear, beats: int) -> Iterator[Row]:
     """What MQTT adds to a payload is counted; the payload is that of a device with work to do."""
     wait_for(lambda: _reports(ear) > 0, 30, "the first report")
-    connect, _ = link.total()
-    wait_for(lambda: _beats(ear) >= beats, 20 + 2 * beats, "heartbeats")
-    time.sleep(0.3)
-    end = time.monotonic()
+    connect = link.total()
+    end = wait_for(lambda: _beats(ear) >= beats and _calm(ear), 30 + 2 * beats, "heartbeats")
     heard = [(at, topic, body) for at, topic, body in ear.heard if at < end]
     hello = next(body for _, topic, body in heard if topic.endswith("/hello"))
     last = max(at for at, topic, _ in heard if topic.endswith("/hello"))
     quiet = [body for at, topic, body in heard if at > last + 0.5 and topic.endswith("/report")]
-    whole, _ = link.total(last + 0.5)
+    whole = link.total(last + 0.5, end)
     overhead = whole / len(quiet) - sum(map(len, quiet)) / len(quiet)
     beat = len(_heartbeat()) + overhead
     greeting = len(hello) + overhead
@@ -166,6 +164,11 @@ def _count(link: Relay, ear: Ear, beats: int) -> Iterator[Row]:
 
 def _reports(ear: Ear) -> int:
     return sum(topic.endswith("/report") for _, topic, _ in ear.heard)
+
+
+def _calm(ear: Ear) -> bool:
+    """Whether nothing more comes with the last message: an acknowledgement, a hello."""
+    return time.monotonic() - ear.heard[-1][0] > 0.2
 
 
 def _beats(ear: Ear) -> int:

@@ -40,6 +40,8 @@ from propeller.reconcile.events import (
     SourceSilent,
     SpecsRefused,
     SpecsTaken,
+    Steer,
+    SteerVerb,
 )
 from propeller.reconcile.intake import RUN_APP
 
@@ -123,6 +125,7 @@ def make_app(loop: Loop) -> Starlette:
             Route("/api/v1/hold", api.hold, methods=["POST"]),
             Route("/api/v1/proplet", api.proplet, methods=["POST"]),
             Route("/api/v1/confirm", api.confirm, methods=["POST"]),
+            Route("/api/v1/steer", api.steer, methods=["POST"]),
             Route("/api/v1/give-up", api.give_up, methods=["POST"]),
             Route("/api/v1/run", api.run, methods=["POST"]),
             Route("/api/v1/drop", api.drop, methods=["POST"]),
@@ -210,6 +213,31 @@ class _Api:
         body = await _body(request)
         return await self._ask(
             lambda reply: Confirm(what=_text(body, "what"), by=_text(body, "by"), reply=reply)
+        )
+
+    async def steer(self, request: HttpRequest) -> Response:
+        """Versions of an object: pause, resume, abort, reject, rollback."""
+        body = await _body(request)
+        key, by, verb = _key(body), _text(body, "by"), _text(body, "verb")
+        if verb not in tuple(SteerVerb):
+            raise _Refusal(f"verb must be one of {', '.join(SteerVerb)}")
+        digest, generation = body.get("digest", ""), body.get("to")
+        if not isinstance(digest, str):
+            raise _Refusal("digest must be text")
+        if generation is not None and (
+            isinstance(generation, bool) or not isinstance(generation, int)
+        ):
+            raise _Refusal("to must be a generation")
+        return await self._ask(
+            lambda reply: Steer(
+                key=key,
+                verb=SteerVerb(verb),
+                digest=digest,
+                generation=generation,
+                by=by,
+                reason=str(body.get("reason", "")),
+                reply=reply,
+            )
         )
 
     async def give_up(self, request: HttpRequest) -> Response:

@@ -62,8 +62,8 @@ Canonical: TypeAlias = Mapping[str, Any]
 def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
     """The object whose `stored_form` this is.
 
-    meta: `namespace name uid app` and, where they are not empty, `labels annotations protect file
-    line specDigest`. A missing `specDigest` is computed.
+    meta: `namespace name uid app` and, where they are not empty, `labels annotations protect
+    moved file line specDigest`. A missing `specDigest` is computed.
     """
     head = _meta(kind, meta, spec)
     match kind:
@@ -120,6 +120,8 @@ def stored_form(obj: Object) -> dict[str, Any]:
         meta["annotations"] = dict(head.annotations)
     if head.protect:
         meta["protect"] = True
+    if head.moved:
+        meta["moved"] = [{"namespace": key.namespace, "name": key.name} for key in head.moved]
     return {"kind": head.key.kind, "meta": meta, "spec": dict(head.spec)}
 
 
@@ -131,6 +133,10 @@ def _meta(kind: str, meta: Canonical, spec: Mapping[str, Value]) -> Meta:
         labels=dict(meta.get("labels", {})),
         annotations=dict(meta.get("annotations", {})),
         protect=meta.get("protect", False),
+        moved=tuple(
+            Key(kind, row.get("namespace", meta["namespace"]), row["name"])
+            for row in meta.get("moved", ())
+        ),
         origin=Origin(meta.get("file", ""), meta.get("line", 0)),
         spec=spec,
         spec_digest=Digest(meta.get("specDigest") or canonical_digest(spec)),

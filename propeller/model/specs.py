@@ -27,7 +27,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """The part every object shares. `app` owns it (`default`: the implicit one)."""
+    """The part every object shares. `app` owns it (`default`: the implicit one).
+
+    moved: names it had before.
+    """
 
     key: Key
     uid: Uid
@@ -35,6 +38,7 @@ class Meta:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     protect: bool = False
+    moved: tuple[Key, ...] = ()
     origin: Origin = Origin("", 0)
     spec: Mapping[str, Value] = field(default_factory=dict)
     spec_digest: Digest

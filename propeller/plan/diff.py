@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from propeller.model.ids import Uid
+from propeller.model.ids import Digest, Uid
 from propeller.model.inventory import Held
 from propeller.model.revision import Revision
 from propeller.model.specs import Alert, App, Object, Proplet, Prune, Secret
+from propeller.plan.moves import suggested
 from propeller.plan.types import Change, ChangeOp, FieldDiff
 
 
@@ -81,8 +82,16 @@ def diff(held: Mapping[Uid, Held], revision: Revision, *, now: int) -> Inventory
         deleted=_sorted(deleted),
         revived=_sorted(revived),
         unchanged=_sorted(unchanged),
-        changes=tuple(sorted(changes, key=lambda change: (change.key, change.uid))),
+        changes=tuple(
+            sorted(suggested(changes, _specs(held, revision)), key=lambda one: (one.key, one.uid))
+        ),
     )
+
+
+def _specs(held: Mapping[Uid, Held], revision: Revision) -> dict[Uid, tuple[str, Digest]]:
+    """What each object is and wants, for telling renames."""
+    things = [*(one.object for one in held.values()), *revision.objects.values()]
+    return {thing.meta.uid: (thing.meta.key.kind, thing.meta.spec_digest) for thing in things}
 
 
 def fields(before: Object, after: Object) -> tuple[FieldDiff, ...]:

@@ -32,6 +32,10 @@ LARGE = 20
 LAZY_PER_COPY, LAZY_MOST = 10, 2_000
 """ms a large object's status may be late: for each copy, and at most."""
 
+SETTLE = 5_000
+"""ms after a start in which statuses are left as they were while documents are still compared: a
+restart must not say of a whole fleet that nothing was delivered."""
+
 SHOWN_COPIES = 100
 """Copies listed in a status document; the counts cover all."""
 
@@ -53,6 +57,7 @@ class Projection:
         self.moved: set[Uid] = set()
         """Objects whose conditions moved, for whoever tells people; that one empties it."""
         self._swept = False
+        self._settle_by: int | None = around.clock() + SETTLE
         for row in world.store.statuses():
             if around.status.has(row.key, since=row.changed_at):
                 self._rows[row.uid] = row.document  # else it is projected, and written, once more
@@ -87,6 +92,10 @@ class Projection:
 
     def project(self, reconciler: Reconciler, now: int) -> None:
         """Bring rows and files in line with the world."""
+        if self._settle_by is not None:
+            if self._world.touched.documents and now < self._settle_by:
+                return  # just started: what was told before still holds until it was looked at
+            self._settle_by = None
         due = self._take_due(now)
         if due:
             with self._world.store.transaction():
@@ -263,6 +272,8 @@ class Projection:
 
     def due(self) -> int | None:
         """When `project` has something to do (Unix ms)."""
+        if self._settle_by is not None and self._world.touched.documents:
+            return self._settle_by
         dues = list(self._lazy_at.values())
         if self._world.touched.statuses:
             dues.append(0)  # an App whose objects moved in this very turn

@@ -15,6 +15,7 @@ from propeller.model.module import ModuleProblem
 from propeller.model.specs import App, Daemon, ModuleRef, Suspend, Task
 from propeller.plan.diff import diff
 from propeller.plan.guards import change_digest
+from propeller.plan.moves import identified
 from propeller.plan.types import Blocked
 from propeller.reconcile.appsources import Known, Sources
 from propeller.reconcile.events import ModuleResolved, Reply, SourceSilent, SpecsRefused, SpecsTaken
@@ -99,6 +100,7 @@ class Specs:
         self.looked = self.looked or not event.app
         if event.app and event.app not in self.sources.wanted():
             return  # the App went while its source was being read
+        event = replace(event, revision=identified(self._world.objects, event.revision))
         if self._is_stale(event, now):
             return
         faults = self.intake.faults(event.app, event, handed)

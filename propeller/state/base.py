@@ -254,6 +254,9 @@ class Store(Protocol):
     def versions(self, uid: Uid) -> list[Version]:
         """Those that were accepted, newest first; at most ten are kept."""
 
+    def holders_of_version(self, prefix: str) -> list[Uid]:
+        """The objects with an accepted version whose digest begins so."""
+
     def newest_versions(self) -> dict[Uid, Digest]:
         """The digest of the newest of each object."""
 

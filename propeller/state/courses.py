@@ -56,6 +56,15 @@ class CourseTables:
             )
         ]
 
+    def holders_of_version(self, prefix: str) -> list[Uid]:
+        return [
+            uid
+            for (uid,) in self._db.rows(
+                "SELECT DISTINCT uid FROM version WHERE substr(digest, 1, ?) = ? ORDER BY uid",
+                (len(prefix), prefix),
+            )
+        ]
+
     def newest_versions(self) -> dict[Uid, Digest]:
         return {
             uid: digest

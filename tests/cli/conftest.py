@@ -20,6 +20,7 @@ from propeller.reconcile.events import (
     Operate,
     SetHold,
     SetProplet,
+    Steer,
 )
 from propeller.state.layout import StateDir
 from propeller.state.sqlite import SqliteStore, wall_clock_ms
@@ -120,7 +121,7 @@ class FakeLoop:
             event.reply({"done": True, "error": self.refusal, "exit": 4})
             return
         match event:
-            case SetHold() | SetProplet() | Confirm():
+            case SetHold() | SetProplet() | Confirm() | Steer():
                 event.reply({"done": True})
             case GiveUp():
                 event.reply({"done": True, "unheard": ["gateway-2"]})

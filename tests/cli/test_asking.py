@@ -10,6 +10,11 @@ CHANGES = [
     ["suspend", "filter", "--reason", "x"],
     ["resume", "filter"],
     ["confirm"],
+    ["rollout", "pause", "filter"],
+    ["rollout", "resume", "filter"],
+    ["rollout", "abort", "filter"],
+    ["rollback", "filter", "--to", "1"],
+    ["reject", "filter", "--reason", "x"],
     ["proplets", "label", "gateway-1", "zone=c"],
     ["proplets", "cordon", "gateway-1"],
     ["proplets", "uncordon", "gateway-1"],
@@ -61,6 +66,33 @@ def test_confirm_goes_on_without_the_fleet(cli, fleet, loop):
     assert loop.asked[0].what == "fleet"
 
 
+@pytest.mark.parametrize("action", ["pause", "resume", "abort"])
+def test_a_rollout_is_steered(cli, fleet, loop, action):
+    """Who and why reach the loop."""
+    assert cli("rollout", action, "filter", "--reason", "noise").code == 0
+    (event,) = loop.asked
+    assert (str(event.key), event.verb, event.reason) == ("Daemon/plant-a/filter", action, "noise")
+    assert "@" in event.by
+
+
+def test_rollback_and_reject_name_a_version(cli, fleet, loop):
+    """A generation to go back to; the version of an object, or one by its digest."""
+    assert cli("rollback", "filter", "--to", "2").code == 0
+    assert (loop.asked[-1].verb, loop.asked[-1].generation) == ("rollback", 2)
+    assert cli("reject", "filter", "--reason", "x").code == 0
+    assert (loop.asked[-1].verb, loop.asked[-1].digest) == ("reject", "")
+    said = cli("reject", "sha256:0123456789", "--reason", "x")
+    assert said.code == 2
+    assert "no object has, or had, version" in said.err
+
+
+def test_a_rollout_of_what_has_none_is_said(cli, fleet, loop):
+    """Every copy follows its spec."""
+    said = cli("rollout", "status", "filter")
+    assert said.code == 0
+    assert "has no rollout" in said.err
+
+
 def test_stop_holds_and_once_cancels(cli, fleet, loop):
     """`--once` leaves no hold behind."""
     assert cli("tasks", "stop", "task/default/add", "--reason", "enough").code == 0
@@ -107,6 +139,9 @@ def test_a_refusal_is_told_in_its_words(cli, fleet, loop, words):
         (["suspend", "filter", "--reason", "x", "--until", "soon"], "--until"),
         (["suspend", "filter", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], "over"),
         (["suspend", "nope", "--reason", "x"], "no object 'nope'"),
+        (["reject", "filter", "--reason", " "], "must say why"),
+        (["reject", "sha256:12", "--reason", "x"], "eight hex digits"),
+        (["rollback", "filter", "--to", "0"], "from 1"),
         (["proplets", "cordon", "gateway-11"], "did you mean 'gateway-1'?"),
         (["proplets", "label", "gateway-1", "zone"], "is no label"),
         (["proplets", "label", "gateway-1", "zone=a b"], "is no label"),

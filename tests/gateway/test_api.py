@@ -28,6 +28,8 @@ from propeller.reconcile.events import (
     SourceSilent,
     SpecsRefused,
     SpecsTaken,
+    Steer,
+    SteerVerb,
 )
 from propeller.registry.wasm import inspect
 from propeller.sources.load import load
@@ -133,6 +135,16 @@ def test_a_hold_arrives_whole(client: Client, loop: PretendLoop) -> None:
     assert second.suspend is None
 
 
+def test_what_is_said_of_versions_arrives_whole(client: Client, loop: PretendLoop) -> None:
+    """Verb, version, generation, who and why."""
+    body = {"key": "Daemon/a/b", "verb": "rollback", "to": 3, "by": "me", "reason": "noise"}
+    client.post("/api/v1/steer", body)
+    (event,) = loop.events
+    assert isinstance(event, Steer)
+    assert (event.key, event.verb) == (Key("Daemon", "a", "b"), SteerVerb.ROLLBACK)
+    assert (event.generation, event.by, event.reason) == (3, "me", "noise")
+
+
 def test_a_refusal_of_the_loop_carries_its_exit_code(client: Client, loop: PretendLoop) -> None:
     """What the loop says no to ends the command as the loop says."""
     loop.answer = lambda _: [{"done": True, "error": "Task/a/b is not there", "exit": 3}]
@@ -148,6 +160,18 @@ def test_a_refusal_of_the_loop_carries_its_exit_code(client: Client, loop: Prete
         ("/api/v1/hold", {}, "key must be text"),
         ("/api/v1/proplet", {"proplet": "p", "by": "x", "scheduling": "Off"}, "scheduling must"),
         ("/api/v1/proplet", {"by": "x"}, "proplet must be text"),
+        ("/api/v1/steer", {"verb": "turn", "key": "Task/a/b", "by": "x"}, "verb must be one of"),
+        ("/api/v1/steer", {"verb": "reject", "key": "Task/a/b"}, "by must be text"),
+        (
+            "/api/v1/steer",
+            {"verb": "rollback", "key": "Task/a/b", "by": "x", "to": "one"},
+            "to must be a generation",
+        ),
+        (
+            "/api/v1/steer",
+            {"verb": "reject", "key": "Task/a/b", "by": "x", "digest": 1},
+            "digest must be text",
+        ),
         ("/api/v1/operate", {"verb": "explode", "key": "Task/a/b"}, "verb must be"),
         ("/api/v1/operate", {"verb": "logs", "key": "Task/a/b", "tail": -1}, "whole number"),
         ("/api/v1/run", {"files": []}, "files must map"),

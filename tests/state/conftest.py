@@ -13,7 +13,8 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Export, Import, Module, ModuleProblem
 from propeller.model.parse import parse_object
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
-from propeller.model.specs import ModuleRef, Object, Suspend
+from propeller.model.specs import ModuleRef, Object, Suspend, Task
+from propeller.model.versions import Course, Phase, Rejected, Version
 from propeller.state.base import (
     Asked,
     Event,
@@ -153,6 +154,35 @@ class Samples:
             "releasing": True,
         }
         return Assignment(**{**given, **change})
+
+    def version(self, number: int = 1) -> Version:
+        module = self.modules()[ModuleRef(file="add.wat", digest=DIGEST)]
+        thing = self.task()
+        assert isinstance(module, Module)
+        assert isinstance(thing, Task)
+        return Version(
+            digest=sha256_digest(b"version %d" % number),
+            generation=number,
+            revision=f"main@{number}",
+            object=thing,
+            module=module,
+        )
+
+    def course(self, **change: object) -> Course:
+        given: dict[str, Any] = {
+            "uid": self.uid(),
+            "good": self.version(1),
+            "target": self.version(2),
+            "phase": Phase.PAUSED,
+            "step": 2,
+            "since": NOW,
+            "forgiven": -1,
+            "why": "3 of 10 copies failed",
+            "by": "ada",
+            "rejected": (Rejected(digest=DIGEST, at=NOW, by="", why="trap"),),
+            "paused": DIGEST,
+        }
+        return Course(**{**given, **change})
 
     def modules(self) -> dict[ModuleRef, Module | ModuleProblem]:
         return {

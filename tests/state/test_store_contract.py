@@ -312,3 +312,39 @@ def test_uploads_come_back_and_leave(open_store: Opener, samples: Any) -> None:
         store.drop_upload(PropletId("p1"), samples.upload(2).digest)
     store.close()
     assert open_store().uploads() == [samples.upload(1, have=500)]
+
+
+def test_courses_and_versions_come_back_equal(open_store: Opener, samples: Any) -> None:
+    """A rollout is rows: which version is good, which is tried, what was rejected."""
+    course = samples.course()
+    store = open_store()
+    with store.transaction():
+        store.put_course(samples.course(step=0, good=None))
+        store.put_course(course)
+        store.put_assignment(samples.assignment(version=course.good.digest))
+        store.put_held(samples.held())
+    store.close()
+    again = open_store()
+    assert again.courses() == [course]
+    assert [copy.version for copy in again.assignments()] == [course.good.digest]
+
+
+def test_accepted_versions_are_kept_newest_first_and_not_for_ever(
+    store: Store, samples: Any
+) -> None:
+    """Ten of an object; accepted again, one is the newest; dropping the course drops them."""
+    uid = samples.uid()
+    versions = [samples.version(number) for number in range(12)]
+    with store.transaction():
+        for at, version in enumerate([*versions, versions[3]]):
+            store.note_version(uid, version, at)
+    kept = store.versions(uid)
+    assert kept[0] == versions[3]
+    assert kept[1:] == [versions[number] for number in (11, 10, 9, 8, 7, 6, 5, 4, 2)]
+    assert store.newest_versions() == {uid: versions[3].digest}
+    assert store.version_modules() == {version.module.digest for version in kept}
+    assert store.holders_of_version(versions[3].digest[:20]) == [uid]
+    assert store.holders_of_version("sha256:ffffffff") == []
+    with store.transaction():
+        store.drop_course(uid)
+    assert store.versions(uid) == []
