@@ -36,7 +36,9 @@ def measure(*, quick: bool) -> Iterator[Row]:
         busy = [seconds * 1000 for seconds in seen[f"{key}_cpu"]]
         yield Row(f"scale.{name}.cpu.p99", percentile(busy, 0.99), "ms")
         yield Row(f"scale.{name}.cpu.max", max(busy), "ms")
-    yield Row("scale.lazy_statuses", seen["changed_lazy_seconds"] * 1000, "ms")
+    lazy = [seconds * 1000 for seconds in seen["changed_lazy_seconds"]]
+    yield Row("scale.lazy_statuses", sum(lazy), "ms")
+    yield Row("scale.lazy_statuses.longest_turn", max(lazy), "ms")
     yield Row("scale.all_statuses", seen["statuses_seconds"] * 1000, "ms")
     yield Row("scale.memory", seen["rss_mb"], "MB")
     yield Row("scale.memory.empty", seen["empty_rss_mb"], "MB")

@@ -27,6 +27,7 @@ from propeller.model.specs import App, Daemon, Object, Proplet, Secret, Task
 from propeller.plan.apps import TREE, owned
 from propeller.plan.diff import diff, fields
 from propeller.plan.guards import Trip, change_digest, confirmed_by, guard, guards_by_app
+from propeller.plan.moves import identified
 from propeller.plan.preview import preview
 from propeller.plan.types import Change, ChangeOp, FieldDiff, Policy, Snapshot
 from propeller.reconcile.secretbook import read_noted
@@ -166,6 +167,7 @@ def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) 
         proplets={seen.id: seen for seen in store.fleet()},
         assignments=assignments,
         modules=store.modules(),
+        courses={course.uid: course for course in store.courses()},
         policy=policy,
     )
 
@@ -200,6 +202,7 @@ def _planned(
     base: Mapping[str, Any] | None = None,
     approved: frozenset[str] = frozenset(),
 ) -> Planned:
+    revision = identified(snapshot.objects, revision)
     mask = Mask(_same_values(snapshot, revision))
     wanted = {thing.meta.uid: thing for thing in revision.objects.values()}
     known = {*snapshot.modules, *revision.modules}

@@ -27,7 +27,7 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         for one in line.fields:
             yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
     for trip in planned.trips:
-        text = f"! App {trip.app}   waits for a confirmation: {trip.message}"
+        text = f"! App {trip.app} waits for a confirmation: {trip.message}"
         yield paint(printable(text), "bad", colour=colour)
     if planned.lines:
         yield ""

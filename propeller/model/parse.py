@@ -54,6 +54,7 @@ from propeller.model.specs import (
     Tls,
     WebhookSink,
 )
+from propeller.model.windows import Window, WindowKind
 
 Canonical: TypeAlias = Mapping[str, Any]
 """A mapping of canonical values. `Any` because JSON has no static shape; the schema gave it one."""
@@ -63,7 +64,7 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
     """The object whose `stored_form` this is.
 
     meta: `namespace name uid app` and, where they are not empty, `labels annotations protect
-    moved file line specDigest`. A missing `specDigest` is computed.
+    moved knownAs file line specDigest`. A missing `specDigest` is computed.
     """
     head = _meta(kind, meta, spec)
     match kind:
@@ -95,6 +96,7 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
                 prune=Prune(spec["prune"]),
                 discovery=Discovery(spec["discovery"]),
                 guards=_guards(spec.get("guards")),
+                windows=_windows(spec),
                 depends_on=_depends_on(head, spec),
                 suspend=_suspend(spec),
             )
@@ -120,6 +122,8 @@ def stored_form(obj: Object) -> dict[str, Any]:
         meta["annotations"] = dict(head.annotations)
     if head.protect:
         meta["protect"] = True
+    if head.known_as is not None:
+        meta["knownAs"] = str(head.known_as)
     if head.moved:
         meta["moved"] = [{"namespace": key.namespace, "name": key.name} for key in head.moved]
     return {"kind": head.key.kind, "meta": meta, "spec": dict(head.spec)}
@@ -133,6 +137,7 @@ def _meta(kind: str, meta: Canonical, spec: Mapping[str, Value]) -> Meta:
         labels=dict(meta.get("labels", {})),
         annotations=dict(meta.get("annotations", {})),
         protect=meta.get("protect", False),
+        known_as=Key.parse(meta["knownAs"]) if "knownAs" in meta else None,
         moved=tuple(
             Key(kind, row.get("namespace", meta["namespace"]), row["name"])
             for row in meta.get("moved", ())
@@ -235,6 +240,18 @@ def _schedule(given: Canonical | None) -> Schedule | None:
     )
 
 
+def _windows(spec: Canonical) -> tuple[Window, ...]:
+    return tuple(
+        Window(
+            kind=WindowKind(row["kind"]),
+            cron=row["cron"],
+            duration=row["duration"],
+            time_zone=row["timeZone"],
+        )
+        for row in spec.get("windows", ())
+    )
+
+
 def _rollout(given: Canonical | None) -> Rollout | None:
     if given is None:
         return None
@@ -297,6 +314,7 @@ def _task(meta: Meta, spec: Canonical) -> Task:
         run_key=spec["runKey"],
         schedule=_schedule(spec.get("schedule")),
         rollout=_rollout(spec.get("rollout")),
+        windows=_windows(spec),
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),
@@ -317,6 +335,7 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         max_restarts=_limit(health["maxRestarts"]),
         ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
         rollout=_rollout(spec.get("rollout")),
+        windows=_windows(spec),
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),

@@ -69,7 +69,8 @@ class Rollout:
     steps: how many copies have the version after each step; the last one is always all.
     soak: ms a step must have been good before the next begins. success: percent of the copies that
     have not failed which must be ready for a step to be good. deadline: ms after a step last gave
-    the version to a copy until those that are not ready have failed, None never. offline_after: ms, for ExcludeAfter.
+    the version to a copy until those that are not ready have failed, None never. offline_after: ms,
+    for ExcludeAfter.
     """
 
     steps: tuple[Amount, ...]

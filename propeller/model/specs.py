@@ -15,6 +15,7 @@ from propeller.model.canonical import Value
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.rollout import Amount, Rollout
 from propeller.model.selector import Selector
+from propeller.model.windows import Window
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,7 +30,8 @@ class Origin:
 class Meta:
     """The part every object shares. `app` owns it (`default`: the implicit one).
 
-    moved: names it had before.
+    moved: names it had before. known_as: the name that devices know it by, None for its own: a
+    device is not told of a move, for that would restart what it runs.
     """
 
     key: Key
@@ -39,6 +41,7 @@ class Meta:
     annotations: Mapping[str, str] = field(default_factory=dict)
     protect: bool = False
     moved: tuple[Key, ...] = ()
+    known_as: Key | None = None
     origin: Origin = Origin("", 0)
     spec: Mapping[str, Value] = field(default_factory=dict)
     spec_digest: Digest
@@ -227,6 +230,7 @@ class Task:
     run_key: str = ""
     schedule: Schedule | None = None
     rollout: Rollout | None = None
+    windows: tuple[Window, ...] = ()
     prune: Prune = Prune.ENABLED
     depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
@@ -247,6 +251,7 @@ class Daemon:
     max_restarts: int | None
     ready_when: ReadyWhen
     rollout: Rollout | None = None
+    windows: tuple[Window, ...] = ()
     prune: Prune = Prune.ENABLED
     depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
@@ -317,6 +322,7 @@ class App:
     prune: Prune = Prune.ENABLED
     discovery: Discovery = Discovery.DENY
     guards: Guards = Guards()
+    windows: tuple[Window, ...] = ()
     depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
 

@@ -20,8 +20,8 @@ from propeller.model.specs import Daemon, Task
 class Version:
     """One version. digest: over what a device is told (`plan.versions.version_digest`).
 
-    generation, revision: of the object when this version was first wanted. object: as it stood then;
-    only what a device is told of it counts. module: as its reference was resolved then.
+    generation, revision: of the object when this version was first wanted. object: as it stood
+    then; only what a device is told of it counts. module: as its reference was resolved then.
     """
 
     digest: Digest
@@ -65,9 +65,9 @@ class Course:
 
     good: the last version that was accepted, None before the first. target: the one that is being
     rolled out, or that was rolled back. step: counts from 0. since: when the phase began.
-    forgiven: failed copies that an operator has seen and gone on from, -1: those there are now. why,
-    by: of a pause or a rollback. rejected: newest last. paused: the version an operator has paused;
-    a rollout of it begins paused.
+    forgiven: failed copies that an operator has seen and gone on from, -1: those there are now.
+    why, by: of a pause or a rollback. rejected: newest last. paused: the version an operator has
+    paused; a rollout of it begins paused.
     """
 
     uid: Uid

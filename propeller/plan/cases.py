@@ -17,8 +17,8 @@ from propeller.model.specs import Daemon, Task
 from propeller.model.versions import Course
 from propeller.plan.adoption import Strays
 from propeller.plan.helm import Helm, ended, is_steered, steer
-from propeller.plan.notes import Note
 from propeller.plan.lifecycle import Aim, Verdict, aim
+from propeller.plan.notes import Note
 from propeller.plan.placement import Looks, Stand, Standing
 from propeller.plan.runs import Cause
 from propeller.plan.types import (
@@ -129,9 +129,7 @@ class Case:
     def may_begin(self, proplet: PropletId) -> bool:
         """Whether a copy that is missing there may come now."""
         helm = self.helm
-        return self.joining.starts and (
-            helm is None or not helm.fresh or proplet in helm.allowed
-        )
+        return self.joining.starts and (helm is None or not helm.fresh or proplet in helm.allowed)
 
     def stand(self, proplet: PropletId, seen: Seen) -> Stand:
         """How the object stands to that proplet, pinned names included."""
@@ -198,11 +196,16 @@ def open_case(held: Held, grounds: Grounds) -> Case:
     module = resolved if isinstance(resolved, Module) else None
     helm = None
     if is_steered(held, snapshot):
-        helm = steer(held, resolved, snapshot, grounds.looks, lambda: grounds.everywhere, grounds.now)
+        helm = steer(
+            held,
+            resolved,
+            snapshot,
+            looks=grounds.looks,
+            everywhere=lambda: grounds.everywhere,
+            now=grounds.now,
+        )
     apps = snapshot.policy.discovery_apps
-    wish = (
-        aim(held, resolved, copies, grounds.now, snapshot.secrets) if helm is None else helm.wish
-    )
+    wish = aim(held, resolved, copies, grounds.now, snapshot.secrets) if helm is None else helm.wish
     names = obj.placement.proplets
     case = Case(
         held=held,

@@ -406,8 +406,12 @@ def _app(
     board = _Board(held, now)
     name = held.object.meta.key.name
     verdicts: dict[str, list[str]] = {"True": [], "False": [], "Unknown": []}
+    rest = 0
     for uid, other in snapshot.objects.items():
         if other.object.meta.app == name and uid != held.uid and not other.orphan:
+            if other.deleted_at is None and suspension(other, now) is not None:
+                rest += 1  # somebody wants it to stay as it is
+                continue
             verdict = apps_ready(uid) or "Unknown"
             verdicts[verdict].append(str(other.object.meta.key))
     total = sum(len(keys) for keys in verdicts.values())
@@ -418,6 +422,9 @@ def _app(
         "unknown": len(verdicts["Unknown"]),
     }
     score = f"{counts['ready']} of {total} objects are ready"
+    if rest:
+        counts["suspended"] = rest
+        score += f", {rest} suspended"
     suspend = suspension(held, now)
     if suspend is not None:
         board.put("Ready", FALSE, "Suspended", f"suspended: {suspend.reason}")

@@ -100,6 +100,7 @@ def steer(
     held: Held,
     resolved: Resolved | None,
     snapshot: Snapshot,
+    *,
     looks: Looks,
     everywhere: Everywhere,
     now: int,
@@ -276,6 +277,3 @@ def _after(members: list[Member], moves: list[Member], target: Digest) -> list[M
 def _is_there_already(members: list[Member], target: Digest) -> bool:
     """Nothing to stage: every copy has that version and none is on its way, or none is wanted."""
     return all(one.version == target and one.fitness is Fitness.READY for one in members)
-
-
-

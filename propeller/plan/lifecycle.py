@@ -29,8 +29,8 @@ from propeller.plan.runs import (
     run_digest,
     run_key,
 )
-from propeller.plan.secrets import NOTHING, given
 from propeller.plan.schedule import latest_slot, next_slot
+from propeller.plan.secrets import NOTHING, given
 from propeller.plan.types import Policy
 
 
@@ -77,8 +77,8 @@ class Aim:
     base: the cause every copy should have, None while no cron slot has come. starts: whether
     runs may begin (not suspended, module at hand, slot not too old). digest: None while the module
     or a secret is not at hand, when every copy counts as up to date. before, changed: the digest
-    with the secrets as they were, and which have changed since. version: that of its copies (`plan.helm`),
-    "" where they follow the spec.
+    with the secrets as they were, and which have changed since. version: that of its copies
+    (`plan.helm`), "" where they follow the spec.
     """
 
     held: Held

@@ -18,29 +18,49 @@ from propeller.plan.types import Change, ChangeOp
 
 
 def identified(held: Mapping[Uid, Held], revision: Revision) -> Revision:
-    """The revision with the uid of every object as the inventory knows it.
+    """The revision with every object as the inventory knows it: its uid, its name on devices.
 
     An object whose uid is not there is the live one of the same name (whatever it was called before
     it got that name), else the live one of a name in its `moved` which nobody wants any more.
     """
-    strange = [thing for thing in revision.objects.values() if thing.meta.uid not in held]
-    if not strange or not held:
+    if not held:
         return revision
-    live = {one.object.meta.key: one.uid for one in held.values() if one.deleted_at is None}
-    taken = {thing.meta.uid for thing in revision.objects.values()}
-    named: dict[Key, Object] = {}
-    for thing in strange:
-        uid = _known_as(thing, live, revision.objects)
-        if uid is not None and uid not in taken:
-            taken.add(uid)
-            named[thing.meta.key] = replace(thing, meta=replace(thing.meta, uid=uid))
-    if not named:
+    changed: dict[Key, Object] = {}
+    strange = []
+    for thing in revision.objects.values():
+        before = held.get(thing.meta.uid)
+        if before is None:
+            strange.append(thing)
+        elif _moves(before, thing):
+            changed[thing.meta.key] = _as(thing, before)
+    if strange:
+        live = {one.object.meta.key: one for one in held.values() if one.deleted_at is None}
+        taken = {thing.meta.uid for thing in revision.objects.values()}
+        for thing in strange:
+            before = _former(thing, live, revision.objects)
+            if before is not None and before.uid not in taken:
+                taken.add(before.uid)
+                changed[thing.meta.key] = _as(thing, before)
+    if not changed:
         return revision
-    objects = {key: named.get(key, thing) for key, thing in revision.objects.items()}
+    objects = {key: changed.get(key, thing) for key, thing in revision.objects.items()}
     return replace(revision, objects=objects)
 
 
-def _known_as(thing: Object, live: Mapping[Key, Uid], wanted: Mapping[Key, Object]) -> Uid | None:
+def _moves(before: Held, thing: Object) -> bool:
+    meta = before.object.meta
+    return meta.known_as is not None or meta.key != thing.meta.key
+
+
+def _as(thing: Object, before: Held) -> Object:
+    """`thing` as the object that is there: devices go on calling it what they do."""
+    meta = before.object.meta
+    known = meta.known_as or meta.key
+    name = None if known == thing.meta.key else known
+    return replace(thing, meta=replace(thing.meta, uid=before.uid, known_as=name))
+
+
+def _former(thing: Object, live: Mapping[Key, Held], wanted: Mapping[Key, Object]) -> Held | None:
     if thing.meta.key in live:
         return live[thing.meta.key]
     for key in thing.meta.moved:
@@ -73,4 +93,5 @@ def suggested(changes: Iterable[Change], specs: Mapping[Uid, tuple[str, Digest]]
 
 def _hint(old: Key, new: Key) -> str:
     where = "" if old.namespace == new.namespace else f"namespace: {old.namespace}, "
-    return f"looks like a rename of {old}: metadata.moved: [{{{where}name: {old.name}}}] keeps its runs"
+    entry = f"metadata.moved: [{{{where}name: {old.name}}}]"
+    return f"looks like a rename of {old}, whose runs {entry} would keep"

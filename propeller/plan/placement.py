@@ -193,9 +193,7 @@ class Loads:
         else:
             good = 0
         module = self._snapshot.modules.get(held.object.module)
-        return max(
-            good, memory_need(held.object, module if isinstance(module, Module) else None)
-        )
+        return max(good, memory_need(held.object, module if isinstance(module, Module) else None))
 
     def tasks(self, proplet: PropletId) -> int:
         """How many copies keep it busy."""

@@ -27,23 +27,27 @@ from propeller.plan.types import (
     Fire,
     Forget,
     Gone,
+    LetIn,
     Plan,
     Release,
     Snapshot,
     Wakeup,
 )
+from propeller.plan.windows import Gate, closed_block, gate
 
 NOTHING_BLOCKED: Mapping[Uid, Blocked] = {}
 
 _RANK: Mapping[type[Action], int] = {
     Fire: 0,
-    Advance: 1,
-    Gone: 2,
-    Adopt: 3,
-    Release: 4,
-    Assign: 5,
-    Forget: 6,
+    LetIn: 1,
+    Advance: 2,
+    Gone: 3,
+    Adopt: 4,
+    Release: 5,
+    Assign: 6,
+    Forget: 7,
 }
+OPEN = "its window is open"
 _LAST = "\x7f"
 """Sorts behind every proplet id."""
 
@@ -84,7 +88,8 @@ def plan(
         looks=looks if looks is not None else Looks(),
     )
     actions: list[Action] = []
-    cases = _survey_all(_in_order(snapshot, chosen), grounds, actions)
+    gates: dict[Uid, Gate] = {}
+    cases = _survey_all(_in_order(snapshot, chosen), grounds, actions, gates)
     loads = _loads(snapshot, cases, actions)
     hold = snapshot.policy.hold
     blocks: dict[Uid, Blocked] = {}
@@ -92,7 +97,7 @@ def plan(
     for case in cases:
         waits = snapshot.waits(case.uid) if snapshot.waits is not None else ""
         if waits:
-            case.wish.starts = False
+            case.wish.starts = case.joining.starts = False
         fill(case, loads, grounds)
         short = wait(case) if waits else False
         kept = [action for action in case.actions if not hold or _is_bookkeeping(action)]
@@ -112,6 +117,7 @@ def plan(
             blocks[case.uid] = block
         actions += kept
         wakeups += case.wakeups
+    _tell_of_windows(snapshot, gates, cases, blocks, wakeups)
     if hold:
         actions = [action for action in actions if _is_bookkeeping(action)]
     return Plan(
@@ -123,6 +129,25 @@ def plan(
 
 
 _WAITING_FOR_OTHERS = frozenset({"NoCapacity", "Held"})
+
+
+def _tell_of_windows(
+    snapshot: Snapshot,
+    gates: Mapping[Uid, Gate],
+    cases: Iterable[Case],
+    blocks: dict[Uid, Blocked],
+    wakeups: list[Wakeup],
+) -> None:
+    """What waits for a window is said, unless something else stands in the way, and looked at again
+    when it opens."""
+    steps = {case.uid for case in cases if case.helm is not None and case.helm.held_back}
+    for uid, found in gates.items():
+        if not found.waits and uid not in steps:
+            continue
+        what = "the next step of its rollout" if not found.waits else ""
+        blocks.setdefault(uid, closed_block(snapshot.objects[uid], found, what=what))
+        if found.opens is not None:
+            wakeups.append(Wakeup(due=found.opens, uid=uid))
 
 
 def affected(
@@ -143,7 +168,9 @@ def affected(
     for proplet in proplets:
         uids.update(holders.get(proplet, ()))
     if facts_moved:
-        uids.update(uid for uid, held in snapshot.objects.items() if _goes_by_proplet(held))
+        waiting = snapshot.withheld.values()
+        helds = (*snapshot.objects.values(), *(one.held for one in waiting if one.held is not None))
+        uids.update(held.uid for held in helds if _goes_by_proplet(held))
     return frozenset(uid for uid in uids if uid in snapshot.objects)
 
 
@@ -160,17 +187,30 @@ def _in_order(snapshot: Snapshot, chosen: frozenset[Uid] | None) -> list[Held]:
     return sorted(helds, key=lambda held: (held.object.meta.key, held.uid))
 
 
-def _survey_all(helds: Iterable[Held], grounds: Grounds, actions: list[Action]) -> list[Case]:
-    """Phase 1. Deleted objects are dealt with on the way; returns the live workloads."""
+def _survey_all(
+    helds: Iterable[Held], grounds: Grounds, actions: list[Action], gates: dict[Uid, Gate]
+) -> list[Case]:
+    """Phase 1. Deleted objects are dealt with on the way; returns the live workloads.
+
+    gates: filled with those of objects whose window is closed.
+    """
     cases = []
-    for held in helds:
+    for head in helds:
+        found = gate(head, grounds.snapshot, grounds.now)
+        held = found.held
+        if found.closed:
+            gates[head.uid] = found
+        if found.lets_in:
+            actions.append(LetIn(uid=head.uid, key=head.object.meta.key, reason=OPEN))
+        if held is None:
+            continue
         if held.deleted_at is not None:
             if not held.orphan:
                 actions += bury(held, grounds.snapshot)
             continue
         match held.object:
             case Task() | Daemon():
-                case = open_case(held, grounds)
+                case = open_case(held, grounds, found)
                 survey(case, grounds)
                 cases.append(case)
             case Alert() | App() | Proplet() | Secret():
@@ -206,7 +246,7 @@ def _is_bookkeeping(action: Action) -> bool:
 
 def _order(action: Action) -> tuple[Key, Uid, str, int]:
     rank = _RANK[type(action)]
-    if isinstance(action, Fire | Advance):
+    if isinstance(action, Fire | Advance | LetIn):
         return (action.key, action.uid, "", rank)
     if isinstance(action, Forget):
         return (action.key, action.uid, _LAST, rank)

@@ -14,9 +14,21 @@ from propeller.model.inventory import Held
 from propeller.model.revision import Revision
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import Daemon, Task
+from propeller.model.versions import Course, Phase
 from propeller.plan.diff import diff
 from propeller.plan.planner import plan
-from propeller.plan.types import Assign, Blocked, Change, ChangeOp, Gone, Plan, Release, Snapshot
+from propeller.plan.types import (
+    Advance,
+    Assign,
+    Blocked,
+    Change,
+    ChangeOp,
+    Gone,
+    Plan,
+    Release,
+    Snapshot,
+)
+from propeller.plan.versions import short
 
 _STANDS_IN_THE_WAY = frozenset(
     {
@@ -45,9 +57,9 @@ def preview(
     """Every object that `revision` or the planner would change, sorted by key.
 
     fleet: the proplets as they would be seen under the revision (new labels, new declarations),
-    where that differs from the snapshot's. mine: the objects that the revision decides about, all if
-    None. `how` is `start`, `restart`, `rerun`, `stop`, `move` or
-    `none`. An object of the revision that cannot have all it wants has a BLOCKED line as well.
+    where that differs from the snapshot's. mine: the objects that the revision decides about, all
+    if None. `how` is `start`, `restart`, `rerun`, `stop`, `move` or `none`. An object of the
+    revision that cannot have all it wants has a BLOCKED line as well.
     """
     change = diff(snapshot.objects if mine is None else mine, revision, now=now)
     objects = {**snapshot.objects, **{held.uid: held for held in change.moved()}}
@@ -60,12 +72,17 @@ def preview(
     )
     outcome = plan(after, now=now)
     work = _by_object(outcome)
+    advances = {one.uid: one.course for one in outcome.actions if isinstance(one, Advance)}
+    courses = {**after.courses, **advances}
     lines: list[Change] = []
     told = {line.uid: line for line in change.changes}
     for uid in told.keys() | work.keys():
         held = objects[uid]
         line = told.get(uid)
-        lines.append(_line(held, line, work.get(uid, ()), after))
+        course = courses.get(uid)
+        lines.append(_line(held, line, work.get(uid, ()), after, course))
+        if line is not None and course is not None and course.phase is Phase.ROLLED_BACK:
+            lines.append(_rejected_line(line, course))
         block = outcome.blocked.get(uid)
         if line is not None and block is not None and block.reason in _STANDS_IN_THE_WAY:
             lines.append(_blocked_line(block))
@@ -93,7 +110,9 @@ def _by_object(outcome: Plan) -> dict[Uid, _Work]:
     return {uid: tuple(actions) for uid, actions in work.items()}
 
 
-def _line(held: Held, line: Change | None, work: _Work, after: Snapshot) -> Change:
+def _line(
+    held: Held, line: Change | None, work: _Work, after: Snapshot, course: Course | None
+) -> Change:
     key = held.object.meta.key
     copies = after.assignments.get(held.uid, {})
     places = {action.proplet for action in work}
@@ -107,11 +126,32 @@ def _line(held: Held, line: Change | None, work: _Work, after: Snapshot) -> Chan
         how = "stop" if places else "none"
     else:
         how = _how(held, work, set(copies))
-        if how == "none" and _reaches_devices(line):
+        steered = course is not None and (course.phase is not Phase.SETTLED or _staged(held))
+        if how == "none" and _reaches_devices(line) and not steered:
             places = {name for name, copy in copies.items() if not copy.releasing}
             how = "restart" if places and isinstance(held.object, Daemon) else "none"
+    if work and course is not None and course.phase is Phase.WAVE and course.target is not None:
+        rollout = course.target.object.rollout
+        waves = len(rollout.waves) if rollout is not None else 1
+        line = replace(line, reason=f"{line.reason}; step {course.step + 1} of {waves}")
     silent = [name for name in places if _is_silent(after.proplets.get(name))]
     return replace(line, how=how, devices=len(places), offline=len(silent))
+
+
+def _staged(held: Held) -> bool:
+    return isinstance(held.object, Task | Daemon) and held.object.rollout is not None
+
+
+def _rejected_line(line: Change, course: Course) -> Change:
+    return replace(
+        line,
+        op=ChangeOp.BLOCKED,
+        how="none",
+        reason=f"RolledBack: version {short(course.target_digest)} was rejected: {course.why}",
+        fields=(),
+        devices=0,
+        offline=0,
+    )
 
 
 def _how(held: Held, work: _Work, copies: set[PropletId]) -> str:

@@ -167,4 +167,3 @@ def progress(held: Held, snapshot: Snapshot, *, now: int) -> Progress | None:
         step=step_words(course, rollout, found),
         due=due(course, rollout),
     )
-

@@ -26,6 +26,16 @@ def latest_slot(schedule: Schedule, now: int) -> int | None:
     return _latest(schedule.cron, schedule.time_zone, now // 1000)
 
 
+def slot_after(cron: str, zone: str, at: int) -> int | None:
+    """The same for an expression alone."""
+    return _next(cron, zone, at // 1000)
+
+
+def slot_before(cron: str, zone: str, at: int) -> int | None:
+    """The last slot not later than `at`."""
+    return _latest(cron, zone, at // 1000)
+
+
 @lru_cache(maxsize=4096)
 def _next(cron: str, zone: str, after: int) -> int | None:
     for slot in _slots(cron, datetime.fromtimestamp(after, tz=_zone(zone))):

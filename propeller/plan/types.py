@@ -18,6 +18,8 @@ from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
 from propeller.model.specs import ModuleRef
 from propeller.model.versions import Course
+from propeller.model.windows import Window
+from propeller.model.withheld import Withheld
 from propeller.plan.notes import Note
 
 
@@ -29,12 +31,14 @@ class Policy:
     no_moves: why no copy may be replaced for its proplet's silence ("" when it may): FleetSilent.
     discovery_apps: Apps whose work may go to undeclared proplets.
     echo_since: silence counts from here at the earliest (Unix ms, protocol rule h).
+    windows: when edits may reach devices, by App.
     """
 
     hold: str = ""
     no_moves: str = ""
     discovery_apps: frozenset[str] = frozenset({"default"})
     echo_since: int = 0
+    windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
 
 
 def _is_current(_copy: Assignment, _run: SeenRun) -> bool:
@@ -56,6 +60,7 @@ class Snapshot:
     current: whether a run was begun from what its copy is asked for now, and not from an earlier
     version of the same run (edited limits, for one).
     secrets: what is known of the Secrets that are there.
+    withheld: edits that wait for a window. overrides: those that somebody let through, by mark.
     """
 
     objects: Mapping[Uid, Held]
@@ -69,6 +74,8 @@ class Snapshot:
     courses: Mapping[Uid, Course] = field(default_factory=dict)
     current: Callable[[Assignment, SeenRun], bool] = _is_current
     secrets: Secrets = field(default_factory=dict)
+    withheld: Mapping[Uid, Withheld] = field(default_factory=dict)
+    overrides: Mapping[Uid, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +158,16 @@ class Advance:
     notes: tuple[Note, ...] = ()
 
 
-Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetIn:
+    """The window of this object is open: the edit that waited is what it means now."""
+
+    uid: Uid
+    key: Key
+    reason: str
+
+
+Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +175,8 @@ class Blocked:
     """Why an object cannot have all it wants now. reason: that of its condition, CamelCase.
 
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, SecretMissing, SecretLocked (it cannot be
-    opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard, NoCapacity,
-    AllOffline, Held, DependencyNotReady.
+    opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
+    NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 

@@ -36,7 +36,7 @@ def template(held: Held, module: Module) -> Entry:
     run = spec.run
     return Entry(
         uid=held.uid,
-        ref=str(spec.meta.key),
+        ref=str(spec.meta.known_as or spec.meta.key),
         run="",
         cause="",
         mode=mode,

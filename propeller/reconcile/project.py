@@ -36,6 +36,9 @@ SETTLE = 5_000
 """ms after a start in which statuses are left as they were while documents are still compared: a
 restart must not say of a whole fleet that nothing was delivered."""
 
+COPIES_A_TURN = 2_000
+"""Copies of lazy objects looked at in one turn, so that the loop goes on; the rest stays due."""
+
 SHOWN_COPIES = 100
 """Copies listed in a status document; the counts cover all."""
 
@@ -50,6 +53,7 @@ class Projection:
         self._conditions: dict[Uid, tuple[Condition, ...]] = {}
         self._ready: dict[Uid, str] = {}
         self._ready_at: dict[Uid, int] = {}
+        self._keys: dict[Uid, Key] = {}
         self._lazy_at: dict[Uid, int] = {}
         self._files_due: int | None = None
         self._unwritten: dict[Key, Mapping[str, object]] = {}
@@ -62,6 +66,7 @@ class Projection:
             if around.status.has(row.key, since=row.changed_at):
                 self._rows[row.uid] = row.document  # else it is projected, and written, once more
             self._ready[row.uid] = row.ready
+            self._keys[row.uid] = row.key
             document = json.loads(row.document)
             self._conditions[row.uid] = tuple(
                 Condition.from_mapping(item) for item in document["status"]["conditions"]
@@ -84,6 +89,7 @@ class Projection:
     def forget(self, held: Held) -> None:
         """The object left the inventory. Inside a transaction."""
         self._world.store.drop_status(held.uid)
+        self._keys.pop(held.uid, None)
         for table in (self._rows, self._conditions, self._ready, self._ready_at, self._lazy_at):
             table.pop(held.uid, None)
         self._gone.append(held.object.meta.key)
@@ -116,10 +122,23 @@ class Projection:
                 wait = min(LAZY_MOST, copies * LAZY_PER_COPY)
                 self._lazy_at[uid] = min(self._lazy_at.get(uid, now + wait), now + wait)
         touched.clear()
-        late = [uid for uid, at in self._lazy_at.items() if at <= now]
+        late = self._late(now)
         for uid in late:
             del self._lazy_at[uid]
         return [*due, *late]
+
+    def _late(self, now: int) -> list[Uid]:
+        """What has waited long enough; of the very large, which take long, one a turn."""
+        waited = {uid: at for uid, at in self._lazy_at.items() if at <= now}
+        chosen: list[Uid] = []
+        copies = 0
+        for uid in sorted(waited, key=lambda uid: (waited[uid], uid)):
+            its = len(self._world.assignments.get(uid, ()))
+            if chosen and copies + its > COPIES_A_TURN:
+                continue
+            chosen.append(uid)
+            copies += its
+        return chosen
 
     def _one(self, held: Held, reconciler: Reconciler, now: int) -> None:
         self._note_runs(held)
@@ -149,6 +168,9 @@ class Projection:
             return
         self._rows[held.uid] = text
         key = held.object.meta.key
+        if self._keys.get(held.uid, key) != key:
+            self._gone.append(self._keys[held.uid])
+        self._keys[held.uid] = key
         self._world.store.put_status(
             StatusRow(uid=held.uid, key=key, ready=ready, document=text, changed_at=now)
         )

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
 
 MOST_JOURNALLED = 60 * 1024
-"""Bytes of a version that the journal takes; a longer one is lost with the store, and a rollout that
-fails then pauses."""
+"""Bytes of a version that the journal takes; a longer one is lost with the store, and a rollout
+that fails then pauses."""
 
 
 class Rollouts:
@@ -164,9 +164,7 @@ class Rollouts:
         self._event(course.uid, "Info", "RolloutResumed", f"by {request.by}: {words}", now)
         return _yes(words)
 
-    def _reject(
-        self, held: Held, course: Course, request: Steer, now: int
-    ) -> Mapping[str, object]:
+    def _reject(self, held: Held, course: Course, request: Steer, now: int) -> Mapping[str, object]:
         wanted = self._wanted(held)
         if not request.digest or (wanted and wanted.digest.startswith(request.digest)):
             return self._go_back(held, course, wanted, request, now)

@@ -49,6 +49,7 @@ class SecretBook:
         self._held: dict[Name, Secret] = {}
         self.known: dict[Name, KnownSecret] = {}
         self._retry_at: int | None = None
+        self._unwritten = False
         for held in inventory:
             if isinstance(held.object, Secret) and held.deleted_at is None:
                 self._held[_name(held.object)] = held.object
@@ -67,15 +68,19 @@ class SecretBook:
         if held.deleted_at is not None:
             self._held.pop(name, None)
             self.known.pop(name, None)
+            self._unwritten = True
             self._vault.forget(held.uid)
             return before is not None
         self._held[name] = secret
         self._look(secret)
-        self._write()
         return self.known[name] != before
 
     def retry(self, now: int) -> set[Name]:
-        """Try what is locked again; the Secrets that opened. Inside a store transaction."""
+        """Try what is locked again; the Secrets that opened.
+
+        Inside the transaction of every turn: what was learned since the last one is written too.
+        """
+        self._write()
         locked = [name for name, known in self.known.items() if known.trouble]
         if not locked:
             self._retry_at = None
@@ -86,10 +91,8 @@ class SecretBook:
         self._retry_at = now + RETRY
         for name in locked:
             self._look(self._held[name])
-        opened = {name for name in locked if not self.known[name].trouble}
-        if opened:
-            self._write()
-        return opened
+        self._write()
+        return {name for name in locked if not self.known[name].trouble}
 
     def due(self) -> int | None:
         """When `retry` has something to do (Unix ms)."""
@@ -134,14 +137,16 @@ class SecretBook:
         previous = dict(noted.previous) if noted is not None else {}
         if noted is not None and noted.digests != digests:
             previous = dict(noted.digests)
-        self._noted[name] = Noted(secret.meta.spec_digest, digests, previous)
+        now = Noted(secret.meta.spec_digest, digests, previous)
+        self._unwritten = self._unwritten or now != noted
+        self._noted[name] = now
         self.known[name] = KnownSecret(digests=digests, previous=previous)
 
     def _write(self) -> None:
-        kept = {name: noted for name, noted in self._noted.items() if name in self._held}
-        if kept != self._noted:
-            self._noted = kept
-        write_noted(self._store, kept)
+        if self._unwritten:
+            self._noted = {name: one for name, one in self._noted.items() if name in self._held}
+            write_noted(self._store, self._noted)
+            self._unwritten = False
 
 
 def read_noted(store: Store) -> dict[Name, Noted]:

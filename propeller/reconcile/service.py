@@ -78,7 +78,7 @@ class Settings:
     registries: Registries = field(default_factory=Registries)
     open_source: Callable[[str], Source] = _nothing
     outlets: OutletPlan = NO_PLAN
-    identities: Identities = Identities()
+    identities: Identities = field(default_factory=Identities)
 
 
 class Service:

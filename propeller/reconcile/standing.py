@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Reconciler
 
 
+_AT_REST = frozenset({"Suspended", "Orphaned"})
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Counts and words. failed and pending: (object, why), sorted.
@@ -63,7 +66,7 @@ def of_reconciler(reconciler: Reconciler) -> Standing:
         if held.object.meta.app == "run":
             continue
         conditions: Sequence[Condition] = reconciler.projection.conditions(held.uid)
-        if held.deleted_at is not None:
+        if held.deleted_at is not None and not held.orphan:
             conditions = ()
         rows.append((held.object.meta.key, conditions))
     return replace(_standing(rows), paused=reconciler.specs.approvals.lines())
@@ -80,10 +83,15 @@ def of_documents(documents: Iterable[Mapping[str, object]]) -> Standing:
             continue
         key = Key(str(document["kind"]), str(metadata["namespace"]), str(metadata["name"]))
         conditions = [Condition.from_mapping(item) for item in status["conditions"]]
-        if "deleted" in metadata:
+        if "deleted" in metadata and not _is_at_rest(conditions):
             conditions = []
         rows.append((key, conditions))
     return _standing(rows)
+
+
+def _is_at_rest(conditions: Iterable[Condition]) -> bool:
+    """Whether somebody meant it to stay as it is: nobody waits for that."""
+    return any(one.type == "Ready" and one.reason in _AT_REST for one in conditions)
 
 
 def _standing(rows: Iterable[tuple[Key, Sequence[Condition]]]) -> Standing:
@@ -92,6 +100,8 @@ def _standing(rows: Iterable[tuple[Key, Sequence[Condition]]]) -> Standing:
     for key, conditions in rows:
         by_type = {condition.type: condition for condition in conditions}
         summary, stalled = by_type.get("Ready"), by_type.get("Stalled")
+        if _is_at_rest(conditions):
+            continue
         if summary is not None and summary.status == "True":
             ready += 1
         elif stalled is not None and stalled.status == "True":

@@ -23,6 +23,7 @@ from propeller.model.specs import (
     Scheduling,
     Secret,
     Task,
+    Workload,
 )
 from propeller.model.versions import Course
 from propeller.plan.depends import Links, needs
@@ -90,6 +91,7 @@ class World:
         self.past: dict[PropletId, dict[tuple[Uid, RunId], SeenRun]] = {}
         self.grants: dict[PropletId, frozenset[str]] = {}
         self._templates: dict[Uid, dict[Digest, Entry]] = {}
+        self._users: dict[tuple[str, str], set[Uid]] = {}
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
         self.versions = VersionBook(store)
         self._declared: dict[PropletId, Proplet] | None = None
@@ -98,6 +100,8 @@ class World:
         self._links: Links | None = None
         for assignment in store.assignments():
             self._index(assignment)
+        for held in self.objects.values():
+            self._note_users(None, held)
         self._remember_past()
         # What was asked is most likely still wanted: nobody says otherwise until it was looked at,
         # except of what is to be taken back, which is gone only when a later document was taken.
@@ -216,20 +220,27 @@ class World:
             self._secret_moved(name)
 
     def _secret_moved(self, name: tuple[str, str]) -> None:
-        """What is known of a Secret changed: whoever uses it has to be looked at."""
-        for uid, held in self.objects.items():
-            thing = held.object
-            if isinstance(thing, Task | Daemon):
-                used = thing.meta.key.namespace == name[0] and any(
-                    one.secret == name[1] for one in thing.run.secrets
-                )
-            else:
-                used = isinstance(thing, Secret) and _named(thing) == name
-            if used:
-                self._forget_template(uid)
-                self.touched.objects.add(uid)
-                self.touched.statuses.add(uid)
-                self.touched.documents.update(self.assignments.get(uid, ()))
+        """What is known of a Secret changed: it and whoever uses it have to be looked at."""
+        older = {
+            uid
+            for uid, course in self.versions.courses.items()
+            if uid in self.objects
+            for version in (course.good, course.target)
+            if version is not None and name in _given_to(version.object)
+        }
+        for uid in older.union(self._users.get(name, ())):
+            self._forget_template(uid)
+            self.touched.objects.add(uid)
+            self.touched.statuses.add(uid)
+            self.touched.documents.update(self.assignments.get(uid, ()))
+
+    def _note_users(self, before: Held | None, held: Held | None) -> None:
+        if before is not None:
+            for name in _secrets_of(before):
+                self._users[name].discard(before.uid)
+        if held is not None:
+            for name in _secrets_of(held):
+                self._users.setdefault(name, set()).add(held.uid)
 
     def _run_of(self, assignment: Assignment) -> RunId | None:
         """The run that the spec means there; None while a secret of it cannot be opened."""
@@ -303,6 +314,7 @@ class World:
             self._relink(held if before is None else before, held)
         if before is not None and before.generation != held.generation:
             self._begin_course(before, held)
+        self._note_users(before, held)
         if isinstance(held.object, Secret) and self.secrets.put(held):
             self._secret_moved(_named(held.object))
         if isinstance(held.object, Proplet | App):
@@ -344,6 +356,7 @@ class World:
         """The object leaves the inventory."""
         self.store.drop_held(uid)
         held = self.objects.pop(uid)
+        self._note_users(held, None)
         self._relink(held, held)
         self._forget_template(uid)
         self.versions.drop(uid)
@@ -415,6 +428,8 @@ class World:
             self.touch_statuses(seen.id)
         if before is not None and before.box.believed != seen.box.believed:
             self.touched.documents.add(seen.id)
+            for name in [name for name in self._told if name[1] == seen.id]:
+                del self._told[name]
 
     def put_runs(self, proplet: PropletId, runs: Mapping[tuple[Uid, RunId], SeenRun]) -> set[Uid]:
         """Take a whole inventory; writes only what moved. Returns the uids that moved."""
@@ -569,6 +584,18 @@ def _what_delivery_reads(seen: Seen) -> tuple[object, ...]:
 
 def _named(secret: Secret) -> tuple[str, str]:
     return secret.meta.key.namespace, secret.meta.key.name
+
+
+def _secrets_of(held: Held) -> tuple[tuple[str, str], ...]:
+    """The Secret that the object is, or those it uses."""
+    thing = held.object
+    if isinstance(thing, Secret):
+        return (_named(thing),)
+    return _given_to(thing) if isinstance(thing, Task | Daemon) else ()
+
+
+def _given_to(thing: Workload) -> tuple[tuple[str, str], ...]:
+    return tuple((thing.meta.key.namespace, one.secret) for one in thing.run.secrets)
 
 
 def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold | None) -> Seen:

@@ -67,7 +67,9 @@ def load(
     `propeller.registry.wasm.inspect`. The cache is only changed when the tree is good.
     owner: the App whose source the tree is.
     """
-    return _Load(tree, domain, keep, inspect, cache or Cache(), owner).run()
+    return _Load(
+        tree, domain=domain, keep=keep, inspect=inspect, cache=cache or Cache(), owner=owner
+    ).run()
 
 
 class _Load:
@@ -76,6 +78,7 @@ class _Load:
     def __init__(
         self,
         tree: Tree,
+        *,
         domain: str,
         keep: Keep,
         inspect: Inspect,

@@ -213,6 +213,16 @@ def _rollout(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         before[share] = number
 
 
+def _windows(windows: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
+    for index, window in enumerate(windows):
+        for field, wrong in (
+            ("cron", cron_problem(window["cron"])),
+            ("timeZone", zone_problem(window["timeZone"])),
+        ):
+            if wrong:
+                yield ("windows", index, field), wrong
+
+
 def _schedule(schedule: Mapping[str, Any]) -> Iterator[Problem]:
     wrong = cron_problem(schedule["cron"])
     if wrong:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from propeller.model.ids import Digest, Uid
 from propeller.state.database import Database
 
 if TYPE_CHECKING:
-    from propeller.model.ids import Digest, Uid
     from propeller.model.versions import Course, Version
 
 KEPT = 10
@@ -25,7 +25,7 @@ class CourseTables:
         return [
             rows.course_of(row)
             for row in self._db.rows(
-                "SELECT uid, good, target, phase, step, since, forgiven, why, \"by\", rejected,"
+                'SELECT uid, good, target, phase, step, since, forgiven, why, "by", rejected,'
                 " paused FROM course ORDER BY uid"
             )
         ]
@@ -37,7 +37,7 @@ class CourseTables:
             "INSERT INTO course VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid) DO UPDATE SET good = excluded.good, target = excluded.target,"
             " phase = excluded.phase, step = excluded.step, since = excluded.since,"
-            " forgiven = excluded.forgiven, why = excluded.why, \"by\" = excluded.\"by\","
+            ' forgiven = excluded.forgiven, why = excluded.why, "by" = excluded."by",'
             " rejected = excluded.rejected, paused = excluded.paused",
             rows.course_row(course),
         )
@@ -66,10 +66,8 @@ class CourseTables:
         ]
 
     def newest_versions(self) -> dict[Uid, Digest]:
-        return {
-            uid: digest
-            for uid, digest in self._db.rows("SELECT uid, digest FROM version ORDER BY at, digest")
-        }
+        rows = self._db.rows("SELECT uid, digest FROM version ORDER BY at, digest")
+        return {Uid(uid): Digest(digest) for uid, digest in rows}
 
     def version_modules(self) -> set[Digest]:
         return {digest for (digest,) in self._db.rows("SELECT DISTINCT module FROM version")}

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.live
     [
         "README.md",
         "docs/tutorial/first-fleet.md",
+        "docs/how-to/approve-a-plan.md",
         "docs/how-to/git-source.md",
         "docs/how-to/git-trust.md",
         "docs/how-to/overlays.md",

@@ -45,9 +45,17 @@ def with_modules(files):
     return out
 
 
+def below_their_folder(files):
+    """`files` as `propeller up FOLDER` sees them, where all of them lie in one folder."""
+    tops = {name.partition("/")[0] for name in files}
+    if len(tops) != 1 or not all("/" in name for name in files):
+        return files
+    return {name.partition("/")[2]: text for name, text in files.items()}
+
+
 def test_specs_load(reading, spec_page):
     """Every spec on the page is valid together with its neighbours."""
-    files = dict(shown(reading, spec_page))
+    files = below_their_folder(dict(shown(reading, spec_page)))
     tree = Tree(name=spec_page.name, files=with_modules(files))
     overlays = [name.rpartition("/")[0] for name in files if name.endswith("/overlay.yaml")]
     wanted = sum(

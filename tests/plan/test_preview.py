@@ -11,7 +11,7 @@ from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
 from propeller.model.specs import Prune
 from propeller.plan.preview import preview
-from propeller.plan.types import Change
+from propeller.plan.types import Change, ChangeOp
 
 
 def _lines(w: Any, world: Any, *objects: Any, **more: Any) -> list[str]:
@@ -158,3 +158,36 @@ def test_a_preview_changes_nothing(w: Any) -> None:
     before = (dict(world.objects), dict(world.assignments), dict(world.modules))
     _lines(w, world, w.daemon("d", args=("2",)), w.task("t"))
     assert (world.objects, world.assignments, world.modules) == before
+
+
+def _rolled_out(w: Any, rollout: Any) -> tuple[Any, Any]:
+    old = w.daemon("d", w.everywhere(), rollout=rollout)
+    world = w.World(old, proplets=[w.proplet(f"p{number}") for number in range(4)])
+    world.settle(rounds=40)
+    return world, old
+
+
+def test_a_rollout_is_shown_with_what_its_first_step_does(w: Any) -> None:
+    """The plan is what would be done now: one device, step 1 of 3."""
+    world, old = _rolled_out(w, w.staged("1", "50%"))
+    new = w.daemon("d", w.everywhere(), rollout=old.rollout, args=("2",))
+    (line,) = preview(world.snapshot(), w.revision(new), now=world.now)
+    assert (line.how, line.devices) == ("restart", 1)
+    assert line.reason.endswith("; step 1 of 3")
+
+
+def test_a_rejected_version_is_shown_as_such(w: Any) -> None:
+    """Nothing would restart, and the reason stands there."""
+    world, old = _rolled_out(w, w.staged("1"))
+    good = world.courses[old.meta.uid].good
+    world.traps = lambda _name, copy: copy.version != good.digest
+    bad = w.daemon("d", w.everywhere(), rollout=old.rollout, args=("2",), memory=2 * w.MIB)
+    world.add(bad)
+    world.settle(rounds=40)
+    world.add(old)
+    world.settle(rounds=40)
+    line, block = preview(world.snapshot(), w.revision(bad), now=world.now)
+    assert (line.how, line.devices) == ("none", 0)
+    assert block.op is ChangeOp.BLOCKED
+    assert block.reason.startswith("RolledBack: version sha256:")
+    assert "trap" in block.reason

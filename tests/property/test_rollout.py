@@ -75,9 +75,7 @@ class Story:
         self.uid = self.daemon.meta.uid
         good = self.course.good
         assert good is not None
-        self.world.traps = lambda name, copy: (
-            name in sick and copy.version not in ("", good.digest)
-        )
+        self.world.traps = lambda name, copy: name in sick and copy.version not in ("", good.digest)
 
     @property
     def course(self) -> Course:
@@ -345,5 +343,3 @@ def test_nothing_advances_while_held(world: Any, story: list[tuple[str, int]]) -
     world.policy = w.Policy(hold="waiting for p9")
     decided = world.plan()
     assert not [one for one in decided.actions if isinstance(one, Advance | Assign)]
-
-

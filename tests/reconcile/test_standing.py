@@ -70,3 +70,22 @@ def test_every_object_that_is_not_ready_is_said() -> None:
 def test_nothing_wanted_is_settled() -> None:
     """An empty revision is at rest."""
     assert Standing(0, (), ()).settled
+
+
+@pytest.mark.parametrize("reason", ["Suspended", "Orphaned"])
+def test_nobody_waits_for_what_is_meant_to_stay(reason: str) -> None:
+    """Neither ready nor pending: it is not counted."""
+    idle = document("a", WAITS, **({"deleted": "2027-01-15"} if reason == "Orphaned" else {}))
+    idle["status"]["conditions"][0]["reason"] = reason
+    standing = of_documents([idle, document("b", READY)])
+    assert (standing.ready, standing.total, standing.exit_code) == (1, 1, 0)
+
+
+def test_a_guard_that_waits_is_five() -> None:
+    """After everything that moves has moved, and before what has failed."""
+    paused = ("paused   App line: maxDelete is 1",)
+    assert Standing(1, (), (), paused).exit_code == 5
+    assert Standing(1, (), (), paused).settled
+    standing = of_documents([document("b", WAITS)])
+    assert Standing(0, (), standing.pending, paused).exit_code == 4
+    assert Standing(1, (), (), paused).lines() == list(paused)

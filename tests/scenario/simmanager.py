@@ -152,6 +152,7 @@ class Manager:
         self.due = fleet.now
         self.blob_due: int | None = None
         self.turns = 0
+        self._apps = self.reconciler.specs.sources.wanted()
         self.control.start(self._hear, self.reconciler.fleet.will())
         self._blob_link.start(self._hear_blobs)
         self.read()

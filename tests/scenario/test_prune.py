@@ -83,3 +83,39 @@ def test_what_is_wanted_cannot_be_given_up(tmp_path: Path) -> None:
     assert give_up(sim)["exit"] == 2
     sim.run(20 * SECOND)
     assert sim.running() == {"Daemon/default/d": ["a", "b"]}
+
+
+def test_a_rename_with_moved_is_noticed_by_no_device(tmp_path: Path) -> None:
+    """Same runs, another name: in the status, too; and the entry may go afterwards."""
+    sim = plant(tmp_path)
+    sim.write("d.yaml", daemon_yaml("d", EVERYWHERE))
+    until_ready(sim)
+    starts = {one.id: dict(one.starts) for one in sim.proplets.values()}
+    moved = daemon_yaml("e", EVERYWHERE).replace("{name: e}", "{name: e, moved: [{name: d}]}")
+    sim.write("d.yaml", moved)
+    sim.run(20 * SECOND)
+    until_ready(sim)
+    assert {one.id: dict(one.starts) for one in sim.proplets.values()} == starts
+    assert sim.manager.reconciler.world.find(D) is None
+    assert (sim.state.status / "default/Daemon/e.yaml").exists()
+    assert not (sim.state.status / "default/Daemon/d.yaml").exists()
+    sim.write("d.yaml", daemon_yaml("e", EVERYWHERE))
+    sim.restart_manager(away=SECOND)
+    until_ready(sim)
+    assert {one.id: dict(one.starts) for one in sim.proplets.values()} == starts
+    assert sim.manager.left_to_do() == ()
+
+
+def test_half_the_files_renamed_is_no_change(tmp_path: Path) -> None:
+    """Names are in the specs, not in the names of files."""
+    sim = plant(tmp_path)
+    for number in range(4):
+        sim.write(f"d{number}.yaml", daemon_yaml(f"d{number}", EVERYWHERE))
+    until_ready(sim)
+    starts = {one.id: dict(one.starts) for one in sim.proplets.values()}
+    for number in range(2):
+        (sim.specs / f"d{number}.yaml").rename(sim.specs / f"other-{number}.yaml")
+    sim.write("note.txt", "renamed")
+    sim.run(20 * SECOND)
+    assert {one.id: dict(one.starts) for one in sim.proplets.values()} == starts
+    assert len(sim.running()) == 4

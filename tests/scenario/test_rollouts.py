@@ -139,7 +139,7 @@ def test_a_module_that_traps_on_thirty_percent_is_rolled_back_and_stays_so(tmp_p
     sim.run(5 * MINUTE)
     assert plant.reason() == "RolledBack"
 
-    sim.write("fleet.yaml", proplet_yaml(plant.names, line="one"))  # another commit, the same Daemon
+    sim.write("fleet.yaml", proplet_yaml(plant.names, line="one"))  # another commit
     sim.run(5 * MINUTE)
     assert plant.reason() == "RolledBack"
 

@@ -10,7 +10,7 @@ import pytest
 
 from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
-from propeller.state.base import Event, Store
+from propeller.state.base import Approval, Event, Pause, Store
 
 Opener = Callable[..., Store]
 
@@ -348,3 +348,34 @@ def test_accepted_versions_are_kept_newest_first_and_not_for_ever(
     with store.transaction():
         store.drop_course(uid)
     assert store.versions(uid) == []
+
+
+def test_pauses_and_approvals_come_back_and_leave(open_store: Opener) -> None:
+    """What waits for a person, and the yes that came, outlive a restart."""
+    store = open_store()
+    pause = Pause(
+        app="line",
+        source="",
+        guard="maxDelete",
+        message="2 of 3 objects would be deleted",
+        digest="sha256:" + "a" * 64,
+        whole="sha256:" + "b" * 64,
+        revision="main@1",
+        at=5,
+    )
+    later = replace(pause, message="3 of 3 objects would be deleted", at=6)
+    approval = Approval(digest=pause.digest, by="ana", at=7)
+    with store.transaction():
+        store.put_pause(pause)
+        store.put_pause(replace(pause, app="other"))
+        store.put_pause(later)
+        store.put_approval(approval)
+    store.close()
+    store = open_store()
+    assert store.pauses() == [later, replace(pause, app="other")]
+    assert store.approvals() == [approval]
+    with store.transaction():
+        store.drop_pause("line")
+        store.drop_pause("other")
+        store.drop_approval(approval.digest)
+    assert (store.pauses(), store.approvals()) == ([], [])
