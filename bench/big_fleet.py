@@ -293,7 +293,7 @@ def build(folder: Path, proplets: int, tasks: int) -> None:
         reports = [report(fleet, name, seq=1) for name in names]
         fleet.clock.now += 20
         took += fleet.turn(reports)
-    fleet.later(5_000)
+    fleet.later(15_000)
     _say(reports_per_second=proplets / took, dropped=dict(fleet.reconciler.fleet.hearing.dropped))
     standing = of_reconciler(fleet.reconciler)
     if standing.exit_code:
@@ -321,8 +321,8 @@ def measure(folder: Path, reports: int) -> None:
     _say(settle_seconds=time.perf_counter() - began, settle_rss_mb=rss_mb(os.getpid()))
     del taken
     fleet.wire.retained = lambda _topic: None
-    fleet.later(5_000)
-    fleet.later(5_000)
+    fleet.later(15_000)
+    fleet.later(15_000)
     while fleet.reconciler.delivery.unfinished:
         fleet.turn()
     leave_alone()  # as `service` does once the fleet was heard

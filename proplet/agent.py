@@ -2,43 +2,36 @@
 
 The twin of the C core on microcontrollers. No I/O, no clock, no threads: `now` and chance come in,
 every method returns the effects of one turn, and the shell carries them out (first what must be
-persisted, then the rest in order). Frames are verified before anything in them is read; documents
-and keys are accepted by the lettered rules of the protocol; `runs` decides on guests, `downloads`
-and `uploads` on blobs, `operations` on ops, `reporting` on when to tell.
+persisted, then the rest in order). Frames are verified before anything in them is read; `documents`
+decides on desired documents, `runs` on guests, `downloads` and `uploads` on blobs, `operations` on
+ops, `reporting` on when to tell.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, replace
 
 from propeller.errors import WireError
 from propeller.wire.messages import (
     BlobAck,
     BlobChunk,
-    BlobRef,
-    Desired,
-    Entry,
     ManagerStatus,
-    Observed,
     Op,
     Refused,
     Status,
 )
+from proplet.documents import Documents
 from proplet.downloads import Downloads
 from proplet.effects import (
     DropUpload,
     Effect,
-    Fetch,
     FreeBlob,
     InUse,
     Now,
     Outcome,
     Publish,
-    Purpose,
     Quit,
-    SaveDesired,
     SaveTrust,
     SaveUpload,
     Say,
@@ -51,7 +44,7 @@ from proplet.operations import Operations
 from proplet.records import AgentConfig, Key, Stored
 from proplet.reporting import Reporting
 from proplet.runs import Runs
-from proplet.seals import Seals, read_entries
+from proplet.seals import Seals
 from proplet.uploads import Uploads
 
 HEARD = tuple(Topic)
@@ -60,15 +53,6 @@ TRUST_EVERY = 2_000
 
 DRAIN_MARGIN = 1500
 """Ms past the grace after which a drain no longer waits for guests."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Incoming:
-    """A document accepted in all but its body, which is on its way (unless it was given up)."""
-
-    document: Desired
-    body: BlobRef
-    given_up: bool = False
 
 
 class Agent:
@@ -81,9 +65,6 @@ class Agent:
         self._hello = config.hello
         self._seals = seals
         self._stored = stored
-        self._observed = stored.observed
-        self._floor = stored.iat
-        self._incoming: _Incoming | None = None
         self._conn = 0
         self._connected = False
         self._manager: ManagerStatus | None = None
@@ -99,6 +80,9 @@ class Agent:
         self._uploads = Uploads(config.chunk, rng)
         self._operations = Operations(config.hello)
         self._reporting = Reporting(config)
+        self._documents = Documents(
+            config, stored, runs=self._runs, reporting=self._reporting, counts=self.counts
+        )
 
     # -- the life of the agent --------------------------------------------------------------------
 
@@ -191,92 +175,12 @@ class Agent:
             document = self._seals.desired(payload)
         except WireError as error:
             self._drop(error.reject)
-            self._refuse(Refused(fence=0, gen=0, digest="", reason=error.reject), now, out)
+            nameless = Refused(fence=0, gen=0, digest="", reason=error.reject)
+            self._documents.refuse(nameless, now, out)
             if error.reject == "unknown_kid":
                 self._ask_for_trust(now, out)
             return
-        reason = self._why_not(document, now)
-        if reason == "same":
-            self._reporting.asked_again(now)
-            return
-        if reason == "foreign":
-            self._drop(reason)
-            return
-        if reason:
-            self._drop(reason)
-            refused = Refused(
-                fence=document.fence, gen=document.gen, digest=document.digest, reason=reason
-            )
-            self._refuse(refused, now, out)
-            return
-        if document.body is None:
-            assert document.tasks is not None
-            self._accept(document, document.tasks, now, out)
-            return
-        incoming = self._incoming
-        if incoming is None or incoming.given_up or incoming.document != document:
-            self._incoming = _Incoming(document, document.body)
-            out.append(Fetch(document.body.digest, document.body.size, Purpose.BODY))
-
-    def _why_not(self, document: Desired, now: Now) -> str:
-        """Why a verified document is not taken: "" takes it, "same" is what we hold already."""
-        if document.to != self._hello.id:
-            return "foreign"
-        if document.inst != self._hello.inst:
-            return "other_inst"
-        held = self._observed
-        pair, ours = (document.fence, document.gen), (held.fence, held.gen)
-        if pair == ours and held.digest:
-            return "same" if document.digest == held.digest else "other_digest"
-        if pair < ours:
-            return "stale"
-        incoming = self._incoming
-        if incoming is not None:
-            awaited = incoming.document
-            if pair < (awaited.fence, awaited.gen):
-                return "stale"
-            if pair == (awaited.fence, awaited.gen) and document.digest != awaited.digest:
-                return "other_digest"
-        if document.not_after is not None and self._time(now) > document.not_after:
-            return "expired"
-        if document.body is not None and document.body.size > self._config.max_desired:
-            return "too_big"
-        if document.tasks is not None and len(document.tasks) > self._config.max_entries:
-            return "too_many"
-        return ""
-
-    def _time(self, now: Now) -> int:
-        """Unix ms as far as can be known: without a set clock, no earlier than what was signed."""
-        return max(now.wall, self._floor) if self._synced(now) else self._floor
-
-    def _synced(self, now: Now) -> bool:
-        return now.synced and now.wall + 300_000 >= self._floor
-
-    def _accept(
-        self, document: Desired, entries: tuple[Entry, ...], now: Now, out: list[Effect]
-    ) -> None:
-        keys = {(entry.uid, entry.run) for entry in entries}
-        if len(keys) != len(entries):
-            refused = Refused(
-                fence=document.fence,
-                gen=document.gen,
-                digest=document.digest,
-                reason="repeated_run",
-            )
-            self._refuse(refused, now, out)
-            return
-        self._incoming = None
-        self._observed = Observed(fence=document.fence, gen=document.gen, digest=document.digest)
-        self._floor = max(self._floor, document.iat)
-        out.append(SaveDesired(self._observed, self._floor, entries))
-        self._runs.want(entries, out.append)
-        self._reporting.accepted()
-        self._say(out, "info", f"accepted {document.fence}/{document.gen}: {len(entries)} tasks")
-
-    def _refuse(self, refused: Refused, now: Now, out: list[Effect]) -> None:
-        if self._reporting.refuse(refused, now):
-            which = f"{refused.fence}/{refused.gen} " if refused.fence else ""
-            self._say(out, "warning", f"refused a desired document {which}({refused.reason})")
+        self._documents.hear(document, now, out)
 
     def _hear_trust(self, payload: bytes, out: list[Effect]) -> None:
         if payload and self._seals.trust(payload):
@@ -303,9 +207,7 @@ class Agent:
             return
         self._manager_at = now.mono
         self._runs.retry_fetches()
-        if self._incoming is not None:
-            body = self._incoming.body
-            out.append(Fetch(body.digest, body.size, Purpose.BODY))
+        self._documents.ask_again(out)
         self._announce(now, out)
 
     def _announce(self, now: Now, out: list[Effect]) -> None:
@@ -342,32 +244,9 @@ class Agent:
         """The blob is on disk and verified; `data` for a document's body."""
         out: list[Effect] = []
         self._downloads.forget(digest)
-        incoming = self._incoming
-        if incoming is not None and incoming.body.digest == digest and data is not None:
-            self._take_body(incoming, data, now, out)
-        else:
+        if data is None or not self._documents.take_body(digest, data, now, out):
             self._runs.fetched(digest)
         return self._turn(now, out)
-
-    def _take_body(self, incoming: _Incoming, data: bytes, now: Now, out: list[Effect]) -> None:
-        document = incoming.document
-        self._incoming = None
-        try:
-            entries = read_entries(data, document.digest)
-        except WireError as error:
-            self._drop(error.reject)
-            refused = Refused(
-                fence=document.fence, gen=document.gen, digest=document.digest, reason=error.reject
-            )
-            self._refuse(refused, now, out)
-            return
-        if len(entries) > self._config.max_entries:
-            refused = Refused(
-                fence=document.fence, gen=document.gen, digest=document.digest, reason="too_many"
-            )
-            self._refuse(refused, now, out)
-            return
-        self._accept(document, entries, now, out)
 
     def fetch_failed(self, digest: str, words: str, now: Now) -> tuple[Effect, ...]:
         """The blob cannot be had for now (or proved to be something else), and why."""
@@ -377,21 +256,7 @@ class Agent:
 
     def _give_up(self, digest: str, words: str, now: Now, out: list[Effect]) -> None:
         self._downloads.forget(digest)
-        incoming = self._incoming
-        if incoming is not None and incoming.body.digest == digest:
-            document = incoming.document
-            self._incoming = replace(incoming, given_up=True)
-            self._refuse(
-                Refused(
-                    fence=document.fence,
-                    gen=document.gen,
-                    digest=document.digest,
-                    reason="body_unavailable",
-                ),
-                now,
-                out,
-            )
-        else:
+        if not self._documents.give_up(digest, now, out):
             self._runs.fetch_failed(digest, words, now)
         self._say(out, "warning", f"gave up fetching {digest}: {words}")
 
@@ -469,12 +334,9 @@ class Agent:
         for at, effect in enumerate(out):
             if isinstance(effect, InUse):
                 self._in_use = effect.digests
-                body = {self._incoming.body.digest} if self._incoming is not None else set()
+                body = self._documents.awaited
                 out[at] = InUse(effect.digests | frozenset(self._uploads) | body)
-        wanted = self._in_use
-        if self._incoming is not None:
-            wanted |= {self._incoming.body.digest}
-        self._downloads.keep_only(wanted)
+        self._downloads.keep_only(self._in_use | self._documents.awaited)
 
     def _report(self, now: Now, out: list[Effect]) -> None:
         if now.mono < self._reporting.due():
@@ -485,11 +347,11 @@ class Agent:
         self._reporting.tick(
             now,
             conn=self._conn,
-            observed=self._observed,
+            observed=self._documents.observed,
             runs=self._runs.reports(),
             free=self._runs.free(self._storage),
             metrics=(*self._vitals, *dropped[:32]),
-            clock="Synced" if self._synced(now) else "Unsynced",
+            clock="Synced" if self._documents.synced(now) else "Unsynced",
             uploads=self._uploads,
             out=out,
         )

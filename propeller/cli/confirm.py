@@ -3,7 +3,8 @@
 `fleet`: start and move work although not every declared proplet was heard after a lost store.
 `sha256:...`: let the plan of this digest happen, although a guard tripped; that plan and no other,
 once. A digest whose plan is not there yet is kept for it, so that a pull request may be confirmed
-before it is merged. A commit does the same with a line `Propeller-Confirm: sha256:...`.
+before it is merged. `window NAME`: let the edit that waits for a window through, this once.
+A commit does the same for plans with a line `Propeller-Confirm: sha256:...`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from propeller.cli.asking import ask
+from propeller.cli.asking import ask, named_object
 from propeller.cli.context import Client, add_state, existing_state, open_store, who
 from propeller.cli.output import add_dry_run, say
 from propeller.errors import UsageError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from propeller.state.base import Pause
     from propeller.state.layout import StateDir
 
-FLEET = "fleet"
+FLEET, WINDOW = "fleet", "window"
 
 SHORTEST = 12
 """Hex digits that a shortened digest must have at least."""
@@ -33,7 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="WHAT",
         default=FLEET,
-        help="fleet, or the digest of a plan that waits (default fleet)",
+        help="fleet, window, or the digest of a plan that waits (default fleet)",
+    )
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="with window: the object, or App, whose edit waits"
+    )
+    parser.add_argument(
+        "--reason", default="", metavar="R", help="with window: why, for the record"
     )
     parser.add_argument("--list", action="store_true", help="only print what waits")
     add_state(parser)
@@ -45,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
     state = existing_state(args)
     if args.list:
         return _list(state)
+    if args.what == WINDOW:
+        return _window(args)
+    if args.name is not None:
+        raise UsageError(f"{args.name!r}: only `confirm window NAME` takes a name")
     if args.what == FLEET:
         return _fleet(args, state)
     waiting = _waiting(state)
@@ -61,6 +72,23 @@ def run(args: argparse.Namespace) -> int:
         say(f"confirmed: App {one.app}: {one.message}")
     if not apps:
         say("no plan of this digest waits; it is kept for one, for 30 days")
+    return 0
+
+
+def _window(args: argparse.Namespace) -> int:
+    """Let through what waits for a window: this once, and it is recorded."""
+    if args.name is None:
+        raise UsageError("say whose window: `propeller confirm window NAME --reason R`")
+    if not args.reason.strip():
+        raise UsageError("--reason must say why")
+    state, _, key = named_object(args, args.name)
+    if args.dry_run:
+        say(f"what waits for the window of {key} would be let through")
+        return 0
+    body = {"key": str(key), "by": who(), "reason": args.reason.strip()}
+    answer = ask(state, "/api/v1/window", body)
+    for one in answer.get("objects", ()):
+        say(f"confirmed: {one} does not wait for its window")
     return 0
 
 

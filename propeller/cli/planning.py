@@ -159,7 +159,12 @@ def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) 
         for thing in revision.objects.values()
         if isinstance(thing, App) and thing.discovery == "Allow"
     }
-    policy = Policy(discovery_apps=frozenset({IMPLICIT_APP, *allowed}))
+    windows = {
+        thing.meta.key.name: thing.windows
+        for thing in revision.objects.values()
+        if isinstance(thing, App) and thing.windows
+    }
+    policy = Policy(discovery_apps=frozenset({IMPLICIT_APP, *allowed}), windows=windows)
     if not listening:
         policy = replace(policy, no_moves="no reconciler is running", echo_since=now)
     return Snapshot(
@@ -168,6 +173,8 @@ def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) 
         assignments=assignments,
         modules=store.modules(),
         courses={course.uid: course for course in store.courses()},
+        withheld={one.uid: one for one in store.withheld()},
+        overrides={one.uid: one.mark for one in store.overrides()},
         policy=policy,
     )
 

@@ -32,6 +32,7 @@ from propeller.reconcile.events import (
     Event,
     GiveUp,
     ModuleResolved,
+    OpenWindow,
     Operate,
     Reply,
     RunOnce,
@@ -125,6 +126,7 @@ def make_app(loop: Loop) -> Starlette:
             Route("/api/v1/hold", api.hold, methods=["POST"]),
             Route("/api/v1/proplet", api.proplet, methods=["POST"]),
             Route("/api/v1/confirm", api.confirm, methods=["POST"]),
+            Route("/api/v1/window", api.window, methods=["POST"]),
             Route("/api/v1/steer", api.steer, methods=["POST"]),
             Route("/api/v1/give-up", api.give_up, methods=["POST"]),
             Route("/api/v1/run", api.run, methods=["POST"]),
@@ -214,6 +216,12 @@ class _Api:
         return await self._ask(
             lambda reply: Confirm(what=_text(body, "what"), by=_text(body, "by"), reply=reply)
         )
+
+    async def window(self, request: HttpRequest) -> Response:
+        """Let an edit through a closed window, once."""
+        body = await _body(request)
+        key, by, reason = _key(body), _text(body, "by"), _text(body, "reason")
+        return await self._ask(lambda reply: OpenWindow(key=key, by=by, reason=reason, reply=reply))
 
     async def steer(self, request: HttpRequest) -> Response:
         """Versions of an object: pause, resume, abort, reject, rollback."""

@@ -14,7 +14,7 @@ class Withheld:
     """An edit of one object waits for its window; until then the object is what it was.
 
     held: as it was let in last, None where nothing of it ever was. module: as its reference was
-    resolved then, None where that did not change.
+    resolved then, None where it was not.
     """
 
     uid: Uid

@@ -32,6 +32,7 @@ from propeller.plan.types import (
     Snapshot,
     Wakeup,
 )
+from propeller.plan.windows import Gate
 
 NO_NOTES: tuple[Note, ...] = ()
 NO_COPIES: Mapping[PropletId, Assignment] = {}
@@ -186,13 +187,16 @@ class Case:
         self.wakeups.append(Wakeup(due=due, uid=self.uid, proplet=proplet))
 
 
-def open_case(held: Held, grounds: Grounds) -> Case:
-    """The case of a live Task or Daemon, before its copies were looked at."""
+def open_case(held: Held, grounds: Grounds, gate: Gate) -> Case:
+    """The case of a live Task or Daemon, before its copies were looked at.
+
+    gate: whether its window is open, and what its module is while it is not.
+    """
     obj = held.object
     assert isinstance(obj, Task | Daemon)
     snapshot = grounds.snapshot
     copies = snapshot.assignments.get(held.uid, NO_COPIES)
-    resolved = snapshot.modules.get(obj.module)
+    resolved = gate.module or snapshot.modules.get(obj.module)
     module = resolved if isinstance(resolved, Module) else None
     helm = None
     if is_steered(held, snapshot):
@@ -203,6 +207,7 @@ def open_case(held: Held, grounds: Grounds) -> Case:
             looks=grounds.looks,
             everywhere=lambda: grounds.everywhere,
             now=grounds.now,
+            closed=gate.closed,
         )
     apps = snapshot.policy.discovery_apps
     wish = aim(held, resolved, copies, grounds.now, snapshot.secrets) if helm is None else helm.wish

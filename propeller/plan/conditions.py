@@ -158,6 +158,8 @@ def _workload(
     obj = held.object
     assert isinstance(obj, Task | Daemon)
     if held.deleted_at is not None:
+        if blocked is not None:
+            board.put("Blocked", TRUE, blocked.reason, blocked.message)
         _leaving(board, held, counts)
         devices = counts.devices
         return board.summary(previous, counts=devices.mapping(), devices=devices, due=counts.due)
@@ -168,6 +170,8 @@ def _workload(
     if ready[0] is not TRUE and late_at is not None and late_at > now:
         counts.again_at(late_at)
     version = staged.row() if staged is not None and ready[1] != "Suspended" else None
+    if blocked is not None and blocked.reason == "WindowClosed" and ready[1] != "Suspended":
+        version = (UNKNOWN, blocked.reason, blocked.message)
     ready = version or ready
     board.put("Ready", *ready)
     stalled = ready[1] in ("Failed", "TimedOut") or ready[1] in _NEEDS_A_PERSON

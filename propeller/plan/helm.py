@@ -46,6 +46,7 @@ class Helm:
     when one version is meant. allowed: proplets whose copy goes to the destination now, or which
     get a new one. fresh: the first version of all is under way, so new copies come in steps too;
     `places` is then how many may be placed anywhere. moving: one report may concern all copies.
+    held_back: somebody would be moved if the window were open.
     """
 
     course: Course
@@ -57,6 +58,7 @@ class Helm:
     fresh: bool = False
     places: int = 0
     moving: bool = False
+    held_back: bool = False
     notes: list[Note] = field(default_factory=list)
     due: list[int] = field(default_factory=list)
     _leave: Aim | None = None
@@ -104,12 +106,14 @@ def steer(
     looks: Looks,
     everywhere: Everywhere,
     now: int,
+    closed: bool = False,
 ) -> Helm | None:
     """The helm of an object that `is_steered`; None where it follows its spec after all.
 
+    closed: its window is; nobody is given a version then, except to get away from a rejected one.
     While its module is not at hand the course stands still and every copy stays as it is.
     """
-    chart = _Chart(held, snapshot, looks, now)
+    chart = _Chart(held, snapshot, looks, now, closed=closed)
     head = chart.head
     course = _kept(snapshot.courses.get(held.uid, Course(uid=held.uid)), head)
     if not isinstance(resolved, Module):
@@ -169,11 +173,14 @@ def _left_alone(wish: Aim) -> Aim:
 class _Chart:
     """What the course of one object is worked out from."""
 
-    def __init__(self, held: Held, snapshot: Snapshot, looks: Looks, now: int) -> None:
+    def __init__(
+        self, held: Held, snapshot: Snapshot, looks: Looks, now: int, *, closed: bool
+    ) -> None:
         head = held.object
         assert isinstance(head, Task | Daemon)
         self.head: Workload = head
         self.held, self.snapshot, self.looks, self.now = held, snapshot, looks, now
+        self.closed = closed
         self.copies: Mapping[PropletId, Assignment] = snapshot.assignments.get(held.uid, {})
         placement = head.placement
         self.widely = placement.per_proplet or bool(placement.proplets)
@@ -188,6 +195,8 @@ class _Chart:
         if helm.moving and wish.suspended is None:
             members = self._roll(standing).call(good.digest, None)
             moves = returning(self.head.rollout, members, good.digest)
+            if self.closed and course.phase is not Phase.ROLLED_BACK:
+                helm.held_back, moves = bool(moves), []
             helm.allowed = frozenset(one.proplet for one in moves)
         return helm
 
@@ -212,6 +221,7 @@ class _Chart:
             course, note = begin(course, target, rollout, members, self.now)
             notes.append(note)
         moves: list[Member] = []
+        held_back = False
         while True:
             course, more = advance(course, rollout, members, now=self.now, can_return=not fresh)
             notes += more
@@ -223,6 +233,8 @@ class _Chart:
             # What is moved now counts from now on: with `success` below 100 % the step may be good
             # with these still on their way.
             more_moves = next_moves(course, rollout, members)
+            if self.closed:
+                held_back, more_moves = bool(more_moves), []
             if not more_moves:
                 break
             moves += more_moves
@@ -230,6 +242,7 @@ class _Chart:
                 course = replace(course, since=self.now)
             members = _after(members, more_moves, target.digest)
         helm = Helm(course, wish, standing, fresh=fresh, moving=True, notes=notes)
+        helm.held_back = held_back
         helm.allowed = frozenset(one.proplet for one in moves if one.proplet)
         helm.places = sum(1 for one in moves if not one.proplet)
         later = due(course, rollout)

@@ -192,6 +192,12 @@ class Loads:
                 return good
         else:
             good = 0
+        waiting = self._snapshot.withheld.get(uid)
+        if waiting is not None and waiting.held is not None:
+            before = waiting.held.object
+            assert isinstance(before, Task | Daemon)
+            known = waiting.module or self._snapshot.modules.get(before.module)
+            good = max(good, memory_need(before, known if isinstance(known, Module) else None))
         module = self._snapshot.modules.get(held.object.module)
         return max(good, memory_need(held.object, module if isinstance(module, Module) else None))
 

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
+from propeller.model.module import Module
 from propeller.model.revision import Revision
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import Daemon, Task
 from propeller.model.versions import Course, Phase
-from propeller.plan.diff import diff
+from propeller.model.withheld import Withheld
+from propeller.plan.diff import InventoryChange, diff
 from propeller.plan.planner import plan
 from propeller.plan.types import (
     Advance,
@@ -29,6 +31,7 @@ from propeller.plan.types import (
     Snapshot,
 )
 from propeller.plan.versions import short
+from propeller.plan.windows import windows_of
 
 _STANDS_IN_THE_WAY = frozenset(
     {
@@ -41,6 +44,7 @@ _STANDS_IN_THE_WAY = frozenset(
         "NoCapacity",
         "AllOffline",
         "Held",
+        "WindowClosed",
     }
 )
 _REACHES_DEVICES = ("spec.limits", "spec.restart", "spec.health", "spec.module", "spec.run")
@@ -69,6 +73,7 @@ def preview(
         modules={**snapshot.modules, **revision.modules},
         proplets=snapshot.proplets if fleet is None else fleet,
         delivered=frozenset(),
+        withheld=_withheld(snapshot, change, revision),
     )
     outcome = plan(after, now=now)
     work = _by_object(outcome)
@@ -80,10 +85,11 @@ def preview(
         held = objects[uid]
         line = told.get(uid)
         course = courses.get(uid)
-        lines.append(_line(held, line, work.get(uid, ()), after, course))
+        block = outcome.blocked.get(uid)
+        waits = block is not None and block.reason == "WindowClosed"
+        lines.append(_line(held, line, work.get(uid, ()), after, course, waits=waits))
         if line is not None and course is not None and course.phase is Phase.ROLLED_BACK:
             lines.append(_rejected_line(line, course))
-        block = outcome.blocked.get(uid)
         if line is not None and block is not None and block.reason in _STANDS_IN_THE_WAY:
             lines.append(_blocked_line(block))
     moved = {(line.key.namespace, line.key.name) for line in told.values() if _is_secret(line)}
@@ -111,7 +117,13 @@ def _by_object(outcome: Plan) -> dict[Uid, _Work]:
 
 
 def _line(
-    held: Held, line: Change | None, work: _Work, after: Snapshot, course: Course | None
+    held: Held,
+    line: Change | None,
+    work: _Work,
+    after: Snapshot,
+    course: Course | None,
+    *,
+    waits: bool,
 ) -> Change:
     key = held.object.meta.key
     copies = after.assignments.get(held.uid, {})
@@ -121,12 +133,13 @@ def _line(
         line = Change(op=ChangeOp.UPDATE, key=key, uid=held.uid, how="none", reason=first.reason)
         how = _how(held, work, set(copies))
     elif line.op is ChangeOp.DELETE:
-        if not held.orphan:
+        if not held.orphan and not waits:
             places |= {name for name, copy in copies.items() if not copy.releasing}
         how = "stop" if places else "none"
     else:
         how = _how(held, work, set(copies))
         steered = course is not None and (course.phase is not Phase.SETTLED or _staged(held))
+        steered = steered or waits
         if how == "none" and _reaches_devices(line) and not steered:
             places = {name for name, copy in copies.items() if not copy.releasing}
             how = "restart" if places and isinstance(held.object, Daemon) else "none"
@@ -136,6 +149,29 @@ def _line(
         line = replace(line, reason=f"{line.reason}; step {course.step + 1} of {waves}")
     silent = [name for name in places if _is_silent(after.proplets.get(name))]
     return replace(line, how=how, devices=len(places), offline=len(silent))
+
+
+def _withheld(
+    snapshot: Snapshot, change: InventoryChange, revision: Revision
+) -> Mapping[Uid, Withheld]:
+    """What would wait for a window, besides what does already."""
+    withheld = dict(snapshot.withheld)
+    if not snapshot.objects:
+        return withheld
+    modules = {**snapshot.modules, **revision.modules}
+    for held in change.moved():
+        before = snapshot.objects.get(held.uid)
+        if held.uid in withheld or not windows_of(held.object, snapshot.policy.windows):
+            continue
+        if before is not None and before.deleted_at is None:
+            old = before.object
+            module = modules.get(old.module) if isinstance(old, Task | Daemon) else None
+            known = module if isinstance(module, Module) else None
+            if before.generation != held.generation or held.deleted_at is not None:
+                withheld[held.uid] = Withheld(uid=held.uid, held=before, module=known)
+        else:
+            withheld[held.uid] = Withheld(uid=held.uid, held=None)
+    return withheld
 
 
 def _staged(held: Held) -> bool:

@@ -76,7 +76,7 @@ class Approvals:
         trips = guard(
             mine,
             change,
-            guards_by_app(mine, revision.objects.values()),
+            guards_by_app(self._world.objects, revision.objects.values()),
             self._world.assignments.keys(),
         )
         left: list[Trip] = []

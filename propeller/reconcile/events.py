@@ -198,13 +198,34 @@ class Steer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenWindow:
+    """Let the edit of this object that waits for a window through; of an App: of all its objects."""
+
+    key: Key
+    by: str
+    reason: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskStanding:
     """How far is everything? Answered after the turn, with revision, exit code and lines."""
 
     reply: Reply
 
 
-Request = SetHold | SetProplet | RunOnce | Drop | Operate | Confirm | GiveUp | Steer | AskStanding
+Request = (
+    SetHold
+    | SetProplet
+    | RunOnce
+    | Drop
+    | Operate
+    | Confirm
+    | GiveUp
+    | Steer
+    | OpenWindow
+    | AskStanding
+)
 Event = (
     SpecsTaken
     | SpecsRefused

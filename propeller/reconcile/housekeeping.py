@@ -69,6 +69,8 @@ class Housekeeping:
             module.digest for module in self._world.modules.values() if isinstance(module, Module)
         }
         wanted |= self._world.versions.modules()
+        waiting = self._world.windows.withheld.values()
+        wanted |= {one.module.digest for one in waiting if one.module is not None}
         for asked in self._world.asked.values():
             wanted.add(Digest(asked.digest))
             try:

@@ -25,6 +25,7 @@ from propeller.plan.types import (
     Fire,
     Forget,
     Gone,
+    LetIn,
     Plan,
     Policy,
     Release,
@@ -237,6 +238,7 @@ class Reconciler:
                 no_moves=self.fleet.no_moves,
                 echo_since=self.fleet.echo_since,
                 discovery_apps=world.discovery_apps(),
+                windows=world.windows.by_app(world.objects.values()),
             ),
             delivered=self.delivery,
             holders=world.holders,
@@ -244,6 +246,8 @@ class Reconciler:
             secrets=world.secrets.known,
             courses=world.versions.courses,
             current=world.is_current,
+            withheld=world.windows.withheld,
+            overrides=world.windows.marks,
         )
 
     def _waits(self, uid: Uid) -> str:
@@ -361,6 +365,9 @@ class Reconciler:
                     world.drop_held(action.uid)
                     self.blocked.pop(action.uid, None)
                     self.wakeups.pop(action.uid, None)
+                case LetIn():
+                    world.let_in(action.uid)
+                    self._event(now, "LetIn", action.reason, action)
                 case Advance():
                     self.rollouts.advance(action, now)
                 case Fire():
@@ -404,7 +411,11 @@ class Reconciler:
         )
 
     def _event(
-        self, now: int, reason: str, message: str, action: Assign | Adopt | Release | Gone | Forget
+        self,
+        now: int,
+        reason: str,
+        message: str,
+        action: Assign | Adopt | Release | Gone | Forget | LetIn,
     ) -> None:
         self.store.add_event(
             StoredEvent(
@@ -413,7 +424,7 @@ class Reconciler:
                 reason=reason,
                 message=message,
                 key=action.key,
-                proplet=None if isinstance(action, Forget) else action.proplet,
+                proplet=None if isinstance(action, Forget | LetIn) else action.proplet,
                 revision=self.specs.revision_name,
             )
         )

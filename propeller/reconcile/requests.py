@@ -10,14 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from propeller.errors import WireError
-from propeller.model.ids import PropletId, is_digest
+from propeller.model.ids import Key, PropletId, is_digest
 from propeller.model.inventory import Held
+from propeller.model.withheld import Override
 from propeller.model.seen import Presence
+from propeller.plan.windows import mark, windows_of
 from propeller.reconcile.events import (
     AskStanding,
     Confirm,
     Drop,
     GiveUp,
+    OpenWindow,
     Operate,
     Reply,
     Request,
@@ -78,6 +81,8 @@ class Requests:
                 self._answer(request.reply, give_up(self._world, request, now))
             case Steer():
                 self._answer(request.reply, self._rollouts.steer(request, now))
+            case OpenWindow():
+                self._answer(request.reply, self._open_window(request, now))
             case AskStanding():
                 self.curious.append(request.reply)
             case _:
@@ -93,6 +98,41 @@ class Requests:
         self._specs.sources.await_none()
         self._around.journal.append("confirm", {"what": request.what, "by": request.by})
         self._answer(request.reply, {"done": True})
+
+    def _open_window(self, request: OpenWindow, now: int) -> Mapping[str, object]:
+        """What waits, or comes in steps, goes on although its window is closed: once, and recorded."""
+        world = self._world
+        by_app = world.windows.by_app(world.objects.values())
+        found = [
+            held
+            for held in world.objects.values()
+            if _is_meant(held, request.key) and windows_of(held.object, by_app)
+        ]
+        if not found:
+            error = f"{request.key} is not in the inventory, or has no windows"
+            return {"done": True, "error": error, "exit": 2}
+        for held in found:
+            one = Override(
+                uid=held.uid, mark=mark(held), by=request.by, reason=request.reason, at=now
+            )
+            self._around.journal.append(
+                "window",
+                {"uid": one.uid, "mark": one.mark, "by": one.by, "reason": one.reason, "at": now},
+            )
+            world.windows.override(one)
+            world.touched.objects.add(held.uid)
+            world.store.add_event(
+                Event(
+                    at=now,
+                    severity="Warning",
+                    reason="WindowOverridden",
+                    message=f"generation {one.mark} is let through by {one.by}: {one.reason}",
+                    key=held.object.meta.key,
+                    revision=held.revision,
+                )
+            )
+        keys = sorted(str(held.object.meta.key) for held in found)
+        return {"done": True, "objects": keys}
 
     # -- what people say about objects and proplets -------------------------------------------
 
@@ -266,3 +306,9 @@ class Requests:
 
     def _missing(self, reply: Reply, what: str) -> None:
         self._answer(reply, {"done": True, "error": f"{what} is not in the inventory", "exit": 2})
+
+
+def _is_meant(held: Held, key: Key) -> bool:
+    """Whether the object is the one named, or of the App named."""
+    meta = held.object.meta
+    return meta.key == key or (key.kind == "App" and meta.app == key.name)

@@ -14,6 +14,7 @@ from propeller.model.inventory import Held
 from propeller.model.module import Module, Resolved
 from propeller.model.specs import Daemon, ModuleRef, Task
 from propeller.model.versions import Course, Phase, Version
+from propeller.model.withheld import Withheld
 from propeller.plan.versions import graft, usable, version_of
 from propeller.state.base import Store
 
@@ -56,14 +57,26 @@ class VersionBook:
         return found
 
     def meaning(
-        self, held: Held, version: Digest, modules: Mapping[ModuleRef, Resolved]
+        self,
+        held: Held,
+        version: Digest,
+        modules: Mapping[ModuleRef, Resolved],
+        waiting: Withheld | None,
     ) -> tuple[Held, Module] | None:
         """The object and the module of a copy with that version, "" for what the spec says.
 
-        None where the module is not resolved, or the version is one that was given up.
+        waiting: what the object is while an edit of it waits for a window. None where the module is
+        not resolved, or the version is one that was given up.
         """
         thing = held.object
         assert isinstance(thing, Task | Daemon)
+        if not version and waiting is not None:
+            if waiting.held is None:
+                return None
+            if waiting.module is not None:
+                return waiting.held, waiting.module
+            held, thing = waiting.held, waiting.held.object
+            assert isinstance(thing, Task | Daemon)
         if not version:
             module = modules.get(thing.module)
             return (held, module) if isinstance(module, Module) else None

@@ -34,6 +34,7 @@ from propeller.reconcile.documents import entries_of, fill, in_order, template
 from propeller.reconcile.runrecords import as_seen, record_of
 from propeller.reconcile.secretbook import SecretBook
 from propeller.reconcile.versionbook import VersionBook
+from propeller.reconcile.windowbook import WindowBook
 from propeller.secrets.vault import Vault
 from propeller.state.base import Asked, PropletHold, RunRecord, Store
 from propeller.wire.messages import Entry
@@ -94,6 +95,7 @@ class World:
         self._users: dict[tuple[str, str], set[Uid]] = {}
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
         self.versions = VersionBook(store)
+        self.windows = WindowBook(store)
         self._declared: dict[PropletId, Proplet] | None = None
         self._discovery: frozenset[str] | None = None
         self._apps: dict[str, list[Uid]] | None = None
@@ -286,7 +288,8 @@ class World:
     def _meaning(self, assignment: Assignment) -> tuple[Held, Module] | None:
         """The object as that copy has it; None while that cannot be told."""
         held = self.objects[assignment.uid]
-        return self.versions.meaning(held, assignment.version, self.modules)
+        waiting = self.windows.withheld.get(assignment.uid)
+        return self.versions.meaning(held, assignment.version, self.modules, waiting)
 
     def is_current(self, assignment: Assignment, run: SeenRun) -> bool:
         """Whether the device began that run from what it is asked for now."""
@@ -312,7 +315,11 @@ class World:
             self.touched.documents.update(self.assignments.get(held.uid, ()))
         if before is None or before.deleted_at != held.deleted_at or before.object != held.object:
             self._relink(held if before is None else before, held)
-        if before is not None and before.generation != held.generation:
+        if isinstance(held.object, App):
+            self.windows.apps_changed()
+        self.windows.edited(before, held, self.objects.values(), self.modules)
+        waits = held.uid in self.windows.withheld
+        if before is not None and before.generation != held.generation and not waits:
             self._begin_course(before, held)
         self._note_users(before, held)
         if isinstance(held.object, Secret) and self.secrets.put(held):
@@ -320,6 +327,17 @@ class World:
         if isinstance(held.object, Proplet | App):
             self._declared = self._discovery = self._apps = None
             self.touched.everything = True
+
+    def let_in(self, uid: Uid) -> None:
+        """The edit that waited for a window is what the object means now."""
+        waited = self.windows.withheld[uid].held
+        self.windows.drop(uid)
+        self._forget_template(uid)
+        self.touched.objects.add(uid)
+        self.touched.statuses.add(uid)
+        self.touched.documents.update(self.assignments.get(uid, ()))
+        if waited is not None:
+            self._begin_course(waited, self.objects[uid])
 
     def _begin_course(self, before: Held, after: Held) -> None:
         """An object may have been given a rollout: its copies have the version it had before."""
@@ -360,10 +378,12 @@ class World:
         self._relink(held, held)
         self._forget_template(uid)
         self.versions.drop(uid)
+        self.windows.forget(uid)
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):
             self._declared = self._discovery = self._apps = None
+            self.windows.apps_changed()
             self.touched.everything = True
 
     def put_assignment(self, assignment: Assignment) -> None:
@@ -403,9 +423,11 @@ class World:
         if self.modules.get(ref) == resolved:
             return
         self.store.put_module(ref, resolved)
-        self.modules[ref] = resolved
+        old, self.modules[ref] = self.modules.get(ref), resolved
         for uid, held in self.objects.items():
             if isinstance(held.object, Task | Daemon) and held.object.module == ref:
+                if isinstance(old, Module) and isinstance(resolved, Module):
+                    self.windows.resolved_anew(held, old, self.objects.values())
                 self._forget_template(uid)
                 self.touched.objects.add(uid)
                 self.touched.statuses.add(uid)

@@ -26,6 +26,7 @@ Problem: TypeAlias = "tuple[Path, str]"
 
 def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Paths are relative to `spec`."""
+    yield from _windows(spec.get("windows", ()))
     if kind == "App":
         yield from _app(spec)
     if kind == "Alert":
@@ -101,7 +102,7 @@ def _app(spec: Mapping[str, Any]) -> Iterator[Problem]:
                 yield (name,), "goes with a source of its own; this folder is read with its tree"
     if "git" in source:
         git = source["git"]
-        if re.search(r"://[^/@]*:[^/@]*@", git["url"]):
+        if re.search(r"://[^/@]*:[^/@]*@|^https?://[^/@]*@", git["url"]):
             yield ("source", "git", "url"), "must not contain a password; see `propeller config`"
         try:
             parse_address(git["url"], ref=git.get("ref"), git=True)

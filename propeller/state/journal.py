@@ -34,6 +34,7 @@ KEYS: Mapping[str, str] = {
     "reject": "what",
     "good": "uid",
     "steer": "uid",
+    "window": "uid",
 }
 """By kind, the field that says what an entry replaces. Entries of other kinds replace nothing."""
 

@@ -54,6 +54,14 @@ _FIRST: Migration = (
         body TEXT NOT NULL, PRIMARY KEY (uid, digest)
     ) STRICT, WITHOUT ROWID""",
     "CREATE TABLE module (ref TEXT PRIMARY KEY, resolved TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    # -- windows
+    """CREATE TABLE withheld (
+        uid TEXT PRIMARY KEY, held TEXT, module TEXT
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE window_override (
+        uid TEXT PRIMARY KEY, mark TEXT NOT NULL, "by" TEXT NOT NULL, reason TEXT NOT NULL,
+        at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
     # -- approvals
     """CREATE TABLE pause (
         app TEXT PRIMARY KEY, source TEXT NOT NULL, guard TEXT NOT NULL, message TEXT NOT NULL,

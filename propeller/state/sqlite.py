@@ -25,6 +25,7 @@ from propeller.state.inventory import InventoryTables
 from propeller.state.news import NewsTables
 from propeller.state.ops import OpsTables
 from propeller.state.quotas import Quotas
+from propeller.state.windows import WindowTables
 
 _KEPT_ASIDE = 3
 
@@ -37,6 +38,7 @@ def wall_clock_ms() -> int:
 class SqliteStore(
     ApprovalTables,
     CourseTables,
+    WindowTables,
     NewsTables,
     InventoryTables,
     FleetTables,

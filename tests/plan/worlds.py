@@ -47,6 +47,8 @@ from propeller.model.specs import (
     Task,
 )
 from propeller.model.versions import Course
+from propeller.model.windows import Window, WindowKind
+from propeller.model.withheld import Withheld
 from propeller.plan.planner import affected, plan
 from propeller.plan.types import (
     Adopt,
@@ -56,6 +58,7 @@ from propeller.plan.types import (
     Fire,
     Forget,
     Gone,
+    LetIn,
     Plan,
     Policy,
     Release,
@@ -157,7 +160,7 @@ def task(name: str, placement: PlacementSpec | None = None, **more: Any) -> Task
             backoff=more.pop("backoff", Backoff(base=10_000, cap=60_000)),
         ),
     }
-    spec_fields = ("run_key", "schedule", "rollout", "prune", "depends_on", "suspend")
+    spec_fields = ("run_key", "schedule", "rollout", "windows", "prune", "depends_on", "suspend")
     given |= {field: more.pop(field) for field in spec_fields if field in more}
     meta = _meta("Task", name, _plain(given), more)
     assert not more, f"no such thing on a Task: {sorted(more)}"
@@ -181,7 +184,7 @@ def daemon(name: str, placement: PlacementSpec | None = None, **more: Any) -> Da
         "max_restarts": None,
         "ready_when": more.pop("ready_when", ReadyWhen()),
     }
-    spec_fields = ("rollout", "prune", "depends_on", "suspend")
+    spec_fields = ("rollout", "windows", "prune", "depends_on", "suspend")
     given |= {field: more.pop(field) for field in spec_fields if field in more}
     meta = _meta("Daemon", name, _plain(given), more)
     assert not more, f"no such thing on a Daemon: {sorted(more)}"
@@ -216,6 +219,16 @@ def hourly(**more: Any) -> Schedule:
     more.setdefault("overlap", Overlap.FORBID)
     more.setdefault("starting_deadline", 10 * MINUTE)
     return Schedule(**more)
+
+
+def window(cron: str, hours: int = 1, **more: Any) -> Window:
+    """An Allow window of some hours, in UTC."""
+    return Window(
+        kind=more.pop("kind", WindowKind.ALLOW),
+        cron=cron,
+        duration=hours * 60 * MINUTE,
+        time_zone=more.pop("time_zone", "UTC"),
+    )
 
 
 def staged(*steps: str, **more: Any) -> Rollout:
@@ -302,6 +315,8 @@ class World:
         self.gone: set[tuple[Uid, PropletId]] = set()
         self.blocked: dict[Uid, Blocked] = {}
         self.courses: dict[Uid, Course] = {}
+        self.withheld: dict[Uid, Withheld] = {}
+        self.overrides: dict[Uid, str] = {}
         self.secrets: Secrets = {}
         self.traps: Callable[[PropletId, Assignment], bool] = lambda _proplet, _copy: False
         self.told: list[str] = []
@@ -315,6 +330,9 @@ class World:
             row = held(obj, created_at=self.now, changed_at=self.now, **more)
         else:
             row = replace(before, object=obj, generation=before.generation + 1, **more)
+        if getattr(obj, "windows", ()) and obj.meta.uid not in self.withheld:
+            module = self.modules.get(obj.module) if before is not None else None
+            self.withheld[row.uid] = Withheld(uid=row.uid, held=before, module=module)
         self.objects[row.uid] = row
         return row
 
@@ -322,6 +340,9 @@ class World:
         """The object left the source."""
         row = self.objects[obj.meta.uid]
         self.objects[row.uid] = replace(row, deleted_at=self.now)
+        if getattr(row.object, "windows", ()) and row.uid not in self.withheld:
+            module = self.modules.get(row.object.module)
+            self.withheld[row.uid] = Withheld(uid=row.uid, held=row, module=module)
 
     def set(self, name: str, **more: Any) -> None:
         """Something about a proplet is different now."""
@@ -347,6 +368,8 @@ class World:
             policy=self.policy,
             delivered=frozenset(self.delivered),
             courses=self.courses,
+            withheld=self.withheld,
+            overrides=self.overrides,
             current=lambda copy, run: run.digest == content_of(copy),
             secrets=self.secrets,
         )
@@ -391,6 +414,8 @@ class World:
                 case Advance():
                     self.courses[action.uid] = action.course
                     self.told += [note.reason for note in action.notes]
+                case LetIn():
+                    del self.withheld[action.uid]
                 case Fire():
                     row_ = self.objects[action.uid]
                     self.objects[action.uid] = replace(row_, last_slot=action.slot)
@@ -494,6 +519,8 @@ def words(decided: Plan) -> list[str]:
             case Advance():
                 course = action.course
                 lines.append(f"Advance {action.key.name} {course.phase} {course.step}")
+            case LetIn():
+                lines.append(f"LetIn {action.key.name}")
             case Fire():
                 lines.append(f"Fire {action.key.name} {action.slot}")
     return lines

@@ -158,6 +158,23 @@ def test_an_app_that_goes_is_not_emptied_unasked(tmp_path: Path) -> None:
     assert of_reconciler(sim.manager.reconciler).exit_code == 0
 
 
+def test_the_guards_of_an_app_hold_for_its_own_source(tmp_path: Path) -> None:
+    """They stand in the tree, and count for what the App's source says."""
+    sim, red, _ = two_apps(tmp_path, "  guards: {maxDelete: 0%}\n")
+    save(sim, red, "more.yaml", daemon_yaml("more", EVERYWHERE))
+    until_ready(sim)
+    drop(sim, red, "more.yaml")
+    sim.run(30 * SECOND)
+    assert "Daemon/default/more" in sim.running()
+    assert conditions(sim, app("red"))["Blocked"][1] == "GuardTripped"
+    sim.restart_manager()
+    sim.run(10 * SECOND)
+    digest = sim.manager.reconciler.specs.approvals.pauses["red"].digest
+    sim.manager.ask(lambda reply: Confirm(what=digest, by="ana", reply=reply))
+    sim.run(30 * SECOND)
+    assert set(sim.running()) == {"Daemon/default/red", "Daemon/default/blue"}
+
+
 def test_an_app_that_may_be_emptied_goes_with_its_objects(tmp_path: Path) -> None:
     """Where its guards say so."""
     sim, _, blue = two_apps(tmp_path, "  guards: {neverEmpty: Disabled}\n")
