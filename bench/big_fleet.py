@@ -339,21 +339,21 @@ def measure(folder: Path, reports: int) -> None:
     chosen = names[::step][:reports]
     for kind, full, restarts, seq in (("heartbeat", False, 0, 2), ("changed", True, 1, 3)):
         messages = [report(fleet, name, seq=seq, full=full, restarts=restarts) for name in chosen]
-        fleet.later(3_000)
+        fleet.later(12_000)
         took, busy = [], []
         for message in messages:
             fleet.clock.now += 7
             took.append(fleet.turn([message]))
             busy.append(fleet.cpu)
         _say(**{f"{kind}_seconds": took, f"{kind}_cpu": busy})
-        _say(**{f"{kind}_lazy_seconds": fleet.later(3_000)})
+        _say(**{f"{kind}_lazy_seconds": fleet.later(12_000)})
     batch = [report(fleet, name, seq=4, full=False, restarts=1) for name in chosen]
-    fleet.later(3_000)
+    fleet.later(12_000)
     _say(heartbeat_batch_per_second=len(batch) / fleet.turn(batch))
     _say(rss_mb=rss_mb(os.getpid()), dropped=dict(reconciler.fleet.hearing.dropped))
     gc.collect()
     reconciler.world.touched.statuses = set(reconciler.world.objects)
-    _say(statuses_seconds=sum(fleet.later(3_000)))
+    _say(statuses_seconds=sum(fleet.later(12_000)))
     fleet.store.close()
     assert source is not None
     assert cache is not None
