@@ -43,7 +43,7 @@ changes something takes `--dry-run`.
 |---|---|---|---|---|---|---|
 | `diff` | no changes | changes | any error | | | |
 | `up --until-ready` | all Ready | | invalid | something failed | timed out | |
-| `apply` | converged | | invalid | failed | timed out, devices pending | stale plan, guard waits, lease held |
+| `apply` | converged | | invalid | failed | devices pending | stale plan, guard, lease held |
 | `reconcile --once` | converged, or lease held | | invalid | failed | devices pending | |
 | `run` | succeeded | | error | failed | timed out | |
 | `wait` | met | | error | Stalled | timed out | |

@@ -27,9 +27,7 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 
 _NEEDS_A_PERSON = frozenset({"ModuleInvalid", "Unfit", "RolledBack", "RolloutPaused"})
 """What only an edit, an operator, or another fleet can lift."""
-_WAITS = frozenset(
-    {"NotHeard", "AllOffline", "ModuleUnresolved", "Held", "DependencyNotReady"}
-)
+_WAITS = frozenset({"NotHeard", "AllOffline", "ModuleUnresolved", "Held", "DependencyNotReady"})
 """Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""
 
 

@@ -57,9 +57,7 @@ def parse_cause(text: str) -> Cause | None:
     return Cause(match[1], int(match[3] or 1))
 
 
-def run_digest(
-    obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SECRETS
-) -> Digest:
+def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SECRETS) -> Digest:
     """What decides whether a run is the same one: the module, how it is run, mounts and env.
 
     secrets: of the variables that come from Secrets, a keyed digest of each value. Limits,

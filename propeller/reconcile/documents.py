@@ -62,9 +62,7 @@ def template(held: Held, module: Module) -> Entry:
     )
 
 
-def fill(
-    shared: Entry, assignment: Assignment, sealed: tuple[tuple[str, str], ...] = ()
-) -> Entry:
+def fill(shared: Entry, assignment: Assignment, sealed: tuple[tuple[str, str], ...] = ()) -> Entry:
     """The entry of one copy. sealed: its variables that come from Secrets, sealed to its device."""
     entry = replace(shared, run=assignment.run, cause=assignment.cause, sealed=sealed)
     return replace(entry, digest=entry_digest(entry))

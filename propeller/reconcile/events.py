@@ -199,7 +199,7 @@ class Steer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenWindow:
-    """Let the edit of this object that waits for a window through; of an App: of all its objects."""
+    """Let the edit that waits for a window through; of an App: of all its objects."""
 
     key: Key
     by: str

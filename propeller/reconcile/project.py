@@ -30,8 +30,8 @@ LARGE = 20
 """Copies from which on an object's status is projected lazily."""
 
 LAZY_PER_COPY, LAZY_MOST = 1, 10_000
-"""ms a large object's status may be late: for each copy, and at most. A projection costs about 4 us a
-copy, so that keeping a status current takes half a percent of the loop's time whatever its size."""
+"""ms a large object's status may be late: for each copy, and at most. A projection costs about 4 us
+a copy, so keeping a status current takes half a percent of the loop's time, whatever its size."""
 
 SETTLE = 5_000
 """ms after a start in which statuses are left as they were while documents are still compared: a

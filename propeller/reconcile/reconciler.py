@@ -276,9 +276,7 @@ class Reconciler:
                 known = self.world.assignments.get(assignment.uid, {})
                 if assignment.uid in self.world.objects and assignment.proplet not in known:
                     version = self.world.told_version(assignment)
-                    self.world.put_assignment(
-                        replace(assignment, assigned_at=now, version=version)
-                    )
+                    self.world.put_assignment(replace(assignment, assigned_at=now, version=version))
 
     def _plan(self, now: int) -> Plan:
         """Look at what was touched: whole objects, and of others what single proplets moved."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, assert_never
 from propeller.errors import WireError
 from propeller.model.ids import Key, PropletId, is_digest
 from propeller.model.inventory import Held
-from propeller.model.withheld import Override
 from propeller.model.seen import Presence
+from propeller.model.withheld import Override
 from propeller.plan.windows import mark, windows_of
 from propeller.reconcile.events import (
     AskStanding,
@@ -100,7 +100,7 @@ class Requests:
         self._answer(request.reply, {"done": True})
 
     def _open_window(self, request: OpenWindow, now: int) -> Mapping[str, object]:
-        """What waits, or comes in steps, goes on although its window is closed: once, and recorded."""
+        """What waits or comes in steps goes on although its window is closed: once, recorded."""
         world = self._world
         by_app = world.windows.by_app(world.objects.values())
         found = [

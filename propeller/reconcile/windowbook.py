@@ -1,8 +1,8 @@
 """What waits for a window, in memory and in the store.
 
-Part of `world`. Every method that writes must be called inside a store transaction. Whether a window
-is open is not its business: an edit of an object that has windows is always written down here first,
-and the planner lets it in, at once if it may.
+Part of `world`. Every method that writes must be called inside a store transaction. Whether a
+window is open is not its business: an edit of an object that has windows is always written down
+here first, and the planner lets it in, at once if it may.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ class WindowBook:
             self._by_app = {
                 held.object.meta.key.name: held.object.windows
                 for held in objects
-                if isinstance(held.object, App)
-                and held.object.windows
-                and held.deleted_at is None
+                if isinstance(held.object, App) and held.object.windows and held.deleted_at is None
             }
         return self._by_app
 

@@ -183,9 +183,7 @@ def _explained(one: Parsed) -> list[Flaw]:
     return sealed.discreet(found) if kind == "Secret" else found
 
 
-def _document(
-    index: int, one: Parsed, flaws: list[Flaw], *, alone: bool = True
-) -> Document | None:
+def _document(index: int, one: Parsed, flaws: list[Flaw], *, alone: bool = True) -> Document | None:
     kind: str = one.value["kind"]
     try:
         canonical = fill_for(kind)(one.value)

@@ -146,7 +146,7 @@ def test_a_deletion_waits_as_well(w: Any) -> None:
 
 
 def test_while_an_edit_waits_the_rest_goes_on(w: Any) -> None:
-    """A new device gets what was let in; a failed run is tried again; a suspension stops at once."""
+    """A new device gets what was let in, a failed run its retry; suspension stops at once."""
     task = w.task("t", w.everywhere(), windows=(w.window("0 22 * * *", 6),), retries=1)
     world = _plant(w, task)
     world.add(w.task("t", w.everywhere(), windows=task.windows, retries=1, args=("2",)))
@@ -254,9 +254,7 @@ def test_an_incremental_plan_sees_what_waits(w: Any) -> None:
 def test_a_preview_says_what_would_wait(w: Any) -> None:
     """Nothing restarts now, and the line says when it would."""
     world = _plant(w, _nightly(w))
-    line, block = preview(
-        world.snapshot(), w.revision(_nightly(w, args=("2",))), now=world.now
-    )
+    line, block = preview(world.snapshot(), w.revision(_nightly(w, args=("2",))), now=world.now)
     assert (line.how, line.devices) == ("none", 0)
     assert block.reason.startswith("WindowClosed: generation 2 waits")
     line, block = preview(world.snapshot(), w.revision(), now=world.now)
