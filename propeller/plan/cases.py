@@ -63,6 +63,10 @@ class Grounds:
         self.near = self.strays if scope is None else Strays(snapshot, self.scope)
         self._everywhere: list[tuple[PropletId, Seen, int]] | None = None
 
+    def is_there(self, uid: Uid) -> bool:
+        """Whether some device holds something of this object, as far as is known."""
+        return uid in self.snapshot.assignments or bool(self.strays.of(uid))
+
     @property
     def everywhere(self) -> list[tuple[PropletId, Seen, int]]:
         """Every proplet with its look, sorted by id."""

@@ -196,7 +196,7 @@ def _survey_all(
     """
     cases = []
     for head in helds:
-        found = gate(head, grounds.snapshot, grounds.now)
+        found = gate(head, grounds.snapshot, grounds.now, grounds.is_there)
         held = found.held
         if found.closed:
             gates[head.uid] = found

@@ -7,10 +7,11 @@ retries, moves away from silent proplets, and going back from a version that fai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from propeller.model.conditions import moment
+from propeller.model.ids import Uid
 from propeller.model.inventory import Held
 from propeller.model.module import Module
 from propeller.model.specs import Daemon, Object, Task
@@ -40,8 +41,11 @@ class Gate:
     lets_in: bool = False
 
 
-def gate(held: Held, snapshot: Snapshot, now: int) -> Gate:
-    """The gate of any object."""
+def gate(held: Held, snapshot: Snapshot, now: int, is_there: Callable[[Uid], bool]) -> Gate:
+    """The gate of any object. is_there: whether some device holds something of it.
+
+    A new object that devices hold already is not new: it was let in before the store was lost.
+    """
     waiting = snapshot.withheld.get(held.uid)
     lists = windows_of(held.object, snapshot.policy.windows)
     if waiting is None and not lists:
@@ -53,9 +57,9 @@ def gate(held: Held, snapshot: Snapshot, now: int) -> Gate:
         opens = opens_at(lists, now)
     if waiting is None:
         return Gate(held, closed=closed, opens=opens)
-    if not closed:
-        return Gate(held, lets_in=True)
     before = waiting.held
+    if not closed or (before is None and is_there(held.uid)):
+        return Gate(held, closed=closed, opens=opens, lets_in=True)
     if before is not None:
         before = replace(before, hold=held.hold, last_slot=held.last_slot)
     return Gate(before, module=waiting.module, closed=True, opens=opens, waits=True)

@@ -17,6 +17,9 @@ from propeller.model.windows import Window
 from propeller.model.withheld import Override, Withheld
 from propeller.state.base import Store
 
+_UNSEEN = frozenset({"windows", "rollout", "drift", "readyWhen", "prune", "dependsOn"})
+"""Fields that change nothing on any device by themselves."""
+
 
 class WindowBook:
     """See the module. withheld, marks: live, read only to others."""
@@ -50,8 +53,8 @@ class WindowBook:
     ) -> None:
         """An object changed: if it has windows, that waits until the planner lets it in.
 
-        In the first revision of a store nothing waits: nothing was let in before, or the store was
-        lost and what is written is what runs.
+        Fields that no device sees wait for nothing. In the first revision of a store nothing
+        waits: nothing was let in before, or the store was lost and what is written is what runs.
         """
         thing = after.object
         if not isinstance(thing, Task | Daemon) or not _reaches_devices(before, after):
@@ -62,12 +65,17 @@ class WindowBook:
                 self.drop(after.uid)
             return
         windows = thing.windows or self.by_app(objects).get(thing.meta.app, ())
-        if not windows or not self._store.meta("revision"):
+        if not windows or self._is_first():
             return
         alive = before if before is not None and before.deleted_at is None else None
         module = modules.get(_ref(alive)) if alive is not None else None
         known = module if isinstance(module, Module) else None
         self.put(Withheld(uid=after.uid, held=alive, module=known))
+
+    def _is_first(self) -> bool:
+        """Whether no revision was accepted before the one that is being taken."""
+        taken = [one for one in self._store.revisions(50) if one.outcome == "accepted"]
+        return len(taken) <= 1
 
     def resolved_anew(self, held: Held, module: Module, objects: Iterable[Held]) -> None:
         """A reference of the object means another module now: that waits as well."""
@@ -104,10 +112,14 @@ class WindowBook:
 
 
 def _reaches_devices(before: Held | None, after: Held) -> bool:
-    if before is None:
+    if before is None or (before.deleted_at is None) != (after.deleted_at is None):
         return True
-    gone = (before.deleted_at is None) != (after.deleted_at is None)
-    return gone or before.generation != after.generation
+    return before.generation != after.generation and _seen(before) != _seen(after)
+
+
+def _seen(held: Held) -> Mapping[str, object]:
+    """The part of a spec that reaches devices."""
+    return {name: value for name, value in held.object.meta.spec.items() if name not in _UNSEEN}
 
 
 def _ref(held: Held) -> ModuleRef:
@@ -120,6 +132,6 @@ def _is_back(waiting: Withheld, after: Held, modules: Mapping[ModuleRef, Resolve
     held = waiting.held
     if held is None:
         return after.deleted_at is not None
-    same = held.object.meta.spec_digest == after.object.meta.spec_digest
+    same = _seen(held) == _seen(after)
     known = waiting.module is None or modules.get(_ref(after)) == waiting.module
     return same and known and after.deleted_at is None

@@ -20,6 +20,7 @@ BUDGETED = {
     "idle": {"idle.agent.rss", "idle.bytes_per_day"},
     "throughput": set(),
     "scale": {"scale.full_pass", "scale.report.p50", "scale.report.p99", "scale.memory"},
+    "gitops": set(),
     "losses": {"loss.converge_99.ratio"},
 }
 """Which module measures what a budget was set for."""

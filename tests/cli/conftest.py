@@ -17,6 +17,7 @@ from propeller.reconcile.events import (
     AskStanding,
     Confirm,
     GiveUp,
+    OpenWindow,
     Operate,
     SetHold,
     SetProplet,
@@ -123,6 +124,8 @@ class FakeLoop:
         match event:
             case SetHold() | SetProplet() | Confirm() | Steer():
                 event.reply({"done": True})
+            case OpenWindow():
+                event.reply({"done": True, "objects": [str(event.key)]})
             case GiveUp():
                 event.reply({"done": True, "unheard": ["gateway-2"]})
             case AskStanding():

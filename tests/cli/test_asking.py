@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from propeller.reconcile.events import Confirm, Operate, SetHold, SetProplet
+from propeller.reconcile.events import Confirm, OpenWindow, Operate, SetHold, SetProplet
 
 CHANGES = [
     ["suspend", "filter", "--reason", "x"],
@@ -14,6 +14,7 @@ CHANGES = [
     ["rollout", "resume", "filter"],
     ["rollout", "abort", "filter"],
     ["rollback", "filter", "--to", "1"],
+    ["confirm", "window", "filter", "--reason", "x"],
     ["reject", "filter", "--reason", "x"],
     ["proplets", "label", "gateway-1", "zone=c"],
     ["proplets", "cordon", "gateway-1"],
@@ -86,6 +87,16 @@ def test_rollback_and_reject_name_a_version(cli, fleet, loop):
     assert "no object has, or had, version" in said.err
 
 
+def test_confirming_a_window_names_object_and_reason(cli, fleet, loop):
+    """And says what was let through."""
+    said = cli("confirm", "window", "filter", "--reason", "line 3 stands")
+    assert said.code == 0, said.err
+    (event,) = loop.asked
+    assert isinstance(event, OpenWindow)
+    assert (str(event.key), event.reason) == ("Daemon/plant-a/filter", "line 3 stands")
+    assert "Daemon/plant-a/filter does not wait" in said.err
+
+
 def test_a_rollout_of_what_has_none_is_said(cli, fleet, loop):
     """Every copy follows its spec."""
     said = cli("rollout", "status", "filter")
@@ -142,6 +153,9 @@ def test_a_refusal_is_told_in_its_words(cli, fleet, loop, words):
         (["reject", "filter", "--reason", " "], "must say why"),
         (["reject", "sha256:12", "--reason", "x"], "eight hex digits"),
         (["rollback", "filter", "--to", "0"], "from 1"),
+        (["confirm", "window", "--reason", "x"], "whose window"),
+        (["confirm", "window", "filter"], "must say why"),
+        (["confirm", "fleet", "filter"], "only `confirm window NAME`"),
         (["proplets", "cordon", "gateway-11"], "did you mean 'gateway-1'?"),
         (["proplets", "label", "gateway-1", "zone"], "is no label"),
         (["proplets", "label", "gateway-1", "zone=a b"], "is no label"),

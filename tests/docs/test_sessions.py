@@ -12,6 +12,7 @@ pytestmark = pytest.mark.live
     [
         "README.md",
         "docs/tutorial/first-fleet.md",
+        "docs/tutorial/a-teams-day.md",
         "docs/how-to/approve-a-plan.md",
         "docs/how-to/git-source.md",
         "docs/how-to/git-trust.md",

@@ -21,6 +21,7 @@ from propeller.reconcile.events import (
     Drop,
     Event,
     ModuleResolved,
+    OpenWindow,
     Operate,
     RunOnce,
     SetHold,
@@ -133,6 +134,17 @@ def test_a_hold_arrives_whole(client: Client, loop: PretendLoop) -> None:
     assert (first.key, first.suspend.until) == (Key("Task", "a", "b"), 5)
     assert isinstance(second, SetHold)
     assert second.suspend is None
+
+
+def test_a_window_is_opened_with_a_reason(client: Client, loop: PretendLoop) -> None:
+    """Who, whose and why; without a reason it is refused."""
+    body = {"key": "App/default/line", "by": "me", "reason": "line 3 stands"}
+    client.post("/api/v1/window", body)
+    (event,) = loop.events
+    assert isinstance(event, OpenWindow)
+    assert (event.key, event.by, event.reason) == (Key.parse(body["key"]), "me", body["reason"])
+    with pytest.raises(Refused, match="reason must be text"):
+        client.post("/api/v1/window", {**body, "reason": ""})
 
 
 def test_what_is_said_of_versions_arrives_whole(client: Client, loop: PretendLoop) -> None:

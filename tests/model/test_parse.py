@@ -116,3 +116,31 @@ def test_an_unknown_kind_is_a_broken_invariant():
     """The schema has refused it long before."""
     with pytest.raises(ValueError, match="no kind"):
         parse_object("Pod", META, {})
+
+
+def test_rollouts_and_windows_say_what_the_spec_says():
+    """Amounts are counts or shares; what is left out of a spec is not there."""
+    rollout = {
+        "steps": ["1", "10%"],
+        "soak": 120000,
+        "maxUnavailable": "25%",
+        "offline": "ExcludeAfter",
+        "offlineAfter": 5,
+        "onFailure": "Pause",
+        "errors": {"max": "3", "min": 2},
+        "success": 95,
+        "deadline": "Unlimited",
+    }
+    window = {"kind": "Deny", "cron": "0 22 * * *", "duration": 60000, "timeZone": "UTC"}
+    spec = {**DAEMON, "rollout": rollout, "windows": [window]}
+    daemon = parse_object("Daemon", META, spec)
+    assert isinstance(daemon, Daemon)
+    assert daemon.rollout is not None
+    assert [str(wave) for wave in daemon.rollout.waves] == ["1", "10%", "100%"]
+    assert (daemon.rollout.errors.max.down(100), daemon.rollout.errors.min) == (3, 2)
+    assert (daemon.rollout.success, daemon.rollout.deadline) == (95, None)
+    (one,) = daemon.windows
+    assert (one.kind, one.duration) == ("Deny", 60000)
+    assert parse_object(**stored_form(daemon)) == daemon
+    plain = parse_object("Daemon", META, DAEMON)
+    assert (plain.rollout, plain.windows) == (None, ())

@@ -12,6 +12,7 @@ from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
 from propeller.model.versions import Phase
 from propeller.model.windows import WindowKind
+from propeller.model.withheld import Withheld
 from propeller.plan.preview import preview
 from propeller.plan.types import Assign, LetIn, Policy, Release
 from propeller.plan.windows import is_open, mark, opens_at
@@ -259,3 +260,14 @@ def test_a_preview_says_what_would_wait(w: Any) -> None:
     assert block.reason.startswith("WindowClosed: generation 2 waits")
     line, block = preview(world.snapshot(), w.revision(), now=world.now)
     assert (line.op.value, line.how) == ("delete", "none")
+
+
+def test_a_new_object_that_devices_hold_already_is_not_new(w: Any) -> None:
+    """After a lost store what is written is what runs: it is taken in, not stopped."""
+    world = _plant(w, _nightly(w))
+    world.assignments = {}
+    world.withheld[w.uid("Daemon", "d")] = Withheld(uid=w.uid("Daemon", "d"), held=None)
+    decided = world.plan()
+    assert sorted(w.words(decided))[:2] == ["Adopt d p0 daemon", "Adopt d p1 daemon"]
+    world.settle(rounds=20)
+    assert world.withheld == {}

@@ -45,8 +45,10 @@ def _plant(folder: Path, more: str = "") -> Sim:
     """v1 runs, and the window opens an hour after the start."""
     assert START == 1_800_000_000_000
     sim = plant(folder)
-    sim.write("d.yaml", daemon_yaml("d", EVERYWHERE + with_args("1") + more))
+    sim.write("d.yaml", daemon_yaml("d", EVERYWHERE + with_args("1")))
     until_ready(sim)
+    sim.write("d.yaml", daemon_yaml("d", EVERYWHERE + with_args("1") + more))
+    until_ready(sim)  # no device sees the windows, so they wait for nothing
     return sim
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
+from propeller.model.withheld import Override, Withheld
 from propeller.state.base import Approval, Event, Pause, Store
 
 Opener = Callable[..., Store]
@@ -379,3 +380,27 @@ def test_pauses_and_approvals_come_back_and_leave(open_store: Opener) -> None:
         store.drop_pause("other")
         store.drop_approval(approval.digest)
     assert (store.pauses(), store.approvals()) == ([], [])
+
+
+def test_what_waits_for_a_window_comes_back_equal(open_store: Opener, samples: Any) -> None:
+    """An edit that waits, a new object that waits, and who let one through."""
+    module = samples.version().module
+    waiting = [
+        Withheld(uid=samples.uid("add"), held=samples.held(), module=module),
+        Withheld(uid=samples.uid("new"), held=None),
+    ]
+    override = Override(uid=samples.uid(), mark="3 deleted", by="ada", reason="why", at=5)
+    store = open_store()
+    with store.transaction():
+        for one in waiting:
+            store.put_withheld(one)
+        store.put_override(override)
+    store.close()
+    again = open_store()
+    assert again.withheld() == sorted(waiting, key=lambda one: one.uid)
+    assert again.overrides() == [override]
+    with again.transaction():
+        again.drop_withheld(samples.uid("new"))
+        again.drop_override(samples.uid())
+    assert again.withheld() == waiting[:1]
+    assert again.overrides() == []
