@@ -1,7 +1,7 @@
 """A repository of a hundred Apps with ten thousand objects: taking it, passing over it, editing it.
 
-The loop, the store and the reader are the real ones (see `big_fleet`); devices are on paper. Runs
-in a process of its own, so that what is weighed is one control plane.
+The loop, the store and the reader are the real ones (see `big_fleet`); devices are on paper.
+It runs in a process of its own, so that what is weighed is one control plane.
 """
 
 from __future__ import annotations

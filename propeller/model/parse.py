@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from propeller.model.canonical import Value, canonical_digest
+from propeller.model.drift import Drift
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
 from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout
@@ -334,6 +335,7 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         ready_after=health["readyAfter"],
         max_restarts=_limit(health["maxRestarts"]),
         ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
+        drift=Drift(spec.get("drift", Drift.CORRECT)),
         rollout=_rollout(spec.get("rollout")),
         windows=_windows(spec),
         prune=Prune(spec["prune"]),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from propeller.model.canonical import Value
+from propeller.model.drift import Drift
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.rollout import Amount, Rollout
 from propeller.model.selector import Selector
@@ -250,6 +251,7 @@ class Daemon:
     ready_after: int
     max_restarts: int | None
     ready_when: ReadyWhen
+    drift: Drift = Drift.CORRECT
     rollout: Rollout | None = None
     windows: tuple[Window, ...] = ()
     prune: Prune = Prune.ENABLED

@@ -13,10 +13,12 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from propeller.model.conditions import Condition, ConditionStatus, carried_over, find, moment
+from propeller.model.drift import Drift
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
 from propeller.model.specs import Alert, App, Daemon, Proplet, Schedule, Secret, Task
+from propeller.plan.drift import flapping_words
 from propeller.plan.lifecycle import suspension
 from propeller.plan.progress import Progress, progress
 from propeller.plan.schedule import next_slot
@@ -25,7 +27,9 @@ from propeller.plan.types import Blocked, Snapshot
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
-_NEEDS_A_PERSON = frozenset({"ModuleInvalid", "Unfit", "RolledBack", "RolloutPaused"})
+_NEEDS_A_PERSON = frozenset(
+    {"ModuleInvalid", "Unfit", "RolledBack", "RolloutPaused", "DriftFlapping"}
+)
 """What only an edit, an operator, or another fleet can lift."""
 _WAITS = frozenset({"NotHeard", "AllOffline", "ModuleUnresolved", "Held", "DependencyNotReady"})
 """Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""
@@ -129,7 +133,9 @@ def summarize(
                 now=now,
             )
             staged = progress(held, snapshot, now=now)
-            return _workload(held, counts, blocked, previous, staged, now=now)
+            row = snapshot.corrections.get(held.uid)
+            flapping = row is not None and row.flapping and row.generation == held.generation
+            return _workload(held, counts, blocked, previous, staged, flapping=flapping, now=now)
         case Proplet():
             return _proplet(held, snapshot, previous, now)
         case Alert():
@@ -150,6 +156,7 @@ def _workload(
     previous: Iterable[Condition],
     staged: Progress | None,
     *,
+    flapping: bool,
     now: int,
 ) -> Summary:
     board = _Board(held, now)
@@ -170,6 +177,8 @@ def _workload(
     version = staged.row() if staged is not None and ready[1] != "Suspended" else None
     if blocked is not None and blocked.reason == "WindowClosed" and ready[1] != "Suspended":
         version = (UNKNOWN, blocked.reason, blocked.message)
+    if flapping and counts.drifted and version is None:
+        version = (FALSE, "DriftFlapping", flapping_words())
     ready = version or ready
     board.put("Ready", *ready)
     stalled = ready[1] in ("Failed", "TimedOut") or ready[1] in _NEEDS_A_PERSON
@@ -186,9 +195,12 @@ def _workload(
     board.put("Scheduled", *_scheduled(counts, blocked, cron=schedule is not None))
     board.put("Delivered", *_delivered(counts, need))
     board.put("Fresh", *_fresh(counts))
-    if counts.drifted:
+    if counts.drifted and not (isinstance(obj, Daemon) and obj.drift is Drift.IGNORE):
         message = f"not reported by {told(counts.drifted)}, though asked for and accepted"
-        board.put("DriftDetected", TRUE, "RunMissing", message)
+        reason = "DriftFlapping" if flapping else "RunMissing"
+        if flapping:
+            message += f"; {flapping_words()}"
+        board.put("DriftDetected", TRUE, reason, message)
     devices = counts.devices
     return board.summary(
         previous,

@@ -17,6 +17,7 @@ from propeller.model.module import Module
 from propeller.model.seen import Seen
 from propeller.model.specs import Daemon, Task, Workload
 from propeller.model.versions import Phase
+from propeller.model.withheld import Withheld
 from propeller.plan.fit import NOT_HEARD, fit, lacks_box, memory_need, size_text
 from propeller.plan.types import Snapshot
 
@@ -167,9 +168,16 @@ class Loads:
     what this plan puts there.
     """
 
-    def __init__(self, snapshot: Snapshot, gone: Collection[tuple[Uid, PropletId]]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        gone: Collection[tuple[Uid, PropletId]],
+        waiting: Callable[[Uid], Withheld | None],
+    ) -> None:
+        """waiting: what an object is instead of what it says, while an edit waits for a window."""
         self._snapshot = snapshot
         self._gone = gone
+        self._waiting = waiting
         self._holders = snapshot.holders
         self._of: dict[PropletId, dict[Uid, int]] = {}
         self._needs: dict[Uid, int] = {}
@@ -182,7 +190,8 @@ class Loads:
         return need
 
     def _need(self, uid: Uid) -> int:
-        held = self._snapshot.objects.get(uid)
+        waiting = self._waiting(uid)
+        held = self._snapshot.objects.get(uid) if waiting is None else waiting.held
         if held is None or not isinstance(held.object, Task | Daemon):
             return 0
         course = self._snapshot.courses.get(uid)
@@ -192,13 +201,9 @@ class Loads:
                 return good
         else:
             good = 0
-        waiting = self._snapshot.withheld.get(uid)
-        if waiting is not None and waiting.held is not None:
-            before = waiting.held.object
-            assert isinstance(before, Task | Daemon)
-            known = waiting.module or self._snapshot.modules.get(before.module)
-            good = max(good, memory_need(before, known if isinstance(known, Module) else None))
         module = self._snapshot.modules.get(held.object.module)
+        if waiting is not None and waiting.module is not None:
+            module = waiting.module
         return max(good, memory_need(held.object, module if isinstance(module, Module) else None))
 
     def tasks(self, proplet: PropletId) -> int:

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.specs import Alert, App, Daemon, Proplet, Secret, Task
+from propeller.model.withheld import Withheld
 from propeller.plan.cases import Case, Grounds, open_case
+from propeller.plan.drift import correct
 from propeller.plan.filling import blocked, fill, wait
 from propeller.plan.placement import Loads, Looks, holders_of
 from propeller.plan.survey import bury, survey
@@ -24,6 +26,7 @@ from propeller.plan.types import (
     Advance,
     Assign,
     Blocked,
+    Correct,
     Fire,
     Forget,
     Gone,
@@ -41,11 +44,12 @@ _RANK: Mapping[type[Action], int] = {
     Fire: 0,
     LetIn: 1,
     Advance: 2,
-    Gone: 3,
-    Adopt: 4,
-    Release: 5,
-    Assign: 6,
-    Forget: 7,
+    Correct: 3,
+    Gone: 4,
+    Adopt: 5,
+    Release: 6,
+    Assign: 7,
+    Forget: 8,
 }
 OPEN = "its window is open"
 _LAST = "\x7f"
@@ -90,7 +94,7 @@ def plan(
     actions: list[Action] = []
     gates: dict[Uid, Gate] = {}
     cases = _survey_all(_in_order(snapshot, chosen), grounds, actions, gates)
-    loads = _loads(snapshot, cases, actions)
+    loads = _loads(grounds, cases, actions)
     hold = snapshot.policy.hold
     blocks: dict[Uid, Blocked] = {}
     wakeups: list[Wakeup] = []
@@ -212,18 +216,28 @@ def _survey_all(
             case Task() | Daemon():
                 case = open_case(held, grounds, found)
                 survey(case, grounds)
+                correct(case, grounds.snapshot, grounds.now)
                 cases.append(case)
             case Alert() | App() | Proplet() | Secret():
                 pass
     return cases
 
 
-def _loads(snapshot: Snapshot, cases: Iterable[Case], buried: Iterable[Action]) -> Loads:
+def _loads(grounds: Grounds, cases: Iterable[Case], buried: Iterable[Action]) -> Loads:
     """Room after phase 1: without what is gone, with what was adopted."""
     gone = {(action.uid, action.proplet) for action in buried if isinstance(action, Gone)}
     for case in cases:
         gone |= {(case.uid, action.proplet) for action in case.actions if isinstance(action, Gone)}
-    loads = Loads(snapshot, gone)
+    snapshot = grounds.snapshot
+
+    def waiting(uid: Uid) -> Withheld | None:
+        one = snapshot.withheld.get(uid)
+        if one is None:
+            return None
+        found = gate(snapshot.objects[uid], snapshot, grounds.now, grounds.is_there)
+        return one if found.waits else None
+
+    loads = Loads(snapshot, gone, waiting)
     for case in cases:
         for proplet in case.adopted:
             loads.take(case.uid, proplet)
@@ -246,7 +260,7 @@ def _is_bookkeeping(action: Action) -> bool:
 
 def _order(action: Action) -> tuple[Key, Uid, str, int]:
     rank = _RANK[type(action)]
-    if isinstance(action, Fire | Advance | LetIn):
+    if isinstance(action, Fire | Advance | LetIn | Correct):
         return (action.key, action.uid, "", rank)
     if isinstance(action, Forget):
         return (action.key, action.uid, _LAST, rank)

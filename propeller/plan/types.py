@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
@@ -61,6 +62,7 @@ class Snapshot:
     version of the same run (edited limits, for one).
     secrets: what is known of the Secrets that are there.
     withheld: edits that wait for a window. overrides: those that somebody let through, by mark.
+    corrections: what was done about drift.
     """
 
     objects: Mapping[Uid, Held]
@@ -76,6 +78,7 @@ class Snapshot:
     secrets: Secrets = field(default_factory=dict)
     withheld: Mapping[Uid, Withheld] = field(default_factory=dict)
     overrides: Mapping[Uid, str] = field(default_factory=dict)
+    corrections: Mapping[Uid, Corrections] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +170,18 @@ class LetIn:
     reason: str
 
 
-Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correct:
+    """These proplets do not hold what they said they took: ask them anew. The row becomes this."""
+
+    uid: Uid
+    key: Key
+    proplets: tuple[PropletId, ...]
+    corrections: Corrections
+    notes: tuple[Note, ...] = ()
+
+
+Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn | Correct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class Delivery:
         self._pending: dict[PropletId, Asked] = {}
         self._dues: dict[PropletId, int] = {}
         self._republish: set[PropletId] = set()
+        self._anew: set[PropletId] = set()
         self._undecided: set[PropletId] = set()
         for asked in world.asked.values():
             self._dues[asked.proplet] = asked.due
@@ -68,6 +69,11 @@ class Delivery:
         """Whether one turn's worth of documents left some over."""
         touched = self._world.touched
         return bool(touched.documents) or bool(touched.deliveries)
+
+    def ask_anew(self, proplet: PropletId) -> None:
+        """Its document again under another number: it does not hold what it said it took."""
+        self._anew.add(proplet)
+        self._world.touched.documents.add(proplet)
 
     def has_work(self, now: int) -> bool:
         """Whether `decide` has anything to look at."""
@@ -97,6 +103,8 @@ class Delivery:
         self._undecided.discard(seen.id)
         digest = tasks_digest(entries)
         asked = self._world.asked.get(seen.id)
+        anew = seen.id in self._anew
+        self._anew.discard(seen.id)
         if asked is None and not entries and not seen.runs and not seen.observed_digest:
             return  # nothing wanted, nothing held, nothing ever asked
         decision = decide(
@@ -107,7 +115,7 @@ class Delivery:
                 inst=asked.inst,
                 fence=asked.fence,
                 gen=asked.gen,
-                digest=asked.digest,
+                digest="" if anew else asked.digest,
                 due=asked.due,
                 attempts=asked.attempts,
             ),

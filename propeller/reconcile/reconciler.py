@@ -22,6 +22,7 @@ from propeller.plan.types import (
     Advance,
     Assign,
     Blocked,
+    Correct,
     Fire,
     Forget,
     Gone,
@@ -248,6 +249,7 @@ class Reconciler:
             current=world.is_current,
             withheld=world.windows.withheld,
             overrides=world.windows.marks,
+            corrections=world.corrections,
         )
 
     def _waits(self, uid: Uid) -> str:
@@ -363,6 +365,8 @@ class Reconciler:
                     world.drop_held(action.uid)
                     self.blocked.pop(action.uid, None)
                     self.wakeups.pop(action.uid, None)
+                case Correct():
+                    self._correct(action, now)
                 case LetIn():
                     world.let_in(action.uid)
                     self._event(now, "LetIn", action.reason, action)
@@ -374,6 +378,22 @@ class Reconciler:
                     world.put_held(replace(held, last_slot=action.slot))
                 case _:
                     assert_never(action)
+
+    def _correct(self, action: Correct, now: int) -> None:
+        self.world.put_corrections(action.corrections)
+        for proplet in action.proplets:
+            self.delivery.ask_anew(proplet)
+        for note in action.notes:
+            self.store.add_event(
+                StoredEvent(
+                    at=now,
+                    severity="Warning" if note.warning else "Info",
+                    reason=note.reason,
+                    message=note.message,
+                    key=action.key,
+                    revision=self.specs.revision_name,
+                )
+            )
 
     def _assign(self, action: Assign | Adopt, now: int) -> None:
         before = self.world.assignments.get(action.uid, {}).get(action.proplet)

@@ -142,6 +142,8 @@ class Requests:
             self._missing(request.reply, str(request.key))
             return
         self._specs.hold(held, request.suspend)
+        if request.suspend is None:
+            self._world.forget_corrections(held.uid)
         suspend = request.suspend
         words = "resumed" if suspend is None else f"suspended by {suspend.by}: {suspend.reason}"
         reason = "Resumed" if suspend is None else "Suspended"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
@@ -96,6 +97,7 @@ class World:
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
         self.versions = VersionBook(store)
         self.windows = WindowBook(store)
+        self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self._declared: dict[PropletId, Proplet] | None = None
         self._discovery: frozenset[str] | None = None
         self._apps: dict[str, list[Uid]] | None = None
@@ -358,6 +360,18 @@ class World:
         self.touched.objects.add(course.uid)
         self.touched.statuses.add(course.uid)
 
+    def put_corrections(self, row: Corrections) -> None:
+        """Drifted proplets of an object were asked anew, or are not any more."""
+        self.store.put_corrections(row)
+        self.corrections[row.uid] = row
+        self.touched.statuses.add(row.uid)
+
+    def forget_corrections(self, uid: Uid) -> None:
+        """Count from nothing."""
+        if self.corrections.pop(uid, None) is not None:
+            self.store.drop_corrections(uid)
+            self.touched.objects.add(uid)
+
     def told_version(self, assignment: Assignment) -> Digest:
         """The version that a copy found in a retained document has, "" where none fits."""
         held = self.objects[assignment.uid]
@@ -379,6 +393,7 @@ class World:
         self._forget_template(uid)
         self.versions.drop(uid)
         self.windows.forget(uid)
+        self.forget_corrections(uid)
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):

@@ -62,6 +62,11 @@ _FIRST: Migration = (
         uid TEXT PRIMARY KEY, mark TEXT NOT NULL, "by" TEXT NOT NULL, reason TEXT NOT NULL,
         at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID""",
+    # -- drift
+    """CREATE TABLE correction (
+        uid TEXT PRIMARY KEY, generation INTEGER NOT NULL, times TEXT NOT NULL,
+        flapping INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
     # -- approvals
     """CREATE TABLE pause (
         app TEXT PRIMARY KEY, source TEXT NOT NULL, guard TEXT NOT NULL, message TEXT NOT NULL,

@@ -18,6 +18,7 @@ from propeller.state.approvals import ApprovalTables
 from propeller.state.base import Event, Store
 from propeller.state.courses import CourseTables
 from propeller.state.database import Corrupt, Database, connect_reader, connect_writer
+from propeller.state.drift import DriftTables
 from propeller.state.files import sync_directory
 from propeller.state.fleet import FleetTables
 from propeller.state.history import HistoryTables
@@ -39,6 +40,7 @@ class SqliteStore(
     ApprovalTables,
     CourseTables,
     WindowTables,
+    DriftTables,
     NewsTables,
     InventoryTables,
     FleetTables,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from propeller.model.canonical import canonical_digest
+from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid, sha256_digest, uid_for
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Import, Module, Resolved
@@ -55,6 +56,7 @@ from propeller.plan.types import (
     Advance,
     Assign,
     Blocked,
+    Correct,
     Fire,
     Forget,
     Gone,
@@ -184,7 +186,7 @@ def daemon(name: str, placement: PlacementSpec | None = None, **more: Any) -> Da
         "max_restarts": None,
         "ready_when": more.pop("ready_when", ReadyWhen()),
     }
-    spec_fields = ("rollout", "windows", "prune", "depends_on", "suspend")
+    spec_fields = ("drift", "rollout", "windows", "prune", "depends_on", "suspend")
     given |= {field: more.pop(field) for field in spec_fields if field in more}
     meta = _meta("Daemon", name, _plain(given), more)
     assert not more, f"no such thing on a Daemon: {sorted(more)}"
@@ -317,6 +319,7 @@ class World:
         self.courses: dict[Uid, Course] = {}
         self.withheld: dict[Uid, Withheld] = {}
         self.overrides: dict[Uid, str] = {}
+        self.corrections: dict[Uid, Corrections] = {}
         self.secrets: Secrets = {}
         self.traps: Callable[[PropletId, Assignment], bool] = lambda _proplet, _copy: False
         self.told: list[str] = []
@@ -370,6 +373,7 @@ class World:
             courses=self.courses,
             withheld=self.withheld,
             overrides=self.overrides,
+            corrections=self.corrections,
             current=lambda copy, run: run.digest == content_of(copy),
             secrets=self.secrets,
         )
@@ -413,6 +417,10 @@ class World:
                     del self.objects[action.uid]
                 case Advance():
                     self.courses[action.uid] = action.course
+                    self.told += [note.reason for note in action.notes]
+                case Correct():
+                    self.corrections[action.uid] = action.corrections
+                    self.delivered.difference_update(action.proplets)
                     self.told += [note.reason for note in action.notes]
                 case LetIn():
                     del self.withheld[action.uid]
@@ -519,6 +527,8 @@ def words(decided: Plan) -> list[str]:
             case Advance():
                 course = action.course
                 lines.append(f"Advance {action.key.name} {course.phase} {course.step}")
+            case Correct():
+                lines.append(f"Correct {action.key.name} {' '.join(action.proplets)}")
             case LetIn():
                 lines.append(f"LetIn {action.key.name}")
             case Fire():

@@ -247,7 +247,7 @@ def check_promises(world: Any, decided: Plan) -> None:
 
 
 def _order(action: Any) -> tuple[Any, ...]:
-    first = type(action).__name__ in ("Fire", "Advance", "LetIn")
+    first = type(action).__name__ in ("Fire", "Advance", "LetIn", "Correct")
     proplet = getattr(action, "proplet", "" if first else "~")
     return (action.key, proplet)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from propeller.model.drift import Corrections
 from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
 from propeller.model.withheld import Override, Withheld
@@ -404,3 +405,18 @@ def test_what_waits_for_a_window_comes_back_equal(open_store: Opener, samples: A
         again.drop_override(samples.uid())
     assert again.withheld() == waiting[:1]
     assert again.overrides() == []
+
+
+def test_corrections_come_back_equal(open_store: Opener, samples: Any) -> None:
+    """How often an object was corrected outlives a restart, or flapping would begin anew."""
+    row = Corrections(uid=samples.uid(), generation=3, times=(1, 2), flapping=True)
+    store = open_store()
+    with store.transaction():
+        store.put_corrections(Corrections(uid=samples.uid(), generation=2))
+        store.put_corrections(row)
+    store.close()
+    again = open_store()
+    assert again.corrections() == [row]
+    with again.transaction():
+        again.drop_corrections(samples.uid())
+    assert again.corrections() == []
