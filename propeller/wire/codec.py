@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from propeller.wire import blob_frames, cbor_codec, json_codec
-from propeller.wire.fields import BODIES, ENTRY, MAX_TASKS, RUN_REPORT
+from propeller.wire.entry_fields import ENTRY
+from propeller.wire.fields import BODIES, MAX_TASKS, RUN_REPORT
 from propeller.wire.kinds import Kind, listed
 from propeller.wire.messages import VERSION, BlobChunk, BlobPut, Entry, Message, RunReport
 from propeller.wire.reject import Broken, Reject

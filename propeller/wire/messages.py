@@ -41,11 +41,35 @@ class WireMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WireTraining:
+    """What a round of federated learning asks of one device.
+
+    Several devices share `job`, `round` and `attempt`; `nonce` is of this one. `seed` stays the
+    same when an interrupted run is tried again, so that the same data give the same update.
+    Without `model` training starts at zero, without `layout` the parameters are one flat list.
+    """
+
+    job: str
+    round: int
+    attempt: int
+    step: str
+    format: str
+    nonce: str
+    seed: str
+    model: BlobRef | None = None
+    layout: BlobRef | None = None
+    params: tuple[tuple[str, str], ...] = ()
+    guest: str = "Env"
+    samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One task of a desired document: everything a device needs to run it, nothing else.
 
-    cause: `once`, `daemon` or `cron:<slot>`, from the second attempt on with `#<attempt>`; the
-    report echoes it, so a manager that lost its store knows from reports alone which run it is.
+    cause: `once`, `daemon`, `cron:<slot>` or `round:<n>` (`evaluate:<n>`), from the second attempt
+    on with `#<attempt>`; the report echoes it, so that a manager that lost its store knows from
+    reports alone which run it is. fl: only of a round.
     mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
     `digest` is over the canonical JSON of the entry without `digest` itself (`entry_digest`).
     Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
@@ -74,6 +98,7 @@ class Entry:
     max_restarts: int | None = None
     ready_after: int = 0
     sealed: tuple[tuple[str, str], ...] = ()
+    fl: WireTraining | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propeller.errors import WireError
-from propeller.wire import cbor_codec, codec, fields
+from propeller.wire import cbor_codec, codec, entry_fields, fields
 from propeller.wire import messages as m
 from propeller.wire.frame import open_frame, seal
 from propeller.wire.keyring import Keyring
@@ -26,7 +26,9 @@ from propeller.wire.topics import Channel, Kind
 
 KINDS: tuple[type[Any], ...] = typing.get_args(m.Message)
 SHAPES: dict[type[Any], Shape] = {
-    shape.cls: shape for shape in vars(fields).values() if isinstance(shape, Shape)
+    shape.cls: shape
+    for shape in (*vars(entry_fields).values(), *vars(fields).values())
+    if isinstance(shape, Shape)
 }
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
 NAME = st.text(

@@ -72,6 +72,44 @@ SEALED = replace(
     sealed=(("TOKEN", seal_value(b"correct horse", BOX.public, PLACE, secret=FLEET_SECRET)),),
 )
 SEALED = replace(SEALED, digest=entry_digest(SEALED))
+ROUND = replace(
+    SMALL,
+    ref="FederatedTask/plant-a/anomaly",
+    cause="round:7#2",
+    entrypoint="_start",
+    args=(),
+    digest=ADD,
+    fl=m.WireTraining(
+        job="0f8fad5b-d9cb-469f-a165-70867728950e",
+        round=7,
+        attempt=2,
+        step="train",
+        format="q8-delta",
+        nonce="000102030405060708090a0b0c0d0e0f",
+        seed="0123456789abcdef",
+        model=m.BlobRef(digest=RESULT, size=9_896),
+        layout=m.BlobRef(digest=FILTER, size=231),
+        params=(("learningRate", "0.05"), ("localEpochs", "2")),
+        guest="File",
+        samples=5_000,
+    ),
+)
+ROUND = replace(ROUND, digest=entry_digest(ROUND))
+FIRST_ROUND = replace(
+    ROUND,
+    cause="round:1",
+    digest=ADD,
+    fl=m.WireTraining(
+        job="0f8fad5b-d9cb-469f-a165-70867728950e",
+        round=1,
+        attempt=1,
+        step="train",
+        format="json-f64",
+        nonce="000102030405060708090a0b0c0d0e0f",
+        seed="0123456789abcdef",
+    ),
+)
+FIRST_ROUND = replace(FIRST_ROUND, digest=entry_digest(FIRST_ROUND))
 OBSERVED = m.Observed(fence=NOW, gen=4, digest=tasks_digest(TASKS))
 DONE = m.RunReport(
     uid=UID_ADD,
@@ -136,6 +174,24 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((SEALED,)),
         tasks=(SEALED,),
+    ),
+    "desired: a round of federated learning": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=7,
+        iat=NOW,
+        digest=tasks_digest((ROUND,)),
+        tasks=(ROUND,),
+    ),
+    "desired: the first round, from nothing": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=8,
+        iat=NOW,
+        digest=tasks_digest((FIRST_ROUND,)),
+        tasks=(FIRST_ROUND,),
     ),
     "desired: nothing to hold": m.Desired(
         to="gw-01", inst=INST, fence=NOW, gen=5, iat=NOW, digest=tasks_digest(()), tasks=()

@@ -19,7 +19,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 import wire_rejects as rejects  # noqa: E402  found by the path set above
 import wire_samples as samples  # noqa: E402
 
-from propeller.wire import blob_frames, codec, schema  # noqa: E402
+from propeller.wire import (  # noqa: E402
+    blob_frames,
+    codec,
+    entry_fields,
+    schema,
+)
 from propeller.wire import fields as tables  # noqa: E402
 from propeller.wire import messages as m  # noqa: E402
 from propeller.wire.boxes import BoxKey, seal_value  # noqa: E402
@@ -390,7 +395,8 @@ def digests() -> dict[str, object]:
 
 def words() -> dict[str, object]:
     """What a generator of another language's enums and tables needs."""
-    shapes = [shape for shape in vars(tables).values() if isinstance(shape, Shape)]
+    named = {**vars(entry_fields), **vars(tables)}
+    shapes = [shape for shape in named.values() if isinstance(shape, Shape)]
     return {
         "about": "Reject words, topic kinds with what is signed on them, and the fields by number.",
         "reject": [word.value for word in Reject],

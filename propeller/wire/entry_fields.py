@@ -1,0 +1,128 @@
+"""The words every message is made of, and the table of an entry: what a device is told to run.
+
+Apart from `fields` for its length; the same rules hold (numbers are given once, never changed).
+"""
+
+from __future__ import annotations
+
+from propeller.wire import messages as m
+from propeller.wire.kinds import (
+    MAX_U32,
+    enum,
+    hexed,
+    integer,
+    listed,
+    named,
+    packed,
+    spelled,
+    text,
+    variables,
+)
+from propeller.wire.shapes import Field, shape
+
+MAX_SEALED = 66 * 1024
+"""Bytes of one sealed value: 64 KiB of text and what sealing adds."""
+
+ID = spelled(r"[A-Za-z0-9_-]{1,64}", "an id")
+REF = spelled(
+    r"[A-Z][A-Za-z]{0,31}/[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}", "kind/namespace/name"
+)
+UID = hexed(16, uuid=True)
+RUN = hexed(16)
+INST = hexed(16)
+KID = hexed(8)
+DIGEST = hexed(32, prefix="sha256:")
+WORD = text(64)
+NOTE = text(m.INLINE_LIMIT, nul=True)
+U32 = integer(0, MAX_U32)
+SIZE = integer()
+TIME = integer()
+CAUSE = text(64)
+MODE = enum("once", "daemon")
+ACCESS = enum("ReadOnly", "ReadWrite")
+RESTART = enum("Never", "OnFailure", "Always")
+ROUND = integer(1, MAX_U32)
+
+BLOB_REF = shape(
+    m.BlobRef,
+    [
+        Field(1, "digest", DIGEST, "Digest of the blob's bytes."),
+        Field(2, "size", SIZE, "Bytes in all."),
+    ],
+)
+MODULE = shape(
+    m.WireModule,
+    [
+        Field(1, "digest", DIGEST, "Digest of the Wasm bytes."),
+        Field(2, "size", SIZE, "Bytes in all."),
+        Field(
+            3,
+            "image",
+            text(512),
+            "Pinned reference for devices that reach the registry themselves.",
+        ),
+    ],
+)
+MOUNT = shape(
+    m.WireMount,
+    [
+        Field(1, "name", text(128), "Name of a directory the device offers."),
+        Field(2, "path", text(256), "Where the guest sees it."),
+        Field(3, "access", ACCESS, "What the guest may do there."),
+    ],
+)
+TRAINING = shape(
+    m.WireTraining,
+    [
+        Field(1, "job", UID, "The training job this round belongs to."),
+        Field(2, "round", ROUND, "Counts from 1."),
+        Field(3, "attempt", ROUND, "Of the round, from 1."),
+        Field(4, "step", enum("train", "evaluate"), "What is asked of the module."),
+        Field(5, "format", WORD, "Encoding of the update, by name."),
+        Field(6, "nonce", hexed(16), "Of this invitation; signed along with the update."),
+        Field(7, "seed", hexed(8), "Where the module's randomness starts."),
+        Field(8, "model", BLOB_REF.kind, "The model to start from; absent: zeros."),
+        Field(9, "layout", BLOB_REF.kind, "Names and shapes of its tensors; absent: one flat one."),
+        Field(10, "params", named(text(1024), 64), "Hyperparameters as decimal text, by name."),
+        Field(11, "guest", enum("Imports", "Env", "File"), "How the module gets the model."),
+        Field(12, "samples", SIZE, "The most samples that count; absent: no cap."),
+    ],
+)
+ENTRY = shape(
+    m.Entry,
+    [
+        Field(1, "uid", UID, "The object."),
+        Field(2, "ref", REF, "The object as people name it."),
+        Field(3, "run", RUN, "This run of it on this device; started at most once."),
+        Field(
+            4,
+            "cause",
+            CAUSE,
+            "once, daemon, cron:<slot>, round:<n>, evaluate:<n>; from the second attempt #<n>.",
+        ),
+        Field(5, "mode", MODE, "Run to completion, or kept running."),
+        Field(6, "digest", DIGEST, "Over the canonical JSON of the entry without this field."),
+        Field(7, "module", MODULE.kind, "What to run."),
+        Field(8, "entrypoint", text(128), "The export to call."),
+        Field(9, "args", listed(text(65536), 128), "Arguments; the export's own types parse them."),
+        Field(10, "env", variables(128, 393_216), "Environment, each NAME=value, in order."),
+        Field(11, "stdin", text(65536, nul=True), "Standard input; absent: empty."),
+        Field(12, "mounts", listed(MOUNT.kind, 16), "Directories shown to the guest."),
+        Field(13, "memory", SIZE, "Bytes of linear memory; absent: unlimited."),
+        Field(14, "fuel", SIZE, "Fuel units; absent: unlimited."),
+        Field(15, "timeout", TIME, "Milliseconds of wall clock; absent: unlimited."),
+        Field(16, "output", SIZE, "Bytes kept of each of stdout and stderr."),
+        Field(17, "restart", RESTART, "When a daemon is started again."),
+        Field(18, "backoff_base", TIME, "Milliseconds before the first restart; doubles."),
+        Field(19, "backoff_cap", TIME, "Milliseconds it doubles up to."),
+        Field(20, "max_restarts", U32, "After so many a daemon has failed; absent: never."),
+        Field(21, "ready_after", TIME, "Milliseconds a daemon must run to be ready."),
+        Field(
+            22,
+            "sealed",
+            named(packed(MAX_SEALED), 128),
+            "Variables whose values are sealed to this device for this run, in order of name.",
+        ),
+        Field(23, "fl", TRAINING.kind, "The round of federated learning it takes part in."),
+    ],
+)
