@@ -23,13 +23,14 @@ from propeller.wire.topics import Channel
 from proplet import chatter, config
 from proplet.agent import Agent
 from proplet.blobs import Blobs
+from proplet.orphans import kill_orphans
 from proplet.pulls import Pull
 from proplet.records import AgentConfig
 from proplet.runtime.fit import IMPORTS
 from proplet.runtime.native import runtime_version
 from proplet.seals import Seals, unsealed
 from proplet.store import Store
-from proplet.supervisor import Supervisor, kill_orphans
+from proplet.supervisor import Supervisor
 from proplet.timing import mono
 
 

@@ -12,49 +12,30 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from propeller.wire.messages import Entry, Free, RunReport
 from proplet.capacity import Room, refusal
 from proplet.effects import (
-    DropRun,
     Effect,
-    Fetch,
     ForgetRun,
     InUse,
     Now,
     Outcome,
     Prepare,
-    Purpose,
     SaveRun,
     Start,
     Stop,
 )
+from proplet.endings import daemon_ended, delay, once_ended
 from proplet.live import Live, Phase, Why, cut, fresh
+from proplet.modules import Modules
 from proplet.records import AgentConfig, Key, RunRecord, State, report_of
-
-STABLE = 60_000
-"""Ms a daemon must have run for its earlier failures to be forgotten."""
+from proplet.tombstones import Tombstones
 
 _MOVING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STOPPING})
 
-FETCH_AGAIN, FETCH_CAP = 60_000, 3_600_000
-"""Ms until a module that was given up is asked for again: doubling, capped."""
-
 Emit = Callable[[Effect], None]
-
-
-@dataclass(slots=True)
-class Blob:
-    """What is known of a module's bytes. `failed`: words, once they were given up.
-
-    tries: how often they were. due: monotonic ms to ask again, None while they are asked for.
-    """
-
-    present: bool = False
-    failed: str = ""
-    tries: int = 0
-    due: int | None = None
 
 
 class Runs:
@@ -63,11 +44,10 @@ class Runs:
     def __init__(self, config: AgentConfig, rng: random.Random) -> None:
         self._hello = config.hello
         self._grace = config.grace
-        self._most_tombstones = config.tombstones
         self._rng = rng
         self._live: dict[Key, Live] = {}
-        self._tombstones: dict[Key, RunRecord] = {}
-        self._blobs: dict[str, Blob] = {}
+        self._tombstones = Tombstones(config.tombstones)
+        self._modules = Modules()
         self._in_use: frozenset[str] = frozenset()
         self.draining = False
         self.changed = False
@@ -98,7 +78,7 @@ class Runs:
                 self._resume(live, stored)
             self._live[live.key] = live
         for record in known.values():
-            self._bury(record, emit)
+            self._tombstones.bury(record, emit)
         self.changed = True
 
     @staticmethod
@@ -125,9 +105,9 @@ class Runs:
 
     def _arrive(self, entry: Entry, emit: Emit) -> Live:
         live = fresh(entry)
-        buried = self._tombstones.pop(live.key, None)
+        buried = self._tombstones.dig_up(live.key)
         if buried is not None:
-            live.record = replace(buried, tombstone=False)
+            live.record = buried
             live.phase = Phase.ENDED
             live.ready = buried.state is State.SUCCEEDED
             emit(SaveRun(live.record))
@@ -150,24 +130,17 @@ class Runs:
 
     def fetched(self, digest: str) -> None:
         """The module is on disk, verified."""
-        self._blobs[digest] = Blob(present=True)
+        self._modules.fetched(digest)
 
     def fetch_failed(self, digest: str, words: str, now: Now) -> None:
         """It could not be had; tried again when the list changes, a manager comes online, or in a
         while."""
-        known = self._blobs.get(digest)
-        tries = known.tries + 1 if known is not None else 1
-        self._blobs[digest] = Blob(
-            failed=f"ArtifactFetchFailed: {words}",
-            tries=tries,
-            due=now.mono + min(FETCH_CAP, FETCH_AGAIN << min(tries - 1, 20)),
-        )
+        self._modules.gave_up(digest, words, now)
         self.changed = True
 
     def retry_fetches(self) -> None:
         """Forget which fetches were given up."""
-        for digest in [digest for digest, blob in self._blobs.items() if blob.failed]:
-            del self._blobs[digest]
+        self._modules.retry()
 
     def prepared(self, key: Key, digest: str) -> None:
         """The module fits the entry `digest` of the run and is compiled."""
@@ -196,58 +169,23 @@ class Runs:
             ended=now.wall,
         )
         why, live.why, live.ready = live.why, Why.NONE, False
-        if live.daemon:
-            self._daemon_ended(live, record, why=why, ok=outcome.ok, now=now, emit=emit)
-        else:
-            self._once_ended(live, record, why=why, ok=outcome.ok, emit=emit)
-
-    def _once_ended(self, live: Live, record: RunRecord, *, why: Why, ok: bool, emit: Emit) -> None:
-        if ok:
-            state, error = State.SUCCEEDED, ""
-        elif why is Why.CANCELLED:
-            state, error = State.FAILED, "cancelled by an operator"
-        elif why is Why.NONE:
-            state, error = State.FAILED, record.error
-        else:
-            words = "the proplet was stopped" if why is Why.DRAINED else "no longer listed"
-            state, error = State.INTERRUPTED, f"cut short: {words}"
-        self._end(live, replace(record, state=state, error=error), emit)
-
-    def _daemon_ended(
-        self, live: Live, record: RunRecord, *, why: Why, ok: bool, now: Now, emit: Emit
-    ) -> None:
-        entry = live.entry
-        match why:
-            case Why.CANCELLED:
-                words = "cancelled by an operator"
-                self._end(live, replace(record, state=State.FAILED, error=words), emit)
-                return
-            case Why.REMOVED | Why.REPLACED | Why.RESTARTED | Why.DRAINED:
-                live.record = replace(record, failures=0, error="")
+        if not live.daemon:
+            self._end(live, once_ended(record, why=why, ok=outcome.ok), emit)
+            return
+        ran = now.mono - live.began
+        record = daemon_ended(live.entry, record, why=why, ok=outcome.ok, ran=ran)
+        match record.state:
+            case State.PENDING:
+                live.record = record
                 live.go(Phase.STOPPING)
                 live.go(Phase.WAITING)
-                return
-            case Why.NONE:
-                pass
-        stable = now.mono - live.began >= max(entry.ready_after, STABLE)
-        failures = (0 if stable else record.failures) + 1
-        again = entry.restart == "Always" or (entry.restart == "OnFailure" and not ok)
-        if not again:
-            state = State.SUCCEEDED if ok else State.FAILED
-            self._end(live, replace(record, state=state), emit)
-        elif entry.max_restarts is not None and failures > entry.max_restarts:
-            last = record.error or "it returned"
-            words = cut(f"gave up after {entry.max_restarts} restarts; the last time: {last}")
-            self._end(live, replace(record, state=State.FAILED, error=words), emit)
-        else:
-            live.record = replace(record, state=State.BACK_OFF, failures=failures)
-            live.due = now.mono + self._delay(entry, failures)
-            live.go(Phase.BACK_OFF)
-            emit(SaveRun(live.record))
-
-    def _delay(self, entry: Entry, failures: int) -> int:
-        full = min(entry.backoff_cap, entry.backoff_base << min(failures - 1, 40))
-        return full // 2 + self._rng.randint(0, max(0, full - full // 2))
+            case State.BACK_OFF:
+                live.record = record
+                live.due = now.mono + delay(live.entry, record.failures, self._rng)
+                live.go(Phase.BACK_OFF)
+                emit(SaveRun(record))
+            case _:
+                self._end(live, record, emit)
 
     def _end(self, live: Live, record: RunRecord, emit: Emit) -> None:
         live.record = record
@@ -327,8 +265,7 @@ class Runs:
         )
         if used != self._in_use:
             self._in_use = used
-            for digest in [digest for digest in self._blobs if digest not in used]:
-                del self._blobs[digest]
+            self._modules.keep_only(used)
             emit(InUse(used))
 
     def _advance(self, live: Live, room: Room, now: Now, emit: Emit) -> None:
@@ -363,12 +300,7 @@ class Runs:
                 refused = replace(live.record, state=State.REFUSED, error=cut(words))
                 self._end(live, replace(refused, digest=entry.digest), emit)
             return False
-        blob = self._blobs.get(entry.module.digest)
-        if blob is None or (blob.due is not None and now.mono >= blob.due):
-            if blob is None:
-                blob = self._blobs[entry.module.digest] = Blob()
-            blob.due = None
-            emit(Fetch(entry.module.digest, entry.module.size, Purpose.MODULE, entry.module.image))
+        blob = self._modules.want(entry, now, emit)
         if not blob.present:
             self._trouble(live, blob.failed)
             self._show(live, Phase.FETCHING)
@@ -426,7 +358,7 @@ class Runs:
             return
         del self._live[live.key]
         self.changed = True
-        self._bury(live.record, emit)
+        self._tombstones.bury(live.record, emit)
         emit(ForgetRun(live.key))
 
     def _awaited(self, live: Live) -> bool:
@@ -438,18 +370,6 @@ class Runs:
             and other.prepared != other.entry.digest
             for other in self._live.values()
         )
-
-    def _bury(self, record: RunRecord, emit: Emit) -> None:
-        if record.mode != "once" or record.starts == 0:
-            emit(DropRun(record.key))
-            return
-        stone = replace(record, tombstone=True)
-        self._tombstones[record.key] = stone
-        emit(SaveRun(stone))
-        while len(self._tombstones) > self._most_tombstones:
-            oldest = next(iter(self._tombstones))
-            del self._tombstones[oldest]
-            emit(DropRun(oldest))
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -487,5 +407,7 @@ class Runs:
             for live in self._live.values()
             if live.phase is Phase.RUNNING and live.daemon and not live.ready
         ]
-        times += [blob.due for blob in self._blobs.values() if blob.due is not None]
+        again = self._modules.due()
+        if again is not None:
+            times.append(again)
         return min(times, default=None)

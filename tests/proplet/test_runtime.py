@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proplet.orphans import kill_orphans
 from proplet.runtime import capture
-from proplet.supervisor import kill_orphans
 
 if TYPE_CHECKING:
     from conftest import Maker, Workshop
