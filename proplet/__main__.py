@@ -36,7 +36,10 @@ from proplet.timing import mono
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script."""
-    flags = config.parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] and words[0] in ("enroll", "renew"):
+        return _certificate(words)
+    flags = config.parser().parse_args(words)
     if flags.version:
         print(f"proplet {__version__}")  # noqa: T201  the answer belongs on stdout
         return 0
@@ -49,6 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PropellerError as error:
         print(f"proplet: {error}", file=sys.stderr)  # noqa: T201  before there is a log
         return 2
+
+
+def _certificate(words: Sequence[str]) -> int:
+    """Fetch a certificate and leave."""
+    from proplet import enroll
+
+    try:
+        print(enroll.run(words, os.environ))  # noqa: T201  the answer belongs on stdout
+    except PropellerError as error:
+        print(f"proplet: {error}", file=sys.stderr)  # noqa: T201  there is no log yet
+        return 2
+    return 0
 
 
 def serve(settings: config.Settings) -> int:

@@ -72,7 +72,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: the field, how its text is read, its default, other environment names, its help."""
+    """One row: the field, how its text is read, its default, other environment names, its help.
+
+    file: it names a file, which the settings file may name relative to itself.
+    """
 
     field: str
     read: Read
@@ -81,6 +84,7 @@ class Setting:
     help: str
     many: bool = False
     flag: str = ""
+    file: bool = False
 
     @property
     def option(self) -> str:
@@ -188,18 +192,32 @@ SETTINGS = (
     Setting("mqtt", _one_of("3.1.1", "5"), "3.1.1", (), "MQTT version: 3.1.1 or 5"),
     Setting("username", str, None, ("PROPLET_ENTITY_ID",), "user at the broker"),
     Setting("password", str, None, ("PROPLET_API_KEY",), "password at the broker (better a file)"),
-    Setting("password_file", _secret, None, (), "file holding the password"),
-    Setting("tls_ca", str, None, (f"{_OLD_TLS}CA_CERT",), "PEM file of the broker's CA"),
-    Setting("tls_cert", str, None, (f"{_OLD_TLS}CLIENT_CERT",), "PEM file of our certificate"),
-    Setting("tls_key", str, None, (f"{_OLD_TLS}CLIENT_KEY",), "PEM file of its key"),
+    Setting("password_file", _secret, None, (), "file holding the password", file=True),
+    Setting("tls_ca", str, None, (f"{_OLD_TLS}CA_CERT",), "PEM file of the broker's CA", file=True),
+    Setting(
+        "tls_cert", str, None, (f"{_OLD_TLS}CLIENT_CERT",), "PEM file of our certificate", file=True
+    ),
+    Setting("tls_key", str, None, (f"{_OLD_TLS}CLIENT_KEY",), "PEM file of its key", file=True),
     Setting(
         "keepalive", _number(1, 3600), "30", ("PROPLET_MQTT_KEEP_ALIVE",), "MQTT keepalive, seconds"
     ),
-    Setting("data", _path, "/var/lib/proplet", (), "directory that survives reboots"),
-    Setting("trust", _file, None, (), "file with the fleet's root public key"),
-    Setting("key", _file, None, (), "PEM file with this device's key (default: made in --data)"),
+    Setting("data", _path, "/var/lib/proplet", (), "directory that survives reboots", file=True),
+    Setting("trust", _file, None, (), "file with the fleet's root public key", file=True),
     Setting(
-        "box_key", _file, None, (), "PEM file with the key secrets are sealed to (default: as key)"
+        "key",
+        _file,
+        None,
+        (),
+        "PEM file with this device's key (default: made in --data)",
+        file=True,
+    ),
+    Setting(
+        "box_key",
+        _file,
+        None,
+        (),
+        "PEM file with the key secrets are sealed to (default: as key)",
+        file=True,
     ),
     Setting(
         "labels", _label, None, (), "name=value, as often as needed", many=True, flag="--label"
@@ -215,7 +233,12 @@ SETTINGS = (
     ),
     Setting("fetch", _one_of("Mqtt", "Direct"), "Mqtt", (), "Direct: pull from registries first"),
     Setting(
-        "oci_layout", _directory, None, (), "OCI layout directory to pull from (implies Direct)"
+        "oci_layout",
+        _directory,
+        None,
+        (),
+        "OCI layout directory to pull from (implies Direct)",
+        file=True,
     ),
     Setting("plain_http", str, None, (), "registry host allowed without TLS", many=True),
     Setting(
@@ -309,6 +332,8 @@ def _given(
             return f"environment {name}", 0, text.split(",") if setting.many else [text]
     if setting.key in file:
         line, texts = file[setting.key]
+        if setting.file:
+            texts = [str(Path(path).parent / Path(text).expanduser()) for text in texts]
         return path, line, texts
     return "default", 0, [setting.default] if setting.default is not None else []
 

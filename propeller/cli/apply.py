@@ -119,8 +119,8 @@ def _alone(args: argparse.Namespace, timeout: int) -> int:
     from propeller.reconcile.sourcing import read_once
     from propeller.reconcile.standing import of_reconciler
 
-    state = state_dir(args)
     fleet = fleet_of(args, tree=Path(args.path))
+    state = fleet.keyed(state_dir(args))
     endpoint_of(fleet, "check")
     state.create()
     source = open_specs(args.path, fleet, state, overlay=args.overlay)

@@ -122,7 +122,7 @@ def compare(args: argparse.Namespace) -> Planned:
     """The plan for PATH. Raises SpecError, UsageError, Unavailable; never writes."""
     fleet = fleet_of(args, tree=Path(args.path))
     revision = read_specs(args, domain=fleet.domain)
-    state = state_dir(args)
+    state = fleet.keyed(state_dir(args))
     now = now_ms()
     vault = vault_of(fleet, state.keys)
     if not state.database.exists():

@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     from propeller.reconcile.standing import of_reconciler
 
     linger = deadline_ms(args.linger)
-    state = state_dir(args)
-    state.create()
     fleet = fleet_of(args, tree=Path(args.source))
+    state = fleet.keyed(state_dir(args))
+    state.create()
     endpoint_of(fleet, "check")
     source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
     narrator = Narrator(quiet=True)

@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from propeller.cli.running import Narrator, make_service, serve_api, stop_on_signals
     from propeller.reconcile.reconciler import Reconciler
 
-    state = state_dir(args)
-    state.create()
     fleet = fleet_of(args, tree=Path(args.source))
+    state = fleet.keyed(state_dir(args))
+    state.create()
     endpoint_of(fleet, "check")  # a missing broker is said before anything is started
     source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
     narrator = Narrator(quiet=args.quiet)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,6 +64,11 @@ class Fleet:
         is relative to that file, and was joined to its folder when it was read."""
         return self.values[name].value
 
+    def keyed(self, state: StateDir) -> StateDir:
+        """`state` with its keys where the configuration says they are."""
+        keys = self.file("keys")
+        return replace(state, keys_at=Path(keys)) if keys else state
+
     @property
     def domain(self) -> str:
         """The first id of every topic."""
@@ -78,6 +83,7 @@ class Fleet:
 _DEFAULTS = {
     "domain": "propeller",
     "channel": "fleet",
+    "keys": "",
     "source.overlay": "",
     "source.interval": "",
     "git.verify": "Disabled",
@@ -105,6 +111,7 @@ _DEFAULTS = {
 }
 
 _FILES = (
+    "keys",
     "git.allowedSigners",
     "git.gpgKeys",
     "broker.passwordFile",
@@ -132,6 +139,7 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
         "--broker", metavar="HOST:PORT", help="the MQTT broker (up: also embedded, mosquitto)"
     )
     parser.add_argument("--mqtt", choices=("3.1.1", "5"), help="MQTT version (default 3.1.1)")
+    parser.add_argument("--keys", metavar="DIR", help="key directory (default: in the state)")
     add_age_key(parser)
 
 
@@ -172,6 +180,7 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         "broker.protocol": getattr(args, "mqtt", None),
         "secrets.ageKeyFile": getattr(args, "age_key", None),
         "hooks.address": getattr(args, "hooks", None),
+        "keys": getattr(args, "keys", None),
     }
     for name, given in flags.items():
         if given is not None:

@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--git", action="store_true", help="SPECS is a git repository")
     parser.add_argument("--ref", help="branch, tag or commit of a git SPECS")
     add_overlay(parser)
-    parser.add_argument("--keys", metavar="DIR", help="key directory (default: in the state)")
     parser.add_argument(
         "--data",
         metavar="DIR[:rw]",
@@ -68,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.proplets <= MOST_PROPLETS:
         raise UsageError(f"--proplets must be from 0 to {MOST_PROPLETS}")
     timeout = deadline_ms(args.timeout)
-    state = state_dir(args)
-    state.create()
     fleet = fleet_of(args, tree=Path(args.source))
+    state = fleet.keyed(state_dir(args))
+    state.create()
     source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
     narrator = Narrator(quiet=args.quiet)
     with contextlib.ExitStack() as stack:

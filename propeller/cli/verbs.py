@@ -71,6 +71,7 @@ _ALL = (
     _verb("push", "push a module to a registry or layout"),
     _verb("pull", "pull a module"),
     _verb("inspect", "what a module or an artifact is"),
+    _verb("provision", "certificates, keys and broker rights of a fleet"),
     _verb("doctor", "find the usual set-up faults"),
     _verb("completion", "shell completion"),
     _verb("config", "the configuration and where each value came from"),

@@ -127,6 +127,12 @@ class Keys:
         path = self._path(f"enrolled/{_checked(proplet)}.pub")
         _write(path, key.text.encode("ascii") + b"\n", replace=True)
 
+    def forget(self, proplet: str) -> None:
+        """Believe no key of this device any more, and seal nothing to it."""
+        for place in ("enrolled", "devices"):
+            for end in ("pub", "box.pub", "pem", "box.pem"):
+                self._path(f"{place}/{_checked(proplet)}.{end}").unlink(missing_ok=True)
+
     def enrolled(self, proplet: str) -> VerifyKey | None:
         """The device's public key: enrolled, or that of its key on this machine; None: unknown."""
         for place in ("enrolled", "devices"):

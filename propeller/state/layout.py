@@ -34,6 +34,7 @@ class StateDir:
     """The layout below `path`. Making one touches nothing; `create` does."""
 
     path: Path
+    keys_at: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -46,7 +47,8 @@ class StateDir:
 
     @property
     def keys(self) -> Path:
-        return self.path / "keys"
+        """The key directory: below `path`, or where `keys_at` says."""
+        return self.keys_at or self.path / "keys"
 
     @property
     def blobs(self) -> Path:

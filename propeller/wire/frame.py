@@ -41,6 +41,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "status": frozenset({"device"}),
     "answer": frozenset({"device"}),
     "put": frozenset({"device"}),
+    "enroll": frozenset({"device"}),  # by HTTP to the enrolment service, never on a topic
 }
 """Every purpose, and the roles of which a key needs one to sign for it."""
 

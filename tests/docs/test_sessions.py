@@ -18,6 +18,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/git-trust.md",
         "docs/how-to/overlays.md",
         "docs/how-to/own-module.md",
+        "docs/how-to/provision.md",
         "docs/how-to/recover.md",
         "docs/how-to/status-branch.md",
     ],
