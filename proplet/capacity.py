@@ -51,8 +51,9 @@ class Room:
         self._memory += memory
 
     def fits(self, live: Live) -> bool:
-        """Whether the guest may start now: never beside an older version of its object."""
-        if live.record.uid in self._leaving:
+        """Whether the guest may start now: beside an older version of its object only to take over
+        from it."""
+        if live.record.uid in self._leaving and not live.hands_over:
             return False
         if self._hello.tasks and self._alive >= self._hello.tasks:
             return False

@@ -160,7 +160,7 @@ class KeepBlob:
 
 @dataclass(frozen=True, slots=True)
 class FreeBlob:
-    """Bytes kept for an upload are not needed any more."""
+    """Bytes kept for an upload, or of a module that made way for another, may go."""
 
     digest: str
 

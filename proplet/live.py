@@ -93,6 +93,16 @@ class Live:
         return self.phase in (Phase.RUNNING, Phase.STOPPING)
 
     @property
+    def hands_over(self) -> bool:
+        """Whether an older run of its object goes on until this one is ready."""
+        return self.daemon and self.entry.update == "HandOver"
+
+    @property
+    def kills_first(self) -> bool:
+        """Whether an older run of its object goes before anything of this one is fetched."""
+        return self.daemon and self.entry.update == "KillThenDownload"
+
+    @property
     def stale(self) -> bool:
         """A daemon that runs what an older entry said."""
         return self.daemon and self.record.digest != self.entry.digest

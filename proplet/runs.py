@@ -4,8 +4,9 @@ Called by `agent` with every new list and every answer of the shell; `settle` th
 whole state and asks for what is missing. Knows nothing of frames, reports or the broker.
 
 Three promises live here: a once-run is started at most once, however often it is listed and
-whatever was cut short; a replacement is downloaded and checked before the old guest is stopped;
-two versions of one object never run side by side.
+whatever was cut short; a replacement is downloaded and checked before the old guest is stopped; two
+versions of one object never run side by side. An entry may ask for the contrary of the last two
+(`update`): `takeover` says when the old run goes then.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from proplet.capacity import Room, refusal
 from proplet.effects import (
     Effect,
     ForgetRun,
+    FreeBlob,
     InUse,
     Now,
     Outcome,
@@ -31,6 +33,7 @@ from proplet.endings import daemon_ended, delay, once_ended
 from proplet.live import Live, Phase, Why, cut, fresh
 from proplet.modules import Modules
 from proplet.records import AgentConfig, Key, RunRecord, State, report_of
+from proplet.takeover import awaited, older
 from proplet.tombstones import Tombstones
 
 _MOVING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STOPPING})
@@ -98,7 +101,9 @@ class Runs:
             known = self._live.get(key)
             if known is None:
                 self._live[key] = self._arrive(entry, emit)
-            elif known.entry != entry:
+            elif known.entry.digest == entry.digest:
+                known.entry = entry  # only how it takes over may differ
+            else:
                 self._change(known, entry)
         self.retry_fetches()
         self.changed = True
@@ -208,6 +213,9 @@ class Runs:
             return "no such run"
         if live.phase is Phase.ENDED:
             return f"already {live.record.state.value}"
+        for one in older(live, self._live.values()):
+            if one.phase is Phase.RUNNING:  # it would go on until this one is ready
+                self._stop(one, Why.REMOVED, emit)
         if live.alive:
             self._stop(live, Why.CANCELLED, emit)
         else:
@@ -255,8 +263,8 @@ class Runs:
         for live in self._live.values():
             if live.wanted:
                 self._advance(live, room, now, emit)
-        for live in [live for live in self._live.values() if not live.wanted]:
-            self._retire(live, emit)
+        unwanted = [live for live in self._live.values() if not live.wanted]
+        gone = [live for live in unwanted if self._retire(live, emit)]
         used = frozenset(
             digest
             for live in self._live.values()
@@ -267,6 +275,12 @@ class Runs:
             self._in_use = used
             self._modules.keep_only(used)
             emit(InUse(used))
+        for new in [live for live in self._live.values() if live.wanted and live.kills_first]:
+            before = [live for live in gone if live.record.uid == new.record.uid]
+            for digest in {live.entry.module.digest for live in before} - used:
+                emit(FreeBlob(digest))
+            if before:
+                self._advance(new, Room(self._hello, self._live.values()), now, emit)
 
     def _advance(self, live: Live, room: Room, now: Now, emit: Emit) -> None:
         match live.phase:
@@ -280,8 +294,10 @@ class Runs:
                 ):
                     live.ready = True
                     self.changed = True
-                if live.stale and not self.draining and self._obtain(live, now, emit):
-                    self._stop(live, Why.REPLACED, emit)
+                if live.stale and not self.draining:
+                    first = live.kills_first and not refusal(live, self._hello)
+                    if first or self._obtain(live, now, emit):
+                        self._stop(live, Why.REPLACED, emit)
             case Phase.BACK_OFF if now.mono < live.due:
                 return
             case Phase.WAITING | Phase.FETCHING | Phase.PREPARING | Phase.BACK_OFF:
@@ -299,6 +315,8 @@ class Runs:
             else:
                 refused = replace(live.record, state=State.REFUSED, error=cut(words))
                 self._end(live, replace(refused, digest=entry.digest), emit)
+            return False
+        if live.kills_first and older(live, self._live.values()):
             return False
         blob = self._modules.want(entry, now, emit)
         if not blob.present:
@@ -348,28 +366,20 @@ class Runs:
         emit(SaveRun(live.record))
         emit(Start(live.entry, live.record.restarts))
 
-    def _retire(self, live: Live, emit: Emit) -> None:
-        """Towards gone: a live guest is stopped first, unless its successor is not ready yet."""
+    def _retire(self, live: Live, emit: Emit) -> bool:
+        """Towards gone: a live guest is stopped first, unless its successor still needs it. Whether
+        it is gone now."""
         if live.phase is Phase.STOPPING:
-            return
+            return False
         if live.phase is Phase.RUNNING:
-            if self.draining or not self._awaited(live):
+            if self.draining or not awaited(live, self._live.values(), self._hello, emit):
                 self._stop(live, Why.REMOVED, emit)
-            return
+            return False
         del self._live[live.key]
         self.changed = True
         self._tombstones.bury(live.record, emit)
         emit(ForgetRun(live.key))
-
-    def _awaited(self, live: Live) -> bool:
-        return live.daemon and any(
-            other.wanted
-            and other.daemon
-            and other.record.uid == live.record.uid
-            and other.phase in (Phase.WAITING, Phase.FETCHING, Phase.PREPARING)
-            and other.prepared != other.entry.digest
-            for other in self._live.values()
-        )
+        return True
 
     # -- what is told -----------------------------------------------------------------------------
 

@@ -282,6 +282,7 @@ class Shell:
                     self._blobs.keep(data)
             case FreeBlob(digest):
                 self._blobs.free(digest)
+                self._supervisor.forget_native()
             case InUse(digests):
                 self._blobs.spare(digests)
                 self._wanted = {d: w for d, w in self._wanted.items() if d in digests}

@@ -30,7 +30,7 @@ MAX_LIST = 4 * 1024 * 1024
 
 _TASKS = listed(ENTRY.kind, MAX_TASKS)
 _INVENTORY = listed(RUN_REPORT.kind, MAX_TASKS)
-_ENTRY_WITHOUT_DIGEST = json_without(ENTRY, "digest")
+_ENTRY_WITHOUT_DIGEST = json_without(ENTRY, "digest", "update")
 
 
 def encode(message: Message, *, encoding: Encoding = "json") -> bytes:
@@ -138,7 +138,7 @@ def _load_list(kind: Kind, body: bytes, name: str) -> object:
 
 
 def entry_digest(entry: Entry) -> str:
-    """Over the canonical JSON of `entry` without its `digest`. Raises WireError."""
+    """Over the canonical JSON of `entry` without `digest` and `update`. Raises WireError."""
     try:
         tree = _ENTRY_WITHOUT_DIGEST(entry)
     except Broken as broken:

@@ -41,6 +41,7 @@ CAUSE = text(64)
 MODE = enum("once", "daemon")
 ACCESS = enum("ReadOnly", "ReadWrite")
 RESTART = enum("Never", "OnFailure", "Always")
+UPDATE = enum("KillThenDownload", "HandOver")
 ROUND = integer(1, MAX_U32)
 
 BLOB_REF = shape(
@@ -101,7 +102,12 @@ ENTRY = shape(
             "once, daemon, cron:<slot>, round:<n>, evaluate:<n>; from the second attempt #<n>.",
         ),
         Field(5, "mode", MODE, "Run to completion, or kept running."),
-        Field(6, "digest", DIGEST, "Over the canonical JSON of the entry without this field."),
+        Field(
+            6,
+            "digest",
+            DIGEST,
+            "Over the canonical JSON of the entry without this field and `update`.",
+        ),
         Field(7, "module", MODULE.kind, "What to run."),
         Field(8, "entrypoint", text(128), "The export to call."),
         Field(9, "args", listed(text(65536), 128), "Arguments; the export's own types parse them."),
@@ -124,5 +130,13 @@ ENTRY = shape(
             "Variables whose values are sealed to this device for this run, in order of name.",
         ),
         Field(23, "fl", TRAINING.kind, "The round of federated learning it takes part in."),
+        Field(
+            24,
+            "update",
+            UPDATE,
+            "How a daemon takes over from an older run of its object: the old one goes before"
+            " anything is fetched, or stays until this one is ready; absent: until this one could"
+            " start.",
+        ),
     ],
 )

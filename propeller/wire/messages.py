@@ -71,8 +71,10 @@ class Entry:
     on with `#<attempt>`; the report echoes it, so that a manager that lost its store knows from
     reports alone which run it is. fl: only of a round.
     mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
-    `digest` is over the canonical JSON of the entry without `digest` itself (`entry_digest`).
+    `digest` is over the canonical JSON of the entry without `digest` itself and `update`, which is
+    no part of what is run (`entry_digest`).
     Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
+    update: KillThenDownload | HandOver, None: the old run goes once this one could start.
     `sealed`: variables whose values only this device can open (`boxes`), as base64, by name.
     """
 
@@ -99,6 +101,7 @@ class Entry:
     ready_after: int = 0
     sealed: tuple[tuple[str, str], ...] = ()
     fl: WireTraining | None = None
+    update: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,12 +80,12 @@ def shape(
     return Shape(cls, tuple(fields), must, exclusive, kind)
 
 
-def json_without(shape: Shape, left_out: str) -> Change:
-    """Write JSON values without the field `left_out` (a digest over the rest)."""
+def json_without(shape: Shape, *left_out: str) -> Change:
+    """Write JSON values without the fields `left_out` (a digest over the rest)."""
     rows = [
         (field.key, field.name, field.kind.to_json)
         for field in shape.fields
-        if field.name != left_out
+        if field.name not in left_out
     ]
     return _writer(shape.cls, rows, _defaults(shape.cls, shape.required), shape.exclusive)
 

@@ -55,6 +55,32 @@ def first_contact() -> Script:
     return script
 
 
+def take_over() -> Script:
+    script = Script("A new run takes over: handed to once it is ready, or with the old one gone first.")
+    old = a_daemon(2)
+    script.online(old)
+    script.started(old)
+    handed = a_daemon(
+        2, run="f" * 32, module=WireModule(digest=digest_of(b"b"), size=9), update="HandOver"
+    )
+    script.want(handed, gen=2)
+    script.fetched(handed.module.digest)
+    script.prepared(handed)
+    script.wait(5_000)
+    script.ended(old, Outcome(ok=False, error="stopped"))
+    script.wait(100)
+    first = a_daemon(
+        2, run="e" * 32, module=WireModule(digest=digest_of(b"c"), size=9), update="KillThenDownload"
+    )
+    script.want(first, gen=3)
+    script.wait(100)
+    script.ended(handed, Outcome(ok=False, error="stopped"))
+    script.fetched(first.module.digest)
+    script.prepared(first)
+    script.wait(5_000)
+    return script
+
+
 def documents() -> Script:
     script = Script("Which documents are taken, which refused with a word, which only counted.")
     task, daemon = a_task(), a_daemon(2)
@@ -374,6 +400,7 @@ SCENES: tuple[Scene, ...] = (
     first_contact,
     documents,
     daemons,
+    take_over,
     reboots,
     capacity,
     blobs_down,

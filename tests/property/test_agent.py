@@ -28,7 +28,17 @@ _SPEC.loader.exec_module(w)
 
 NUMBERS = st.integers(1, 4)
 CHANGES = st.sampled_from(
-    [{}, {"timeout": 5}, {"run": "e" * 32}, {"module": w.module("b")}, {"memory": 1 << 40}]
+    [
+        {},
+        {"timeout": 5},
+        {"run": "e" * 32},
+        {"module": w.module("b")},
+        {"memory": 1 << 40},
+        {"run": "a" * 32, "module": w.module("c"), "update": "HandOver", "memory": 8 << 20},
+        {"run": "b" * 32, "module": w.module("d"), "update": "HandOver", "ready_after": 2_000},
+        {"run": "c" * 32, "module": w.module("e"), "update": "KillThenDownload"},
+        {"update": "HandOver"},
+    ]
 )
 ENTRIES = st.lists(
     st.builds(
@@ -74,7 +84,8 @@ class Agents(RuleBasedStateMachine):
                 assert entry in self.signed, "nothing runs that no verified document said"
                 assert self.world.disk.runs[key].starts > 0, "persisted before it is started"
                 assert key not in self.world.guests
-                assert not any(uid == key[0] for uid, _ in self.world.guests if self.leaving(uid))
+                takes_over = entry.mode == "daemon" and entry.update == "HandOver"
+                assert takes_over or not self.leaving(entry.uid), "two versions side by side"
                 self.world.guests[key] = entry
                 if entry.mode == "once":
                     self.once[key] = self.once.get(key, 0) + 1
@@ -201,6 +212,10 @@ class Agents(RuleBasedStateMachine):
             assert self.world.disk.runs[key].starts == 1
 
     @invariant()
+    def memory_is_kept_to(self) -> None:
+        assert sum(entry.memory or 0 for entry in self.world.guests.values()) <= w.HELLO.memory
+
+    @invariant()
     def every_guest_is_known(self) -> None:
         for key in self.world.guests:
             assert self.world.agent.alive(key)
@@ -220,7 +235,12 @@ class Agents(RuleBasedStateMachine):
         assert set(self.held()) == set(self.wanted)
         report = world.report()
         listed = {(run.uid, run.run) for run in report.tasks or ()}
-        assert listed == {(entry.uid, entry.run) for entry in self.wanted}
+        wanted = {(entry.uid, entry.run) for entry in self.wanted}
+        assert listed >= wanted
+        runs = [run for run in report.tasks or () if (run.uid, run.run) in wanted]
+        ready = {run.uid for run in runs if run.ready}
+        handing = {entry.uid for entry in self.wanted if entry.update == "HandOver"} - ready
+        assert {uid for uid, _ in listed - wanted} <= handing, "an old run outlived its successor"
         for run in report.tasks or ():
             assert run.state not in ("Fetching", "Pending", "Stopping"), run
 

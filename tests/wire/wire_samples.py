@@ -63,6 +63,9 @@ FULL = m.Entry(
 )
 FULL = replace(FULL, digest=entry_digest(FULL))
 TASKS = (SMALL, FULL)
+HANDED_OVER = replace(FULL, update="HandOver")
+KILLED_FIRST = replace(FULL, run=RUN_ADD, update="KillThenDownload")
+KILLED_FIRST = replace(KILLED_FIRST, digest=entry_digest(KILLED_FIRST))
 PLACE = Place(device="gw-01", inst=INST, uid=UID_ADD, run=RUN_ADD, name="TOKEN")
 FLEET_SECRET = bytes(range(32))
 BOX = BoxKey.from_seed(bytes(range(64, 96)))
@@ -192,6 +195,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((FIRST_ROUND,)),
         tasks=(FIRST_ROUND,),
+    ),
+    "desired: two that take over": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=9,
+        iat=NOW,
+        digest=tasks_digest((HANDED_OVER, KILLED_FIRST)),
+        tasks=(HANDED_OVER, KILLED_FIRST),
     ),
     "desired: nothing to hold": m.Desired(
         to="gw-01", inst=INST, fence=NOW, gen=5, iat=NOW, digest=tasks_digest(()), tasks=()
