@@ -56,22 +56,20 @@ def first_contact() -> Script:
 
 
 def take_over() -> Script:
-    script = Script("A new run takes over: handed to once it is ready, or with the old one gone first.")
+    script = Script("A new run takes over: the old one goes when it is ready, or before the fetch.")
     old = a_daemon(2)
     script.online(old)
     script.started(old)
-    handed = a_daemon(
-        2, run="f" * 32, module=WireModule(digest=digest_of(b"b"), size=9), update="HandOver"
-    )
+    second = WireModule(digest=digest_of(b"b"), size=9)
+    handed = a_daemon(2, run="f" * 32, module=second, update="HandOver", ready_after=1_000)
     script.want(handed, gen=2)
     script.fetched(handed.module.digest)
     script.prepared(handed)
     script.wait(5_000)
     script.ended(old, Outcome(ok=False, error="stopped"))
     script.wait(100)
-    first = a_daemon(
-        2, run="e" * 32, module=WireModule(digest=digest_of(b"c"), size=9), update="KillThenDownload"
-    )
+    third = WireModule(digest=digest_of(b"c"), size=9)
+    first = a_daemon(2, run="e" * 32, module=third, update="KillThenDownload")
     script.want(first, gen=3)
     script.wait(100)
     script.ended(handed, Outcome(ok=False, error="stopped"))
