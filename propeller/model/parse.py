@@ -15,7 +15,7 @@ from propeller.model.canonical import Value, canonical_digest
 from propeller.model.drift import Drift
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
-from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout
+from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout, Update
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
     Access,
@@ -267,6 +267,7 @@ def _rollout(given: Canonical | None) -> Rollout | None:
         errors=Errors(max=Amount.parse(errors["max"]), min=errors["min"]),
         success=given["success"],
         deadline=_limit(given["deadline"]),
+        update=Update(given.get("update", Update.DOWNLOAD_THEN_KILL)),
     )
 
 

@@ -50,6 +50,14 @@ class OnFailure(StrEnum):
     PAUSE = "Pause"
 
 
+class Update(StrEnum):
+    """How a device goes from one copy of a Daemon to the next."""
+
+    DOWNLOAD_THEN_KILL = "DownloadThenKill"  # the old one goes when the new one could start
+    KILL_THEN_DOWNLOAD = "KillThenDownload"  # the old one goes before anything is fetched
+    HAND_OVER = "HandOver"  # the old one goes when the new one is ready
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
     """How many copies of a version may fail. max: of those that were given it.
@@ -70,7 +78,7 @@ class Rollout:
     soak: ms a step must have been good before the next begins. success: percent of the copies that
     have not failed which must be ready for a step to be good. deadline: ms after a step last gave
     the version to a copy until those that are not ready have failed, None never. offline_after: ms,
-    for ExcludeAfter.
+    for ExcludeAfter. update: on each device.
     """
 
     steps: tuple[Amount, ...]
@@ -82,6 +90,7 @@ class Rollout:
     errors: Errors = Errors()
     success: int = 100
     deadline: int | None = None
+    update: Update = Update.DOWNLOAD_THEN_KILL
 
     @property
     def waves(self) -> tuple[Amount, ...]:

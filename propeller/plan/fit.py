@@ -53,6 +53,21 @@ def memory_need(obj: Workload, module: Module | None) -> int:
     return limit if module.memory_max is None else min(limit, module.memory_max)
 
 
+def lacks_room_for_two(
+    old: tuple[Workload, Module], new: tuple[Workload, Module], memory: int | None, tasks: int
+) -> str | None:
+    """Why a proplet cannot have the old copy and the new one at once, None when it can.
+
+    memory: bytes for guests, tasks: guests at once; None or 0 where nobody says.
+    """
+    if tasks == 1:
+        return "runs one guest at a time"
+    before, after = memory_need(*old), memory_need(*new)
+    if memory and before + after > memory:
+        return f"needs {size_text(before)} and {size_text(after)}, has {size_text(memory)}"
+    return None
+
+
 def _lacks_imports(wanted: Iterable[Import], offered: frozenset[str]) -> str | None:
     missing = sorted(
         {

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from propeller.model.ids import Digest, PropletId
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
-from propeller.model.rollout import Rollout
+from propeller.model.rollout import Rollout, Update
 from propeller.model.seen import Seen
 from propeller.model.specs import Daemon, Task, Workload
 from propeller.model.versions import Course, Phase, Version
+from propeller.plan.fit import lacks_room_for_two
 from propeller.plan.lifecycle import Aim, aim
 from propeller.plan.members import Roll
 from propeller.plan.notes import Note
@@ -30,6 +31,7 @@ from propeller.plan.rollout import (
     due,
     next_moves,
     returning,
+    told,
 )
 from propeller.plan.types import Snapshot
 from propeller.plan.versions import graft, usable, version_of
@@ -220,6 +222,8 @@ class _Chart:
                 return self.settled(accept(replace(course, target=target), self.now), target)
             course, note = begin(course, target, rollout, members, self.now)
             notes.append(note)
+            if course.good is not None and rollout.update is Update.HAND_OVER:
+                notes += self._cramped(course.good, target, members)
         moves: list[Member] = []
         held_back = False
         while True:
@@ -261,6 +265,25 @@ class _Chart:
         wish.version = version.digest
         apps = self.snapshot.policy.discovery_apps
         return wish, Standing(obj, version.module, self.looks, apps)
+
+    def _cramped(self, good: Version, target: Version, members: list[Member]) -> list[Note]:
+        """What is told of devices that cannot hold two copies at once; they stop the old one."""
+        old, new = (good.object, good.module), (target.object, target.module)
+        lacking = []
+        for one in members:
+            seen = self.snapshot.proplets.get(one.proplet)
+            if seen is None or one.missing:
+                continue
+            why = lacks_room_for_two(old, new, seen.memory, seen.tasks or 0)
+            if why is not None:
+                lacking.append(f"{one.proplet}: {why}")
+        if not lacking:
+            return []
+        words = (
+            f"{len(lacking)} of {len(members)} copies cannot be handed over, their old one is "
+            f"stopped first: {told(lacking)}"
+        )
+        return [Note("NoRoomForTwo", words, warning=True)]
 
     def _unplaced(self) -> list[Member]:
         """The places of a number of copies that are nowhere yet."""

@@ -217,18 +217,19 @@ def failure(
     complete = pending == 0 and found.moved >= need
     allowed = rollout.errors.max.down(found.moved) + max(0, course.forgiven)
     if (complete or found.ready + len(bad) >= rollout.errors.min) and len(bad) > allowed:
-        return f"{len(bad)} of {found.moved} copies failed: {_told(bad)}"
+        return f"{len(bad)} of {found.moved} copies failed: {told(bad)}"
     if bad and pending == 0 and found.moved < need and not next_moves(course, rollout, members):
         waiting = [one for one in members if one.counted and one.version != course.target_digest]
         if waiting and course.phase is Phase.WAVE:
             return (
                 f"{len(bad)} failed copies use up maxUnavailable "
-                f"({rollout.max_unavailable}): {_told(bad)}"
+                f"({rollout.max_unavailable}): {told(bad)}"
             )
     return ""
 
 
-def _told(bad: list[str]) -> str:
+def told(bad: list[str]) -> str:
+    """The first few of them."""
     more = len(bad) - SHOWN
     return "; ".join(bad[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
+from propeller.model.rollout import Update
 from propeller.model.specs import Alert, App, Daemon, Proplet, RestartPolicy, Secret, Task
 from propeller.plan.fit import memory_need
 from propeller.wire.codec import decode, decode_tasks, entry_digest
@@ -25,12 +26,14 @@ def template(held: Held, module: Module) -> Entry:
             raise AssertionError(f"{spec.meta.key} is not a workload")
         case Task():
             mode, restart = "once", RestartPolicy.NEVER
+            update = None
             backoff = spec.retries.backoff
             max_restarts, ready_after = None, 0
         case Daemon():
             mode, restart = "daemon", spec.restart
             backoff = spec.backoff
             max_restarts, ready_after = spec.max_restarts, spec.ready_after
+            update = _update(spec)
         case _:
             assert_never(spec)
     run = spec.run
@@ -59,7 +62,14 @@ def template(held: Held, module: Module) -> Entry:
         backoff_cap=backoff.cap,
         max_restarts=max_restarts,
         ready_after=ready_after,
+        update=update,
     )
+
+
+def _update(daemon: Daemon) -> str | None:
+    """How its next copy takes over on a device; None for what agents do by themselves."""
+    update = Update.DOWNLOAD_THEN_KILL if daemon.rollout is None else daemon.rollout.update
+    return None if update is Update.DOWNLOAD_THEN_KILL else update.value
 
 
 def fill(shared: Entry, assignment: Assignment, sealed: tuple[tuple[str, str], ...] = ()) -> Entry:

@@ -203,6 +203,8 @@ def _rollout(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("rollout",), "must not stand beside schedule: an edit is run from its next time on"
     elif kind == "Task" and not (placement.get("perProplet") or placement.get("proplets")):
         yield ("rollout",), "needs placement.perProplet or placement.proplets on a Task"
+    if kind == "Task" and "update" in spec["rollout"]:
+        yield ("rollout", "update"), "is for a Daemon: runs of a Task do not take over"
     before: dict[bool, int] = {}
     for index, step in enumerate(spec["rollout"]["steps"]):
         share = step.endswith("%")
