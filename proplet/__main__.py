@@ -32,6 +32,7 @@ from proplet.seals import Seals, unsealed
 from proplet.store import Store
 from proplet.supervisor import Supervisor
 from proplet.timing import mono
+from proplet.training import Trainer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +90,9 @@ def serve(settings: config.Settings) -> int:
         direct=pull is not None,
     )
     chunk = max(512, min(65536, settings.max_payload - 1024))
-    agent_config = AgentConfig(hello=hello, chunk=chunk, grace=settings.grace)
+    agent_config = AgentConfig(
+        hello=hello, chunk=chunk, grace=settings.grace, ship_training=settings.fl_logs == "Ship"
+    )
     rng = random.Random(secrets.randbits(64))  # noqa: S311  jitter, nothing secret
     agent = Agent(agent_config, store.load(), seals=seals, rng=rng)
     blobs = Blobs(data, quota=settings.storage)
@@ -125,6 +128,13 @@ def serve(settings: config.Settings) -> int:
             selector=selector,
             clock=mono,
             unseal=lambda entry: unsealed(entry, box, device=settings.id, inst=store.inst),
+            trainer=Trainer(
+                settings.id,
+                key,
+                blobs,
+                samples=settings.fl_samples,
+                ship=settings.fl_logs == "Ship",
+            ),
         ),
     )
     for number in (signal.SIGTERM, signal.SIGINT):

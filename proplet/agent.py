@@ -78,7 +78,7 @@ class Agent:
         self._runs = Runs(config, rng)
         self._downloads = Downloads(config.hello.id, config.chunk, rng)
         self._uploads = Uploads(config.chunk, rng)
-        self._operations = Operations(config.hello)
+        self._operations = Operations(config.hello, ship_training=config.ship_training)
         self._reporting = Reporting(config)
         self._documents = Documents(
             config, stored, runs=self._runs, reporting=self._reporting, counts=self.counts

@@ -48,7 +48,8 @@ class Compiling:
 
     def native(self, entry: Entry) -> Path:
         """Where the entry's native code is or would be."""
-        return self._directory / native_name(entry.module.digest, fuel=entry.fuel is not None)
+        fuel, exact = entry.fuel is not None, entry.fl is not None
+        return self._directory / native_name(entry.module.digest, fuel=fuel, exact=exact)
 
     def prepare(self, entry: Entry) -> None:
         """Have the entry judged, at once if its module is known."""
@@ -61,12 +62,12 @@ class Compiling:
 
     def _next(self) -> None:
         looking = [worker.looks for worker in self._workers.all() if worker.looks]
-        busy = {(looks[0], looks[2]) for looks in looking}
+        busy = {(looks[0], looks[2:]) for looks in looking}
         for entry in list(self._queue):
             if len(busy) >= COMPILERS:
                 return
             looks = _looks(entry)
-            if (looks[0], looks[2]) in busy:
+            if (looks[0], looks[2:]) in busy:
                 continue
             try:
                 self._look(entry)
@@ -74,7 +75,7 @@ class Compiling:
                 self._again = self._clock() + 1000
                 return
             self._queue.remove(entry)
-            busy.add((looks[0], looks[2]))
+            busy.add((looks[0], looks[2:]))
 
     def _look(self, entry: Entry) -> None:
         facts = self._facts.get(_looks(entry))
@@ -90,6 +91,7 @@ class Compiling:
             "native": str(self.native(entry)),
             "entrypoint": entry.entrypoint,
             "fuel": entry.fuel is not None,
+            "exact": entry.fl is not None,
             "processor": COMPILE_MS // 1000,
         }
         self._workers.send(worker, job)
@@ -113,9 +115,10 @@ class Compiling:
         # By what is here, not by what was looked at: a module may be in the compiler right now,
         # and after a start nothing was looked at yet.
         kept = {
-            native_name(digest, fuel=fuel)
+            native_name(digest, fuel=fuel, exact=exact)
             for digest in self._blobs.digests()
             for fuel in (False, True)
+            for exact in (False, True)
         }
         with contextlib.suppress(FileNotFoundError):
             for path in self._directory.iterdir():
@@ -134,4 +137,5 @@ class Compiling:
 
 
 def _looks(entry: Entry) -> Looks:
-    return entry.module.digest, entry.entrypoint, entry.fuel is not None
+    exact = entry.fl is not None
+    return entry.module.digest, entry.entrypoint, entry.fuel is not None, exact

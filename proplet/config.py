@@ -67,6 +67,8 @@ class Settings:
     storage: int
     max_module: int
     max_payload: int
+    fl_samples: int | None
+    fl_logs: str
     log_level: str
 
 
@@ -250,6 +252,10 @@ SETTINGS = (
     Setting("storage", read_size, "1GiB", (), "modules and results kept on disk"),
     Setting("max_module", read_size, "256MiB", (), "largest module taken"),
     Setting("max_payload", read_size, "256KiB", (), "largest MQTT payload taken"),
+    Setting("fl_samples", _number(1, 1 << 32), None, (), "samples this device trains on"),
+    Setting(
+        "fl_logs", _one_of("Keep", "Ship"), "Keep", (), "Ship: tell what a failed trainer wrote"
+    ),
     Setting(
         "log_level", _one_of("debug", "info", "warning", "error"), "info", (), "how much is said"
     ),

@@ -1,24 +1,29 @@
-"""What is known of modules' bytes: on disk, asked for, or given up for now. Pure.
+"""What is known of the bytes that runs need: on disk, asked for, or given up for now. Pure.
 
-Called by `runs` for every entry that needs one. A fetch that was given up is tried again when the
+Called by `runs` for every entry: its module, and in a round of federated learning the model and the
+layout it starts from. A fetch that was given up is tried again when the
 list changes, a manager comes online, or in a while.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from propeller.wire.messages import Entry
+from propeller.wire.messages import BlobRef, Entry
 from proplet.effects import Effect, Fetch, Now, Purpose
 
 FETCH_AGAIN, FETCH_CAP = 60_000, 3_600_000
 """Ms until a module that was given up is asked for again: doubling, capped."""
 
 
+MODELS = 2
+"""So many models of rounds that were started stay on disk, whatever else needs room."""
+
+
 @dataclass(slots=True)
 class Blob:
-    """One module. `failed`: words, once it was given up.
+    """A module, model or layout. `failed`: words, once it was given up.
 
     tries: how often it was. due: monotonic ms to ask again, None while it is asked for.
     """
@@ -29,22 +34,54 @@ class Blob:
     due: int | None = None
 
 
+def inputs(entry: Entry) -> tuple[BlobRef, ...]:
+    """What a round needs on disk besides its module: the model, then the layout."""
+    if entry.fl is None:
+        return ()
+    return tuple(ref for ref in (entry.fl.model, entry.fl.layout) if ref is not None)
+
+
 class Modules:
     """See the module; by digest."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, Blob] = {}
+        self._models: tuple[str, ...] = ()
 
     def want(self, entry: Entry, now: Now, emit: Callable[[Effect], None]) -> Blob:
-        """How it stands with the entry's module, which is asked for if that is due."""
-        module = entry.module
-        blob = self._blobs.get(module.digest)
+        """How it stands with all the entry needs; what is missing is asked for if that is due.
+
+        The answer is that of the first one that is missing, else that of the module.
+        """
+        blobs = [self._ask(entry.module.digest, entry.module.size, entry.module.image, now, emit)]
+        blobs += [self._ask(ref.digest, ref.size, None, now, emit) for ref in inputs(entry)]
+        return next((blob for blob in blobs if not blob.present), blobs[0])
+
+    def _ask(
+        self, digest: str, size: int, image: str | None, now: Now, emit: Callable[[Effect], None]
+    ) -> Blob:
+        blob = self._blobs.get(digest)
         if blob is None or (blob.due is not None and now.mono >= blob.due):
             if blob is None:
-                blob = self._blobs[module.digest] = Blob()
+                blob = self._blobs[digest] = Blob()
             blob.due = None
-            emit(Fetch(module.digest, module.size, Purpose.MODULE, module.image))
+            emit(Fetch(digest, size, Purpose.MODULE, image))
         return blob
+
+    @staticmethod
+    def _all(entry: Entry) -> tuple[str, ...]:
+        return entry.module.digest, *(ref.digest for ref in inputs(entry))
+
+    def started(self, entry: Entry) -> None:
+        """Its model is the newest now."""
+        if entry.fl is not None and entry.fl.model is not None:
+            newest = entry.fl.model.digest
+            others = (each for each in self._models if each != newest)
+            self._models = (*others, newest)[-MODELS:]
+
+    def needed(self, entries: Iterable[Entry]) -> frozenset[str]:
+        """What must stay on disk: all that these entries need, and the last models."""
+        return frozenset(each for entry in entries for each in self._all(entry)).union(self._models)
 
     def fetched(self, digest: str) -> None:
         """It is on disk, verified."""

@@ -35,8 +35,9 @@ class _Open:
 class Operations:
     """Counters per source and the ops under way; both live in memory, as their connection does."""
 
-    def __init__(self, hello: Hello) -> None:
+    def __init__(self, hello: Hello, *, ship_training: bool = False) -> None:
         self._hello = hello
+        self._ship_training = ship_training
         self._last: dict[str, int] = {}
         self._open: dict[str, _Open] = {}
         self.collect = False
@@ -97,8 +98,11 @@ class Operations:
             self.settle(runs, out)
 
     def _refuse_log(self, key: Key, runs: Runs) -> str:
-        if runs.find(key) is None:
+        live = runs.find(key)
+        if live is None:
             return "no such run"
+        if live.entry.fl is not None and not self._ship_training:
+            return "it trains on this device's data: its owner keeps its logs (flLogs: Ship)"
         reading = sum(1 for opened in self._open.values() if opened.key is None)
         return "too many logs are being read" if reading >= FOLLOWS else ""
 

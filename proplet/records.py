@@ -102,7 +102,8 @@ class AgentConfig:
 
     hello: what it says it is (id, inst, boot, heartbeat, capacities); the limits here are enforced.
     chunk: most bytes of one blob request. grace: ms a once-run may go on while draining.
-    debounce: ms a change waits for others before it is reported.
+    debounce: ms a change waits for others before it is reported. ship_training: whether the logs of
+    a guest that trains may be read from elsewhere: they can hold anything it saw.
     """
 
     hello: Hello
@@ -112,3 +113,4 @@ class AgentConfig:
     max_desired: int = 4 * 1024 * 1024
     max_entries: int = 1000
     tombstones: int = 1000
+    ship_training: bool = False

@@ -265,11 +265,8 @@ class Runs:
                 self._advance(live, room, now, emit)
         unwanted = [live for live in self._live.values() if not live.wanted]
         gone = [live for live in unwanted if self._retire(live, emit)]
-        used = frozenset(
-            digest
-            for live in self._live.values()
-            if live.phase is not Phase.ENDED
-            for digest in (live.entry.module.digest,)
+        used = self._modules.needed(
+            live.entry for live in self._live.values() if live.phase is not Phase.ENDED
         )
         if used != self._in_use:
             self._in_use = used
@@ -364,6 +361,7 @@ class Runs:
         live.go(Phase.RUNNING)
         self.changed = True
         emit(SaveRun(live.record))
+        self._modules.started(live.entry)
         emit(Start(live.entry, live.record.restarts))
 
     def _retire(self, live: Live, emit: Emit) -> bool:

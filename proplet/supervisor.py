@@ -25,6 +25,7 @@ from proplet.records import Key
 from proplet.runtime.fit import Facts, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
+from proplet.training import Trainer
 from proplet.workers import LATE_MS, Worker, Workers
 
 Unseal = Callable[[Entry], tuple[tuple[str, str], ...]]
@@ -46,7 +47,8 @@ class Supervisor:
     """See the module. `mounts`: name -> (directory, writable). `mark` names us in process lists.
 
     unseal: the entry's secret variables in clear; they go to the worker over its socket and live in
-    its memory and the guest's, nowhere else.
+    its memory and the guest's, nowhere else. trainer: what rounds of federated learning need;
+    without one they are refused.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Supervisor:
         clock: Callable[[], int],
         max_output: int = 16 << 20,
         unseal: Unseal = _no_secrets,
+        trainer: Trainer | None = None,
     ) -> None:
         self._directory = directory
         self._mark = mark
@@ -78,6 +81,7 @@ class Supervisor:
             clock=clock,
             judge=self._judge,
         )
+        self._trainer = trainer
         self.last_warm_us = 0
         self.last_instance_us = 0
 
@@ -85,6 +89,8 @@ class Supervisor:
 
     def prepare(self, entry: Entry) -> None:
         """Look into the module and compile it; answered by `prepared` or `unfit`."""
+        if entry.fl is not None:
+            self._workers.load()
         self._compiling.prepare(entry)
 
     def start(self, entry: Entry) -> None:
@@ -125,9 +131,18 @@ class Supervisor:
             "output": min(entry.output, self._max_output),
             "dir": str(self.logs(worker.key)),
             "ring": entry.mode == "daemon",
+            **self._lesson(entry),
         }
         self._workers.send(worker, job)
         self._workers.warm()
+
+    def _lesson(self, entry: Entry) -> dict[str, object]:
+        """What a job says besides, where it trains."""
+        if entry.fl is None or self._trainer is None:
+            return {}
+        data = next((self._mounts[mount.name][0] for mount in entry.mounts), None)
+        output = self._max_output
+        return {"fl": self._trainer.lesson(entry.fl, data), "env": (), "output": output}
 
     def stop(self, key: Key, grace: int) -> None:
         """Stop the guest, after `grace` ms at the latest; answered by `ended`."""
@@ -152,6 +167,8 @@ class Supervisor:
 
     def _judge(self, entry: Entry, facts: Facts) -> None:
         words = why_unfit(facts, entry) or self._why_sealed(entry)
+        if entry.fl is not None and self._trainer is None:
+            words = "this proplet takes no part in federated learning"
         key = (entry.uid, entry.run)
         if words:
             self._answers.unfit(key, entry.digest, words)
@@ -189,13 +206,13 @@ class Supervisor:
     def _finish(self, worker: Worker, told: Words) -> None:
         assert worker.key is not None and worker.entry is not None
         worker.done = True
-        outcome = outcome_of(
-            worker.entry,
-            told,
-            logs=self.logs(worker.key),
-            blobs=self._blobs,
-            most=self._max_output,
-        )
+        logs = self.logs(worker.key)
+        if worker.entry.fl is not None and self._trainer is not None:
+            outcome = self._trainer.outcome(worker.entry, told, logs)
+        else:
+            outcome = outcome_of(
+                worker.entry, told, logs=logs, blobs=self._blobs, most=self._max_output
+            )
         self._answers.ended(worker.key, outcome)
 
     @property

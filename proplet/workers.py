@@ -26,8 +26,9 @@ from proplet.runtime.talk import Reader, Words, pack
 LATE_MS = 700
 """Past its limit, this long until a worker that should have ended its guest is killed."""
 
-Looks = tuple[str, str, bool]
-"""What compiling depends on: the module's digest, the entrypoint, whether fuel is counted."""
+Looks = tuple[str, str, bool, bool]
+"""What compiling depends on: the module's digest, the entrypoint, whether fuel is counted, whether
+every bit of a float counts (a module that trains)."""
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Workers:
         self._number = 0
         self._workers: dict[int, Worker] = {}
         self._spare: Worker | None = None
+        self._loads = False
 
     def all(self) -> list[Worker]:
         """Every worker whose end was not heard of yet, the warm one too."""
@@ -86,6 +88,18 @@ class Workers:
         if self._spare is None:
             with contextlib.suppress(OSError):  # then the next start makes its own
                 self._spare = self.fork()
+
+    def load(self) -> None:
+        """From now on workers come with what training takes."""
+        if self._loads:
+            return
+        self._loads = True
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                self._link.send(b"L 0")
+        if self._spare is not None:
+            self.kill(self._spare)
+            self._spare = None
 
     def fork(self) -> Worker:
         """A new one. Raises OSError."""
@@ -125,11 +139,16 @@ class Workers:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
-            env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "OPENBLAS_NUM_THREADS": "1",  # the zygote forks, so it must stay one thread
+            },
         )
         theirs.close()
         self._link = ours
         self._selector.register(ours, selectors.EVENT_READ, self._hear_zygote)
+        if self._loads:
+            ours.send(b"L 0")
         return ours
 
     def _hear_zygote(self) -> None:

@@ -17,12 +17,19 @@ from pathlib import Path
 from wasmtime import Config, Engine, Module
 
 
-def engine(*, fuel: bool) -> Engine:
-    """An engine: epochs always, fuel only where it is counted (it costs a third of the speed)."""
+def engine(*, fuel: bool, exact: bool = False) -> Engine:
+    """An engine: epochs always, fuel only where it is counted (it costs a third of the speed).
+
+    exact: no bit of a result depends on the processor, where WebAssembly would let it: what a NaN
+    looks like, and relaxed vector instructions.
+    """
     config = Config()
     config.epoch_interruption = True
     config.consume_fuel = fuel
     config.wasm_threads = False
+    if exact:
+        config.cranelift_nan_canonicalization = True
+        config.wasm_relaxed_simd_deterministic = True
     return Engine(config)
 
 
@@ -53,9 +60,9 @@ def is_whole(native: Path) -> bool:
     return isinstance(told, dict) and told.get("sha256") == seen
 
 
-def compile_to(native: Path, wasm: bytes, *, fuel: bool) -> None:
+def compile_to(native: Path, wasm: bytes, *, fuel: bool, exact: bool = False) -> None:
     """Compile and keep. Raises WasmtimeError for a module that does not validate."""
-    data = bytes(Module(engine(fuel=fuel), wasm).serialize())
+    data = bytes(Module(engine(fuel=fuel, exact=exact), wasm).serialize())
     own_directory(native.parent)
     told = json.dumps({"sha256": hashlib.sha256(data).hexdigest()}).encode()
     for path, content in ((native.with_suffix(".json"), told), (native, data)):

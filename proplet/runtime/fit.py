@@ -25,7 +25,12 @@ random_get sched_yield sock_accept sock_recv sock_send sock_shutdown
 WASI_NAMES = frozenset(_NAMES.split())
 """Every function of WASI preview 1."""
 
-IMPORTS = (WASI,)
+FL = "propeller_fl"
+_FL_NAMES = "model_len model_read data_next param_i64 param_f64 rand_u64 metric steps submit"
+FL_NAMES = frozenset(_FL_NAMES.split())
+"""What a module that trains may import besides: see `training`."""
+
+IMPORTS = (WASI, FL)
 """What the agent says it provides."""
 
 
@@ -33,12 +38,14 @@ IMPORTS = (WASI,)
 class Facts:
     """What a child found. `trouble`: why the module is of no use to anyone, or "".
 
-    missing: imports nobody here provides. params, results: types of the entry point, None when
-    there is no such function. functions: a few names that there are.
+    missing: imports nobody here provides. trains: whether it needs `propeller_fl`. params, results:
+    types of the entry point, None when there is no such function. functions: a few names that there
+    are.
     """
 
     trouble: str = ""
     missing: tuple[str, ...] = ()
+    trains: bool = False
     params: tuple[str, ...] | None = None
     results: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
@@ -54,6 +61,7 @@ def facts_from(told: Mapping[str, object]) -> Facts:
     return Facts(
         trouble=str(told.get("trouble", "")),
         missing=names("missing"),
+        trains=told.get("trains") is True,
         params=None if told.get("params") is None else names("params"),
         results=names("results"),
         functions=names("functions"),
@@ -72,10 +80,29 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
     if facts.params is None:
         there = ", ".join(facts.functions) or "none"
         return f"exports no function {entry.entrypoint!r}; it exports: {there}"
+    if entry.fl is not None:
+        return _why_untrained(facts, entry)
+    if facts.trains:
+        return f"needs {FL}, which only a FederatedTask offers"
     if entry.entrypoint == "_start":
         return "_start takes no arguments in WASI" if facts.params else ""
     try:
         read_args(facts.params, entry.args)
     except ValueError as error:
         return f"{entry.entrypoint} {error}"
+    return ""
+
+
+def _why_untrained(facts: Facts, entry: Entry) -> str:
+    """The same for a round of federated learning: the guest, its entry point, its directories."""
+    assert entry.fl is not None and facts.params is not None
+    if facts.trains and entry.fl.guest != "Imports":
+        return f"needs {FL}: say guest.model: Imports"
+    if facts.params:
+        return f"{entry.entrypoint} takes no arguments where it trains"
+    others = [mount.path for mount in entry.mounts if mount.path.rstrip("/") != "/data"]
+    if others:
+        return f"a module that trains sees /data and nothing else, not {others[0][:80]}"
+    if len(entry.mounts) > 1:
+        return "a module that trains has one /data"
     return ""

@@ -1,4 +1,8 @@
-"""Running one guest to its end. Runs in a worker, on its main thread."""
+"""Running one guest to its end. Runs in a worker, on its main thread.
+
+A guest that trains runs the same way; its `Training` says what it is given instead of what the
+entry lists, and makes an update of what it leaves.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from wasmtime import (
     Engine,
@@ -26,13 +30,17 @@ from wasmtime import (
     WasmtimeError,
 )
 
-from proplet.runtime import limits
+from proplet.runtime import capture, limits
 from proplet.runtime.engine import check_owner
 from proplet.runtime.streams import Streams
 from proplet.runtime.talk import Words, pack
 from proplet.runtime.values import read_args, write_results
+from proplet.runtime.virtual import Refusal
 from proplet.runtime.watch import Watch
 from proplet.words import size
+
+if TYPE_CHECKING:
+    from proplet.runtime.training import Training
 
 WORDS = {
     TrapCode.STACK_OVERFLOW: "stack overflow",
@@ -49,7 +57,10 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """What a worker had ready before its job came. `began`: perf_counter when it came."""
+    """What a worker had ready before its job came. `began`: perf_counter when it came.
+
+    training: for a guest that trains.
+    """
 
     engine: Engine
     linker: Linker
@@ -57,13 +68,16 @@ class Warm:
     streams: Streams
     connection: socket.socket
     began: float
+    training: Training | None = None
 
 
 def run(job: Mapping[str, object], warm: Warm) -> None:
     """Start the guest, wait for it, tell how it ended."""
-    engine, watch, streams = warm.engine, warm.watch, warm.streams
-    memory = cast("int | None", job["memory"])
-    limits.bound_memory(memory)
+    engine, watch, streams, training = warm.engine, warm.watch, warm.streams, warm.training
+    memory, directory = cast("int | None", job["memory"]), Path(str(job["dir"]))
+    if training is None:
+        limits.bound_memory(memory)
+    most = cast(int, job["output"]) if training is None else training.output
     store = Store(engine)
     instances: list[Instance] = []
 
@@ -78,7 +92,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         return call()
 
     try:
-        streams.open(Path(str(job["dir"])), limit=cast(int, job["output"]), ring=bool(job["ring"]))
+        streams.open(directory, limit=most, ring=bool(job["ring"]))
         native = Path(str(job["native"]))
         check_owner(native)
         module = Module.deserialize_file(engine, str(native))
@@ -87,22 +101,32 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
             store.set_limits(memory_size=memory)
         if job["fuel"] is not None:
             store.set_fuel(cast(int, job["fuel"]))
-        store.set_wasi(_wasi(job, streams))
+        store.set_wasi(_wasi(job, streams, training))
         watch.guard(engine, cast("int | None", job["timeout"]), streams.drain)
         told = _told(go, watch, swollen=lambda: _swollen(instances, store, memory))
     except (WasmtimeError, OSError, ValueError) as error:
         told = {"ok": False, "error": _first_line(str(error))}
+    except Refusal as error:
+        told = {"ok": False, "error": str(error), "refused": True}
     store.close()
     streams.close()
+    if training is not None:
+        told = training.finish(told, capture.read(directory, "stdout", 0, most)[1])
     watch.tell({"event": "ended", "cause": watch.cause, **told})
     os._exit(0)
 
 
-def _wasi(job: Mapping[str, object], streams: Streams) -> WasiConfig:
+def _wasi(job: Mapping[str, object], streams: Streams, training: Training | None) -> WasiConfig:
+    """Raises Refusal for a model that does not fit the environment."""
     wasi = WasiConfig()
     args = cast("list[str]", job["args"]) if job["entrypoint"] == "_start" else []
     wasi.argv = [str(job["name"]), *args]
-    wasi.env = cast("list[list[str]]", job["env"])
+    if training is None:
+        wasi.env = cast("list[list[str]]", job["env"])
+        mounts = cast("list[tuple[str, str, bool]]", job["mounts"])
+    else:
+        wasi.env = training.environment()
+        mounts = [(host, guest, False) for host, guest in training.directories()]
     stdin = cast("str | None", job["stdin"])
     if stdin:
         handle = os.memfd_create("stdin")
@@ -110,7 +134,7 @@ def _wasi(job: Mapping[str, object], streams: Streams) -> WasiConfig:
         wasi.stdin_file = f"/proc/self/fd/{handle}"
     wasi.stdout_file = f"/proc/self/fd/{streams.ends['stdout']}"
     wasi.stderr_file = f"/proc/self/fd/{streams.ends['stderr']}"
-    for host, guest, writable in cast("list[tuple[str, str, bool]]", job["mounts"]):
+    for host, guest, writable in mounts:
         wasi.preopen_dir(host, guest, writable)
     return wasi
 
@@ -156,6 +180,8 @@ def _told(call: Callable[[], str | None], watch: Watch, *, swollen: Callable[[],
         return {"ok": code == 0, "exit": code, "error": f"exit {code}" if code else ""}
     except Trap as trap:
         return {"ok": False, "error": _trapped(trap, watch) + swollen()}
+    except Refusal as error:
+        return {"ok": False, "error": str(error), "refused": True}
     except (WasmtimeError, ValueError) as error:
         return {"ok": False, "error": _first_line(str(error))}
     return {"ok": True, "exit": 0, "result": result}

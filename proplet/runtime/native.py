@@ -17,7 +17,8 @@ def runtime_version() -> str:
     return version("wasmtime")
 
 
-def native_name(digest: str, *, fuel: bool) -> str:
+def native_name(digest: str, *, fuel: bool, exact: bool = False) -> str:
     """The file name of a module's native code: everything it depends on, hashed."""
-    parts = (digest, runtime_version(), platform.machine(), CONFIGURATION, str(fuel))
+    configuration = f"{CONFIGURATION}-exact-1" if exact else CONFIGURATION
+    parts = (digest, runtime_version(), platform.machine(), configuration, str(fuel))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

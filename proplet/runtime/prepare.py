@@ -14,7 +14,7 @@ from wasmtime import WasmtimeError
 from propeller.errors import WireError
 from propeller.registry.wasm import inspect
 from proplet.runtime.engine import compile_to, is_whole
-from proplet.runtime.fit import WASI, WASI_NAMES
+from proplet.runtime.fit import FL, FL_NAMES, WASI, WASI_NAMES
 
 NAMES = 8
 
@@ -32,10 +32,12 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
         f"{wanted.module}.{wanted.name}"
         for wanted in facts.imports
         if not (wanted.module == WASI and wanted.name in WASI_NAMES)
+        and not (wanted.module == FL and wanted.name in FL_NAMES)
     ]
     entry = next((e for e in facts.exports if e.name == job["entrypoint"]), None)
     told: dict[str, object] = {
         "missing": missing,
+        "trains": any(wanted.module == FL for wanted in facts.imports),
         "params": None if entry is None else list(entry.params),
         "results": [] if entry is None else list(entry.results),
         "functions": [export.name for export in facts.exports[:NAMES]],
@@ -44,7 +46,7 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
     native = Path(str(job["native"]))
     if not missing and entry is not None and not is_whole(native):
         try:
-            compile_to(native, wasm, fuel=bool(job["fuel"]))
+            compile_to(native, wasm, fuel=bool(job["fuel"]), exact=bool(job["exact"]))
         except WasmtimeError as error:
             first = str(error).splitlines()[0] if str(error) else "unknown"
             return {"trouble": f"does not compile: {first[:160]}"}

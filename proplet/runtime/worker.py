@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import cast
 
 from wasmtime import Config, Engine, Func, Linker, Module, Store, WasiConfig
@@ -21,7 +22,7 @@ from proplet.runtime.engine import engine
 from proplet.runtime.guest import Warm, run
 from proplet.runtime.prepare import prepare
 from proplet.runtime.streams import Streams
-from proplet.runtime.talk import pack
+from proplet.runtime.talk import Words, pack
 from proplet.runtime.watch import Watch
 
 # (module (memory (export "memory") 1) (func (export "_start")))
@@ -64,10 +65,38 @@ def work(connection: socket.socket, native: bytes) -> None:
     if job["do"] == "prepare":
         limits.bound_processor(cast(int, job["processor"]))
         connection.sendall(pack({"event": "prepared", **prepare(job)}))
+    elif job.get("fl") is not None:
+        _train(job, watch, streams, connection, began)
     else:
         fuel = job["fuel"] is not None
         run(job, Warm(engines[fuel], linkers[fuel], watch, streams, connection, began))
     os._exit(0)
+
+
+def _train(
+    job: Words, watch: Watch, streams: Streams, connection: socket.socket, began: float
+) -> None:
+    """Run a guest that trains, with imports and an engine of its own."""
+    from propeller.errors import PropellerError
+    from proplet.runtime.lesson import read_lesson
+    from proplet.runtime.training import Training
+
+    told = cast("Words", job["fl"])
+    try:
+        memory = cast("int | None", job["memory"])
+        limits.bound_memory(None if memory is None else memory + cast(int, told["room"]))
+        training = Training(
+            read_lesson(told), Path(str(job["dir"])), limit=cast(int, job["output"])
+        )
+    except (PropellerError, OSError, ValueError) as error:
+        words = f"its model or its data cannot be used: {error}"
+        watch.tell({"event": "ended", "cause": "", "ok": False, "error": words})
+        return
+    made = engine(fuel=job["fuel"] is not None, exact=True)
+    linker = Linker(made)
+    linker.define_wasi()
+    training.link(linker)
+    run(job, Warm(made, linker, watch, streams, connection, began, training))
 
 
 def _rehearse(made: Engine, linker: Linker, native: bytes) -> None:

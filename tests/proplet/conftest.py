@@ -16,10 +16,14 @@ import wasmtime
 
 from propeller.wire import codec
 from propeller.wire.messages import Entry, WireModule
+from propeller.wire.signing import SigningKey
 from proplet.blobs import Blobs
 from proplet.effects import Outcome
 from proplet.records import Key
 from proplet.supervisor import Supervisor
+from proplet.training import Trainer
+
+KEY = SigningKey.from_seed(b"p" * 32)
 
 
 def _beside(name: str) -> None:
@@ -52,6 +56,7 @@ class Workshop:
     refused: dict[Key, str] = field(default_factory=dict)
     over: dict[Key, Outcome] = field(default_factory=dict)
     ends: int = 0
+    ship: bool = True
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -64,6 +69,7 @@ class Workshop:
             answers=self,
             selector=self.selector,
             clock=clock,
+            trainer=Trainer("p1", KEY, self.blobs, ship=self.ship),
         )
 
     def prepared(self, key: Key, digest: str) -> None:

@@ -1,0 +1,147 @@
+"""The agent's side of training: what a worker is told of a round, and the update it signs.
+
+Owned by the supervisor. The device's key is here and never in a worker: the guest hands over a body
+and some numbers, and the envelope that says whose they are, for which round and from which model is
+made and signed by the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from propeller.errors import PropellerError, Unavailable
+from propeller.wire.messages import INLINE_LIMIT, Entry, WireTraining
+from propeller.wire.signing import SigningKey
+from propeller.wire.updates import NONE, SIGNATURE_SIZE, Flag, Update, pack, signed_bytes, update_id
+from proplet.blobs import Blobs
+from proplet.effects import Outcome
+from proplet.outcomes import outcome_of
+from proplet.runtime.talk import Words
+
+_log = logging.getLogger("proplet")
+
+UPDATE_FILE = "update"
+DECLINED = 75
+
+
+class Trainer:
+    """See the module. samples: of this device, as its owner says, None to count them.
+
+    ship: whether the words a guest's failure leaves may go to the manager.
+    """
+
+    def __init__(
+        self,
+        proplet: str,
+        key: SigningKey,
+        blobs: Blobs,
+        *,
+        samples: int | None = None,
+        ship: bool = False,
+    ) -> None:
+        self._proplet = proplet
+        self._key = key
+        self._blobs = blobs
+        self._samples = samples
+        self._ship = ship
+
+    def lesson(self, fl: WireTraining, data: Path | None) -> dict[str, object]:
+        """What `lesson.read_lesson` reads. data: the directory of samples. room: bytes of private
+        memory for the model, besides those of any worker."""
+        model, layout = fl.model, fl.layout
+        return {
+            "proplet": self._proplet,
+            "job": fl.job,
+            "round": fl.round,
+            "attempt": fl.attempt,
+            "step": fl.step,
+            "format": fl.format,
+            "guest": fl.guest,
+            "seed": fl.seed,
+            "params": fl.params,
+            "version": "" if model is None else model.digest,
+            "model": None if model is None else str(self._blobs.path(model.digest)),
+            "layout": None if layout is None else str(self._blobs.path(layout.digest)),
+            "data": None if data is None else str(data),
+            "samples": self._samples,
+            "room": (128 << 20) + (0 if model is None else 24 * model.size),
+        }
+
+    def outcome(self, entry: Entry, told: Words, logs: Path) -> Outcome:
+        """The end of a run that trained. Nothing a guest wrote goes along, unless `ship`."""
+        try:
+            return self._outcome(entry, told, logs)
+        finally:
+            with contextlib.suppress(OSError):
+                (logs / UPDATE_FILE).unlink(missing_ok=True)
+            shutil.rmtree(logs / "model", ignore_errors=True)
+
+    def _outcome(self, entry: Entry, told: Words, logs: Path) -> Outcome:
+        made = told.get("fl")
+        if told.get("ok") is not True or not isinstance(made, dict):
+            return self._failed(entry, told, logs)
+        assert entry.fl is not None
+        try:
+            if entry.fl.step == "evaluate":
+                data = json.dumps(made, sort_keys=True, separators=(",", ":")).encode()
+                if len(data) <= INLINE_LIMIT:
+                    return Outcome(ok=True, exit=0, result=data.decode())
+                return Outcome(ok=True, exit=0, blob=self._blobs.keep(data))
+            body = (logs / UPDATE_FILE).read_bytes()
+            return Outcome(ok=True, exit=0, blob=self._blobs.keep(self._signed(entry, made, body)))
+        except Unavailable as error:
+            return Outcome(ok=False, error=f"its update could not be kept: {error.what}")
+        except (PropellerError, OSError, ValueError) as error:
+            return Outcome(ok=False, error=f"its update could not be made: {error}")
+
+    def _failed(self, entry: Entry, told: Words, logs: Path) -> Outcome:
+        if told.get("cause") == "output":
+            return Outcome(ok=False, error="rejected: wrote more to stdout than an update has")
+        known = outcome_of(entry, told, logs=logs, blobs=self._blobs, most=0)
+        detail = None if told.get("cause") else told.get("detail")
+        words = known.error
+        if isinstance(detail, str) and detail:
+            _log.warning("%s: %s (%s)", entry.ref, words, detail)
+            words = detail if self._ship else words
+        code = known.exit
+        if code not in (None, 0, DECLINED) and not self._ship:
+            code = 1
+        return Outcome(ok=False, exit=code, error=words)
+
+    def _signed(self, entry: Entry, made: Mapping[str, object], body: bytes) -> bytes:
+        fl = entry.fl
+        assert fl is not None
+        samples = cast(int, made["samples"])
+        if fl.samples is not None:
+            samples = min(samples, fl.samples)
+        metrics = cast("Mapping[str, str]", made["metrics"])
+        meta: dict[str, int | str] = {f"metric.{name}": text for name, text in metrics.items()}
+        meta |= {"module": entry.module.digest, "nonce": fl.nonce}
+        if made["assumed"]:
+            _log.warning("%s: nobody said how many samples there are; 1 is assumed", entry.ref)
+            meta["samples.assumed"] = 1
+        update = Update(
+            encoding=fl.format,
+            flags=Flag.FULL if fl.format == "f32-full" else NONE,
+            job=UUID(fl.job).bytes,
+            round=fl.round,
+            attempt=fl.attempt,
+            steps=cast(int, made["steps"]),
+            samples=samples,
+            count=cast(int, made["count"]),
+            base="" if fl.model is None else fl.model.digest,
+            layout=str(made["layout"]),
+            meta=meta,
+            body=body,
+            signature=bytes(SIGNATURE_SIZE),
+        )
+        text = signed_bytes(update_id(pack(update)), fl.nonce)
+        return pack(replace(update, signature=self._key.sign(text)))
