@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from propeller.cli.clock import ago, span
 from propeller.cli.names import short_digest, short_revision
+from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
 from propeller.model.seen import Presence, RunState
@@ -125,6 +126,7 @@ def _shared(
     if isinstance(held.object, Task | Daemon):
         yield _module(store, held.object)
         yield _placement(conditions)
+        yield from _drift(held.object, conditions)
 
 
 def _commit(held: Held, revisions: list[Any], now: int) -> Link:
@@ -169,6 +171,15 @@ def _placement(conditions: Mapping[str, Mapping[str, Any]]) -> Link:
     # A cron task that is not due waits for nothing a person could mend.
     state = OK if scheduled["status"] == "True" or scheduled["reason"] == "NotDue" else WAITS
     return Link("placement", state, str(scheduled["message"]))
+
+
+def _drift(thing: Task | Daemon, conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[Link]:
+    """What devices took and do not hold. It comes right by itself where it is corrected."""
+    found = conditions.get("DriftDetected")
+    if found is not None and found["status"] == "True":
+        corrected = isinstance(thing, Daemon) and thing.drift is Drift.CORRECT
+        waits = corrected and found["reason"] != "DriftFlapping"
+        yield Link("drift", WAITS if waits else BROKEN, f"{found['reason']}: {found['message']}")
 
 
 def _copy(store: SqliteStore, held: Held, assignment: Assignment, now: int) -> Iterator[Link]:

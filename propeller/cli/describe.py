@@ -140,6 +140,8 @@ def _text(
             yield from ("", f"Devices:  {counts}")
         if status.get("copies"):
             yield from ("", "Copies:", *_copies(status["copies"]))
+        if status.get("drift"):
+            yield from ("", "Drift:", *_drift(status["drift"]))
         for name in ("presence", "quarantine", "facts", "lastScheduled"):
             if name in status:
                 yield from ("", *yaml_text({name: status[name]}).rstrip().split("\n"))
@@ -205,6 +207,21 @@ def _copies(copies: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     heads = ("PROPLET", "STATE", "EXIT", "RESTARTS", "STARTED", "ENDED", "RESULT OR ERROR")
     return _indented(render(heads, rows))
+
+
+def _drift(drift: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (
+            one["proplet"],
+            one["reason"],
+            field["path"],
+            str(field["asked"] or "-"),
+            str(field["reported"] or "-"),
+        )
+        for one in drift
+        for field in one["fields"]
+    ]
+    return _indented(render(("PROPLET", "REASON", "FIELD", "ASKED", "REPORTED"), rows))
 
 
 def _indented(text: str) -> list[str]:

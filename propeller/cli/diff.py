@@ -1,6 +1,7 @@
 """`propeller diff PATH`: what taking PATH would change. Exit: 0 nothing, 1 something, 2 any error.
 
-Waiting (for a silent device, a cron slot, a retry) is no change.
+Waiting (for a silent device, a cron slot, a retry) is no change. Drift is shown as well; it is a
+change where the loop puts it right.
 """
 
 from __future__ import annotations
@@ -54,6 +55,6 @@ def show_plan(args: argparse.Namespace, planned: Planned) -> bool:
                 say("no state yet: everything is new")
             for line in plan_lines(planned, colour=colour_on()):
                 print(line)
-        if not planned.lines:
+        if not planned.lines and not planned.drift:
             say("no changes")
     return planned.changes > 0

@@ -8,13 +8,14 @@ a check posts on a pull request, and what `confirm` takes.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from propeller.cli.clock import now_ms
 from propeller.cli.context import Client, open_store, state_dir
+from propeller.cli.driftview import CORRECTED, Drifted, drift_under
 from propeller.cli.masking import Mask
 from propeller.cli.names import short_revision
 from propeller.cli.secretview import secrets_under, vault_of
@@ -56,7 +57,8 @@ class Planned:
 
     specs: the digest of what the revision wants. digest: of the change of the inventory
     (`plan.guards.change_digest`): what is approved. trips: guards that wait for a confirmation of
-    it. base: revision and serial of the state it was made on; None where there is none.
+    it. base: revision and serial of the state it was made on; None where there is none. drift:
+    where devices differ from what they took, whatever the specs say.
     """
 
     revision: str
@@ -65,11 +67,13 @@ class Planned:
     lines: tuple[Line, ...]
     trips: tuple[Trip, ...]
     base: Mapping[str, Any] | None
+    drift: tuple[Drifted, ...] = ()
 
     @property
     def changes(self) -> int:
-        """Lines that are actions: what is blocked or waits is none."""
-        return sum(1 for line in self.lines if line.change.op is not ChangeOp.BLOCKED)
+        """What is done: lines that are blocked or wait are not, nor is drift that is left."""
+        lines = sum(1 for line in self.lines if line.change.op is not ChangeOp.BLOCKED)
+        return lines + sum(1 for one in self.drift if one.does == CORRECTED)
 
     def counts(self) -> dict[str, int]:
         """How many of each, in the order they are told."""
@@ -87,6 +91,7 @@ class Planned:
             "specsDigest": self.specs,
             "changes": [_line_data(line) for line in self.lines],
             "counts": self.counts(),
+            "drift": [one.data() for one in self.drift],
             "guards": [
                 {
                     "app": trip.app,
@@ -139,9 +144,19 @@ def compare(args: argparse.Namespace) -> Planned:
             holds = store.proplet_holds()
             approved = frozenset(one.digest for one in store.approvals())
             base = {"revision": store.meta("revision"), "serial": store.serial()}
+            drift = drift_under(store, snapshot, revision, _reader(state.blobs), now=now)
     finally:
         store.close()
-    return _planned(snapshot, holds, revision, now, base=base, approved=approved)
+    planned = _planned(snapshot, holds, revision, now, base=base, approved=approved)
+    return replace(planned, drift=drift)
+
+
+def _reader(folder: Path) -> Callable[[str], bytes | None]:
+    """Reads blobs; None for those that are not there."""
+    from propeller.registry.blobs import BlobStore
+
+    blobs = BlobStore(folder)
+    return lambda digest: blobs.read(digest) if blobs.has(digest) else None
 
 
 def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) -> Snapshot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from propeller.cli.driftview import Drifted
 from propeller.cli.planning import Line, Planned
 from propeller.cli.table import paint, printable
 from propeller.plan.types import ChangeOp
@@ -26,6 +27,8 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"{paint(line.mark, _TONES[line.mark], colour=colour)} {text}"
         for one in line.fields:
             yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
+    for drifted in planned.drift:
+        yield from _drift(drifted, colour=colour)
     for trip in planned.trips:
         text = f"! App {trip.app} waits for a confirmation: {trip.message}"
         yield paint(printable(text), "bad", colour=colour)
@@ -35,6 +38,14 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"Plan {planned.digest[:19]}...  {counts}"
     if planned.trips:
         yield f"let it happen with: propeller confirm {planned.digest}"
+
+
+def _drift(drifted: Drifted, *, colour: bool) -> Iterator[str]:
+    finding = drifted.finding
+    text = f"{drifted.key}   drift ({drifted.does})   {finding.proplet} {finding.words}"
+    yield f"{paint('*', 'odd', colour=colour)} {printable(text)}"
+    for one in finding.fields:
+        yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
 
 
 def _row(line: Line, *, alone: bool) -> tuple[str, str, str, str]:

@@ -83,9 +83,12 @@ def ready_cell(document: Document) -> Cell:
 
 
 def message(document: Document) -> str:
-    """What the Ready condition says, and that the object is on its way out."""
+    """What the Ready condition says, and how devices have drifted."""
     ready = condition(document, "Ready")
     text = (ready["message"] or ready["reason"]) if ready is not None else "not looked at yet"
+    drift = condition(document, "DriftDetected")
+    if drift is not None and drift["reason"] != (ready or {}).get("reason"):
+        text = f"{text}; drift: {drift['message']}"
     return str(text)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from propeller.model.canonical import Value, canonical_digest
-from propeller.model.drift import Drift
+from propeller.model.drift import Drift, DriftReason, IgnoreDrift
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
 from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout, Update
@@ -323,6 +323,15 @@ def _task(meta: Meta, spec: Canonical) -> Task:
     )
 
 
+def _ignore_drift(given: Canonical) -> IgnoreDrift:
+    reasons, proplets = given.get("reasons"), given.get("proplets")
+    return IgnoreDrift(
+        reasons=None if reasons is None else frozenset(DriftReason(one) for one in reasons),
+        proplets=None if proplets is None else frozenset(PropletId(name) for name in proplets),
+        selector=_selector(given.get("selector")),
+    )
+
+
 def _daemon(meta: Meta, spec: Canonical) -> Daemon:
     restart, health, ready = spec["restart"], spec["health"], spec["readyWhen"]
     return Daemon(
@@ -337,6 +346,7 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         max_restarts=_limit(health["maxRestarts"]),
         ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
         drift=Drift(spec.get("drift", Drift.CORRECT)),
+        ignore_drift=tuple(_ignore_drift(row) for row in spec.get("ignoreDrift", ())),
         rollout=_rollout(spec.get("rollout")),
         windows=_windows(spec),
         prune=Prune(spec["prune"]),

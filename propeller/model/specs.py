@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from propeller.model.canonical import Value
-from propeller.model.drift import Drift
+from propeller.model.drift import Drift, IgnoreDrift
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.rollout import Amount, Rollout
 from propeller.model.selector import Selector
@@ -252,6 +252,7 @@ class Daemon:
     max_restarts: int | None
     ready_when: ReadyWhen
     drift: Drift = Drift.CORRECT
+    ignore_drift: tuple[IgnoreDrift, ...] = ()
     rollout: Rollout | None = None
     windows: tuple[Window, ...] = ()
     prune: Prune = Prune.ENABLED

@@ -13,12 +13,12 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from propeller.model.conditions import Condition, ConditionStatus, carried_over, find, moment
-from propeller.model.drift import Drift
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
 from propeller.model.specs import Alert, App, Daemon, Proplet, Schedule, Secret, Task
 from propeller.plan.drift import flapping_words
+from propeller.plan.findings import Finding
 from propeller.plan.lifecycle import suspension
 from propeller.plan.progress import Progress, progress
 from propeller.plan.schedule import next_slot
@@ -40,8 +40,8 @@ class Summary:
     """The status of one object.
 
     counts: `devices` for workloads, objects by readiness for an App. rollout: how far its versions
-    are, None where it just follows its spec. due: when the same facts will
-    mean something else (Unix ms), None when only news can change it.
+    are, None where it just follows its spec. drift: where devices differ from what they took. due:
+    when the same facts will mean something else (Unix ms), None when only news can change it.
     """
 
     conditions: tuple[Condition, ...]
@@ -49,6 +49,7 @@ class Summary:
     devices: Devices
     counts: Mapping[str, int]
     rollout: Mapping[str, object] | None = None
+    drift: tuple[Finding, ...] = ()
     due: int | None = None
 
     @property
@@ -91,6 +92,7 @@ class _Board:
         counts: Mapping[str, int],
         devices: Devices | None = None,
         rollout: Mapping[str, object] | None = None,
+        drift: Iterable[Finding] = (),
         due: int | None = None,
     ) -> Summary:
         return Summary(
@@ -99,6 +101,7 @@ class _Board:
             devices=devices if devices is not None else Devices(),
             counts=counts,
             rollout=rollout,
+            drift=tuple(drift),
             due=due,
         )
 
@@ -195,9 +198,9 @@ def _workload(
     board.put("Scheduled", *_scheduled(counts, blocked, cron=schedule is not None))
     board.put("Delivered", *_delivered(counts, need))
     board.put("Fresh", *_fresh(counts))
-    if counts.drifted and not (isinstance(obj, Daemon) and obj.drift is Drift.IGNORE):
-        message = f"not reported by {told(counts.drifted)}, though asked for and accepted"
-        reason = "DriftFlapping" if flapping else "RunMissing"
+    if counts.drifted:
+        message = told([f"{one.proplet} {one.words}" for one in counts.drifted])
+        reason = "DriftFlapping" if flapping else str(counts.drifted[0].reason)
         if flapping:
             message += f"; {flapping_words()}"
         board.put("DriftDetected", TRUE, reason, message)
@@ -207,6 +210,7 @@ def _workload(
         counts=devices.mapping(),
         devices=devices,
         rollout=staged.mapping() if staged is not None else None,
+        drift=counts.drifted,
         due=counts.due,
     )
 

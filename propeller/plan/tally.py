@@ -14,6 +14,7 @@ from propeller.model.ids import PropletId
 from propeller.model.inventory import Assignment, Held
 from propeller.model.seen import Presence, RunState, Seen, SeenRun
 from propeller.model.specs import Daemon, Task
+from propeller.plan.findings import Finding, find_drift
 from propeller.plan.lifecycle import retry_due
 from propeller.plan.types import Blocked, Snapshot
 
@@ -72,7 +73,7 @@ class Tally:
     waiting: list[str] = field(default_factory=list)
     silences: list[str] = field(default_factory=list)
     undelivered: list[str] = field(default_factory=list)
-    drifted: list[str] = field(default_factory=list)
+    drifted: list[Finding] = field(default_factory=list)
     leaving: list[str] = field(default_factory=list)
 
     @property
@@ -121,8 +122,10 @@ def tally(
             _count_task(counts, obj, copy, run, now)
         else:
             _count_daemon(counts, copy, run, seen)
-        if run is None and seen is not None and seen.reported and proplet in delivered:
-            _tell(counts.drifted, str(proplet))
+    drift = find_drift(held, snapshot, now, delivered=delivered)
+    counts.drifted = drift.found
+    for due in drift.due.values():
+        counts.again_at(due)
     counts.desired = _desired(obj, counts.placed, copies.keys(), blocked)
     return counts
 

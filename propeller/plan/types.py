@@ -46,6 +46,14 @@ def _is_current(_copy: Assignment, _run: SeenRun) -> bool:
     return True
 
 
+def _no_entry(_copy: Assignment) -> str:
+    return ""
+
+
+def _long_ago(_proplet: PropletId) -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything a decision rests on. Mappings may be live views: read, never kept, never written.
@@ -62,7 +70,9 @@ class Snapshot:
     version of the same run (edited limits, for one).
     secrets: what is known of the Secrets that are there.
     withheld: edits that wait for a window. overrides: those that somebody let through, by mark.
-    corrections: what was done about drift.
+    corrections: what was done about drift. strays: where a run of an object is up that nobody asked
+    for. entry: the digest of the entry a copy is told. asked_at: when a proplet was last asked for
+    anything (Unix ms).
     """
 
     objects: Mapping[Uid, Held]
@@ -79,6 +89,9 @@ class Snapshot:
     withheld: Mapping[Uid, Withheld] = field(default_factory=dict)
     overrides: Mapping[Uid, str] = field(default_factory=dict)
     corrections: Mapping[Uid, Corrections] = field(default_factory=dict)
+    strays: Mapping[Uid, Collection[PropletId]] = field(default_factory=dict)
+    entry: Callable[[Assignment], str] = _no_entry
+    asked_at: Callable[[PropletId], int] = _long_ago
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

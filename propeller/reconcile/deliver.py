@@ -134,6 +134,7 @@ class Delivery:
                 self._dues[seen.id] = decision.until
             elif delivered(seen, asked):
                 self._world.touch_statuses(seen.id)  # until now nobody could say so
+                self._world.touch_unlike(seen.id)
             return
         body = b""
         if decision.new or asked is None:

@@ -19,6 +19,7 @@ from propeller.model.inventory import Held
 from propeller.model.seen import Presence, Seen, SeenRun
 from propeller.model.specs import Alert, App, Daemon, Proplet, Secret, Task
 from propeller.plan.conditions import Summary, summarize
+from propeller.plan.findings import Finding
 from propeller.reconcile.specs import history_row
 from propeller.reconcile.world import World
 from propeller.state.base import StatusRow
@@ -39,6 +40,9 @@ restart must not say of a whole fleet that nothing was delivered."""
 
 COPIES_A_TURN = 2_000
 """Copies of lazy objects looked at in one turn, so that the loop goes on; the rest stays due."""
+
+SHOWN_DRIFT = 20
+"""Differences listed in a status document; the condition says how many there are."""
 
 SHOWN_COPIES = 100
 """Copies listed in a status document; the counts cover all."""
@@ -247,6 +251,8 @@ class Projection:
         copies = self._copies(held)
         if copies:
             detail["copies"] = copies
+        if summary.drift:
+            detail["drift"] = [_drift_detail(one) for one in summary.drift[:SHOWN_DRIFT]]
         if summary.rollout is not None:
             detail["rollout"] = dict(summary.rollout)
         if isinstance(thing, Task) and thing.schedule is not None and held.last_slot is not None:
@@ -303,6 +309,14 @@ class Projection:
         if self._files_due is not None:
             dues.append(self._files_due)
         return min(dues, default=None)
+
+
+def _drift_detail(one: Finding) -> dict[str, object]:
+    row: dict[str, object] = {"proplet": str(one.proplet), "reason": str(one.reason)}
+    row["fields"] = [
+        {"path": field.path, "asked": field.before, "reported": field.after} for field in one.fields
+    ]
+    return row
 
 
 def _run_detail(run: SeenRun, *, daemon: bool) -> dict[str, object]:

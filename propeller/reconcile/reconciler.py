@@ -250,6 +250,9 @@ class Reconciler:
             withheld=world.windows.withheld,
             overrides=world.windows.marks,
             corrections=world.corrections,
+            strays=world.strays,
+            entry=world.entry_digest,
+            asked_at=world.asked_at,
         )
 
     def _waits(self, uid: Uid) -> str:

@@ -17,7 +17,9 @@ from propeller.model.windows import Window
 from propeller.model.withheld import Override, Withheld
 from propeller.state.base import Store
 
-_UNSEEN = frozenset({"windows", "rollout", "drift", "readyWhen", "prune", "dependsOn"})
+_UNSEEN = frozenset(
+    {"windows", "rollout", "drift", "ignoreDrift", "readyWhen", "prune", "dependsOn"}
+)
 """Fields that change nothing on any device by themselves."""
 
 

@@ -28,6 +28,7 @@ from propeller.model.specs import (
 )
 from propeller.model.versions import Course
 from propeller.plan.depends import Links, needs
+from propeller.plan.findings import strays_among, strays_on
 from propeller.plan.runs import namer as namer_of
 from propeller.plan.runs import run_digest, run_key
 from propeller.plan.secrets import given
@@ -98,6 +99,7 @@ class World:
         self.versions = VersionBook(store)
         self.windows = WindowBook(store)
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
+        self.strays: dict[Uid, set[PropletId]] = {}
         self._declared: dict[PropletId, Proplet] | None = None
         self._discovery: frozenset[str] | None = None
         self._apps: dict[str, list[Uid]] | None = None
@@ -107,6 +109,7 @@ class World:
         for held in self.objects.values():
             self._note_users(None, held)
         self._remember_past()
+        self.strays = strays_among(self.proplets, self.assignments)
         # What was asked is most likely still wanted: nobody says otherwise until it was looked at,
         # except of what is to be taken back, which is gone only when a later document was taken.
         self.touched.deliveries = set(self.proplets)
@@ -295,13 +298,22 @@ class World:
 
     def is_current(self, assignment: Assignment, run: SeenRun) -> bool:
         """Whether the device began that run from what it is asked for now."""
+        return run.digest == self.entry_digest(assignment)
+
+    def asked_at(self, proplet: PropletId) -> int:
+        """When it was last asked for anything (Unix ms), 0 never."""
+        asked = self.asked.get(proplet)
+        return asked.asked_at if asked is not None else 0
+
+    def entry_digest(self, assignment: Assignment) -> str:
+        """The digest of what the copy is told now, "" where that cannot be said."""
         name = (assignment.uid, assignment.proplet)
         shared = self._template(assignment)
         known = self._told.get(name)
         if known is None or known[0] is not assignment or known[1] is not shared:
             entry = self._entry(assignment)
             known = self._told[name] = (assignment, shared, entry.digest if entry else "")
-        return run.digest == known[2]
+        return known[2]
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -408,6 +420,7 @@ class World:
         if before is not None and (before.run != assignment.run or assignment.releasing):
             self._forget_past(assignment.proplet, (assignment.uid, before.run))
         self._index(assignment)
+        self._note_strays(assignment.proplet, {assignment.uid})
         self._changed(assignment.uid, assignment.proplet)
 
     def _forget_past(self, proplet: PropletId, name: tuple[Uid, RunId]) -> None:
@@ -429,6 +442,7 @@ class World:
             del self.assignments[uid]
         self.holders[proplet].discard(uid)
         self._forget_past(proplet, (uid, dropped.run))
+        self._note_strays(proplet, {uid})
         self._noted.get(proplet, {}).pop(uid, None)
         self._told.pop((uid, proplet), None)
         self._changed(uid, proplet)
@@ -486,6 +500,7 @@ class World:
         self.store.put_runs(proplet, changed, gone)
         moved = {run.uid for run in changed} | {uid for uid, _ in gone}
         self.proplets[proplet] = replace(seen, runs=merged, reported=True)
+        self._note_strays(proplet, moved)
         if not seen.reported:
             self.store.put_seen(self.proplets[proplet])
         self.touched.proplets.add(proplet)
@@ -503,6 +518,8 @@ class World:
         self.store.drop_asked(proplet)
         self.proplets.pop(proplet, None)
         self.asked.pop(proplet, None)
+        for places in self.strays.values():
+            places.discard(proplet)
         self.touched.everything = True
 
     def put_asked(self, asked: Asked) -> None:
@@ -554,6 +571,32 @@ class World:
         declared = self.declared_proplet(proplet)
         if declared is not None:
             self.touched.statuses.add(declared.meta.uid)
+
+    def touch_unlike(self, proplet: PropletId) -> None:
+        """It is known now that it took its document: does it hold what is listed there?"""
+        runs = self.proplets[proplet].runs
+        for uid in self.holders.get(proplet, ()):
+            copy = self.assignments[uid][proplet]
+            run = runs.get((uid, copy.run))
+            if not copy.releasing and (run is None or not self.is_current(copy, run)):
+                self.touched.objects.add(uid)
+        self.touched.objects.update(
+            uid for uid, places in self.strays.items() if proplet in places and uid in self.objects
+        )
+
+    def _note_strays(self, proplet: PropletId, uids: set[Uid]) -> None:
+        """Which of these objects have a run there that nobody asked for."""
+        seen = self.proplets.get(proplet)
+        found = strays_on(seen, self.assignments, uids) if seen is not None else set()
+        for uid in uids - found:
+            places = self.strays.get(uid)
+            if places is not None:
+                places.discard(proplet)
+                if not places:
+                    del self.strays[uid]
+        for uid in found:
+            self.strays.setdefault(uid, set()).add(proplet)
+        self.touched.statuses.update(uid for uid in found if uid in self.objects)
 
     def _index(self, assignment: Assignment) -> None:
         self.assignments.setdefault(assignment.uid, {})[assignment.proplet] = assignment

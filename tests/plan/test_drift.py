@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from propeller.model.drift import Drift
-from propeller.model.ids import PropletId
+from propeller.model.drift import Drift, DriftReason, IgnoreDrift
+from propeller.model.ids import Digest, PropletId, RunId
+from propeller.model.seen import RunState, SeenRun
+from propeller.model.selector import Operator, Requirement, Selector
 from propeller.plan.conditions import summarize
-from propeller.plan.drift import APART, GRACE, MOST, WITHIN
-from propeller.plan.types import Correct
+from propeller.plan.drift import APART, MOST, WITHIN
+from propeller.plan.findings import GRACE, REPLACING, find_drift
+from propeller.plan.types import Correct, FieldDiff
 
 
 def _lose(world: Any, name: str) -> None:
@@ -161,4 +164,143 @@ def test_nothing_is_corrected_while_held(w: Any) -> None:
     world, _ = _plant(w)
     _lose(world, "p1")
     world.policy = w.Policy(hold="waiting for p9")
+    assert world.plan().actions == ()
+
+
+def _found(world: Any, obj: Any) -> list[tuple[str, str]]:
+    found = find_drift(world.objects[obj.meta.uid], world.snapshot(), world.now).found
+    return [(one.proplet, str(one.reason)) for one in found]
+
+
+def _alter(world: Any, obj: Any, name: str, **more: Any) -> None:
+    """The proplet reports its run otherwise."""
+    copy = world.assignments[obj.meta.uid][PropletId(name)]
+    seen = world.proplets[PropletId(name)]
+    world.set(name, runs={(copy.uid, copy.run): replace(seen.runs[copy.uid, copy.run], **more)})
+
+
+def _stray(world: Any, obj: Any, name: str, **more: Any) -> None:
+    """A run of the object is up where nobody asked for it."""
+    run = SeenRun(
+        uid=obj.meta.uid,
+        run=RunId("f" * 32),
+        digest=OTHER,
+        cause="daemon",
+        state=more.pop("state", RunState.RUNNING),
+    )
+    runs = {**world.proplets[PropletId(name)].runs, (run.uid, run.run): run}
+    world.set(name, runs=runs)
+
+
+OTHER = Digest("sha256:" + "9" * 64)
+
+
+def test_a_run_of_another_entry_is_drift_once_it_had_time_to_be_replaced(w: Any) -> None:
+    """A download may take an hour; then the device is asked anew, and has that hour again."""
+    world, obj = _plant(w)
+    world.asked_at = world.now
+    _alter(world, obj, "p1", digest=OTHER)
+    assert _found(world, obj) == []
+    due = world.now + REPLACING
+    assert (due, "p1") in [(one.due, one.proplet) for one in world.plan().wakeups]
+    world.now = due
+    assert _found(world, obj) == [("p1", "RunDiffers")]
+    (action,) = _corrections(world)
+    assert action.proplets == ("p1",)
+    world.carry_out(world.plan())
+    world.asked_at = world.now
+    world.delivered.add(PropletId("p1"))
+    world.now += REPLACING - 1
+    assert _corrections(world) == []
+
+
+def test_the_fields_that_differ_are_told(w: Any) -> None:
+    """What was asked for and what is reported, by the digests of both entries."""
+    world, obj = _plant(w)
+    world.now += REPLACING
+    _alter(world, obj, "p1", digest=OTHER)
+    held = world.objects[obj.meta.uid]
+    (one,) = find_drift(held, world.snapshot(), world.now).found
+    asked = w.content_of(world.assignments[obj.meta.uid][PropletId("p1")])
+    assert one.fields == (FieldDiff("entry", asked, OTHER),)
+
+
+def test_one_that_cannot_be_replaced_has_said_why(w: Any) -> None:
+    """A failed download is no drift: it is told as an error."""
+    world, obj = _plant(w)
+    world.now += REPLACING
+    _alter(world, obj, "p1", digest=OTHER, error="ArtifactFetchFailed: no room")
+    assert _found(world, obj) == []
+
+
+def test_a_stray_run_is_drift(w: Any) -> None:
+    """Nobody asked for one on p1; the device is asked anew for what it should hold."""
+    obj = w.daemon("d", w.pinned("p0"))
+    world = w.World(obj, proplets=[w.proplet("p0"), w.proplet("p1")])
+    world.settle()
+    world.delivered.add(PropletId("p1"))
+    world.asked_at = world.now
+    _stray(world, obj, "p1")
+    assert _corrections(world) == []
+    world.now += GRACE
+    assert _found(world, obj) == [("p1", "RunStray")]
+    (action,) = _corrections(world)
+    assert action.proplets == ("p1",)
+    world.settle()
+    assert _found(world, obj) == []
+
+
+def test_a_second_run_of_one_object_has_time_to_end(w: Any) -> None:
+    """The old guest goes on until the module of its successor is there."""
+    world, obj = _plant(w)
+    world.asked_at = world.now
+    _stray(world, obj, "p1")
+    assert _found(world, obj) == []
+    world.now += REPLACING
+    assert _found(world, obj) == [("p1", "RunStray")]
+
+
+def test_a_stray_that_ended_is_history(w: Any) -> None:
+    """It runs nothing and never will."""
+    world, obj = _plant(w)
+    world.now += REPLACING
+    _stray(world, obj, "p1", state=RunState.FAILED)
+    assert _found(world, obj) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        (IgnoreDrift(reasons=frozenset({DriftReason.MISSING})), []),
+        (IgnoreDrift(reasons=frozenset({DriftReason.STRAY})), ["p0", "p1"]),
+        (IgnoreDrift(proplets=frozenset({PropletId("p1")})), ["p0"]),
+        (IgnoreDrift(selector=Selector((Requirement("bench", Operator.EXISTS),))), ["p1"]),
+        (
+            IgnoreDrift(
+                reasons=frozenset({DriftReason.STRAY}), proplets=frozenset({PropletId("p1")})
+            ),
+            ["p0", "p1"],
+        ),
+    ],
+    ids=["reason", "other reason", "proplet", "labels", "all of a rule"],
+)
+def test_what_is_ignored_is_neither_said_nor_corrected(
+    w: Any, rule: IgnoreDrift, left: list[str]
+) -> None:
+    """One list governs what is told and what is done."""
+    world, obj = _plant(w, ignore_drift=(rule,))
+    world.set("p0", labels={"bench": "yes"})
+    _lose(world, "p0")
+    _lose(world, "p1")
+    assert [proplet for one in _corrections(world) for proplet in one.proplets] == left
+    held = world.objects[obj.meta.uid]
+    assert [one.proplet for one in summarize(held, world.snapshot(), now=world.now).drift] == left
+
+
+def test_one_rule_that_fits_is_enough(w: Any) -> None:
+    """Rules are joined by or."""
+    rules = tuple(IgnoreDrift(proplets=frozenset({PropletId(name)})) for name in ("p0", "p1"))
+    world, _ = _plant(w, ignore_drift=rules)
+    _lose(world, "p0")
+    _lose(world, "p1")
     assert world.plan().actions == ()

@@ -50,6 +50,7 @@ from propeller.model.specs import (
 from propeller.model.versions import Course
 from propeller.model.windows import Window, WindowKind
 from propeller.model.withheld import Withheld
+from propeller.plan.findings import strays_among
 from propeller.plan.planner import affected, plan
 from propeller.plan.types import (
     Adopt,
@@ -186,7 +187,7 @@ def daemon(name: str, placement: PlacementSpec | None = None, **more: Any) -> Da
         "max_restarts": None,
         "ready_when": more.pop("ready_when", ReadyWhen()),
     }
-    spec_fields = ("drift", "rollout", "windows", "prune", "depends_on", "suspend")
+    spec_fields = ("drift", "ignore_drift", "rollout", "windows", "prune", "depends_on", "suspend")
     given |= {field: more.pop(field) for field in spec_fields if field in more}
     meta = _meta("Daemon", name, _plain(given), more)
     assert not more, f"no such thing on a Daemon: {sorted(more)}"
@@ -320,6 +321,7 @@ class World:
         self.withheld: dict[Uid, Withheld] = {}
         self.overrides: dict[Uid, str] = {}
         self.corrections: dict[Uid, Corrections] = {}
+        self.asked_at = 0
         self.secrets: Secrets = {}
         self.traps: Callable[[PropletId, Assignment], bool] = lambda _proplet, _copy: False
         self.told: list[str] = []
@@ -374,6 +376,9 @@ class World:
             withheld=self.withheld,
             overrides=self.overrides,
             corrections=self.corrections,
+            strays=strays_among(self.proplets, self.assignments),
+            entry=content_of,
+            asked_at=lambda _proplet: self.asked_at,
             current=lambda copy, run: run.digest == content_of(copy),
             secrets=self.secrets,
         )

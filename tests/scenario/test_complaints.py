@@ -359,6 +359,24 @@ def test_15_what_a_device_reports_of_itself_is_no_drift(tmp_path: Path) -> None:
     assert len(sim.manager.documents()) == sent
 
 
+def test_15_corrections_never_loop(tmp_path: Path) -> None:
+    """A device that undoes each of them gets ten an hour and no more, and that is said."""
+    sim = plant(tmp_path, "a")
+    sim.write("d.yaml", daemon_yaml("d", EVERYWHERE))
+    until_ready(sim)
+    device = sim.proplets["a"]
+    for _ in range(60):
+        sim.run(2 * MINUTE)
+        device.kill()
+        device.disk.entries = ()
+        device.disk.runs.clear()
+        device.boot()
+    sim.run(2 * MINUTE)
+    events = sim.manager.store.events(limit=1_000)
+    assert sum(one.count for one in events if one.reason == "DriftCorrected") == 10
+    assert condition(sim, "Daemon", "d") == ("False", "DriftFlapping")
+
+
 def test_16_diff_and_apply_agree_and_deletions_are_shown(tmp_path: Path) -> None:
     """What `diff` says of a commit is what is then done, object by object."""
     sim = plant(tmp_path)
