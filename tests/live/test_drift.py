@@ -61,4 +61,4 @@ def test_a_device_whose_storage_was_altered_is_found_and_put_right(fleet: Any):
     fleet.ready(BEAT, generation=2)
     fleet.until(lambda: not fleet.condition(BEAT, "DriftDetected"), "nothing to tell any more")
     assert fleet.copies(BEAT)[0]["run"] == run
-    assert "DriftCorrected" in fleet.on("events", BEAT).out
+    assert "DriftCorrected" in fleet.on("events", "--for", BEAT).out
