@@ -13,6 +13,13 @@ from urllib.parse import urlencode
 
 from propeller.model.canonical import Value, canonical_digest
 from propeller.model.drift import Drift, DriftReason, IgnoreDrift
+from propeller.model.federated import (
+    FederatedTask,
+    Reveal,
+    model_of,
+    promotion_of,
+    terms_of,
+)
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
 from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout, Update
@@ -77,6 +84,8 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
             return _proplet(head, spec)
         case "Alert":
             return _alert(head, spec)
+        case "FederatedTask":
+            return _federated(head, spec)
         case "Secret":
             return Secret(
                 meta=head,
@@ -329,6 +338,27 @@ def _ignore_drift(given: Canonical) -> IgnoreDrift:
         reasons=None if reasons is None else frozenset(DriftReason(one) for one in reasons),
         proplets=None if proplets is None else frozenset(PropletId(name) for name in proplets),
         selector=_selector(given.get("selector")),
+    )
+
+
+def _federated(meta: Meta, spec: Canonical) -> FederatedTask:
+    return FederatedTask(
+        meta=meta,
+        module=_module(spec["module"]),
+        run=_run(spec["run"]),
+        limits=_limits(spec["limits"]),
+        selector=_selector(spec["cohort"].get("selector")),
+        model=model_of(spec.get("model")),
+        rounds=spec["rounds"],
+        attempts=spec["maxAttempts"],
+        terms=terms_of(spec),
+        reveal=Reveal(spec["reveal"]),
+        retain=spec["retainUpdates"] == "Enabled",
+        promote=promotion_of(spec.get("promote"), meta.key.namespace),
+        run_key=spec["runKey"],
+        prune=Prune(spec["prune"]),
+        depends_on=_depends_on(meta, spec),
+        suspend=_suspend(spec),
     )
 
 

@@ -9,101 +9,39 @@ else, and a message says what a person would ask next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
 
-from propeller.model.conditions import Condition, ConditionStatus, carried_over, find, moment
+from propeller.model.conditions import Condition, ConditionStatus, moment
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.seen import Presence
-from propeller.model.specs import Alert, App, Daemon, Proplet, Schedule, Secret, Task
+from propeller.model.specs import (
+    Alert,
+    App,
+    Daemon,
+    FederatedTask,
+    Proplet,
+    Schedule,
+    Secret,
+    Task,
+)
+from propeller.plan.board import (
+    FALSE,
+    NEEDS_A_PERSON,
+    TRUE,
+    UNKNOWN,
+    WAITS,
+    Board,
+    Row,
+    Summary,
+)
 from propeller.plan.drift import flapping_words
-from propeller.plan.findings import Finding
+from propeller.plan.learning import learning
 from propeller.plan.lifecycle import suspension
 from propeller.plan.progress import Progress, progress
 from propeller.plan.schedule import next_slot
-from propeller.plan.tally import Devices, Tally, tally, told
+from propeller.plan.tally import Tally, tally, told
 from propeller.plan.types import Blocked, Snapshot
-
-TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
-
-_NEEDS_A_PERSON = frozenset(
-    {"ModuleInvalid", "Unfit", "RolledBack", "RolloutPaused", "DriftFlapping"}
-)
-"""What only an edit, an operator, or another fleet can lift."""
-_WAITS = frozenset({"NotHeard", "AllOffline", "ModuleUnresolved", "Held", "DependencyNotReady"})
-"""Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The status of one object.
-
-    counts: `devices` for workloads, objects by readiness for an App. rollout: how far its versions
-    are, None where it just follows its spec. drift: where devices differ from what they took. due:
-    when the same facts will mean something else (Unix ms), None when only news can change it.
-    """
-
-    conditions: tuple[Condition, ...]
-    observed_generation: int
-    devices: Devices
-    counts: Mapping[str, int]
-    rollout: Mapping[str, object] | None = None
-    drift: tuple[Finding, ...] = ()
-    due: int | None = None
-
-    @property
-    def ready(self) -> str:
-        """Status of the Ready condition: True, False or Unknown."""
-        condition = find(self.conditions, "Ready")
-        return str(condition.status) if condition is not None else ""
-
-    @property
-    def outcome(self) -> str:
-        """One word for the history: the reason of the Ready condition."""
-        condition = find(self.conditions, "Ready")
-        return condition.reason if condition is not None else ""
-
-
-class _Board:
-    """Collects the conditions of one object."""
-
-    def __init__(self, held: Held, now: int) -> None:
-        self._held = held
-        self._now = now
-        self._rows: list[Condition] = []
-
-    def put(self, type_: str, status: ConditionStatus, reason: str, message: str) -> None:
-        self._rows.append(
-            Condition(
-                type=type_,
-                status=status,
-                reason=reason,
-                message=message,
-                observed_generation=self._held.generation,
-                transition=self._now,
-            )
-        )
-
-    def summary(
-        self,
-        previous: Iterable[Condition],
-        *,
-        counts: Mapping[str, int],
-        devices: Devices | None = None,
-        rollout: Mapping[str, object] | None = None,
-        drift: Iterable[Finding] = (),
-        due: int | None = None,
-    ) -> Summary:
-        return Summary(
-            conditions=carried_over(self._rows, previous),
-            observed_generation=self._held.generation,
-            devices=devices if devices is not None else Devices(),
-            counts=counts,
-            rollout=rollout,
-            drift=tuple(drift),
-            due=due,
-        )
 
 
 def _nobody(_: Uid) -> str:
@@ -139,6 +77,10 @@ def summarize(
             row = snapshot.corrections.get(held.uid)
             flapping = row is not None and row.flapping and row.generation == held.generation
             return _workload(held, counts, blocked, previous, staged, flapping=flapping, now=now)
+        case FederatedTask():
+            return learning(
+                held, held.object, snapshot, blocked=blocked, previous=previous, now=now
+            )
         case Proplet():
             return _proplet(held, snapshot, previous, now)
         case Alert():
@@ -162,7 +104,7 @@ def _workload(
     flapping: bool,
     now: int,
 ) -> Summary:
-    board = _Board(held, now)
+    board = Board(held, now)
     obj = held.object
     assert isinstance(obj, Task | Daemon)
     if held.deleted_at is not None:
@@ -184,7 +126,7 @@ def _workload(
         version = (FALSE, "DriftFlapping", flapping_words())
     ready = version or ready
     board.put("Ready", *ready)
-    stalled = ready[1] in ("Failed", "TimedOut") or ready[1] in _NEEDS_A_PERSON
+    stalled = ready[1] in ("Failed", "TimedOut") or ready[1] in NEEDS_A_PERSON
     if stalled and schedule is None:
         board.put("Stalled", TRUE, ready[1], ready[2])
     elif version is not None:
@@ -215,10 +157,7 @@ def _workload(
     )
 
 
-_Row = tuple[ConditionStatus, str, str]
-
-
-def _leaving(board: _Board, held: Held, counts: Tally) -> None:
+def _leaving(board: Board, held: Held, counts: Tally) -> None:
     if held.orphan:
         message = f"left the source and is not pruned; {counts.placed} copies are left alone"
         board.put("Ready", FALSE, "Orphaned", message)
@@ -245,7 +184,7 @@ def _late_at(held: Held) -> int | None:
     return held.changed_at + obj.ready_when.within
 
 
-def _ready(held: Held, counts: Tally, blocked: Blocked | None, *, need: int, now: int) -> _Row:
+def _ready(held: Held, counts: Tally, blocked: Blocked | None, *, need: int, now: int) -> Row:
     obj = held.object
     suspend = suspension(held, now)
     if suspend is not None:
@@ -264,7 +203,7 @@ def _ready(held: Held, counts: Tally, blocked: Blocked | None, *, need: int, now
     if counts.failed > counts.desired - need and counts.failures:
         return FALSE, "Failed", f"{score}; {told(counts.failures)}"
     if blocked is not None and (counts.placed < counts.desired or not counts.placed):
-        status = UNKNOWN if blocked.reason in _WAITS else FALSE
+        status = UNKNOWN if blocked.reason in WAITS else FALSE
         return status, blocked.reason, blocked.message
     late_at = _late_at(held)
     if late_at is not None and late_at <= now:
@@ -279,9 +218,9 @@ def _pending(counts: Tally) -> list[str]:
     return counts.failures or counts.troubles or counts.waiting or counts.silences
 
 
-def _cron_ready(held: Held, schedule: Schedule, counts: Tally, blocked: Blocked | None) -> _Row:
-    if blocked is not None and not (counts.placed and blocked.reason in _WAITS):
-        status = UNKNOWN if blocked.reason in _WAITS else FALSE
+def _cron_ready(held: Held, schedule: Schedule, counts: Tally, blocked: Blocked | None) -> Row:
+    if blocked is not None and not (counts.placed and blocked.reason in WAITS):
+        status = UNKNOWN if blocked.reason in WAITS else FALSE
         return status, blocked.reason, blocked.message
     upcoming = next_slot(schedule, max(held.last_slot or 0, held.created_at))
     if upcoming is None:
@@ -312,7 +251,7 @@ def _progress(counts: Tally) -> tuple[str, str]:
     return "Progressing", f"{counts.placed} of {counts.desired} copies placed"
 
 
-def _healthy(obj: Task | Daemon, counts: Tally) -> _Row:
+def _healthy(obj: Task | Daemon, counts: Tally) -> Row:
     if counts.failures:
         return FALSE, "Failed", told(counts.failures)
     if counts.troubles:
@@ -326,7 +265,7 @@ def _healthy(obj: Task | Daemon, counts: Tally) -> _Row:
     return UNKNOWN, "Progressing", told(counts.waiting)
 
 
-def _scheduled(counts: Tally, blocked: Blocked | None, *, cron: bool) -> _Row:
+def _scheduled(counts: Tally, blocked: Blocked | None, *, cron: bool) -> Row:
     if counts.placed >= counts.desired and counts.placed:
         return TRUE, "Placed", f"{counts.placed} copies placed"
     if blocked is not None:
@@ -337,7 +276,7 @@ def _scheduled(counts: Tally, blocked: Blocked | None, *, cron: bool) -> _Row:
     return UNKNOWN, "Progressing", f"{counts.placed} of {counts.desired} copies placed"
 
 
-def _delivered(counts: Tally, need: int) -> _Row:
+def _delivered(counts: Tally, need: int) -> Row:
     score = f"{counts.delivered} of {counts.placed} proplets hold what was asked"
     if not counts.placed:
         return UNKNOWN, "NotStarted", "nothing was asked of any proplet yet"
@@ -346,7 +285,7 @@ def _delivered(counts: Tally, need: int) -> _Row:
     return FALSE, "Pending", f"{score}; waiting for {told(counts.undelivered)}"
 
 
-def _fresh(counts: Tally) -> _Row:
+def _fresh(counts: Tally) -> Row:
     if not counts.placed:
         return UNKNOWN, "NotStarted", "no copy was placed yet"
     if counts.stale:
@@ -360,7 +299,7 @@ def _fresh(counts: Tally) -> _Row:
 
 
 def _proplet(held: Held, snapshot: Snapshot, previous: Iterable[Condition], now: int) -> Summary:
-    board = _Board(held, now)
+    board = Board(held, now)
     proplet = PropletId(held.object.meta.key.name)
     seen = snapshot.proplets.get(proplet)
     if seen is None or seen.presence is Presence.UNKNOWN:
@@ -386,7 +325,7 @@ def _proplet(held: Held, snapshot: Snapshot, previous: Iterable[Condition], now:
 
 
 def _alert(held: Held, alert: Alert, previous: Iterable[Condition], now: int) -> Summary:
-    board = _Board(held, now)
+    board = Board(held, now)
     suspend = suspension(held, now)
     if suspend is not None:
         board.put("Ready", FALSE, "Suspended", f"suspended: {suspend.reason}")
@@ -399,7 +338,7 @@ def _alert(held: Held, alert: Alert, previous: Iterable[Condition], now: int) ->
 def _secret(
     held: Held, secret: Secret, snapshot: Snapshot, previous: Iterable[Condition], now: int
 ) -> Summary:
-    board = _Board(held, now)
+    board = Board(held, now)
     known = snapshot.secrets.get((secret.meta.key.namespace, secret.meta.key.name))
     if held.deleted_at is not None or known is None:
         board.put("Ready", FALSE, "Deleting", "removed from the source")
@@ -421,7 +360,7 @@ def _app(
     *,
     now: int,
 ) -> Summary:
-    board = _Board(held, now)
+    board = Board(held, now)
     name = held.object.meta.key.name
     verdicts: dict[str, list[str]] = {"True": [], "False": [], "Unknown": []}
     rest = 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from propeller.model.ids import Key, Uid
 from propeller.model.inventory import Held
-from propeller.model.specs import App, Daemon, Object, Task
+from propeller.model.specs import App, Modular, Object
 
 MAX_APPS_AROUND = 64
 """Apps around an App that are followed at most: a circle of owners ends here."""
@@ -24,7 +24,7 @@ SHOWN = 3
 
 def needs(thing: Object) -> tuple[Key, ...]:
     """What the object itself names in `dependsOn`."""
-    return thing.depends_on if isinstance(thing, App | Task | Daemon) else ()
+    return thing.depends_on if isinstance(thing, App | Modular) else ()
 
 
 class _Web:
@@ -81,7 +81,7 @@ class Links:
         self._dependents: dict[Uid, set[Uid]] = {}
         self._needs: dict[Uid, tuple[Key, ...]] = {}
         for one in held:
-            if not isinstance(one.object, Task | Daemon):
+            if not isinstance(one.object, Modular):
                 continue
             wanted = self._web.all_needs(one.object)
             if not wanted:

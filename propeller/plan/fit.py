@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
-from propeller.model.specs import Access, Mount, Workload
+from propeller.model.specs import Access, Modular, Mount, Workload
 
 NOT_HEARD = "has not said hello yet"
 
@@ -43,7 +43,7 @@ def lacks_box(obj: Workload, box: Box) -> str | None:
     return NO_KEY + (box.trouble or "it announces no encryption key")
 
 
-def memory_need(obj: Workload, module: Module | None) -> int:
+def memory_need(obj: Modular, module: Module | None) -> int:
     """Bytes to set aside for one copy: its limit, or less where the module cannot grow that far."""
     limit = obj.limits.memory
     if module is None:

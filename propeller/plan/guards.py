@@ -19,7 +19,7 @@ from propeller.model.ids import Digest, Key, Uid
 from propeller.model.inventory import Held
 from propeller.model.parse import stored_form
 from propeller.model.rollout import Amount
-from propeller.model.specs import App, Daemon, Guards, Object, Task
+from propeller.model.specs import App, Daemon, Guards, Modular, Object, Task
 from propeller.plan.diff import InventoryChange
 from propeller.plan.types import Change, ChangeOp
 
@@ -158,7 +158,7 @@ def _counts(held: Held) -> bool:
 
 
 def _is_workload(held: Held) -> bool:
-    return _counts(held) and isinstance(held.object, Task | Daemon)
+    return _counts(held) and isinstance(held.object, Modular)
 
 
 def _first(

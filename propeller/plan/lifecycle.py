@@ -16,7 +16,16 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Presence, RunState, Seen, SeenRun
-from propeller.model.specs import Daemon, Missed, OnOffline, Overlap, Schedule, Suspend, Task
+from propeller.model.specs import (
+    Daemon,
+    Missed,
+    Modular,
+    OnOffline,
+    Overlap,
+    Schedule,
+    Suspend,
+    Task,
+)
 from propeller.plan.fit import NOT_HEARD
 from propeller.plan.placement import Stand
 from propeller.plan.runs import (
@@ -172,7 +181,7 @@ def aim(
             if one is not None and one.until is not None and one.until > now
         ]
     elif module is None:
-        wish.blocked, wish.why_blocked = _module_trouble(obj, resolved)
+        wish.blocked, wish.why_blocked = module_trouble(obj, resolved)
     elif gift.reason:
         wish.blocked, wish.why_blocked = gift.reason, gift.words
     if isinstance(obj, Task) and obj.schedule is not None:
@@ -185,7 +194,8 @@ def _suspended_text(suspend: Suspend) -> str:
     return f"suspended{by}: {suspend.reason}" if suspend.reason else f"suspended{by}"
 
 
-def _module_trouble(obj: Task | Daemon, resolved: Resolved | None) -> tuple[str, str]:
+def module_trouble(obj: Modular, resolved: Resolved | None) -> tuple[str, str]:
+    """Why a module is not at hand: the reason of its condition, and words."""
     if resolved is None:
         return "ModuleUnresolved", f"module {obj.module} is being resolved"
     assert not isinstance(resolved, Module)

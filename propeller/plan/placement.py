@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from propeller.model.ids import PropletId, Uid
 from propeller.model.module import Module
 from propeller.model.seen import Seen
-from propeller.model.specs import Daemon, Task, Workload
+from propeller.model.specs import Modular, Workload
 from propeller.model.versions import Phase
 from propeller.model.withheld import Withheld
 from propeller.plan.fit import NOT_HEARD, fit, lacks_box, memory_need, size_text
@@ -192,7 +192,7 @@ class Loads:
     def _need(self, uid: Uid) -> int:
         waiting = self._waiting(uid)
         held = self._snapshot.objects.get(uid) if waiting is None else waiting.held
-        if held is None or not isinstance(held.object, Task | Daemon):
+        if held is None or not isinstance(held.object, Modular):
             return 0
         course = self._snapshot.courses.get(uid)
         if course is not None and course.good is not None:

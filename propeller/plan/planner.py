@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.specs import Alert, App, Daemon, Proplet, Secret, Task
+from propeller.model.specs import Alert, App, Daemon, FederatedTask, Proplet, Secret, Task
 from propeller.model.withheld import Withheld
 from propeller.plan.cases import Case, Grounds, open_case
 from propeller.plan.drift import correct
+from propeller.plan.federated import conduct
 from propeller.plan.filling import blocked, fill, wait
 from propeller.plan.placement import Loads, Looks, holders_of
 from propeller.plan.survey import bury, survey
@@ -26,6 +27,7 @@ from propeller.plan.types import (
     Advance,
     Assign,
     Blocked,
+    Conduct,
     Correct,
     Fire,
     Forget,
@@ -45,11 +47,12 @@ _RANK: Mapping[type[Action], int] = {
     LetIn: 1,
     Advance: 2,
     Correct: 3,
-    Gone: 4,
-    Adopt: 5,
-    Release: 6,
-    Assign: 7,
-    Forget: 8,
+    Conduct: 4,
+    Gone: 5,
+    Adopt: 6,
+    Release: 7,
+    Assign: 8,
+    Forget: 9,
 }
 OPEN = "its window is open"
 _LAST = "\x7f"
@@ -121,6 +124,7 @@ def plan(
             blocks[case.uid] = block
         actions += kept
         wakeups += case.wakeups
+    _conduct_all(_in_order(snapshot, chosen), grounds, actions, blocks, wakeups)
     _tell_of_windows(snapshot, gates, cases, blocks, wakeups)
     if hold:
         actions = [action for action in actions if _is_bookkeeping(action)]
@@ -133,6 +137,25 @@ def plan(
 
 
 _WAITING_FOR_OTHERS = frozenset({"NoCapacity", "Held"})
+
+
+def _conduct_all(
+    helds: Iterable[Held],
+    grounds: Grounds,
+    actions: list[Action],
+    blocks: dict[Uid, Blocked],
+    wakeups: list[Wakeup],
+) -> None:
+    """The rounds of every live FederatedTask that is looked at."""
+    waits = grounds.snapshot.waits
+    for held in helds:
+        if held.deleted_at is not None or not isinstance(held.object, FederatedTask):
+            continue
+        done = conduct(held, grounds, waits=waits(held.uid) if waits is not None else "")
+        actions += done.actions
+        wakeups += done.wakeups
+        if done.block is not None:
+            blocks[held.uid] = done.block
 
 
 def _tell_of_windows(
@@ -218,6 +241,8 @@ def _survey_all(
                 survey(case, grounds)
                 correct(case, grounds.snapshot, grounds.now)
                 cases.append(case)
+            case FederatedTask():
+                pass  # `_conduct_all`: it needs nothing of the cases
             case Alert() | App() | Proplet() | Secret():
                 pass
     return cases
@@ -260,7 +285,7 @@ def _is_bookkeeping(action: Action) -> bool:
 
 def _order(action: Action) -> tuple[Key, Uid, str, int]:
     rank = _RANK[type(action)]
-    if isinstance(action, Fire | Advance | LetIn | Correct):
+    if isinstance(action, Fire | Advance | LetIn | Correct | Conduct):
         return (action.key, action.uid, "", rank)
     if isinstance(action, Forget):
         return (action.key, action.uid, _LAST, rank)

@@ -14,7 +14,7 @@ from propeller.model.inventory import Held
 from propeller.model.module import Module
 from propeller.model.revision import Revision
 from propeller.model.seen import Presence, Seen
-from propeller.model.specs import Daemon, Task
+from propeller.model.specs import Daemon, Modular, Task
 from propeller.model.versions import Course, Phase
 from propeller.model.withheld import Withheld
 from propeller.plan.diff import InventoryChange, diff
@@ -165,7 +165,7 @@ def _withheld(
             continue
         if before is not None and before.deleted_at is None:
             old = before.object
-            module = modules.get(old.module) if isinstance(old, Task | Daemon) else None
+            module = modules.get(old.module) if isinstance(old, Modular) else None
             known = module if isinstance(module, Module) else None
             if before.generation != held.generation or held.deleted_at is not None:
                 withheld[held.uid] = Withheld(uid=held.uid, held=before, module=known)

@@ -39,7 +39,7 @@ def bury(held: Held, snapshot: Snapshot) -> list[Action]:
     actions: list[Action] = []
     left = 0
     for proplet, copy in sorted(snapshot.assignments.get(uid, NO_COPIES).items()):
-        why = _confirmed(copy, snapshot) if copy.releasing else _never_got_it(proplet, snapshot)
+        why = confirmed(copy, snapshot) if copy.releasing else _never_got_it(proplet, snapshot)
         if why:
             actions.append(Gone(uid=uid, key=key, proplet=proplet, reason=why))
             continue
@@ -59,7 +59,7 @@ def _never_got_it(proplet: PropletId, snapshot: Snapshot) -> str:
     return "" if seen.inst else "its proplet never heard of it"
 
 
-def _confirmed(copy: Assignment, snapshot: Snapshot) -> str:
+def confirmed(copy: Assignment, snapshot: Snapshot) -> str:
     """How it is known that a released copy is gone, "" while it is not (law 4)."""
     never = _never_got_it(copy.proplet, snapshot)
     if never:
@@ -157,7 +157,7 @@ def _judge_widely(case: Case, copy: Assignment, seen: Seen, grounds: Grounds) ->
     proplet = copy.proplet
     stand = case.stand(proplet, seen)
     if copy.releasing:
-        why = _confirmed(copy, grounds.snapshot)
+        why = confirmed(copy, grounds.snapshot)
         if why:
             case.gone(proplet, why)
         if case.wish.suspended is None:
@@ -244,7 +244,7 @@ def _replicas(case: Case, grounds: Grounds) -> None:
         if seen is None:
             case.gone(proplet, "its proplet was forgotten")
         elif copy.releasing:
-            why = _confirmed(copy, snapshot)
+            why = confirmed(copy, snapshot)
             if why:
                 case.gone(proplet, why)
         else:

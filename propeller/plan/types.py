@@ -15,6 +15,7 @@ from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
+from propeller.model.rounds import Learning, Round, Step
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
 from propeller.model.specs import ModuleRef
@@ -73,6 +74,8 @@ class Snapshot:
     corrections: what was done about drift. strays: where a run of an object is up that nobody asked
     for. entry: the digest of the entry a copy is told. asked_at: when a proplet was last asked for
     anything (Unix ms).
+    learning: how far each FederatedTask is. told: rounds (`Round.name`) whose cohort is in the
+    status, where anybody can see it before it is invited.
     """
 
     objects: Mapping[Uid, Held]
@@ -92,6 +95,8 @@ class Snapshot:
     strays: Mapping[Uid, Collection[PropletId]] = field(default_factory=dict)
     entry: Callable[[Assignment], str] = _no_entry
     asked_at: Callable[[PropletId], int] = _long_ago
+    learning: Mapping[Uid, Learning] = field(default_factory=dict)
+    told: Container[tuple[Uid, str, int, int, Step]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +199,18 @@ class Correct:
     notes: tuple[Note, ...] = ()
 
 
-Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn | Correct
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """The rows of a FederatedTask become these. ended: rounds that are over now, oldest first."""
+
+    uid: Uid
+    key: Key
+    learning: Learning
+    ended: tuple[Round, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn | Correct | Conduct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +219,8 @@ class Blocked:
 
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
-    NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed.
+    NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed; of a FederatedTask also
+    ModelInvalid, TooFewProplets.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 

@@ -180,10 +180,12 @@ class Delivery:
         return encode(replace(document, tasks=None, body=BlobRef(digest=stored, size=len(data))))
 
     def _grant(self, proplet: PropletId, entries: tuple[Entry, ...], digest: str) -> None:
-        """Which blobs this device may fetch: its modules and its own document."""
-        self._world.grants[proplet] = frozenset(
-            {entry.module.digest for entry in entries} | {digest}
-        )
+        """Which blobs this device may fetch: its modules and models, and its own document."""
+        granted = {entry.module.digest for entry in entries} | {digest}
+        for entry in entries:
+            if entry.fl is not None:
+                granted |= {ref.digest for ref in (entry.fl.model, entry.fl.layout) if ref}
+        self._world.grants[proplet] = frozenset(granted)
 
     def publish(self, now: int) -> None:
         """Send what was decided, after it was committed. What is not taken is due again at once."""

@@ -77,6 +77,11 @@ class DeviceKeys:
             return seen.facts.public_key
         return None
 
+    def key_of(self, proplet: PropletId, world: World) -> VerifyKey | None:
+        """The key `proplet` is known by, None before its first hello."""
+        known = self.known(proplet, world)
+        return VerifyKey.parse(known) if known is not None else None
+
     def open_signed(self, purpose: str, proplet: PropletId, payload: bytes, world: World) -> bytes:
         """The body of a frame signed by `proplet`'s own key. Raises WireError."""
         known = self.known(proplet, world)

@@ -12,15 +12,26 @@ from typing import assert_never
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.rollout import Update
-from propeller.model.specs import Alert, App, Daemon, Proplet, RestartPolicy, Secret, Task
+from propeller.model.specs import (
+    Alert,
+    App,
+    Daemon,
+    FederatedTask,
+    Proplet,
+    RestartPolicy,
+    Secret,
+    Task,
+)
 from propeller.plan.fit import memory_need
+from propeller.plan.training import trainer
 from propeller.wire.codec import decode, decode_tasks, entry_digest
-from propeller.wire.messages import Desired, Entry, WireModule, WireMount
+from propeller.wire.messages import Desired, Entry, WireModule, WireMount, WireTraining
 
 
 def template(held: Held, module: Module) -> Entry:
     """The entry of `held` with run, cause and digest left open; shared by all its copies."""
-    spec = held.object
+    thing = held.object
+    spec = trainer(thing) if isinstance(thing, FederatedTask) else thing
     match spec:
         case Alert() | App() | Proplet() | Secret():
             raise AssertionError(f"{spec.meta.key} is not a workload")
@@ -72,9 +83,17 @@ def _update(daemon: Daemon) -> str | None:
     return None if update is Update.DOWNLOAD_THEN_KILL else update.value
 
 
-def fill(shared: Entry, assignment: Assignment, sealed: tuple[tuple[str, str], ...] = ()) -> Entry:
-    """The entry of one copy. sealed: its variables that come from Secrets, sealed to its device."""
-    entry = replace(shared, run=assignment.run, cause=assignment.cause, sealed=sealed)
+def fill(
+    shared: Entry,
+    assignment: Assignment,
+    sealed: tuple[tuple[str, str], ...] = (),
+    training: WireTraining | None = None,
+) -> Entry:
+    """The entry of one copy. sealed: its variables that come from Secrets, sealed to its device.
+
+    training: its part in a round of federated learning.
+    """
+    entry = replace(shared, run=assignment.run, cause=assignment.cause, sealed=sealed, fl=training)
     return replace(entry, digest=entry_digest(entry))
 
 

@@ -14,6 +14,7 @@ from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.module import Resolved
 from propeller.model.revision import Revision
 from propeller.model.specs import ModuleRef, Object, Suspend
+from propeller.reconcile.learning import Answer
 from propeller.transport.base import Connected, Disconnected, Received
 
 
@@ -70,6 +71,13 @@ class BlobStored:
 
     proplet: PropletId
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A worker finished with something of a federated job."""
+
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +239,7 @@ Event = (
     | SpecsRefused
     | SourceSilent
     | ModuleResolved
+    | Learned
     | BlobStored
     | Received
     | Connected

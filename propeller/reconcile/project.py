@@ -16,10 +16,13 @@ from propeller.model.canonical import canonical_bytes
 from propeller.model.conditions import Condition, moment
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
+from propeller.model.rounds import Learning
 from propeller.model.seen import Presence, Seen, SeenRun
-from propeller.model.specs import Alert, App, Daemon, Proplet, Secret, Task
-from propeller.plan.conditions import Summary, summarize
+from propeller.model.specs import Alert, App, Daemon, FederatedTask, Proplet, Secret, Task
+from propeller.plan.board import Summary
+from propeller.plan.conditions import summarize
 from propeller.plan.findings import Finding
+from propeller.reconcile.roundfiles import learning_detail
 from propeller.reconcile.specs import history_row
 from propeller.reconcile.world import World
 from propeller.state.base import StatusRow
@@ -245,6 +248,8 @@ class Projection:
             return {"objects": dict(summary.counts)}
         if isinstance(thing, Alert):
             return {"sinks": [sink.name for sink in thing.sinks]}
+        if isinstance(thing, FederatedTask):
+            return learning_detail(thing, self._world.learning.known.get(held.uid, Learning()))
         if isinstance(thing, Secret):
             return {"keys": list(thing.keys)}
         detail: dict[str, object] = {"devices": dict(summary.counts)}

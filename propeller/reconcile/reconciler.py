@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from propeller.model.ids import PropletId, Uid
+from propeller.model.ids import Digest, PropletId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.specs import ModuleRef
 from propeller.plan.placement import Looks
@@ -22,6 +22,7 @@ from propeller.plan.types import (
     Advance,
     Assign,
     Blocked,
+    Conduct,
     Correct,
     Fire,
     Forget,
@@ -37,6 +38,7 @@ from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.events import (
     BlobStored,
     Event,
+    Learned,
     ModuleResolved,
     Remark,
     SourceSilent,
@@ -46,9 +48,11 @@ from propeller.reconcile.events import (
 )
 from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.housekeeping import Housekeeping
+from propeller.reconcile.learning import Work
 from propeller.reconcile.project import Projection
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.rollouts import Rollouts
+from propeller.reconcile.rounds import Rounds
 from propeller.reconcile.specs import Specs
 from propeller.reconcile.standing import of_reconciler
 from propeller.reconcile.statusfiles import StatusFiles
@@ -68,6 +72,10 @@ ROUNDS = 3
 """Plans in one turn at most: carrying one out may leave something to do at once."""
 
 
+def _nothing(_proplet: PropletId, _digest: Digest) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """Everything a reconciler is given: it makes nothing of this itself.
@@ -76,6 +84,8 @@ class Surroundings:
     worker, which posts `ModuleResolved`. source_id: names this manager on its own topics.
     keys_predate: the key directory is older than the store (rule f: there may be a fleet).
     vault: opens Secrets; None where no identity is configured.
+    learn: hand work of a federated job to a worker, which posts `Learned`; None: there are none.
+    drop_upload: what a proplet uploaded is not needed any more.
     """
 
     store: Store
@@ -93,6 +103,8 @@ class Surroundings:
     source_id: str
     keys_predate: bool
     vault: Vault | None = None
+    learn: Callable[[Work], None] | None = None
+    drop_upload: Callable[[PropletId, Digest], None] = _nothing
 
     def read_blob(self, digest: str) -> bytes | None:
         """A document or report that travelled as a blob; None when it is not here (yet)."""
@@ -116,6 +128,7 @@ class Reconciler:
         self.projection = Projection(self.world, around)
         self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
         self.rollouts = Rollouts(self.world, around)
+        self.rounds = Rounds(self.world, around)
         self.requests = Requests(self.world, around, self.specs, self.fleet, self.rollouts)
         self.blocked: dict[Uid, Blocked] = {}
         self.wakeups: dict[Uid, dict[PropletId, int]] = {}
@@ -124,6 +137,7 @@ class Reconciler:
         with self.store.transaction():
             self.specs.replay_journal(around.journal.read())
             self.rollouts.replay_journal(around.journal.read())
+            self.rounds.replay_journal(around.journal.read())
             self.fleet.refresh()
             if self.store.fresh and around.keys_predate:
                 self.fleet.begin_recovery()
@@ -148,6 +162,8 @@ class Reconciler:
         self.fleet.publish()
         self.requests.publish()
         self.projection.project(self, now)
+        self.rounds.ask(now)
+        self.rounds.tell()
         self.requests.answer()
         self.specs.answer()
         self._tell_standing()
@@ -173,6 +189,9 @@ class Reconciler:
                 self.specs.resolved(event, now)
             case BlobStored():
                 self.fleet.stored(event, now)
+                self.rounds.arrived(event.digest)
+            case Learned():
+                self.rounds.take(event.answer, now)
             case Received():
                 self._received(event, now)
             case Connected():
@@ -253,6 +272,8 @@ class Reconciler:
             strays=world.strays,
             entry=world.entry_digest,
             asked_at=world.asked_at,
+            learning=world.learning.known,
+            told=world.learning.told,
         )
 
     def _waits(self, uid: Uid) -> str:
@@ -365,6 +386,7 @@ class Reconciler:
                 case Forget():
                     self._event(now, "Deleted", action.reason, action)
                     self.projection.forget(world.objects[action.uid])
+                    self.rounds.forget(action.uid)
                     world.drop_held(action.uid)
                     self.blocked.pop(action.uid, None)
                     self.wakeups.pop(action.uid, None)
@@ -373,6 +395,8 @@ class Reconciler:
                 case LetIn():
                     world.let_in(action.uid)
                     self._event(now, "LetIn", action.reason, action)
+                case Conduct():
+                    self.rounds.conducted(action, now)
                 case Advance():
                     self.rollouts.advance(action, now)
                 case Fire():
@@ -461,6 +485,7 @@ class Reconciler:
             self.requests.due(),
             self.projection.due(),
             self.housekeeping.due(),
+            self.rounds.due(),
         ]
         if self.ready_to_plan and self.world.touched.objects:
             dues.append(now)  # the projection found what others wait for

@@ -20,13 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
-from propeller.model.ids import PropletId
+from propeller.model.ids import Digest, PropletId
 from propeller.model.specs import ModuleRef
 from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
-from propeller.reconcile.events import Event, ModuleResolved, SpecsTaken, Tick
+from propeller.reconcile.events import Event, Learned, ModuleResolved, SpecsTaken, Tick
 from propeller.reconcile.inbox import Inbox
+from propeller.reconcile.learning import Work
+from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
@@ -34,6 +36,7 @@ from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
+from propeller.registry.models import model_of
 from propeller.registry.registries import Registries
 from propeller.registry.resolve import resolve
 from propeller.registry.spool import Spool
@@ -162,6 +165,8 @@ class Service:
             source_id=source_id,
             keys_predate=not self.keys.created,
             vault=Vault(settings.identities, self.keys.fleet_secret()),
+            learn=self._learn,
+            drop_upload=self._drop_upload,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()
@@ -301,6 +306,20 @@ class Service:
             self.inbox.put(ModuleResolved(ref, resolved))
 
         self._workers.submit(work)
+
+    def _learn(self, work: Work) -> None:
+        shop = Workshop(
+            blobs=self.blobs,
+            find=lambda spec: model_of(
+                spec.image, spec.initial, registries=self._settings.registries, blobs=self.blobs
+            ),
+            key_of=lambda proplet: self.devices.key_of(proplet, self.reconciler.world),
+        )
+        self._workers.submit(lambda: self.inbox.put(Learned(perform(work, shop))))
+
+    def _drop_upload(self, proplet: PropletId, digest: Digest) -> None:
+        self.spool.drop(proplet, digest)
+        self.blobs.delete(digest)
 
     def _make_outlets(self) -> Outlets:
         settings = self._settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from propeller.model.ids import Digest, PropletId, Uid, is_digest
 from propeller.model.inventory import Held
 from propeller.model.module import ModuleProblem
-from propeller.model.specs import App, Daemon, ModuleRef, Suspend, Task
+from propeller.model.specs import App, Modular, ModuleRef, Suspend
 from propeller.plan.diff import diff
 from propeller.plan.guards import change_digest
 from propeller.plan.moves import identified
@@ -260,7 +260,7 @@ class Specs:
         return {
             held.object.module
             for held in self._world.objects.values()
-            if isinstance(held.object, Task | Daemon) and held.deleted_at is None
+            if isinstance(held.object, Modular) and held.deleted_at is None
         }
 
     def _resolve_images(self, *, every: bool) -> None:
@@ -302,7 +302,7 @@ class Specs:
         used = {
             held.object.module
             for held in self._world.objects.values()
-            if isinstance(held.object, Task | Daemon)
+            if isinstance(held.object, Modular)
         }
         for ref in [ref for ref in self._world.modules if ref not in used]:
             self._world.store.drop_module(ref)

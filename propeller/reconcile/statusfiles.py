@@ -53,8 +53,9 @@ class StatusFiles:
 
         Raises Unavailable when the disk refuses; the projection is written again next time.
         """
-        text = render(document).encode()
-        path = self.path(key)
+        return self._replace(self.path(key), render(document).encode())
+
+    def _replace(self, path: Path, text: bytes) -> bool:
         try:
             if path.exists() and path.read_bytes() == text:
                 return False
@@ -66,6 +67,29 @@ class StatusFiles:
             raise Unavailable(f"{path}: {error.strerror}; the status file is stale") from error
         self._tell(path, text)
         return True
+
+    def _round(self, key: Key, number: int) -> Path:
+        return self.path(key).with_suffix("") / "rounds" / f"{number:04}.yaml"
+
+    def has_round(self, key: Key, number: int) -> bool:
+        """Whether there is a file of that round."""
+        return self._round(key, number).exists()
+
+    def write_round(self, key: Key, number: int, document: Mapping[str, object]) -> bool:
+        """As `write`, for one round of a FederatedTask."""
+        return self._replace(self._round(key, number), render(document).encode())
+
+    def remove_rounds(self, key: Key) -> None:
+        """The object left the inventory: so do the files of its rounds."""
+        folder = self.path(key).with_suffix("") / "rounds"
+        try:
+            for path in sorted(folder.glob("*.yaml")):
+                self._tell(path, None)
+                path.unlink(missing_ok=True)
+            for empty in (folder, folder.parent):
+                empty.rmdir()
+        except OSError:
+            return
 
     def remove(self, key: Key) -> None:
         """The object left the inventory: so does its file."""
@@ -87,6 +111,8 @@ class StatusFiles:
                 self._tell(path, None)
         for path in self._root.glob("*/*/.*.yaml.new"):
             path.unlink(missing_ok=True)  # a crash came between writing and replacing
+        for path in self._root.glob("*/*/*/rounds/.*.yaml.new"):
+            path.unlink(missing_ok=True)
         for folder in sorted(self._root.glob("*/*"), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -14,11 +14,14 @@ from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
+from propeller.model.rounds import Learning
 from propeller.model.seen import RunState, Seen, SeenRun
 from propeller.model.specs import (
     App,
     Daemon,
     Discovery,
+    FederatedTask,
+    Modular,
     ModuleRef,
     Proplet,
     Scheduling,
@@ -33,6 +36,7 @@ from propeller.plan.runs import namer as namer_of
 from propeller.plan.runs import run_digest, run_key
 from propeller.plan.secrets import given
 from propeller.reconcile.documents import entries_of, fill, in_order, template
+from propeller.reconcile.learningbook import LearningBook
 from propeller.reconcile.runrecords import as_seen, record_of
 from propeller.reconcile.secretbook import SecretBook
 from propeller.reconcile.versionbook import VersionBook
@@ -97,6 +101,7 @@ class World:
         self._users: dict[tuple[str, str], set[Uid]] = {}
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
         self.versions = VersionBook(store)
+        self.learning = LearningBook(store)
         self.windows = WindowBook(store)
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self.strays: dict[Uid, set[PropletId]] = {}
@@ -194,6 +199,8 @@ class World:
             entry = self._entry(assignment)
             if entry is not None:
                 entries.append(entry)
+            elif self._is_learning(uid):
+                continue  # of a round that nobody remembers: the next plan says what follows
             elif not assignment.version or self._meaning(assignment) is not None:
                 return None
         return in_order(entries)
@@ -204,6 +211,8 @@ class World:
         A copy may rightly stay behind its spec (its cron run goes on, the new version fits nobody);
         an old run must never be named together with a new module.
         """
+        if self._is_learning(assignment.uid):
+            return self._training_entry(assignment)
         shared = self._template(assignment)
         if shared is not None and self._run_of(assignment) == assignment.run:
             sealed = self._sealed(assignment)
@@ -211,6 +220,31 @@ class World:
                 return fill(shared, assignment, sealed)
         asked = self.asked_entries(assignment.proplet)
         return asked.get((assignment.uid, assignment.run))
+
+    def _is_learning(self, uid: Uid) -> bool:
+        return isinstance(self.objects[uid].object, FederatedTask)
+
+    def _training_entry(self, assignment: Assignment) -> Entry | None:
+        """A part in the newest round as that round says, or in an older one as last asked."""
+        held = self.objects[assignment.uid]
+        thing = held.object
+        assert isinstance(thing, FederatedTask)
+        module = self.modules.get(thing.module)
+        training = self.learning.training(assignment)
+        if training is None or not isinstance(module, Module):
+            asked = self.asked_entries(assignment.proplet)
+            return asked.get((assignment.uid, assignment.run))
+        known = self._templates.setdefault(assignment.uid, {})
+        shared = known.get(Digest(""))
+        if shared is None:
+            shared = known[Digest("")] = template(held, module)
+        return fill(shared, assignment, training=training)
+
+    def put_learning(self, uid: Uid, learning: Learning) -> None:
+        """How far a federated job is. Its copies are told with their assignments."""
+        self.learning.put(uid, learning)
+        self.touched.objects.add(uid)
+        self.touched.statuses.add(uid)
 
     def _sealed(self, assignment: Assignment) -> tuple[tuple[str, str], ...] | None:
         meaning = self._meaning(assignment)
@@ -454,7 +488,7 @@ class World:
         self.store.put_module(ref, resolved)
         old, self.modules[ref] = self.modules.get(ref), resolved
         for uid, held in self.objects.items():
-            if isinstance(held.object, Task | Daemon) and held.object.module == ref:
+            if isinstance(held.object, Modular) and held.object.module == ref:
                 if isinstance(old, Module) and isinstance(resolved, Module):
                     self.windows.resolved_anew(held, old, self.objects.values())
                 self._forget_template(uid)

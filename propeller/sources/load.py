@@ -20,12 +20,20 @@ from propeller.model.module import Module
 from propeller.model.parse import parse_object, stored_form
 from propeller.model.quantities import size_text
 from propeller.model.revision import Revision
-from propeller.model.specs import ModuleRef, Object, Prune, Workload
+from propeller.model.specs import Modular, ModuleRef, Object, Prune
 from propeller.plan.depends import circle, needs
 from propeller.sources.apps import IMPLICIT, Claim, Owners
 from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file, spec_file
 from propeller.sources.explain import did_you_mean
-from propeller.sources.modules import Inspect, Keep, Modules, NoModule, call_problem, inside
+from propeller.sources.modules import (
+    Inspect,
+    Keep,
+    Modules,
+    NoModule,
+    call_problem,
+    inside,
+    missing,
+)
 from propeller.sources.nodes import Path, Place, dotted, printable
 from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
 from propeller.sources.select import IGNORE_FILE, Selection
@@ -301,10 +309,15 @@ class _Load:
                 return (), None
             module = found
             spec["module"] = {**spec["module"], "digest": module.identity}
+        if "file" in spec.get("model", ()):
+            digest = self._model(path, document)
+            if digest is None:
+                return (), None
+            spec["model"] = {**spec["model"], "initial": digest}
         namespace = document.meta.get("namespace", owner.namespace)
         remember = (
             self.content[path], document.index, path, self.domain, owner.name, namespace,
-            spec.get("prune"), module and module.digest,
+            spec.get("prune"), module and module.digest, spec.get("model", {}).get("initial"),
         )  # fmt: skip
         known = self.cache.objects.get(remember)
         if known is not None:
@@ -323,7 +336,7 @@ class _Load:
             "line": int(document.line),
         }
         made = parse_object(document.kind, meta, spec)
-        if module is not None and isinstance(made, Workload):
+        if module is not None and isinstance(made, Modular):
             wrong = list(_module_problems(made, module))
             for below, message in wrong:
                 self._fault(path, document, ("spec", *below), message)
@@ -348,6 +361,27 @@ class _Load:
             return None
         return found
 
+    def _model(self, path: str, document: Document) -> Digest | None:
+        """The digest of a model file, whose bytes are kept; what is in it a worker looks at."""
+        given = document.spec["model"]
+        where = inside(path.rpartition("/")[0], given["file"])
+        wrong, digest = "", None
+        if where is None:
+            wrong = "must be inside the spec tree"
+        elif where in self.tree.problems:
+            wrong = f"{where}: {self.tree.problems[where]}"
+        elif where not in self.tree.files:
+            wrong = missing(self.tree, where)
+        else:
+            digest = self.keep(self.tree.files[where])
+            if given.get("initial") not in (None, digest):
+                wrong = f"does not match: {where} is {digest}"
+        if wrong:
+            field = "initial" if digest is not None else "file"
+            self._fault(path, document, ("spec", "model", field), wrong)
+            return None
+        return digest
+
     def _revision(self, built: Mapping[Key, _Built]) -> Revision:
         ordered = sorted(built)
         whole = hashlib.sha256()
@@ -356,7 +390,7 @@ class _Load:
         modules: dict[ModuleRef, Module] = {}
         for key in ordered:
             one = built[key]
-            if one.module is not None and isinstance(one.object, Workload):
+            if one.module is not None and isinstance(one.object, Modular):
                 modules[one.object.module] = one.module
         return Revision(
             name=self.tree.name,
@@ -407,7 +441,7 @@ def _place(made: Object) -> str:
     return f"{made.meta.origin.file}:{made.meta.origin.line}"
 
 
-def _module_problems(made: Workload, module: Module) -> Iterator[tuple[Path, str]]:
+def _module_problems(made: Modular, module: Module) -> Iterator[tuple[Path, str]]:
     called = call_problem(made.run, module)
     if called is not None:
         yield called

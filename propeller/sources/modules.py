@@ -65,7 +65,7 @@ class Modules:
         if path in tree.problems:
             return NoModule(f"{path}: {tree.problems[path]}")
         if path not in tree.files:
-            return NoModule(_missing(tree, path))
+            return NoModule(missing(tree, path))
         content = path.rpartition(".")[2] + " " + tree.content_id(path)
         known = self._known.get(content)
         if known is None:
@@ -84,7 +84,8 @@ def inside(folder: str, file: str) -> str | None:
     return None if path.startswith(("../", "/")) or path == ".." else path
 
 
-def _missing(tree: Tree, path: str) -> str:
+def missing(tree: Tree, path: str) -> str:
+    """Words for a file that a spec names and that is not there."""
     folder, _, name = path.rpartition("/")
     near = did_you_mean(
         name,

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from propeller.errors import UsageError
+from propeller.sources import federated_rules
 from propeller.sources.address import parse_address
 from propeller.sources.explain import did_you_mean
 from propeller.sources.nodes import Path
@@ -31,10 +32,9 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _app(spec)
     if kind == "Alert":
         yield from _sinks(spec["sinks"])
-    if kind not in ("Task", "Daemon"):
+    if kind not in ("Task", "Daemon", "FederatedTask"):
         return
     yield from _module(spec["module"])
-    yield from _placement(spec["placement"])
     yield from _unique(("run", "env"), spec["run"]["env"], "name", "the variable")
     yield from _secrets(spec["run"]["env"])
     yield from _unique(("run", "mounts"), spec["run"]["mounts"], "name", "the mount")
@@ -42,6 +42,11 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     for index, mount in enumerate(spec["run"]["mounts"]):
         if {".", ".."} & set(mount.get("path", "").split("/")):
             yield ("run", "mounts", index, "path"), "must not contain . or .."
+    if kind == "FederatedTask":
+        yield from _selector(("cohort",), spec["cohort"])
+        yield from federated_rules.problems(spec)
+        return
+    yield from _placement(spec["placement"])
     holder = "retries" if kind == "Task" else "restart"
     backoff = spec[holder]["backoff"]
     if backoff["cap"] < backoff["base"]:
@@ -59,10 +64,12 @@ def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
             return spec
         path = posixpath.normpath(spec["source"]["path"])
         return {**spec, "source": {**spec["source"], "path": path}}
-    if kind not in ("Task", "Daemon"):
+    if kind not in ("Task", "Daemon", "FederatedTask"):
         return spec
-    out = dict(spec)
-    out["placement"] = _one_way(spec["placement"])
+    if kind == "FederatedTask":
+        out = federated_rules.finish(spec)
+    else:
+        out = {**spec, "placement": _one_way(spec["placement"])}
     if "file" in spec["module"]:
         file = posixpath.normpath(spec["module"]["file"])
         out["module"] = {**spec["module"], "file": file}
@@ -166,8 +173,12 @@ def _placement(placement: Mapping[str, Any]) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield ("placement", "proplets", index), f'"{name}" is named twice'
-    for index, row in enumerate(placement.get("selector", {}).get("matchExpressions", [])):
-        here: Path = ("placement", "selector", "matchExpressions", index, "values")
+    yield from _selector(("placement",), placement)
+
+
+def _selector(path: Path, holder: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, row in enumerate(holder.get("selector", {}).get("matchExpressions", [])):
+        here: Path = (*path, "selector", "matchExpressions", index, "values")
         needs = row["operator"] in ("In", "NotIn")
         if needs and "values" not in row:
             yield here, f"required with {row['operator']}"

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 IGNORE_FILE: Final = ".propellerignore"
 CONFIG_FILE: Final = "propeller.yaml"
 SPEC_SUFFIXES: Final = (".yaml", ".yml", ".json")
-MODULE_SUFFIXES: Final = (".wasm", ".wat")
+MODULE_SUFFIXES: Final = (".wasm", ".wat", ".safetensors")
 _MAX_RULES: Final = 1000
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
     from propeller.model.inventory import Assignment, Held
     from propeller.model.module import Resolved
+    from propeller.model.rounds import Job, Learning, Round
     from propeller.model.seen import Seen, SeenRun
     from propeller.model.specs import ModuleRef
     from propeller.model.versions import Course, Version
@@ -260,6 +261,25 @@ class Store(Protocol):
     def put_override(self, override: Override) -> None: ...
     def drop_override(self, uid: Uid) -> None: ...
 
+    # -- federated learning -------------------------------------------------------------------
+    def learnings(self) -> dict[Uid, Learning]:
+        """Each job with its newest round and that one's parts."""
+
+    def put_job(self, job: Job) -> None: ...
+    def rounds(self, uid: Uid, limit: int = 50) -> list[Round]:
+        """Newest first, attempts of their own; those of earlier jobs too. Old ones lack parts."""
+
+    def put_round(self, after: Round, before: Round | None = None) -> None:
+        """`before` is the same round as stored last: parts that are equal are not written again.
+
+        The parts of the newest 100 rounds are kept, and 10,000 rounds, of each object."""
+
+    def drop_learning(self, uid: Uid) -> None:
+        """Its job and all rounds."""
+
+    def learning_blobs(self) -> set[Digest]:
+        """Models, states and updates in use: what a clean-up of the blob store must keep."""
+
     # -- versions -----------------------------------------------------------------------------
     def courses(self) -> list[Course]: ...
     def put_course(self, course: Course) -> None: ...
@@ -360,7 +380,7 @@ class Journal(Protocol):
 
     Kinds used now: `hold` {uid, suspend|null}, `propletHold`, `slot` {uid, slot}, `confirm` {what},
     `reject` {what: uid/digest, at, by, why, lifted}, `good` {uid, version}, `steer` {uid, paused},
-    `window` {uid, mark, by, reason, at}.
+    `window` {uid, mark, by, reason, at}, `round` (see `reconcile.learning`).
     """
 
     def append(self, kind: str, entry: Mapping[str, object]) -> None:

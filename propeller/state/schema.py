@@ -145,7 +145,26 @@ _FIRST: Migration = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+_LEARNING: Migration = (
+    """CREATE TABLE fl_job (
+        uid TEXT PRIMARY KEY, job TEXT NOT NULL, body TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE fl_round (
+        id INTEGER PRIMARY KEY, uid TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL,
+        attempt INTEGER NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL,
+        UNIQUE (uid, job, number, attempt)
+    ) STRICT""",
+    """CREATE TABLE fl_part (
+        round_id INTEGER NOT NULL REFERENCES fl_round (id) ON DELETE CASCADE, job TEXT NOT NULL,
+        number INTEGER NOT NULL, proplet TEXT NOT NULL, step TEXT NOT NULL, run TEXT NOT NULL,
+        cause TEXT NOT NULL, nonce TEXT NOT NULL, tries INTEGER NOT NULL, bucket TEXT NOT NULL,
+        why TEXT NOT NULL, upload TEXT NOT NULL, size INTEGER NOT NULL, looked INTEGER NOT NULL,
+        body TEXT NOT NULL, samples INTEGER NOT NULL, metrics TEXT NOT NULL, norm TEXT NOT NULL,
+        PRIMARY KEY (round_id, step, proplet)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _LEARNING)
 
 
 def version(database: Database) -> int:

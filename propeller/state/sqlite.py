@@ -26,6 +26,7 @@ from propeller.state.inventory import InventoryTables
 from propeller.state.news import NewsTables
 from propeller.state.ops import OpsTables
 from propeller.state.quotas import Quotas
+from propeller.state.rounds import RoundTables
 from propeller.state.windows import WindowTables
 
 _KEPT_ASIDE = 3
@@ -41,6 +42,7 @@ class SqliteStore(
     CourseTables,
     WindowTables,
     DriftTables,
+    RoundTables,
     NewsTables,
     InventoryTables,
     FleetTables,

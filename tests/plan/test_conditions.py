@@ -13,7 +13,8 @@ from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
 from propeller.model.seen import Presence, RunState
 from propeller.model.specs import ReadyWhen
-from propeller.plan.conditions import Summary, summarize
+from propeller.plan.board import Summary
+from propeller.plan.conditions import summarize
 from propeller.plan.findings import GRACE
 
 TEN = int(datetime(2025, 6, 15, 10, tzinfo=UTC).timestamp() * 1000)

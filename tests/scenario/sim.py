@@ -89,6 +89,9 @@ class Sim:
         self.state = StateDir(folder / "state")
         self.files, self.enrolled = files, enrolled
         self.images: dict[str, Resolved] = {}
+        self.models: dict[str, bytes] = {}
+        self.work_ms = 5
+        """How long a worker takes for anything."""
         self.keys_predate = False
         self.identities = Identities()
         self.enrolled_boxes: dict[PropletId, BoxPublic] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from propeller.model.ids import Key, PropletId
+from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.specs import ModuleRef
 from propeller.plan.planner import plan
 from propeller.plan.types import Action
@@ -16,6 +16,7 @@ from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
 from propeller.reconcile.events import (
     Event,
+    Learned,
     ModuleResolved,
     Reply,
     Request,
@@ -23,6 +24,8 @@ from propeller.reconcile.events import (
     SpecsRefused,
     SpecsTaken,
 )
+from propeller.reconcile.learning import Work
+from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.readers import LateSource
 from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import read_once
@@ -93,6 +96,7 @@ class Manager:
         key: SigningKey | None = None,
     ) -> None:
         self.inbox: list[Event] = []
+        self.dead = False
         self.name = name
         self._fleet = fleet
         self.state = state
@@ -100,6 +104,7 @@ class Manager:
         key = key or fleet.manager_key
         self.store = SqliteStore.open(state.database, clock=fleet.clock)
         blobs = BlobStore(state.blobs)
+        self.spool = Spool(state.path / "uploads", blobs)
         devices = DeviceKeys(
             FleetKeys(
                 manager=Keyring.of([key.public], "manager"),
@@ -130,16 +135,23 @@ class Manager:
                 source_id=name,
                 keys_predate=fleet.keys_predate,
                 vault=Vault(fleet.identities, bytes([3]) * 32),
+                learn=self._learn,
+                drop_upload=self._drop_upload,
             )
         )
         fleet.keys_predate = True
         self.keep = blobs.put
+        self.shop = Workshop(
+            blobs=blobs,
+            find=lambda spec: fleet.models[str(spec.image)],
+            key_of=lambda proplet: devices.key_of(proplet, self.reconciler.world),
+        )
         self.blob_service = BlobService(
             BlobWork(
                 channel=fleet.channel,
                 key=key,
                 blobs=blobs,
-                spool=Spool(state.path / "uploads", blobs),
+                spool=self.spool,
                 grants=self._grants,
                 open_put=lambda proplet, payload: devices.open_signed(
                     "put", proplet, payload, self.reconciler.world
@@ -201,6 +213,19 @@ class Manager:
         if resolved is not None:
             self.inbox.append(ModuleResolved(ref, resolved))
 
+    def _learn(self, work: Work) -> None:
+        """A worker's answer comes with a later turn, if this process lives that long."""
+
+        def answer() -> None:
+            if not self.dead:
+                self.inbox.append(Learned(perform(work, self.shop)))
+
+        self._fleet.after(self._fleet.work_ms, answer)
+
+    def _drop_upload(self, proplet: PropletId, digest: Digest) -> None:
+        self.spool.drop(proplet, digest)
+        self.shop.blobs.delete(digest)
+
     def next_at(self) -> int | None:
         """When `turn` has something to do."""
         if self.inbox:
@@ -226,6 +251,7 @@ class Manager:
 
     def kill(self) -> None:
         """kill -9."""
+        self.dead = True
         self.drop()
         self.store.close()
 

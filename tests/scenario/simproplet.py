@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from simtrainer import HONEST, Trainer
+
 from propeller.errors import WireError
 from propeller.transport.base import Connected, Disconnected, Event, Received, Will
 from propeller.transport.memory import MemoryBroker, MemoryTransport
@@ -71,6 +73,7 @@ class Guests:
     dying: float = 0.0
     result: int = 0
     traps: Callable[[Entry], bool] = lambda _entry: False
+    trainer: Trainer = HONEST
 
 
 class SimProplet:
@@ -358,14 +361,27 @@ class SimProplet:
                 lambda: self._end(key, fx.Outcome(ok=False, exit=1, error="exit status 1")),
             )
 
-    def _result(self, entry: Entry) -> fx.Outcome:
-        if self.guests.result <= 256:
-            return fx.Outcome(ok=True, exit=0, result=f"ran on {self.id}")
-        data = entry.run.encode() * (self.guests.result // len(entry.run) + 1)
-        data = data[: self.guests.result]
+    def _trained(self, entry: Entry) -> fx.Outcome:
+        trainer = self.guests.trainer
+        assert entry.fl is not None
+        if self.id in trainer.declines:
+            return fx.Outcome(ok=False, exit=75, error="exit status 75")
+        if entry.fl.step == "evaluate":
+            return fx.Outcome(ok=True, exit=0, result=trainer.measurement(entry, self.id))
+        return self._blob(trainer.update(entry, self.id, self._key))
+
+    def _blob(self, data: bytes) -> fx.Outcome:
         blob = BlobRef(digest="sha256:" + hashlib.sha256(data).hexdigest(), size=len(data))
         self.disk.blobs[blob.digest] = data
         return fx.Outcome(ok=True, exit=0, blob=blob)
+
+    def _result(self, entry: Entry) -> fx.Outcome:
+        if entry.fl is not None:
+            return self._trained(entry)
+        if self.guests.result <= 256:
+            return fx.Outcome(ok=True, exit=0, result=f"ran on {self.id}")
+        data = entry.run.encode() * (self.guests.result // len(entry.run) + 1)
+        return self._blob(data[: self.guests.result])
 
     def _end(self, key: tuple[str, str], outcome: fx.Outcome) -> tuple[fx.Effect, ...]:
         if self.running.pop(key, None) is None:

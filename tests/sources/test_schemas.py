@@ -25,6 +25,11 @@ MINIMAL = {
     "Alert": {"sinks": [{"name": "s", "slack": {"urlRef": "u"}}]},
     "App": {"source": {"path": "p"}},
     "Daemon": {"module": {"image": "r.example/a:1"}},
+    "FederatedTask": {
+        "module": {"image": "r.example/a:1"},
+        "rounds": 1,
+        "cohort": {"clientsPerRound": 1},
+    },
     "Proplet": {},
     "Secret": {"data": {"token": ""}},
     "Task": {"module": {"image": "r.example/a:1"}},

@@ -21,6 +21,10 @@ NEXT = (
 )
 
 
+NOW = len(schema.MIGRATIONS)
+BEFORE = f"propeller.db.before-{NOW + 1}"
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where the store of this test lies."""
@@ -105,13 +109,13 @@ def test_a_migration_keeps_the_rows_and_a_copy(path: Path) -> None:
         store.set_meta("a", "1")
     store.close()
     database = connect_writer(path)
-    assert schema.bring_up_to_date(database, NEXT) == (1, 2)
+    assert schema.bring_up_to_date(database, NEXT) == (NOW, NOW + 1)
     assert database.one("SELECT x FROM extra") == ("new",)
     assert database.one("SELECT value FROM meta") == ("1",)
-    assert schema.bring_up_to_date(database, NEXT) == (2, 2)
+    assert schema.bring_up_to_date(database, NEXT) == (NOW + 1, NOW + 1)
     database.close()
-    copy = sqlite3.connect(path.with_name("propeller.db.before-2"))
-    assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    copy = sqlite3.connect(path.with_name(BEFORE))
+    assert copy.execute("PRAGMA user_version").fetchone() == (NOW,)
     assert copy.execute("SELECT value FROM meta").fetchall() == [("1",)]
     copy.close()
 
@@ -125,7 +129,7 @@ def test_a_copy_before_a_migration_has_what_was_only_in_the_log(path: Path) -> N
     schema.bring_up_to_date(database, NEXT)
     database.close()
     store.close()
-    copy = sqlite3.connect(path.with_name("propeller.db.before-2"))
+    copy = sqlite3.connect(path.with_name(BEFORE))
     assert copy.execute("SELECT value FROM meta").fetchall() == [("in the log",)]
     copy.close()
 
@@ -140,7 +144,7 @@ def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
     broken = (*schema.MIGRATIONS, ("CREATE TABLE extra (x TEXT) STRICT", "CREATE NONSENSE"))
     with pytest.raises(sqlite3.OperationalError):
         schema.bring_up_to_date(database, broken)
-    assert schema.version(database) == 1
+    assert schema.version(database) == NOW
     database.close()
     store = SqliteStore.open(path)
     assert store.meta("a") == "1"

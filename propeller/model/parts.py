@@ -1,0 +1,153 @@
+"""The pieces that specs of several kinds are made of. `specs` gives them out under its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from propeller.model.canonical import Value
+from propeller.model.ids import Digest, Key, PropletId, Uid
+from propeller.model.selector import Selector
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where an object was written: path inside the spec tree and first line, from 1."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """The part every object shares. `app` owns it (`default`: the implicit one).
+
+    moved: names it had before. known_as: the name that devices know it by, None for its own: a
+    device is not told of a move, for that would restart what it runs.
+    """
+
+    key: Key
+    uid: Uid
+    app: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    protect: bool = False
+    moved: tuple[Key, ...] = ()
+    known_as: Key | None = None
+    origin: Origin = Origin("", 0)
+    spec: Mapping[str, Value] = field(default_factory=dict)
+    spec_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspend:
+    """A stop a person asked for. `until` is Unix milliseconds; None means until lifted."""
+
+    reason: str
+    by: str
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ModuleRef:
+    """How a spec names its module: exactly one of file, image, url.
+
+    For `file`, `digest` is that of the bytes as written (`.wat` source or `.wasm`) and is always
+    set after loading; for `image` it pins the manifest's module layer, if given.
+    """
+
+    file: str | None = None
+    image: str | None = None
+    url: str | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        return self.file or self.image or self.url or ""
+
+
+class Access(StrEnum):
+    """What a guest may do in a mount."""
+
+    READ_ONLY = "ReadOnly"
+    READ_WRITE = "ReadWrite"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A named directory of the proplet, shown to the guest at `path` (default `/<name>`)."""
+
+    name: str
+    path: str
+    access: Access = Access.READ_ONLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SecretVar:
+    """A variable of the environment whose value is `key` of a Secret of the same namespace."""
+
+    name: str
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What is run and with what. `args` are text; an export's own types parse them.
+
+    `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
+    `secrets` are the variables that come from Secrets; the guest sees them after the others.
+    """
+
+    entrypoint: str = "_start"
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    stdin: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    secrets: tuple[SecretVar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Ceilings the proplet enforces. None means Unlimited.
+
+    memory: bytes of linear memory. fuel: wasmtime fuel units (about one a Wasm instruction).
+    timeout: milliseconds of wall clock. output: bytes kept of each of stdout and stderr.
+    """
+
+    memory: int | None
+    fuel: int | None
+    timeout: int | None
+    output: int
+
+
+class OnOffline(StrEnum):
+    """What the planner does with a copy on a device silent for longer than tolerated."""
+
+    KEEP = "Keep"
+    RESCHEDULE = "Reschedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementSpec:
+    """Where copies go. At most one copy of an object on one proplet.
+
+    Exactly one of: `replicas` (that many distinct proplets), `per_proplet` (every match), or
+    `proplets` (pinned by name; replicas is then their number).
+    `offline_tolerance`: milliseconds of silence that are the network and not a failure.
+    """
+
+    selector: Selector = Selector()
+    replicas: int = 1
+    per_proplet: bool = False
+    proplets: tuple[PropletId, ...] = ()
+    spread: str | None = None
+    offline_tolerance: int
+    on_offline: OnOffline
+
+
+class Prune(StrEnum):
+    """Whether an object that left the source leaves the fleet."""
+
+    ENABLED = "Enabled"
+    NEVER = "Never"

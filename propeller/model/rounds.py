@@ -1,0 +1,216 @@
+"""What is known of a federated job and of its newest round: rows that survive anything.
+
+Written by the loop, read by the planner, which answers what they become. Times are Unix ms on the
+reconciler's clock, deadlines absolute. Every proplet that was invited is one `Part` and ends in one
+bucket; `Round.counts` is how the sums are checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from propeller.model.federated import Pairs, Terms
+from propeller.model.ids import Digest, PropletId, RunId, Uid, sha256_digest
+
+NOTHING = Digest("")
+
+
+class RoundState(StrEnum):
+    """Where a round stands. The last two are final."""
+
+    SELECTING = "Selecting"
+    COLLECTING = "Collecting"
+    AGGREGATING = "Aggregating"
+    EVALUATING = "Evaluating"
+    COMMITTED = "Committed"
+    ABANDONED = "Abandoned"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it will move again."""
+        return self in (RoundState.COMMITTED, RoundState.ABANDONED)
+
+
+class Step(StrEnum):
+    """What an invited proplet is asked to do; the words of the wire."""
+
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
+class Bucket(StrEnum):
+    """What became of an invitation. All but Open are final, and LATE may follow DROPPED."""
+
+    OPEN = "Open"
+    ACCEPTED = "Accepted"
+    LATE = "Late"  # good, but the round was closed
+    REJECTED = "Rejected"  # what came cannot be used
+    DROPPED = "Dropped"  # nothing came
+    DECLINED = "Declined"  # the proplet would not
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob and its bytes; no digest where there is none."""
+
+    digest: Digest = NOTHING
+    size: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.digest)
+
+
+NO_BLOB = Blob()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One proplet's part in one step of a round.
+
+    tries: runs begun so far, the next one after an interruption; the seed stays the same.
+    update: what it says it made. looked: whether a worker looked at that; `why` is then what is
+    wrong with it, "" when it is good. body: digest of the update without its envelope. samples: as
+    capped by the terms. metrics: decimal text by name. norm: of the update, as text.
+    """
+
+    proplet: PropletId
+    run: RunId
+    cause: str
+    nonce: str
+    tries: int = 1
+    bucket: Bucket = Bucket.OPEN
+    why: str = ""
+    update: Blob = NO_BLOB
+    looked: bool = False
+    body: Digest = NOTHING
+    samples: int = 0
+    metrics: Pairs = ()
+    norm: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """What came of folding the accepted updates. why: what stood in the way, "" when it went."""
+
+    model: Blob = NO_BLOB
+    layout: Blob = NO_BLOB
+    state: Blob = NO_BLOB
+    why: str = ""
+    notes: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One attempt at one round. number and attempt count from 1.
+
+    generation: of the object when it was begun. terms: those of then. eligible: who could have
+    been invited, sorted; the cohort is the keys of `parts`. judges: who measures the new model.
+    base, layout, state: what it starts from. fold: what came of the updates, None before.
+    parent, record: a chain of digests over everything that was decided; see `plan.records`.
+    failed: whether this attempt counts against `maxAttempts`.
+    """
+
+    uid: Uid
+    job: str
+    number: int
+    attempt: int
+    generation: int
+    state: RoundState
+    terms: Terms
+    eligible: tuple[PropletId, ...]
+    parts: Mapping[PropletId, Part] = field(default_factory=dict)
+    judges: Mapping[PropletId, Part] = field(default_factory=dict)
+    base: Blob = NO_BLOB
+    layout: Blob = NO_BLOB
+    state_before: Blob = NO_BLOB
+    fold: Fold | None = None
+    selected_at: int
+    started_at: int = 0
+    deadline: int = 0
+    judged_by: int = 0
+    closed_at: int = 0
+    ended_at: int = 0
+    metrics: Pairs = ()
+    why: str = ""
+    failed: bool = False
+    parent: Digest = NOTHING
+    record: Digest = NOTHING
+
+    @property
+    def step(self) -> Step:
+        """What proplets are asked to do now, or were last."""
+        return Step.EVALUATE if self.judges else Step.TRAIN
+
+    @property
+    def asked(self) -> Mapping[PropletId, Part]:
+        """The parts of that step."""
+        return self.judges or self.parts
+
+    @property
+    def name(self) -> tuple[Uid, str, int, int, Step]:
+        """What the status must have told before anybody is invited."""
+        return self.uid, self.job, self.number, self.attempt, self.step
+
+    def counts(self) -> Counter[Bucket]:
+        """How many of the training cohort are in each bucket; they add up to all of it."""
+        return Counter(part.bucket for part in self.parts.values())
+
+    @property
+    def accepted(self) -> tuple[Part, ...]:
+        """The parts that are folded, in order of proplet ids."""
+        return tuple(
+            part for _, part in sorted(self.parts.items()) if part.bucket is Bucket.ACCEPTED
+        )
+
+    @property
+    def contributors(self) -> Digest:
+        """Over (proplet, body digest, samples) of what is folded, a line each (ruling 19)."""
+        lines = (f"{part.proplet} {part.body} {part.samples}\n" for part in self.accepted)
+        return sha256_digest("".join(lines).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A run of a FederatedTask: what it is, and how far it is.
+
+    job: UUIDv5 of the uid and what is trained (ruling 1). done: rounds committed. attempt: of the
+    next round. failures: attempts of the next round that failed. prepared: the initial model was
+    looked at; trouble: what is wrong with it. best_*: the best model so far by the metric of the
+    terms, round 0 for none. since_best: measurements since. stopped: why it ended before all rounds
+    were done, "" while it did not. failed: why it cannot go on, with the generation that could not.
+    promoted: the round whose model was good enough first.
+    """
+
+    uid: Uid
+    job: str
+    run_digest: Digest
+    begun_at: int
+    prepared: bool = False
+    trouble: str = ""
+    done: int = 0
+    attempt: int = 1
+    failures: int = 0
+    model: Blob = NO_BLOB
+    layout: Blob = NO_BLOB
+    state: Blob = NO_BLOB
+    metrics: Pairs = ()
+    best_round: int = 0
+    best_value: str = ""
+    best_model: Blob = NO_BLOB
+    since_best: int = 0
+    stopped: str = ""
+    failed: str = ""
+    failed_generation: int = 0
+    promoted: int = 0
+    record: Digest = NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """All there is of one FederatedTask: its job and its newest round, over or not."""
+
+    job: Job | None = None
+    round: Round | None = None

@@ -1,0 +1,453 @@
+"""What a FederatedTask wants now: which round, who is in it, when it is over, what follows.
+
+Called by `planner` for every live FederatedTask. Pure: it answers what the rows of job and round
+become (`Conduct`) and which copies are put on proplets or taken off; whether blobs are folded or
+written is `reconcile.federated`'s. A round that was chosen is told before anybody is invited, so
+there is a plan in between. docs/explanation/federated.md tells the whole story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from propeller.model.federated import FederatedTask, Mode
+from propeller.model.ids import Key, PropletId, RunId
+from propeller.model.inventory import Assignment, Held
+from propeller.model.module import Module
+from propeller.model.rounds import (
+    Bucket,
+    Job,
+    Learning,
+    Part,
+    Round,
+    RoundState,
+    Step,
+)
+from propeller.model.seen import Presence
+from propeller.plan.cases import NO_COPIES, Grounds
+from propeller.plan.lifecycle import module_trouble, suspension
+from propeller.plan.notes import Note
+from propeller.plan.placement import Standing
+from propeller.plan.records import sealed
+from propeller.plan.rounds import Hearing, abandon, collect, commit, folded, measure, stragglers
+from propeller.plan.survey import confirmed
+from propeller.plan.training import cohort, invitation, job_digest, job_id, trainer
+from propeller.plan.types import Action, Assign, Blocked, Conduct, Gone, Release, Wakeup
+
+STEPS = 12
+"""Transitions in one plan at most; each is a row of its own all the same when it is asked again."""
+
+ANOTHER_JOB = "another job took its place"
+TOO_FEW = "TooFewProplets"
+
+
+@dataclass(slots=True)
+class Conducted:
+    """What one FederatedTask gives to a plan."""
+
+    actions: list[Action] = field(default_factory=list)
+    wakeups: list[Wakeup] = field(default_factory=list)
+    block: Blocked | None = None
+
+
+def conduct(held: Held, grounds: Grounds, *, waits: str = "") -> Conducted:
+    """See the module. waits: what it depends on and cannot begin without, "" when it may."""
+    return _Conductor(held, grounds, waits).run()
+
+
+class _Conductor:
+    def __init__(self, held: Held, grounds: Grounds, waits: str) -> None:
+        obj = held.object
+        assert isinstance(obj, FederatedTask)
+        self.held, self.obj, self.grounds, self.waits = held, obj, grounds, waits
+        self.snapshot, self.now = grounds.snapshot, grounds.now
+        self.copies: Mapping[PropletId, Assignment] = self.snapshot.assignments.get(
+            held.uid, NO_COPIES
+        )
+        before = self.snapshot.learning.get(held.uid, Learning())
+        self.before, self.job, self.round = before, before.job, before.round
+        self.ended: list[Round] = []
+        self.notes: list[Note] = []
+        self.out = Conducted()
+        resolved = self.snapshot.modules.get(obj.module)
+        self.module = resolved if isinstance(resolved, Module) else None
+        if self.module is None:
+            self._block(*module_trouble(obj, resolved))
+        self.suspended = suspension(held, self.now)
+
+    def run(self) -> Conducted:
+        gone = self._tidy()
+        if self.snapshot.policy.hold:
+            return self.out  # nothing begins or ends before the fleet was heard again
+        if self.module is not None:
+            self._same_job(self.module)
+        for _ in range(STEPS):
+            if not self._step():
+                break
+        if self.suspended is not None:
+            self._block("Suspended", f"suspended by {self.suspended.by}: {self.suspended.reason}")
+            if self.suspended.until is not None:
+                self._wake(self.suspended.until)
+        if (self.job, self.round) != (self.before.job, self.before.round):
+            assert self.job is not None
+            self.out.actions.append(
+                Conduct(
+                    uid=self.held.uid,
+                    key=self.obj.meta.key,
+                    learning=Learning(job=self.job, round=self.round),
+                    ended=tuple(self.ended),
+                    notes=tuple(self.notes),
+                )
+            )
+        self._place(gone)
+        return self.out
+
+    # -- the job ------------------------------------------------------------------------------
+
+    def _same_job(self, module: Module) -> None:
+        """Another module, model, layout or runKey is another job, from its first round."""
+        digest = job_digest(self.obj, module)
+        name = job_id(self.held.uid, digest, self.obj.run_key)
+        if self.job is not None and self.job.job == name:
+            return
+        if self.round is not None and not self.round.state.over:
+            self._end(abandon(self.round, ANOTHER_JOB, now=self.now, failed=False))
+        self.job = Job(uid=self.held.uid, job=name, run_digest=digest, begun_at=self.now)
+        self.round = None
+        self.notes.append(Note("JobBegun", f"job {name}: {self.obj.rounds} rounds"))
+
+    # -- transitions --------------------------------------------------------------------------
+
+    def _step(self) -> bool:
+        """One transition; whether there may be another."""
+        round_ = self.round
+        if self.job is None:
+            return False
+        if round_ is None or round_.state.over:
+            return self._begin()
+        if self.suspended is not None and round_.state in (
+            RoundState.SELECTING,
+            RoundState.COLLECTING,
+        ):
+            self._end(abandon(round_, "suspended", now=self.now, failed=False))
+            return False
+        match round_.state:
+            case RoundState.SELECTING:
+                return self._invite(round_)
+            case RoundState.COLLECTING:
+                return self._becomes(collect(round_, self._listen, self._again, now=self.now))
+            case RoundState.AGGREGATING:
+                return self._aggregated(stragglers(round_, self._listen))
+            case RoundState.EVALUATING:
+                return self._evaluate(stragglers(round_, self._listen))
+            case _:
+                return False
+
+    def _becomes(self, after: Round) -> bool:
+        """The round goes on as `after`; whether that is another state."""
+        before, self.round = self.round, after
+        if after.state.over:
+            self._end(after)
+            return True
+        if after.state is RoundState.COLLECTING and after.deadline:
+            self._wake(after.deadline)
+        return before is None or before.state is not after.state
+
+    def _begin(self) -> bool:
+        """The next round, or the next attempt at it, where there is one."""
+        job, obj, terms = self.job, self.obj, self.obj.terms
+        assert job is not None
+        if job.failed and job.failed_generation != self.held.generation:
+            self.job = job = replace(job, failed="", failures=0)
+        if job.stopped or job.failed or job.done >= obj.rounds or self.suspended is not None:
+            return False
+        if job.trouble:
+            self._block("ModelInvalid", job.trouble)
+            return False
+        if not job.prepared or self.module is None:
+            return False
+        if self.waits:
+            self._block("DependencyNotReady", f"waits for what it depends on: {self.waits}")
+            return False
+        eligible = self._eligible()
+        if len(eligible) < terms.least:
+            words = f"{len(eligible)} proplets may take part now, needs {terms.least}"
+            self._block(TOO_FEW, words)
+            return False
+        number = job.done + 1
+        infer = terms.mode is Mode.INFER
+        step = Step.EVALUATE if infer else Step.TRAIN
+        invited = self._cohort(eligible, terms.invited(len(eligible)), step, number, job.attempt)
+        self.round = Round(
+            uid=self.held.uid,
+            job=job.job,
+            number=number,
+            attempt=job.attempt,
+            generation=self.held.generation,
+            state=RoundState.SELECTING,
+            terms=terms,
+            eligible=eligible,
+            parts={} if infer else invited,
+            judges=invited if infer else {},
+            base=job.model,
+            layout=job.layout,
+            state_before=job.state,
+            selected_at=self.now,
+            parent=job.record,
+        )
+        return True
+
+    def _invite(self, round_: Round) -> bool:
+        """Once the cohort was told, it is invited."""
+        if round_.name not in self.snapshot.told:
+            return False
+        deadline = self.now + round_.terms.deadline
+        if round_.terms.mode is Mode.INFER:
+            state, judged_by = RoundState.EVALUATING, deadline
+        else:
+            state, judged_by = RoundState.COLLECTING, 0
+        return self._becomes(
+            replace(
+                round_,
+                state=state,
+                started_at=self.now,
+                deadline=deadline,
+                judged_by=judged_by,
+            )
+        )
+
+    def _aggregated(self, round_: Round) -> bool:
+        self.round = round_
+        if round_.fold is None:
+            return False
+        return self._becomes(folded(round_, now=self.now, measured=self._is_measured(round_)))
+
+    def _is_measured(self, round_: Round) -> bool:
+        evaluation = round_.terms.evaluation
+        if evaluation is None or self.suspended is not None:
+            return False
+        return round_.number % evaluation.every == 0 or round_.number >= self.obj.rounds
+
+    def _evaluate(self, round_: Round) -> bool:
+        if not round_.judges:
+            eligible = self._eligible()
+            count = round_.terms.judges(len(eligible))
+            if not count:
+                return self._becomes(commit(round_, now=self.now))
+            judges = self._cohort(eligible, count, Step.EVALUATE, round_.number, round_.attempt)
+            self.round = replace(round_, judges=judges)
+            return False  # told first
+        if not round_.judged_by:
+            if round_.name not in self.snapshot.told:
+                self.round = round_
+                return False
+            round_ = replace(round_, judged_by=self.now + round_.terms.deadline)
+        self._wake(round_.judged_by)
+        if self.suspended is not None:
+            round_ = replace(round_, judged_by=min(round_.judged_by, self.now))
+        return self._becomes(measure(round_, self._listen, self._again, now=self.now))
+
+    # -- the end of a round ---------------------------------------------------------------------
+
+    def _end(self, round_: Round) -> None:
+        """It is over: seal it, and the job is where it left it."""
+        self.round = round_ = sealed(round_)
+        self.ended.append(round_)
+        job = self.job
+        assert job is not None
+        job = replace(job, record=round_.record)
+        if round_.state is RoundState.COMMITTED:
+            self.job = self._committed(job, round_)
+            return
+        job = replace(job, attempt=job.attempt + 1)
+        words = f"round {round_.number}, attempt {round_.attempt}: {round_.why}"
+        self.notes.append(Note("RoundAbandoned", words, warning=round_.failed))
+        if round_.failed:
+            job = replace(job, failures=job.failures + 1)
+            if job.failures >= self.obj.attempts:
+                why = f"round {round_.number} failed {job.failures} times: {round_.why}"
+                job = replace(job, failed=why, failed_generation=self.held.generation)
+                self.notes.append(Note("FederatedTaskFailed", why, warning=True))
+        self.job = job
+
+    def _committed(self, job: Job, round_: Round) -> Job:
+        fold = round_.fold
+        job = replace(job, done=round_.number, attempt=1, failures=0, metrics=round_.metrics)
+        if fold is not None:
+            job = replace(job, model=fold.model, layout=fold.layout, state=fold.state)
+        counts = round_.counts()
+        told = ", ".join(f"{name} {value[:8]}" for name, value in round_.metrics[:3])
+        words = f"round {round_.number} of {self.obj.rounds}: {counts[Bucket.ACCEPTED]} updates"
+        self.notes.append(Note("RoundCommitted", words + (f"; {told}" if told else "")))
+        job = self._scored(job, round_)
+        promote = self.obj.promote
+        if promote is not None and not job.promoted and promote.when.holds(dict(round_.metrics)):
+            job = replace(job, promoted=round_.number)
+            words = f"round {round_.number} has {promote.when}: {job.model.digest} for {promote.to}"
+            self.notes.append(Note("Promotable", words))
+        if job.stopped or job.done >= self.obj.rounds:
+            words = job.stopped or f"all {job.done} rounds are committed"
+            self.notes.append(Note("FederatedTaskFinished", words))
+        return job
+
+    def _scored(self, job: Job, round_: Round) -> Job:
+        """The best model so far, and whether that is the end."""
+        evaluation = round_.terms.evaluation
+        metrics = dict(round_.metrics)
+        if evaluation is None or not round_.judges or not metrics:
+            return job
+        value = metrics.get(evaluation.metric)
+        if value is not None:
+            better = not job.best_round or (
+                float(value) > float(job.best_value)
+                if evaluation.maximise
+                else float(value) < float(job.best_value)
+            )
+            job = replace(job, since_best=0 if better else job.since_best + 1)
+            if better:
+                number, model = round_.number, job.model
+                job = replace(job, best_round=number, best_value=value, best_model=model)
+        if evaluation.stop is not None and evaluation.stop.holds(metrics):
+            return replace(job, stopped=f"{evaluation.stop} in round {round_.number}")
+        if evaluation.patience is not None and job.since_best >= evaluation.patience:
+            return replace(
+                job, stopped=f"{job.since_best} measurements without a better {evaluation.metric}"
+            )
+        return job
+
+    # -- who ------------------------------------------------------------------------------------
+
+    def _eligible(self) -> tuple[PropletId, ...]:
+        """Who could be invited now: there, allowed, and able to run the module."""
+        standing = Standing(
+            trainer(self.obj),
+            self.module,
+            self.grounds.looks,
+            self.snapshot.policy.discovery_apps,
+        )
+        return tuple(
+            proplet
+            for proplet, seen, look in self.grounds.everywhere
+            if seen.presence is Presence.ONLINE and seen.inst and standing.to(look).open
+        )
+
+    def _cohort(
+        self,
+        eligible: Iterable[PropletId],
+        count: int,
+        step: Step,
+        number: int,
+        attempt: int,
+    ) -> dict[PropletId, Part]:
+        job = self.job
+        assert job is not None
+        names = cohort(eligible, count, job=job.job, step=step, number=number, attempt=attempt)
+        return {name: self._invitation(name, step, number, attempt) for name in names}
+
+    def _invitation(
+        self, proplet: PropletId, step: Step, number: int, attempt: int, tries: int = 1
+    ) -> Part:
+        job = self.job
+        assert job is not None
+        return invitation(
+            self.held.uid,
+            job.run_digest,
+            self.obj.run_key,
+            proplet,
+            step=step,
+            number=number,
+            attempt=attempt,
+            tries=tries,
+        )
+
+    def _again(self, part: Part) -> Part:
+        round_ = self.round
+        assert round_ is not None
+        return self._invitation(
+            part.proplet, round_.step, round_.number, round_.attempt, part.tries + 1
+        )
+
+    def _listen(self, proplet: PropletId, run: RunId) -> Hearing:
+        seen = self.snapshot.proplets.get(proplet)
+        return Hearing(seen, None if seen is None else seen.runs.get((self.held.uid, run)))
+
+    # -- copies ---------------------------------------------------------------------------------
+
+    def _tidy(self) -> set[PropletId]:
+        """What was taken back and is known to be gone leaves the inventory."""
+        gone = set()
+        for proplet, copy in sorted(self.copies.items()):
+            why = confirmed(copy, self.snapshot) if copy.releasing else ""
+            if not why and proplet not in self.snapshot.proplets:
+                why = "its proplet was forgotten"
+            if why:
+                gone.add(proplet)
+                self._act(Gone(uid=self.held.uid, key=self._key, proplet=proplet, reason=why))
+        return gone
+
+    def _place(self, gone: set[PropletId]) -> None:
+        """Invitations become copies; what no round wants is taken back."""
+        wanted = self._wanted()
+        for proplet, part in sorted(wanted.items()):
+            copy = self.copies.get(proplet) if proplet not in gone else None
+            settled = copy is not None and copy.run == part.run and not copy.releasing
+            if settled or part.bucket is not Bucket.OPEN:
+                continue
+            self._act(
+                Assign(
+                    uid=self.held.uid,
+                    key=self._key,
+                    proplet=proplet,
+                    run=part.run,
+                    cause=part.cause,
+                    attempt=part.tries,
+                    reason="invited" if part.tries == 1 else f"try {part.tries}",
+                )
+            )
+        for proplet, copy in sorted(self.copies.items()):
+            if proplet in wanted or proplet in gone or copy.releasing or self._may_stay(copy):
+                continue
+            reason = "the round goes on without it" if self._is_open else "no round wants it"
+            self._act(Release(uid=self.held.uid, key=self._key, proplet=proplet, reason=reason))
+
+    def _wanted(self) -> Mapping[PropletId, Part]:
+        round_ = self.round
+        if round_ is None or self.module is None:
+            return {}
+        if round_.state is RoundState.COLLECTING:
+            return round_.parts
+        if round_.state is RoundState.EVALUATING and round_.judged_by:
+            return round_.judges
+        return {}
+
+    def _may_stay(self, copy: Assignment) -> bool:
+        """What has ended stays until something follows: one document fewer for its device."""
+        round_ = self.round
+        if round_ is None or round_.state.over:
+            return False
+        if round_.state is RoundState.COLLECTING or round_.judged_by:
+            return False
+        seen = self.snapshot.proplets.get(copy.proplet)
+        run = seen.runs.get((copy.uid, copy.run)) if seen is not None else None
+        return run is not None and run.state.ended
+
+    @property
+    def _is_open(self) -> bool:
+        return self.round is not None and not self.round.state.over
+
+    @property
+    def _key(self) -> Key:
+        return self.obj.meta.key
+
+    def _act(self, action: Action) -> None:
+        self.out.actions.append(action)
+
+    def _block(self, reason: str, message: str) -> None:
+        if self.out.block is None:
+            self.out.block = Blocked(
+                uid=self.held.uid, key=self.obj.meta.key, reason=reason, message=message
+            )
+
+    def _wake(self, due: int) -> None:
+        self.out.wakeups.append(Wakeup(due=due, uid=self.held.uid))

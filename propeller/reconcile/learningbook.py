@@ -1,0 +1,88 @@
+"""The jobs and rounds in memory, written through to the store; and what a round asks of a device.
+
+Owned by `World`. Decides nothing: `plan.federated` does, `Rounds` carries it out.
+"""
+
+from __future__ import annotations
+
+from propeller.model.federated import Mode
+from propeller.model.ids import Uid
+from propeller.model.inventory import Assignment
+from propeller.model.rounds import Blob, Learning, Part, Round, Step
+from propeller.plan.training import seed_of
+from propeller.state.base import Store
+from propeller.wire.messages import BlobRef, WireTraining
+
+
+class LearningBook:
+    """See the module."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.known: dict[Uid, Learning] = store.learnings()
+        self.told: set[tuple[Uid, str, int, int, Step]] = set()
+        """Rounds whose cohort is in the status (`Round.name`)."""
+        self.dirty: set[Uid] = set(self.known)
+        """Objects for which workers may have something to do."""
+        self.untold: set[Uid] = set(self.known)
+        """Objects whose round file may have to be written."""
+
+    def put(self, uid: Uid, after: Learning) -> None:
+        """What becomes of a job and its newest round. Inside a transaction."""
+        before = self.known.get(uid, Learning())
+        if after.job is not None and after.job != before.job:
+            self._store.put_job(after.job)
+        if after.round is not None and after.round != before.round:
+            self._store.put_round(after.round, before.round)
+        name = before.round.name if before.round is not None else None
+        if name is not None and (after.round is None or after.round.name != name):
+            self.told.discard(name)
+        self.known[uid] = after
+        self.dirty.add(uid)
+        self.untold.add(uid)
+
+    def forget(self, uid: Uid) -> None:
+        """The object left the inventory. Inside a transaction."""
+        known = self.known.pop(uid, None)
+        if known is not None:
+            self._store.drop_learning(uid)
+            if known.round is not None:
+                self.told.discard(known.round.name)
+        self.dirty.discard(uid)
+        self.untold.discard(uid)
+
+    def training(self, copy: Assignment) -> WireTraining | None:
+        """What the newest round asks of that copy; None where the copy is of an older one."""
+        round_ = self.known.get(copy.uid, Learning()).round
+        if round_ is None:
+            return None
+        for step, parts in ((Step.TRAIN, round_.parts), (Step.EVALUATE, round_.judges)):
+            part = parts.get(copy.proplet)
+            if part is not None and part.run == copy.run:
+                return _training(round_, part, step)
+        return None
+
+
+def _training(round_: Round, part: Part, step: Step) -> WireTraining:
+    terms, fold = round_.terms, round_.fold
+    model, layout = round_.base, round_.layout
+    if step is Step.EVALUATE and terms.mode is Mode.TRAIN and fold is not None:
+        model, layout = fold.model, fold.layout
+    return WireTraining(
+        job=round_.job,
+        round=round_.number,
+        attempt=round_.attempt,
+        step=step.value,
+        format=terms.format,
+        nonce=part.nonce,
+        seed=seed_of(round_.job, step, round_.number, part.proplet),
+        model=_ref(model),
+        layout=_ref(layout),
+        params=terms.hyperparameters,
+        guest=terms.guest,
+        samples=terms.samples,
+    )
+
+
+def _ref(blob: Blob) -> BlobRef | None:
+    return BlobRef(digest=blob.digest, size=blob.size) if blob else None

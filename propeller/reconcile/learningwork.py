@@ -1,0 +1,268 @@
+"""What a worker does for a federated job: have a model at hand, look at an update, fold updates.
+
+`perform` is called on a worker thread; it reads and writes blobs and touches nothing else, so its
+answer depends on the work alone (federated.md 4.9) and the same work may be done twice. numpy and
+`propeller.fl` are imported when the first federated job is worked for, not when Propeller starts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from propeller.errors import PropellerError, WireError
+from propeller.model.federated import ModelSpec, Pairs, Terms
+from propeller.model.ids import Digest, PropletId, sha256_digest
+from propeller.model.rounds import NO_BLOB, Blob, Fold, Step
+from propeller.reconcile.learning import (
+    Answer,
+    Gather,
+    Gathered,
+    Look,
+    Looked,
+    Prepare,
+    Prepared,
+    Work,
+)
+from propeller.registry.blobs import BlobStore
+from propeller.wire.signing import VerifyKey
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from propeller.fl.layout import Layout
+
+    Vector = NDArray[np.float32]
+
+MAX_COUNT = 1 << 28
+"""Numbers of one model."""
+MAX_METRICS = 16
+"""Metrics taken from one proplet; the rest is dropped."""
+MAX_DIGITS = 40
+MAX_MEASUREMENT = 8 * 1024
+"""Bytes of a measurement that came as a blob."""
+GREATEST = 1e300
+"""Of a metric: what is beyond means nothing and would make sums infinite."""
+
+Find = Callable[[ModelSpec], bytes]
+"""Bytes of a model in a registry. Raises PropellerError."""
+KeyOf = Callable[[PropletId], VerifyKey | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What a worker is given. key_of: by which updates of a proplet are signed, None where not."""
+
+    blobs: BlobStore
+    find: Find
+    key_of: KeyOf
+
+
+def perform(work: Work, shop: Workshop) -> Answer:
+    """Do it. Never raises for what a peer or a file can be."""
+    match work:
+        case Prepare():
+            return _prepare(work, shop)
+        case Look():
+            return _look(work, shop)
+        case Gather():
+            return _gather(work, shop)
+        case _:
+            assert_never(work)
+
+
+# -- the model a job starts from ------------------------------------------------------------------
+
+
+def _prepare(work: Prepare, shop: Workshop) -> Prepared:
+    from propeller.fl.layout import Layout, Tensor
+    from propeller.fl.model import read_model
+
+    spec = work.model
+    if spec is None:
+        return Prepared(work=work)
+    try:
+        if spec.initial is None:
+            rows = (Tensor(tensor.name, tensor.shape) for tensor in spec.layout)
+            layout = Layout.of(*rows)
+            return Prepared(work=work, layout=_keep(shop.blobs, layout.to_json()))
+        data = shop.blobs.read(spec.initial) if shop.blobs.has(spec.initial) else shop.find(spec)
+        if sha256_digest(data) != spec.initial:
+            words = f"the model is {sha256_digest(data)}, the spec says {spec.initial}"
+            return Prepared(work=work, trouble=words)
+        layout, _ = read_model(data, max_count=MAX_COUNT)
+    except WireError as error:
+        return Prepared(work=work, trouble=f"the model cannot be used: {error}")
+    except (PropellerError, OSError) as error:
+        return Prepared(work=work, trouble=f"the model cannot be had: {error}", again=True)
+    return Prepared(
+        work=work,
+        model=_keep(shop.blobs, data),
+        layout=_keep(shop.blobs, layout.to_json()),
+    )
+
+
+def _keep(blobs: BlobStore, data: bytes) -> Blob:
+    return Blob(blobs.put(data), len(data))
+
+
+def _base(blobs: BlobStore, model: Blob, layout: Blob) -> tuple[Layout | None, Vector | None]:
+    """Layout and weights a round starts from; (None, None) where round 1 has to say the layout."""
+    from propeller.fl.layout import Layout
+    from propeller.fl.model import read_model
+
+    known = Layout.parse(blobs.read(layout.digest)) if layout else None
+    if not model:
+        return known, None
+    found, weights = read_model(blobs.read(model.digest), max_count=MAX_COUNT)
+    return known or found, weights
+
+
+# -- one update -----------------------------------------------------------------------------------
+
+
+def _look(work: Look, shop: Workshop) -> Looked:
+    try:
+        if work.step is Step.EVALUATE:
+            return _measurement(work, shop)
+        return _update(work, shop)
+    except WireError as error:
+        return Looked(work=work, why=str(error)[:200])
+    except (OSError, PropellerError) as error:
+        return Looked(work=work, why=f"it could not be read: {error}"[:200])
+
+
+def _update(work: Look, shop: Workshop) -> Looked:
+    from propeller.fl.admit import MAX_SAMPLES, Assignment, admit
+    from propeller.fl.layout import Layout
+    from propeller.wire.updates import unpack
+
+    data = shop.blobs.read(work.update.digest)
+    layout, base = _base(shop.blobs, work.base, work.layout)
+    if layout is None:  # the first round of a job without a model: its shape is what comes
+        update = unpack(data, max_body=len(data))
+        if not 0 < update.count <= MAX_COUNT:
+            return Looked(work=work, why=f"{update.count} numbers, at most {MAX_COUNT}")
+        layout = Layout.flat(update.count)
+    key = shop.key_of(work.proplet)
+    found = admit(
+        data,
+        Assignment(
+            job=work.job,
+            round=work.number,
+            attempt=work.attempt,
+            nonce=work.nonce,
+            base=work.base.digest,
+            layout=work.layout.digest,
+            encoding=work.terms.format,
+            most_samples=MAX_SAMPLES,
+            signed_by=None if key is None else key.verify,
+        ),
+        layout,
+        base,
+    )
+    metrics = {
+        name: value
+        for name, value in found.update.meta.items()
+        if isinstance(value, str) and _is_number(value)
+    }
+    most = work.terms.samples
+    return Looked(
+        work=work,
+        samples=found.update.samples if most is None else min(found.update.samples, most),
+        metrics=_metrics(metrics),
+        body=Digest(found.update.body_digest),
+        norm=repr(found.norm),
+    )
+
+
+def _measurement(work: Look, shop: Workshop) -> Looked:
+    """`{"metrics": {name: decimal text}, "samples": int}` (docs/reference/protocol.md)."""
+    if work.inline is not None:
+        text = work.inline.encode()
+    elif work.update.size > MAX_MEASUREMENT:
+        return Looked(work=work, why=f"{work.update.size} bytes, at most {MAX_MEASUREMENT}")
+    else:
+        text = shop.blobs.read(work.update.digest)
+    try:
+        found = json.loads(text)
+        samples, metrics = found["samples"], found["metrics"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Looked(work=work, why="it is no measurement")
+    if type(samples) is not int or not 1 <= samples <= 1 << 40 or not isinstance(metrics, dict):
+        return Looked(work=work, why="it is no measurement of at least one sample")
+    if not all(isinstance(value, str) and _is_number(value) for value in metrics.values()):
+        return Looked(work=work, why="its metrics are not all decimal text")
+    return Looked(
+        work=work,
+        samples=samples,
+        metrics=_metrics(metrics),
+        body=sha256_digest(text),
+    )
+
+
+def _metrics(found: dict[str, str]) -> Pairs:
+    named = sorted((name, value) for name, value in found.items() if len(name) <= 64)
+    return tuple(named[:MAX_METRICS])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    return len(text) <= MAX_DIGITS and math.isfinite(value) and abs(value) < GREATEST
+
+
+# -- folding --------------------------------------------------------------------------------------
+
+
+def _gather(work: Gather, shop: Workshop) -> Gathered:
+    try:
+        return Gathered(work=work, fold=_fold(work, shop))
+    except (PropellerError, OSError) as error:
+        return Gathered(work=work, fold=Fold(why=str(error)[:200]))
+
+
+def _fold(work: Gather, shop: Workshop) -> Fold:
+    import numpy as np
+
+    from propeller.fl.encodings import decode
+    from propeller.fl.fold import Contribution, Held, weighted_mean
+    from propeller.fl.layout import Layout
+    from propeller.fl.model import write_model
+    from propeller.wire.updates import unpack
+
+    layout, base = _base(shop.blobs, work.base, work.layout)
+    contributions = []
+    for part in work.parts:
+        update = unpack(shop.blobs.read(part.update.digest), max_body=part.update.size)
+        if layout is None:
+            layout = Layout.flat(update.count)
+        if update.count != layout.count:
+            return Fold(why=f"updates disagree: {update.count} numbers and {layout.count}")
+        delta = decode(update.encoding, update.body, layout=layout, base=base)
+        contributions.append(
+            Contribution(
+                proplet=part.proplet,
+                samples=part.samples,
+                deltas=Held(delta),
+                body=part.body,
+                steps=update.steps,
+            )
+        )
+    assert layout is not None, "a round is folded only with updates"
+    start = np.zeros(layout.count, np.float32) if base is None else base
+    mean = weighted_mean(contributions, layout.count)
+    model = _keep(shop.blobs, write_model(layout, start + mean))
+    manifest = _keep(shop.blobs, layout.to_json()) if not work.layout else work.layout
+    return Fold(model=model, layout=manifest, state=work.state or NO_BLOB)
+
+
+def known_strategy(terms: Terms) -> bool:
+    """Whether updates can be folded under these terms."""
+    return terms.strategy == "FedAvg"

@@ -1,0 +1,166 @@
+"""What a schema cannot say about a FederatedTask: fields that must agree with each other.
+
+Called by `rules`. What does not fit together is refused with words and never bent into shape: a
+round that silently did something else than was written is worth nothing.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from propeller.model.federated import ZEROS
+from propeller.sources.nodes import Path
+
+MAX_PARAMETERS: Final = 1 << 28
+"""Numbers of one model: 1 GiB of f32."""
+
+MAX_ENV: Final = 98_304
+"""Numbers that could fit into 256 KiB of base64 at all, two characters of JSON each."""
+
+RANKING: Final = ("Median", "TrimmedMean", "Krum", "MultiKrum")
+"""Strategies that compare single updates, which sums and gaps leave nothing to compare."""
+
+NOT_IN_ROUNDS: Final = ("FedBuff", "Scaffold", "SCAFFOLD")
+
+Problem = tuple[Path, str]
+
+
+def problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Paths are relative to `spec`."""
+    cohort = spec["cohort"]
+    if cohort.get("minClients", 1) > cohort["clientsPerRound"]:
+        yield ("cohort", "minClients"), f"must be at most clientsPerRound, {_all(cohort)}"
+    yield from _model(spec)
+    yield from _run(spec["run"])
+    yield from _strategy(spec)
+    yield from _privacy(spec)
+    if spec["mode"] == "Infer":
+        yield from _infer(spec)
+    if "stop" in spec.get("evaluation", {}) and not spec["evaluation"]["stop"]:
+        yield ("evaluation", "stop"), "must say `when`, `patience` or both"
+
+
+def finish(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """One spelling; what is left out and depends on another field is filled in. Idempotent."""
+    out = dict(spec)
+    out["cohort"] = {"minClients": spec["cohort"]["clientsPerRound"], **spec["cohort"]}
+    model = spec.get("model")
+    if model is not None and "file" in model:
+        out["model"] = {**model, "file": posixpath.normpath(model["file"])}
+    elif model is not None and "layout" in model:
+        out["model"] = {**model, "initial": ZEROS}
+    return out
+
+
+def _all(cohort: Mapping[str, Any]) -> int:
+    return int(cohort["clientsPerRound"])
+
+
+def _model(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    model = spec.get("model")
+    if model is None:
+        return
+    initial = model.get("initial")
+    if not {"file", "image", "layout"} & model.keys():
+        yield (
+            ("model",),
+            "must name file, image or layout; leave it out to start from zero",
+        )
+    if "file" in model and "image" in model:
+        yield ("model", "image"), "must not stand beside file"
+    if model.get("file", "").startswith("/"):
+        yield ("model", "file"), "must be relative to the spec file"
+    if "layout" in model:
+        for name in ("file", "image"):
+            if name in model:
+                yield ("model", "layout"), f"must not stand beside {name}, which has its own"
+        if initial not in (None, ZEROS):
+            yield ("model", "initial"), f"must be {ZEROS} with layout"
+        yield from _layout(spec, model["layout"])
+    elif initial == ZEROS:
+        yield ("model", "layout"), f"required with initial: {ZEROS}"
+    if "image" in model and initial in (None, ZEROS):
+        yield ("model", "initial"), "required with image: the digest of the model"
+
+
+def _layout(spec: Mapping[str, Any], layout: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    total = 0
+    for index, tensor in enumerate(layout):
+        if tensor["name"] in seen:
+            yield (
+                ("model", "layout", index, "name"),
+                f'the tensor "{tensor["name"]}" is given twice',
+            )
+        seen.add(tensor["name"])
+        count = 1
+        for length in tensor["shape"]:
+            count *= length
+        total += count
+    if total > MAX_PARAMETERS:
+        yield ("model", "layout"), f"has {total} numbers, at most {MAX_PARAMETERS} are taken"
+    elif total > MAX_ENV and spec["guest"]["model"] == "Env":
+        yield ("guest", "model"), f"must be File or Imports: {total} numbers do not fit into Env"
+
+
+def _run(run: Mapping[str, Any]) -> Iterator[Problem]:
+    """A trainer gets nothing it could carry data out with, and nothing it could leak."""
+    for index, row in enumerate(run["env"]):
+        if "secretRef" in row:
+            yield ("run", "env", index, "secretRef"), "must not be given to a training module"
+        elif row["name"].startswith("FL_"):
+            yield (
+                ("run", "env", index, "name"),
+                "must not begin with FL_: a round says those",
+            )
+    for index, mount in enumerate(run["mounts"]):
+        if mount["access"] != "ReadOnly":
+            yield (
+                ("run", "mounts", index, "access"),
+                "must be ReadOnly: only updates get out",
+            )
+        if mount.get("path") == "/model":
+            yield ("run", "mounts", index, "path"), "must not be /model: a round puts that there"
+
+
+def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    name = spec["strategy"]["name"]
+    if name in NOT_IN_ROUNDS:
+        why = "state on devices" if name.lower() == "scaffold" else "updates outside of rounds"
+        yield ("strategy", "name"), f"{name} needs {why}, which this version does not have"
+    if name in RANKING and spec["updateFormat"].startswith("topk-"):
+        yield (
+            ("updateFormat",),
+            f"must not leave numbers out with {name}, which compares them one by one",
+        )
+
+
+def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    privacy = spec["privacy"]
+    for name in ("clipping", "noise"):
+        for field, text in privacy.get(name, {}).items():
+            if float(text) <= 0:
+                yield ("privacy", name, field), "must be above 0"
+    if "noise" in privacy:
+        if "clipping" not in privacy:
+            yield ("privacy", "clipping"), "required with noise: it says how much one may weigh"
+        yield ("privacy", "noise"), "is not available in this version; leave it out"
+    if privacy["secureAggregation"] != "Enabled":
+        return
+    where: Path = ("privacy", "secureAggregation")
+    if spec["strategy"]["name"] in RANKING:
+        yield where, f"must be Disabled with {spec['strategy']['name']}: it looks at single updates"
+    elif spec["reveal"] == "Proplets" or spec["retainUpdates"] == "Enabled":
+        yield where, "must be Disabled with reveal: Proplets or retainUpdates: Enabled"
+    else:
+        yield where, "is not available in this version; leave it Disabled"
+
+
+def _infer(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    model = spec.get("model", {})
+    if not {"file", "image"} & model.keys():
+        yield ("model",), "required with mode: Infer, by file or image"
+    if "evaluation" in spec:
+        yield ("evaluation",), "must not stand beside mode: Infer, which is nothing else"
