@@ -13,7 +13,7 @@ from pathlib import Path
 
 from propeller.wire.messages import Entry
 from proplet.blobs import Blobs
-from proplet.runtime.fit import Facts, facts_from
+from proplet.runtime.fit import Facts, entrypoint, facts_from
 from proplet.runtime.native import native_name
 from proplet.runtime.talk import Words
 from proplet.words import milliseconds
@@ -89,7 +89,7 @@ class Compiling:
             "do": "prepare",
             "wasm": str(self._blobs.path(entry.module.digest)),
             "native": str(self.native(entry)),
-            "entrypoint": entry.entrypoint,
+            "entrypoint": entrypoint(entry),
             "fuel": entry.fuel is not None,
             "exact": entry.fl is not None,
             "processor": COMPILE_MS // 1000,
@@ -138,4 +138,4 @@ class Compiling:
 
 def _looks(entry: Entry) -> Looks:
     exact = entry.fl is not None
-    return entry.module.digest, entry.entrypoint, entry.fuel is not None, exact
+    return entry.module.digest, entrypoint(entry), entry.fuel is not None, exact

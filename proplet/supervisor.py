@@ -22,7 +22,7 @@ from proplet.disk import make_directory
 from proplet.effects import Outcome
 from proplet.outcomes import died, outcome_of
 from proplet.records import Key
-from proplet.runtime.fit import Facts, why_unfit
+from proplet.runtime.fit import Facts, entrypoint, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
 from proplet.training import Trainer
@@ -117,10 +117,10 @@ class Supervisor:
             "do": "run",
             "name": entry.ref,
             "native": str(self._compiling.native(entry)),
-            "entrypoint": entry.entrypoint,
-            "args": entry.args,
+            "entrypoint": entrypoint(entry),
+            "args": () if entry.fl is not None else entry.args,
             "env": (*entry.env, *secrets),
-            "stdin": entry.stdin,
+            "stdin": None if entry.fl is not None else entry.stdin,
             "mounts": [
                 (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
                 for mount in entry.mounts

@@ -52,6 +52,13 @@ class Facts:
     memory_min: int = 0
 
 
+def entrypoint(entry: Entry) -> str:
+    """The export that is called: where `propeller_fl` is imported, the one named like the step."""
+    if entry.fl is not None and entry.fl.guest == "Imports":
+        return entry.fl.step
+    return entry.entrypoint
+
+
 def facts_from(told: Mapping[str, object]) -> Facts:
     """Facts as a child wrote them."""
 
@@ -79,7 +86,7 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
         return f"needs {facts.memory_min} bytes of memory to start, its limit is {entry.memory}"
     if facts.params is None:
         there = ", ".join(facts.functions) or "none"
-        return f"exports no function {entry.entrypoint!r}; it exports: {there}"
+        return f"exports no function {entrypoint(entry)!r}; it exports: {there}"
     if entry.fl is not None:
         return _why_untrained(facts, entry)
     if facts.trains:
@@ -99,7 +106,7 @@ def _why_untrained(facts: Facts, entry: Entry) -> str:
     if facts.trains and entry.fl.guest != "Imports":
         return f"needs {FL}: say guest.model: Imports"
     if facts.params:
-        return f"{entry.entrypoint} takes no arguments where it trains"
+        return f"{entrypoint(entry)} takes no arguments where it trains"
     others = [mount.path for mount in entry.mounts if mount.path.rstrip("/") != "/data"]
     if others:
         return f"a module that trains sees /data and nothing else, not {others[0][:80]}"

@@ -79,12 +79,10 @@ def teach(workshop: Workshop, module: str | bytes, number: int = 1, **changes: o
     if model is not None:
         ref = workshop.blobs.keep(model)  # type: ignore[arg-type]
         fl = replace(fl, model=BlobRef(digest=ref.digest, size=ref.size))
-    entrypoint = fl.step if fl.guest == "Imports" else "_start"
     return workshop.run(
         module,
         number,
         cause=f"round:{fl.round}",
-        entrypoint=entrypoint,
         fl=fl,
         mounts=mounts,
         **limits,  # type: ignore[arg-type]
