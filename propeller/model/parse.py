@@ -22,7 +22,8 @@ from propeller.model.federated import (
 )
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
-from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout, Update
+from propeller.model.rollout import Amount
+from propeller.model.rollout_spec import rollout_of
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
     Access,
@@ -262,24 +263,6 @@ def _windows(spec: Canonical) -> tuple[Window, ...]:
     )
 
 
-def _rollout(given: Canonical | None) -> Rollout | None:
-    if given is None:
-        return None
-    errors = given["errors"]
-    return Rollout(
-        steps=tuple(Amount.parse(step) for step in given["steps"]),
-        soak=given["soak"],
-        max_unavailable=Amount.parse(given["maxUnavailable"]),
-        offline=OfflinePolicy(given["offline"]),
-        offline_after=given["offlineAfter"],
-        on_failure=OnFailure(given["onFailure"]),
-        errors=Errors(max=Amount.parse(errors["max"]), min=errors["min"]),
-        success=given["success"],
-        deadline=_limit(given["deadline"]),
-        update=Update(given.get("update", Update.DOWNLOAD_THEN_KILL)),
-    )
-
-
 def _address(given: Canonical) -> str:
     """The source as `sources.open` takes it, "" for a folder of the tree."""
     if "git" in given:
@@ -324,7 +307,7 @@ def _task(meta: Meta, spec: Canonical) -> Task:
         retries=Retries(limit=retries["limit"], backoff=_backoff(retries["backoff"])),
         run_key=spec["runKey"],
         schedule=_schedule(spec.get("schedule")),
-        rollout=_rollout(spec.get("rollout")),
+        rollout=rollout_of(spec.get("rollout")),
         windows=_windows(spec),
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
@@ -377,7 +360,7 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
         drift=Drift(spec.get("drift", Drift.CORRECT)),
         ignore_drift=tuple(_ignore_drift(row) for row in spec.get("ignoreDrift", ())),
-        rollout=_rollout(spec.get("rollout")),
+        rollout=rollout_of(spec.get("rollout")),
         windows=_windows(spec),
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),

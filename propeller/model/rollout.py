@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from propeller.model.checks import Check
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:
@@ -78,7 +80,7 @@ class Rollout:
     soak: ms a step must have been good before the next begins. success: percent of the copies that
     have not failed which must be ready for a step to be good. deadline: ms after a step last gave
     the version to a copy until those that are not ready have failed, None never. offline_after: ms,
-    for ExcludeAfter. update: on each device.
+    for ExcludeAfter. update: on each device. checks: what each step is judged by besides.
     """
 
     steps: tuple[Amount, ...]
@@ -91,6 +93,7 @@ class Rollout:
     success: int = 100
     deadline: int | None = None
     update: Update = Update.DOWNLOAD_THEN_KILL
+    checks: tuple[Check, ...] = ()
 
     @property
     def waves(self) -> tuple[Amount, ...]:

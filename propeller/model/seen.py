@@ -116,6 +116,7 @@ class Seen:
     quarantine: why it gets no work (DuplicateIdentity, IdentityMismatch, ForeignFence, ...), or "".
     labels: declared over announced, with runtime overrides: what selectors see.
     scheduling and capacities are resolved from spec, runtime holds and hello, in that order.
+    metrics: numbers it reports of itself, last told at metrics_at (Unix ms, 0 never).
     box: whether secrets can be sealed to it, and to which key.
     """
 
@@ -142,4 +143,6 @@ class Seen:
     memory: int | None = None
     tasks: int | None = None
     heartbeat: int = 30_000
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    metrics_at: int = 0
     box: Box = Box()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from propeller.model.checks import Tally
 from propeller.model.ids import Digest, Uid
 from propeller.model.module import Module
 from propeller.model.specs import Daemon, Task
@@ -66,8 +67,10 @@ class Course:
     good: the last version that was accepted, None before the first. target: the one that is being
     rolled out, or that was rolled back. step: counts from 0. since: when the phase began.
     forgiven: failed copies that an operator has seen and gone on from, -1: those there are now.
-    why, by: of a pause or a rollback. rejected: newest last. paused: the version an operator has
-    paused; a rollout of it begins paused.
+    checks: what was measured in this step. unclear: it is paused because a check was inconclusive,
+    and goes on by itself once that one is successful. waived: somebody went on from there, so that
+    this step waits for no inconclusive check. why, by: of a pause or a rollback. rejected: newest
+    last. paused: the version an operator has paused; a rollout of it begins paused.
     """
 
     uid: Uid
@@ -80,6 +83,9 @@ class Course:
     why: str = ""
     by: str = ""
     rejected: tuple[Rejected, ...] = ()
+    checks: tuple[Tally, ...] = ()
+    unclear: bool = False
+    waived: bool = False
     paused: Digest = Digest("")
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from propeller.model.checks import Probe
 from propeller.model.ids import Digest, PropletId
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
@@ -17,6 +18,7 @@ from propeller.model.rollout import Rollout, Update
 from propeller.model.seen import Seen
 from propeller.model.specs import Daemon, Task, Workload
 from propeller.model.versions import Course, Phase, Version
+from propeller.plan.checks import Meter, examine, upcoming
 from propeller.plan.fit import lacks_room_for_two
 from propeller.plan.lifecycle import Aim, aim
 from propeller.plan.members import Roll
@@ -48,7 +50,7 @@ class Helm:
     when one version is meant. allowed: proplets whose copy goes to the destination now, or which
     get a new one. fresh: the first version of all is under way, so new copies come in steps too;
     `places` is then how many may be placed anywhere. moving: one report may concern all copies.
-    held_back: somebody would be moved if the window were open.
+    held_back: somebody would be moved if the window were open. probes: to be measured outside.
     """
 
     course: Course
@@ -63,6 +65,7 @@ class Helm:
     held_back: bool = False
     notes: list[Note] = field(default_factory=list)
     due: list[int] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
     _leave: Aim | None = None
 
     def of(self, copy: Assignment) -> Aim:
@@ -226,6 +229,12 @@ class _Chart:
                 notes += self._cramped(course.good, target, members)
         moves: list[Member] = []
         held_back = False
+        meter = Meter(
+            wish.obj, self.copies, self.snapshot, members, target.digest, since=course.since
+        )
+        readings = self.snapshot.readings.get(course.uid, {})
+        checked = examine(course, rollout, meter, readings, self.now)
+        course = checked.course
         while True:
             course, more = advance(course, rollout, members, now=self.now, can_return=not fresh)
             notes += more
@@ -249,8 +258,9 @@ class _Chart:
         helm.held_back = held_back
         helm.allowed = frozenset(one.proplet for one in moves if one.proplet)
         helm.places = sum(1 for one in moves if not one.proplet)
-        later = due(course, rollout)
-        helm.due = [at for at in (*roll.waits, later) if at is not None and at > self.now]
+        helm.probes = checked.probes
+        later = (due(course, rollout), *roll.waits, *upcoming(course, rollout))
+        helm.due = [at for at in later if at is not None and at > self.now]
         if course.good is not None:
             helm.base, helm.base_standing = self._aim(course.good)
         return helm

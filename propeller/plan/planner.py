@@ -133,6 +133,9 @@ def plan(
         blocked=blocks,
         wakeups=tuple(sorted(set(wakeups))),
         planned=chosen,
+        probes=tuple(
+            probe for case in cases if case.helm is not None for probe in case.helm.probes
+        ),
     )
 
 

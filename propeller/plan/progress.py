@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from propeller.model.checks import Tally, Verdict
 from propeller.model.conditions import ConditionStatus, moment
 from propeller.model.inventory import Held
 from propeller.model.specs import Daemon, Task
@@ -16,6 +17,7 @@ from propeller.plan.members import Roll
 from propeller.plan.placement import Looks, Standing
 from propeller.plan.rollout import due, score, step_words
 from propeller.plan.types import Snapshot
+from propeller.plan.verdicts import judged
 from propeller.plan.versions import graft, short, usable
 
 UNKNOWN, FALSE = ConditionStatus.UNKNOWN, ConditionStatus.FALSE
@@ -29,7 +31,8 @@ class Progress:
     """Of the copies that count. moved: have the version it is about; ready, failed: of those.
 
     away: copies that have another version than the accepted one, where one version is meant.
-    step: `step 2 of 4: 10 of 100 copies`. due: when the phase ends by itself (Unix ms).
+    step: `step 2 of 4: 10 of 100 copies`. due: when the phase ends by itself (Unix ms). checks: how
+    those of this step stand.
     """
 
     course: Course
@@ -42,6 +45,7 @@ class Progress:
     away: int = 0
     step: str = ""
     due: int | None = None
+    checks: tuple[tuple[Tally, Verdict], ...] = ()
 
     def row(self) -> tuple[ConditionStatus, str, str] | None:
         """What Ready is because of it, None when it has no say."""
@@ -95,6 +99,18 @@ class Progress:
             "ready": self.ready,
             "failed": len(self.failed),
         }
+        if self.checks:
+            found["checks"] = [
+                {
+                    "name": tally.name,
+                    "verdict": str(verdict),
+                    "successful": tally.successful,
+                    "failed": tally.failed,
+                    "inconclusive": tally.inconclusive,
+                    **({"said": tally.said} if tally.said else {}),
+                }
+                for tally, verdict in self.checks
+            ]
         if course.since:
             found["since"] = moment(course.since)
         if self.due is not None:
@@ -166,4 +182,5 @@ def progress(held: Held, snapshot: Snapshot, *, now: int) -> Progress | None:
         failed=tuple(found.bad),
         step=step_words(course, rollout, found),
         due=due(course, rollout),
+        checks=tuple(judged(course, rollout)),
     )

@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from propeller.model.checks import Verdict
 from propeller.model.conditions import moment
 from propeller.model.ids import Digest, PropletId
 from propeller.model.quantities import duration_text
 from propeller.model.rollout import OnFailure, Rollout
 from propeller.model.versions import MOST_REJECTED, Course, Phase, Rejected, Version
 from propeller.plan.notes import Note
+from propeller.plan.verdicts import against, anew, passed
 from propeller.plan.versions import short
 
 SHOWN = 3
@@ -108,9 +110,14 @@ def advance(
     found = score(members, course.target.digest)
     if course.forgiven < 0:
         course = replace(course, forgiven=len(found.bad))
+    if course.unclear:
+        course, more = _clearing(course, rollout, now, can_return=can_return)
+        notes += more
     while course.phase in (Phase.WAVE, Phase.SOAK):
         late = _late(course, rollout, now)
         why = failure(course, rollout, found, members, late=late)
+        if course.phase is Phase.SOAK:
+            why = why or against(course, rollout, Verdict.FAILED)
         if why:
             course, note = _fail(course, rollout, why, now, can_return=can_return)
             notes.append(note)
@@ -119,13 +126,18 @@ def advance(
         if course.phase is Phase.WAVE:
             if not good:
                 break
-            course = replace(course, phase=Phase.SOAK, since=now)
+            course = replace(course, phase=Phase.SOAK, since=now, checks=())
             if rollout.soak:
                 notes.append(_soaking(course, rollout, found))
+        elif (unclear := against(course, rollout, Verdict.INCONCLUSIVE)) and not course.waived:
+            course = _unclear(course, rollout, unclear, now)
+            notes.append(Note("RolloutInconclusive", f"paused: {unclear}", warning=True))
         elif now < course.since + rollout.soak:
             break
         elif not good:
             course = replace(course, phase=Phase.WAVE, since=now)
+            break
+        elif not passed(course, rollout):
             break
         else:
             course, note = _next(course, rollout, found, now)
@@ -145,6 +157,9 @@ def begin(
         step=0,
         since=now,
         forgiven=0,
+        checks=(),
+        unclear=False,
+        waived=False,
         why=course.why if paused else "",
         by=course.by if paused else "",
         paused=course.paused if paused else Digest(""),
@@ -247,6 +262,30 @@ def _is_good(course: Course, rollout: Rollout, found: Score) -> bool:
     return found.ready >= -(-alive * rollout.success // 100)
 
 
+def _unclear(course: Course, rollout: Rollout, why: str, now: int) -> Course:
+    """Paused until an inconclusive check is successful, or somebody says so."""
+    return replace(
+        anew(course, rollout), phase=Phase.PAUSED, since=now, why=why, by="", unclear=True
+    )
+
+
+def _clearing(
+    course: Course, rollout: Rollout, now: int, *, can_return: bool
+) -> tuple[Course, list[Note]]:
+    """What became of the checks that a pause waits for."""
+    why = against(course, rollout, Verdict.FAILED)
+    if why:
+        course, note = _fail(course, rollout, why, now, can_return=can_return)
+        return course, [note]
+    why = against(course, rollout, Verdict.INCONCLUSIVE)
+    if why:
+        return replace(anew(course, rollout), why=why), []
+    if not passed(course, rollout):
+        return course, []
+    course = replace(course, phase=Phase.SOAK, since=now, why="", unclear=False)
+    return course, [Note("RolloutResumed", "the checks are successful now; the step soaks again")]
+
+
 def _fail(
     course: Course, rollout: Rollout, why: str, now: int, *, can_return: bool
 ) -> tuple[Course, Note]:
@@ -259,7 +298,7 @@ def _fail(
         )
     if rollout.on_failure is OnFailure.ROLLBACK:
         why = f"{why}; there is no earlier good version to go back to"
-    return replace(course, phase=Phase.PAUSED, since=now, why=why, by=""), Note(
+    return replace(course, phase=Phase.PAUSED, since=now, why=why, by="", unclear=False), Note(
         "RolloutPaused", why, warning=True
     )
 
@@ -269,14 +308,26 @@ def reject(course: Course, digest: Digest, *, now: int, by: str, why: str) -> Co
     others = tuple(one for one in course.rejected if one.digest != digest)
     rejected = (*others, Rejected(digest=digest, at=now, by=by, why=why))[-MOST_REJECTED:]
     return replace(
-        course, phase=Phase.ROLLED_BACK, since=now, why=why, by=by, rejected=rejected, step=0
+        course,
+        phase=Phase.ROLLED_BACK,
+        since=now,
+        why=why,
+        by=by,
+        rejected=rejected,
+        step=0,
+        checks=(),
+        unclear=False,
+        waived=False,
     )
 
 
 def _next(course: Course, rollout: Rollout, found: Score, now: int) -> tuple[Course, Note]:
     assert course.target is not None
     if course.step + 1 < len(rollout.waves):
-        course = replace(course, phase=Phase.WAVE, step=course.step + 1, since=now)
+        step = course.step + 1
+        course = replace(
+            course, phase=Phase.WAVE, step=step, since=now, checks=(), unclear=False, waived=False
+        )
         return course, Note("RolloutStep", step_words(course, rollout, found))
     digest = course.target_digest
     return accept(course, now), Note(
@@ -295,6 +346,9 @@ def accept(course: Course, now: int) -> Course:
         step=0,
         since=now,
         forgiven=0,
+        checks=(),
+        unclear=False,
+        waived=False,
         why="",
         by="",
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from propeller.model.checks import Probe, Reading
 from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
@@ -76,6 +77,7 @@ class Snapshot:
     anything (Unix ms).
     learning: how far each FederatedTask is. told: rounds (`Round.name`) whose cohort is in the
     status, where anybody can see it before it is invited.
+    readings: what was measured outside, newest a check.
     """
 
     objects: Mapping[Uid, Held]
@@ -97,6 +99,7 @@ class Snapshot:
     asked_at: Callable[[PropletId], int] = _long_ago
     learning: Mapping[Uid, Learning] = field(default_factory=dict)
     told: Container[tuple[Uid, str, int, int, Step]] = frozenset()
+    readings: Mapping[Uid, Mapping[str, Reading]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,12 +253,14 @@ class Plan:
     An object may have a Gone and then an Assign for one proplet: carry them out in order.
     planned: the objects that were looked at; None means all. `blocked` holds all of their blocks:
     one of them that is not in it is blocked no longer.
+    probes: what to measure outside; asked for again until the snapshot has a reading of that slot.
     """
 
     actions: tuple[Action, ...] = ()
     blocked: Mapping[Uid, Blocked] = field(default_factory=dict)
     wakeups: tuple[Wakeup, ...] = ()
     planned: frozenset[Uid] | None = None
+    probes: tuple[Probe, ...] = ()
 
 
 class ChangeOp(StrEnum):

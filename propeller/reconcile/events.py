@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from propeller.errors import Fault
+from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.module import Resolved
 from propeller.model.revision import Revision
@@ -78,6 +79,14 @@ class Learned:
     """A worker finished with something of a federated job."""
 
     answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A worker made a measurement that a rollout asked for, or could not."""
+
+    probe: Probe
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +253,7 @@ Event = (
     | Received
     | Connected
     | Disconnected
+    | Measured
     | Tick
     | Remark
     | Request

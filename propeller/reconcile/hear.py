@@ -34,6 +34,8 @@ not heard for as long, one is left."""
 MISMATCH_EVERY = 10 * 60_000
 """ms in which a hello with another key is told of once for each device."""
 
+MAX_METRICS = 64
+"""Numbers taken of one report."""
 MAX_RUNS = 4_096
 """Runs taken from one inventory; a device that lists more is refused."""
 
@@ -261,6 +263,9 @@ class Hearing:
             observed_digest=observed.digest,
         )
         seen = self._alive(seen, received, now)
+        if report.metrics and not received.retained:
+            metrics = dict(report.metrics[:MAX_METRICS])
+            seen = replace(seen, metrics=metrics, metrics_at=now)
         self._world.put_seen(seen)
         self.wishes.fence_seen[proplet] = max(
             observed.fence, report.refused.fence if report.refused else 0

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from propeller.model.checks import Probe
 from propeller.model.ids import Digest, PropletId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.specs import ModuleRef
@@ -39,6 +40,7 @@ from propeller.reconcile.events import (
     BlobStored,
     Event,
     Learned,
+    Measured,
     ModuleResolved,
     Remark,
     SourceSilent,
@@ -76,6 +78,10 @@ def _nothing(_proplet: PropletId, _digest: Digest) -> None:
     return
 
 
+def _nobody_measures(_probe: Probe) -> None:
+    """Where nothing outside is asked, a check is inconclusive for want of an answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """Everything a reconciler is given: it makes nothing of this itself.
@@ -86,6 +92,7 @@ class Surroundings:
     vault: opens Secrets; None where no identity is configured.
     learn: hand work of a federated job to a worker, which posts `Learned`; None: there are none.
     drop_upload: what a proplet uploaded is not needed any more.
+    measure: hand a measurement to a worker, which posts `Measured`.
     """
 
     store: Store
@@ -105,6 +112,7 @@ class Surroundings:
     vault: Vault | None = None
     learn: Callable[[Work], None] | None = None
     drop_upload: Callable[[PropletId, Digest], None] = _nothing
+    measure: Callable[[Probe], None] = _nobody_measures
 
     def read_blob(self, digest: str) -> bytes | None:
         """A document or report that travelled as a blob; None when it is not here (yet)."""
@@ -156,6 +164,7 @@ class Reconciler:
             self.world.retry_secrets(now)
             self.fleet.tick(now)
             self.requests.tick(now)
+            self.rollouts.tick(now)
             self.housekeeping.tick(now)
         if self.ready_to_plan:
             self._decide(now)
@@ -198,6 +207,8 @@ class Reconciler:
                 self.fleet.connected(now)
             case Disconnected():
                 self.fleet.disconnected(event.reason, now)
+            case Measured():
+                self.rollouts.measured(event)
             case Tick():
                 pass
             case Remark():
@@ -274,6 +285,7 @@ class Reconciler:
             asked_at=world.asked_at,
             learning=world.learning.known,
             told=world.learning.told,
+            readings=world.versions.readings,
         )
 
     def _waits(self, uid: Uid) -> str:
@@ -348,6 +360,7 @@ class Reconciler:
     ) -> None:
         """Remember what a plan says about blocks and wakeups of the objects it looked at."""
         self.plans += 1
+        self.rollouts.ask(decision.probes, self._around.clock())
         planned = self.world.objects if decision.planned is None else decision.planned
         for uid in planned:
             if self.blocked.pop(uid, None) != decision.blocked.get(uid):
@@ -486,6 +499,7 @@ class Reconciler:
             self.projection.due(),
             self.housekeeping.due(),
             self.rounds.due(),
+            self.rollouts.due(),
         ]
         if self.ready_to_plan and self.world.touched.objects:
             dues.append(now)  # the projection found what others wait for

@@ -12,15 +12,17 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, Uid
 from propeller.model.inventory import Held
 from propeller.model.module import Module
+from propeller.model.quantities import duration_text
 from propeller.model.specs import Daemon, Task
 from propeller.model.versions import MOST_REJECTED, Course, Phase, Rejected, Version
 from propeller.plan.rollout import reject
 from propeller.plan.types import Advance
 from propeller.plan.versions import short, version_of
-from propeller.reconcile.events import Steer, SteerVerb
+from propeller.reconcile.events import Measured, Steer, SteerVerb
 from propeller.reconcile.intake import RUN_APP
 from propeller.reconcile.world import World
 from propeller.state.base import Event
@@ -28,6 +30,8 @@ from propeller.state.base import Event
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
 
+PATIENCE = 60_000
+"""Ms until a measurement nobody answered has no value."""
 MOST_JOURNALLED = 60 * 1024
 """Bytes of a version that the journal takes; a longer one is lost with the store, and a rollout
 that fails then pauses."""
@@ -40,6 +44,7 @@ class Rollouts:
         self._world = world
         self._around = around
         self._ready: dict[Uid, tuple[Task | Daemon, Module]] = {}
+        self._asked: dict[Probe, int] = {}
 
     # -- what the planner decided -------------------------------------------------------------
 
@@ -89,6 +94,32 @@ class Rollouts:
                 revision=held.revision,
             )
         )
+
+    # -- measurements -------------------------------------------------------------------------
+
+    def ask(self, probes: Iterable[Probe], now: int) -> None:
+        """Have measured what a plan asks for, once each."""
+        for probe in probes:
+            if probe not in self._asked:
+                self._asked[probe] = now + PATIENCE
+                self._around.measure(probe)
+
+    def measured(self, event: Measured) -> None:
+        """A worker answered: a row, so that nothing is lost, and another look at the object."""
+        probe = event.probe
+        if self._asked.pop(probe, None) is not None and probe.uid in self._world.objects:
+            self._world.versions.read(Uid(probe.uid), probe.name, event.reading)
+            self._world.touched.objects.add(Uid(probe.uid))
+
+    def tick(self, now: int) -> None:
+        """Whoever did not answer in time has no value to give."""
+        for probe in [probe for probe, due in self._asked.items() if now >= due]:
+            words = f"no answer within {duration_text(PATIENCE)}"
+            self.measured(Measured(probe, Reading(slot=probe.slot, words=words)))
+
+    def due(self) -> int | None:
+        """When `tick` has something to do (Unix ms)."""
+        return min(self._asked.values(), default=None)
 
     # -- what operators say -------------------------------------------------------------------
 
@@ -143,6 +174,8 @@ class Rollouts:
                 phase=Phase.WAVE,
                 since=now,
                 forgiven=-1,
+                waived=course.unclear,
+                unclear=False,
                 why="",
                 by="",
                 paused=Digest(""),

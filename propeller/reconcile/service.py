@@ -20,12 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
+from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, PropletId
 from propeller.model.specs import ModuleRef
 from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
-from propeller.reconcile.events import Event, Learned, ModuleResolved, SpecsTaken, Tick
+from propeller.reconcile.events import Event, Learned, Measured, ModuleResolved, SpecsTaken, Tick
 from propeller.reconcile.inbox import Inbox
 from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
@@ -55,6 +56,7 @@ from propeller.transport.mqtt import MqttTransport
 from propeller.wire.keyring import Keyring
 from propeller.wire.signing import VerifyKey
 from propeller.wire.topics import Channel
+from propeller.writeback.probes import Probes
 
 log = logging.getLogger("propeller.reconcile")
 
@@ -105,6 +107,7 @@ class Service:
             queue.SimpleQueue()
         )
         self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
+        self._meters = Probes(lambda probe, reading: self.inbox.put(Measured(probe, reading)))
         self._connected = False
         self._lease: LeaseHeld | None = None
         self.pokes = Pokes(self.look)
@@ -167,6 +170,7 @@ class Service:
             vault=Vault(settings.identities, self.keys.fleet_secret()),
             learn=self._learn,
             drop_upload=self._drop_upload,
+            measure=self._measure,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()
@@ -321,6 +325,11 @@ class Service:
         self.spool.drop(proplet, digest)
         self.blobs.delete(digest)
 
+    def _measure(self, probe: Probe) -> None:
+        if not self._meters.submit(probe):
+            reading = Reading(slot=probe.slot, words="too much else is being measured")
+            self.inbox.put(Measured(probe, reading))
+
     def _make_outlets(self) -> Outlets:
         settings = self._settings
         return Outlets(
@@ -383,6 +392,7 @@ class Service:
         self.app_readers.stop()
         self.outlets.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._meters.stop()
         self._blob_queue.put(None)
         self._say_goodbye()
         self._control.close()

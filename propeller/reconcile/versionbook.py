@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from propeller.model.checks import Reading
 from propeller.model.ids import Digest, Uid
 from propeller.model.inventory import Held
 from propeller.model.module import Module, Resolved
@@ -20,12 +21,15 @@ from propeller.state.base import Store
 
 
 class VersionBook:
-    """See the module. courses: live, read only to others."""
+    """See the module. courses, readings: live, read only to others."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.courses: dict[Uid, Course] = {course.uid: course for course in store.courses()}
         self._newest = store.newest_versions()
+        self.readings: dict[Uid, dict[str, Reading]] = {}
+        for uid, name, reading in store.readings():
+            self.readings.setdefault(uid, {})[name] = reading
 
     def put(self, course: Course) -> None:
         """What became of a course."""
@@ -37,7 +41,13 @@ class VersionBook:
         if uid in self.courses or uid in self._newest:
             self._store.drop_course(uid)
             self.courses.pop(uid, None)
+            self.readings.pop(uid, None)
             self._newest.pop(uid, None)
+
+    def read(self, uid: Uid, name: str, reading: Reading) -> None:
+        """What was measured outside for the check of that name."""
+        self._store.put_reading(uid, name, reading)
+        self.readings.setdefault(uid, {})[name] = reading
 
     def accept(self, uid: Uid, version: Version, now: int) -> None:
         """The version is good: remember it, to go back to."""

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -214,6 +215,7 @@ def _rollout(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("rollout",), "must not stand beside schedule: an edit is run from its next time on"
     elif kind == "Task" and not (placement.get("perProplet") or placement.get("proplets")):
         yield ("rollout",), "needs placement.perProplet or placement.proplets on a Task"
+    yield from _checks(spec["rollout"].get("checks", ()))
     if kind == "Task" and "update" in spec["rollout"]:
         yield ("rollout", "update"), "is for a Daemon: runs of a Task do not take over"
     before: dict[bool, int] = {}
@@ -225,6 +227,32 @@ def _rollout(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         elif number <= before.get(share, 0):
             yield ("rollout", "steps", index), "must be more than the steps before it"
         before[share] = number
+
+
+SOURCES = ("metric", "run", "prometheus", "http")
+
+
+def _checks(checks: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
+    names: set[str] = set()
+    for index, check in enumerate(checks):
+        at = ("rollout", "checks", index)
+        given = [name for name in SOURCES if name in check]
+        if len(given) != 1:
+            yield at, f"needs exactly one of {', '.join(SOURCES)}"
+        elif given[0] in ("prometheus", "http") and check["against"] == "Others":
+            yield (*at, "against"), "Others is for metric and run: one number has no copies"
+        if check["name"] in names:
+            yield (*at, "name"), f"{check['name']} is the name of an earlier check"
+        names.add(check["name"])
+        for side in ("success", "failure"):
+            bounds = check.get(side)
+            if bounds is None:
+                continue
+            low, high = bounds.get("atLeast"), bounds.get("atMost")
+            if low is None and high is None:
+                yield (*at, side), "needs atLeast, atMost or both"
+            elif low is not None and high is not None and Decimal(low) > Decimal(high):
+                yield (*at, side, "atMost"), "must not be below atLeast"
 
 
 def _windows(windows: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:

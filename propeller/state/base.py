@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from propeller.model.checks import Reading
+
     # Only named here: commands that show what is stored start without the model.
     from propeller.model.drift import Corrections
     from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
@@ -283,6 +285,8 @@ class Store(Protocol):
     # -- versions -----------------------------------------------------------------------------
     def courses(self) -> list[Course]: ...
     def put_course(self, course: Course) -> None: ...
+    def readings(self) -> list[tuple[Uid, str, Reading]]: ...
+    def put_reading(self, uid: Uid, name: str, reading: Reading) -> None: ...
     def drop_course(self, uid: Uid) -> None:
         """With the versions of that object."""
 

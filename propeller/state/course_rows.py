@@ -6,6 +6,7 @@ Imported by `courses` when the first such row is read or written.
 from __future__ import annotations
 
 from propeller.model.canonical import canonical_bytes
+from propeller.model.checks import Reading, Tally, number
 from propeller.model.ids import Digest, Uid
 from propeller.model.module import Module
 from propeller.model.parse import parse_object, stored_form
@@ -59,11 +60,21 @@ def course_row(course: Course) -> Row:
         course.by,
         to_json(rejected),
         course.paused,
+        _checks_text(course),
     )
 
 
+def _checks_text(course: Course) -> str:
+    tallies = [
+        [one.name, one.last, one.successful, one.failed, one.inconclusive, one.said]
+        for one in course.checks
+    ]
+    return to_json([tallies, int(course.unclear), int(course.waived)])
+
+
 def course_of(row: Row) -> Course:
-    uid, good, target, phase, step, since, forgiven, why, by, rejected, paused = row
+    uid, good, target, phase, step, since, forgiven, why, by, rejected, paused, checks = row
+    tallies, unclear, waived = from_json(checks)
     return Course(
         uid=Uid(shared(uid)),
         good=None if good is None else version_of(good),
@@ -79,4 +90,23 @@ def course_of(row: Row) -> Course:
             for digest, at, said, words in from_json(rejected)
         ),
         paused=Digest(paused),
+        checks=tuple(
+            Tally(
+                name=name,
+                last=last,
+                successful=successful,
+                failed=failed,
+                inconclusive=inconclusive,
+                said=said,
+            )
+            for name, last, successful, failed, inconclusive, said in tallies
+        ),
+        unclear=unclear == 1,
+        waived=waived == 1,
     )
+
+
+def reading_of(row: Row) -> tuple[Uid, str, Reading]:
+    uid, name, slot, value, words = row
+    found = None if value is None else number(value)
+    return Uid(shared(uid)), name, Reading(slot=slot, value=found, words=words)

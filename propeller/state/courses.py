@@ -8,6 +8,7 @@ from propeller.model.ids import Digest, Uid
 from propeller.state.database import Database
 
 if TYPE_CHECKING:
+    from propeller.model.checks import Reading
     from propeller.model.versions import Course, Version
 
 KEPT = 10
@@ -26,7 +27,7 @@ class CourseTables:
             rows.course_of(row)
             for row in self._db.rows(
                 'SELECT uid, good, target, phase, step, since, forgiven, why, "by", rejected,'
-                " paused FROM course ORDER BY uid"
+                " paused, checks FROM course ORDER BY uid"
             )
         ]
 
@@ -34,17 +35,34 @@ class CourseTables:
         from propeller.state import course_rows as rows
 
         self._db.write(
-            "INSERT INTO course VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO course VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid) DO UPDATE SET good = excluded.good, target = excluded.target,"
             " phase = excluded.phase, step = excluded.step, since = excluded.since,"
             ' forgiven = excluded.forgiven, why = excluded.why, "by" = excluded."by",'
-            " rejected = excluded.rejected, paused = excluded.paused",
+            " rejected = excluded.rejected, paused = excluded.paused, checks = excluded.checks",
             rows.course_row(course),
         )
 
     def drop_course(self, uid: Uid) -> None:
         self._db.write("DELETE FROM course WHERE uid = ?", (uid,))
         self._db.write("DELETE FROM version WHERE uid = ?", (uid,))
+        self._db.write("DELETE FROM reading WHERE uid = ?", (uid,))
+
+    def readings(self) -> list[tuple[Uid, str, Reading]]:
+        from propeller.state import course_rows as rows
+
+        found = self._db.rows(
+            "SELECT uid, name, slot, value, words FROM reading ORDER BY uid, name"
+        )
+        return [rows.reading_of(row) for row in found]
+
+    def put_reading(self, uid: Uid, name: str, reading: Reading) -> None:
+        value = None if reading.value is None else str(reading.value)
+        self._db.write(
+            "INSERT INTO reading VALUES (?, ?, ?, ?, ?) ON CONFLICT (uid, name) DO UPDATE SET"
+            " slot = excluded.slot, value = excluded.value, words = excluded.words",
+            (uid, name, reading.slot, value, reading.words),
+        )
 
     def versions(self, uid: Uid) -> list[Version]:
         from propeller.state import course_rows as rows

@@ -32,7 +32,8 @@ class FleetTables:
             for row in self._db.rows(
                 "SELECT id, declared, presence, last_heard, offline_since, will_at, inst, boot,"
                 " seq, conn, labels, observed_fence, observed_gen, observed_digest, reported,"
-                " quarantine, cordoned, draining, memory, tasks, heartbeat, public_key, facts, box"
+                " quarantine, cordoned, draining, memory, tasks, heartbeat, public_key, facts, box,"
+                " metrics, metrics_at"
                 " FROM seen ORDER BY id"
             )
         ]
@@ -55,7 +56,7 @@ class FleetTables:
 
         self._db.write(
             "INSERT INTO seen VALUES"
-            " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET declared = excluded.declared,"
             " presence = excluded.presence, last_heard = excluded.last_heard,"
             " offline_since = excluded.offline_since, will_at = excluded.will_at,"
@@ -66,7 +67,8 @@ class FleetTables:
             " quarantine = excluded.quarantine, cordoned = excluded.cordoned,"
             " draining = excluded.draining, memory = excluded.memory, tasks = excluded.tasks,"
             " heartbeat = excluded.heartbeat, public_key = excluded.public_key,"
-            " facts = excluded.facts, box = excluded.box",
+            " facts = excluded.facts, box = excluded.box,"
+            " metrics = excluded.metrics, metrics_at = excluded.metrics_at",
             rows.seen_row(seen),
         )
 

@@ -49,6 +49,8 @@ def seen_row(seen: Seen) -> Row:
         "" if facts is None else facts.public_key,
         None if facts is None else facts_text(facts),
         box_text(seen.box),
+        to_json(dict(seen.metrics)) if seen.metrics else "",
+        seen.metrics_at,
     )
 
 
@@ -61,7 +63,7 @@ def seen_of(
     (
         proplet, declared, presence, last_heard, offline_since, will_at, inst, boot, seq, conn,
         label_text, fence, gen, digest, reported, quarantine, cordoned, draining, memory, tasks,
-        heartbeat, public_key, facts_text, box,
+        heartbeat, public_key, facts_text, box, metrics, metrics_at,
     ) = row  # fmt: skip
     return Seen(
         id=PropletId(shared(proplet)),
@@ -88,6 +90,8 @@ def seen_of(
         tasks=tasks,
         heartbeat=heartbeat,
         box=box_of(box),
+        metrics=from_json(metrics) if metrics else {},
+        metrics_at=metrics_at,
     )
 
 

@@ -47,7 +47,11 @@ _FIRST: Migration = (
     """CREATE TABLE course (
         uid TEXT PRIMARY KEY, good TEXT, target TEXT, phase TEXT NOT NULL, step INTEGER NOT NULL,
         since INTEGER NOT NULL, forgiven INTEGER NOT NULL, why TEXT NOT NULL, "by" TEXT NOT NULL,
-        rejected TEXT NOT NULL, paused TEXT NOT NULL
+        rejected TEXT NOT NULL, paused TEXT NOT NULL, checks TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE reading (
+        uid TEXT NOT NULL, name TEXT NOT NULL, slot INTEGER NOT NULL, value TEXT,
+        words TEXT NOT NULL, PRIMARY KEY (uid, name)
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE version (
         uid TEXT NOT NULL, digest TEXT NOT NULL, module TEXT NOT NULL, at INTEGER NOT NULL,
@@ -83,7 +87,8 @@ _FIRST: Migration = (
         observed_fence INTEGER NOT NULL, observed_gen INTEGER NOT NULL,
         observed_digest TEXT NOT NULL, reported INTEGER NOT NULL, quarantine TEXT NOT NULL,
         cordoned INTEGER NOT NULL, draining INTEGER NOT NULL, memory INTEGER, tasks INTEGER,
-        heartbeat INTEGER NOT NULL, public_key TEXT NOT NULL, facts TEXT, box TEXT NOT NULL
+        heartbeat INTEGER NOT NULL, public_key TEXT NOT NULL, facts TEXT, box TEXT NOT NULL,
+        metrics TEXT NOT NULL, metrics_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE seen_run (
         proplet TEXT NOT NULL REFERENCES seen (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,

@@ -1,4 +1,4 @@
-"""One POST over HTTP: no redirects, no cookies, deadlines, a bounded look at the answer.
+"""One request over HTTP: no redirects, no cookies, deadlines, a bounded look at the answer.
 
 The one module of this room that talks to `requests`. What is sent may be secret and so may the
 URL: messages carry the host and the status, nothing else.
@@ -7,6 +7,7 @@ URL: messages carry the host and the status, nothing else.
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,39 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         "".join(char if char.isprintable() else " " for char in said.decode("utf-8", "replace")),
         int(after) if after.isdecimal() and len(after) < 6 else None,
     )
+
+
+def get(url: str, *, most: int, until: float) -> bytes:
+    """The body of a good answer, whole by `until` (monotonic s). Raises Unavailable.
+
+    An answer longer than `most` bytes is not taken, nor is one that only trickles.
+    """
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    body = bytearray()
+    with requests.Session() as session:
+        session.auth = _as_it_is
+        try:
+            with session.get(
+                url,
+                headers={"User-Agent": "propeller", "Accept": "application/json"},
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if not 200 <= response.status_code < 300:
+                    raise Unavailable(f"{host}: answered {response.status_code}")
+                while piece := response.raw.read1(65536, decode_content=True):
+                    body += piece
+                    if len(body) > most:
+                        raise Unavailable(f"{host}: answered more than {most} bytes")
+                    if time.monotonic() > until:
+                        raise Unavailable(f"{host}: the answer was not whole in time")
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise Unavailable(f"{host}: {_word(error)}") from None
+    return bytes(body)
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -18,6 +18,7 @@ from typing import Any
 from simmanager import Manager
 from simproplet import Guests, SimProplet
 
+from propeller.model.checks import Probe, Reading
 from propeller.model.ids import PropletId
 from propeller.model.module import Resolved
 from propeller.model.seen import RunState, Seen
@@ -99,6 +100,7 @@ class Sim:
         self.manager_key = SigningKey.from_seed(bytes([2]) * 32)
         self.trust_frame = self.trust(1)
         self.proplets: dict[str, SimProplet] = {}
+        self.outside: Callable[[Probe], Reading | None] = lambda _probe: None
         self.managers: list[Manager] = []
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()

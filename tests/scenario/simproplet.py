@@ -111,6 +111,7 @@ class SimProplet:
         self.box = box
         self.secrets: dict[str, dict[str, str]] = {}
         """What guests were given of Secrets when they last began: ref -> variable -> value."""
+        self.metrics: Callable[[], tuple[tuple[str, int], ...]] = tuple
         self.alive = False
         self._life = 0
         self.running: dict[tuple[str, str], Entry] = {}
@@ -397,6 +398,7 @@ class SimProplet:
         def due() -> None:
             if self.alive and self._life == life and self._wake_at == at:
                 self._wake_at = None
+                self.agent.vitals(storage=1 << 30, metrics=self.metrics())
                 self._do(self.agent.tick(self._now()))
 
         self._schedule(max(1, at - self._clock()), due)

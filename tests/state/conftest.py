@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from propeller.model.checks import Tally
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid, sha256_digest, uid_for
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Export, Import, Module, ModuleProblem
@@ -181,6 +182,9 @@ class Samples:
             "by": "ada",
             "rejected": (Rejected(digest=DIGEST, at=NOW, by="", why="trap"),),
             "paused": DIGEST,
+            "checks": (Tally(name="cpu", last=NOW, successful=2, inconclusive=1, said="odd"),),
+            "unclear": True,
+            "waived": True,
         }
         return Course(**{**given, **change})
 
@@ -265,6 +269,7 @@ class Samples:
             "tasks": 8,
             "heartbeat": 15_000,
         }
+        given |= {"metrics": {"cpuPermille": 12, "rssBytes": 1 << 40}, "metrics_at": NOW}
         return Seen(**{**given, **change})
 
     def asked(self, **change: object) -> Asked:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from propeller.model.checks import Reading
 from propeller.model.drift import Corrections
 from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
 from propeller.model.withheld import Override, Withheld
 from propeller.state.base import Approval, Event, Pause, Store
 
+NOW = 1_800_000_000_000
 Opener = Callable[..., Store]
 
 
@@ -329,6 +332,27 @@ def test_courses_and_versions_come_back_equal(open_store: Opener, samples: Any) 
     again = open_store()
     assert again.courses() == [course]
     assert [copy.version for copy in again.assignments()] == [course.good.digest]
+
+
+def test_measurements_come_back_equal_and_leave_with_their_object(
+    open_store: Opener, samples: Any
+) -> None:
+    """The newest one of each check; a number keeps its digits, and none stays none."""
+    uid = samples.uid()
+    store = open_store()
+    newest = Reading(slot=NOW + 1, value=Decimal("0.950"), words="0.950 from prom")
+    nothing = Reading(slot=NOW, words="prom:9090: no connection")
+    with store.transaction():
+        store.put_course(samples.course())
+        store.put_reading(uid, "cpu", Reading(slot=NOW, value=Decimal(1)))
+        store.put_reading(uid, "cpu", newest)
+        store.put_reading(uid, "alarms", nothing)
+    store.close()
+    again = open_store()
+    assert again.readings() == [(uid, "alarms", nothing), (uid, "cpu", newest)]
+    with again.transaction():
+        again.drop_course(uid)
+    assert again.readings() == []
 
 
 def test_accepted_versions_are_kept_newest_first_and_not_for_ever(
