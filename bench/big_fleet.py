@@ -93,13 +93,17 @@ class Wire:
 
 
 class Clock:
-    """Unix ms that only move when told."""
+    """Unix ms that move when told, and with real time while `running`: what is cut into slices by
+    time is cut as it would be in a real loop."""
 
     def __init__(self, now: int) -> None:
         self.now = now
+        self.running: float | None = None
 
     def __call__(self) -> int:
-        return self.now
+        if self.running is None:
+            return self.now
+        return self.now + int((time.perf_counter() - self.running) * 1000)
 
 
 class Fleet:
@@ -144,9 +148,18 @@ class Fleet:
         taken = [*self.wire.heard, *events]
         self.wire.heard.clear()
         began, busy = time.perf_counter(), time.process_time()
-        self.reconciler.turn(taken)
+        self.clock.running = began
+        self.due = self.reconciler.turn(taken)
+        self.clock.now, self.clock.running = self.clock(), None
         self.cpu = time.process_time() - busy
         return time.perf_counter() - began
+
+    def at_once(self) -> list[float]:
+        """Turns for as long as there is something to do at once; the seconds of each."""
+        took = [self.turn()]
+        while self.due <= self.clock.now:
+            took.append(self.turn())
+        return took
 
     def settle(self) -> float:
         """Turns until nothing comes back any more and the fleet was heard; the seconds of all."""

@@ -33,6 +33,9 @@ FASTEST, SLOWEST, AGAIN_CAP = 150, 5_000, 300_000
 BATCH = 500
 """Documents published in one turn: below what a broker takes in without cutting us."""
 
+SLICE = 10
+"""ms of a turn given to documents (one with fifty tasks takes about that); the rest stays due."""
+
 
 class Delivery:
     """See the module. Owned by the loop."""
@@ -47,6 +50,8 @@ class Delivery:
         self._republish: set[PropletId] = set()
         self._anew: set[PropletId] = set()
         self._undecided: set[PropletId] = set()
+        self.cut = False
+        """Whether the last `decide` left some for the next turn."""
         for asked in world.asked.values():
             self._dues[asked.proplet] = asked.due
 
@@ -84,14 +89,18 @@ class Delivery:
         """Bring what is asked in line with what is wanted. Inside a durable transaction."""
         touched = self._world.touched
         due = {name for name, at in self._dues.items() if at <= now}
-        taken = sorted(touched.documents | touched.deliveries | due)[:BATCH]
-        touched.documents.difference_update(taken)
-        touched.deliveries.difference_update(taken)
-        for proplet in taken:
+        began = self._around.clock()
+        self.cut = False
+        for count, proplet in enumerate(sorted(touched.documents | touched.deliveries | due), 1):
+            touched.documents.discard(proplet)
+            touched.deliveries.discard(proplet)
             self._dues.pop(proplet, None)
             seen = self._world.proplets.get(proplet)
             if seen is not None:
                 self._one(seen, now)
+            if count == BATCH or self._around.clock() - began >= SLICE:
+                self.cut = True
+                return
 
     def _one(self, seen: Seen, now: int) -> None:
         self._undecided.add(seen.id)

@@ -2,12 +2,14 @@
 
 SQLite is the truth for `get` and friends; the files are its projection. Objects with few copies
 are projected in the turn that touched them; those that cover thousands of proplets at most every
-ten seconds, so that one report never costs the fleet's size.
+ten seconds, so that one report never costs the fleet's size. A revision touches everything: rows
+and files are brought in line a slice a turn, so that the loop hears the fleet in between.
 """
 
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,9 @@ COPIES_A_TURN = 2_000
 SHOWN_DRIFT = 20
 """Differences listed in a status document; the condition says how many there are."""
 
+SLICE = 5
+"""ms of one turn given to rows, and again to files; what is left comes first in the next turn."""
+
 SHOWN_COPIES = 100
 """Copies listed in a status document; the counts cover all."""
 
@@ -64,7 +69,8 @@ class Projection:
         self._keys: dict[Uid, Key] = {}
         self._lazy_at: dict[Uid, int] = {}
         self._files_due: int | None = None
-        self._unwritten: dict[Key, Mapping[str, object]] = {}
+        self._queue: OrderedDict[Uid, None] = OrderedDict()
+        self._unwritten: OrderedDict[Key, Mapping[str, object]] = OrderedDict()
         self._gone: list[Key] = []
         self.moved: set[Uid] = set()
         """Objects whose conditions moved, for whoever tells people; that one empties it."""
@@ -110,14 +116,29 @@ class Projection:
             if self._world.touched.documents and now < self._settle_by:
                 return  # just started: what was told before still holds until it was looked at
             self._settle_by = None
-        due = self._take_due(now)
-        if due:
+        for uid in sorted(self._take_due(now)):
+            self._queue.setdefault(uid)
+        if self._queue:
             with self._world.store.transaction():
-                for uid in sorted(due):
-                    held = self._world.objects.get(uid)
-                    if held is not None:
-                        self._one(held, reconciler, now)
+                self._rows_for_a_while(reconciler, now)
         self._files(now)
+
+    def behind(self, held: Held) -> bool:
+        """Whether what was projected last is about an older spec, or not looked at again yet."""
+        if held.uid in self._queue:
+            return True
+        ready = next((one for one in self.conditions(held.uid) if one.type == "Ready"), None)
+        return ready is not None and ready.observed_generation < held.generation
+
+    def _rows_for_a_while(self, reconciler: Reconciler, now: int) -> None:
+        began = self._around.clock()
+        while self._queue:
+            uid, _ = self._queue.popitem(last=False)
+            held = self._world.objects.get(uid)
+            if held is not None:
+                self._one(held, reconciler, now)
+            if self._around.clock() - began >= SLICE:
+                return
 
     def _take_due(self, now: int) -> list[Uid]:
         touched = self._world.touched.statuses
@@ -296,13 +317,17 @@ class Projection:
         if self._files_due is not None and now < self._files_due:
             return
         self._files_due = None
-        for key, document in sorted(self._unwritten.items()):
+        began = self._around.clock()
+        while self._unwritten:
+            key = next(iter(self._unwritten))
             try:
-                self._around.status.write(key, document)
+                self._around.status.write(key, self._unwritten[key])
             except Unavailable:
                 self._files_due = now + 5_000
                 return
             del self._unwritten[key]
+            if self._around.clock() - began >= SLICE:
+                return
 
     def due(self) -> int | None:
         """When `project` has something to do (Unix ms)."""
@@ -311,8 +336,10 @@ class Projection:
         dues = list(self._lazy_at.values())
         if self._world.touched.statuses:
             dues.append(0)  # an App whose objects moved in this very turn
-        if self._files_due is not None:
-            dues.append(self._files_due)
+        if self._queue:
+            dues.append(0)
+        if self._unwritten:
+            dues.append(self._files_due or 0)
         return min(dues, default=None)
 
 

@@ -303,6 +303,8 @@ class Reconciler:
                 self._carry_out(decision, now)
                 self.delivery.decide(now)
             self.delivery.publish(now)
+            if self.delivery.cut:
+                return
 
     def _recover(self, now: int) -> None:
         """What retained documents told while the store was empty becomes assignments again."""

@@ -68,6 +68,8 @@ def of_reconciler(reconciler: Reconciler) -> Standing:
         conditions: Sequence[Condition] = reconciler.projection.conditions(held.uid)
         if held.deleted_at is not None and not held.orphan:
             conditions = ()
+        elif reconciler.projection.behind(held):
+            conditions = ()  # nobody is told what was true of an older spec
         rows.append((held.object.meta.key, conditions))
     return replace(_standing(rows), paused=reconciler.specs.approvals.lines())
 
