@@ -1,0 +1,3 @@
+module propeller.dev/examples/fl-train
+
+go 1.21
