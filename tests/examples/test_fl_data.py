@@ -25,7 +25,9 @@ def digest_of(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("module", "wanted"), [(digits, "aa0794f761fe112e"), (watch, "13f7aa6e80fd50e0")], ids=["digits", "watch"]
+    ("module", "wanted"),
+    [(digits, "aa0794f761fe112e"), (watch, "13f7aa6e80fd50e0")],
+    ids=["digits", "watch"],
 )
 def test_prepared_data_are_the_same_bytes_everywhere(
     tmp_path: Path, module: ModuleType, wanted: str
