@@ -74,7 +74,7 @@ def _push_specs(args: argparse.Namespace, path: Path, annotations: dict[str, str
     if not path.is_dir():
         raise UsageError(f"{path}: no such directory of specs")
     tree = DirectorySource(path, exclude=(state_dir(args).path,)).read()
-    _validate(tree, domain=fleet_of(args, tree=path).domain, path=path)
+    validate_tree(tree, domain=fleet_of(args, tree=path).domain, path=path)
     selection = Selection(tree.files[IGNORE_FILE])
     files = {
         name: tree.files[name]
@@ -95,7 +95,7 @@ def _push_specs(args: argparse.Namespace, path: Path, annotations: dict[str, str
     return 0
 
 
-def _validate(tree: Tree, *, domain: str, path: Path) -> None:
+def validate_tree(tree: Tree, *, domain: str, path: Path) -> None:
     """Every overlay of the tree, or the tree itself where it has none. Raises SpecError."""
     from propeller.model.ids import sha256_digest
     from propeller.registry.wasm import inspect

@@ -26,6 +26,9 @@ from propeller.registry.wasm import MAGIC, WasmFacts
 from propeller.registry.wasm import inspect as inspect_wasm
 
 MAX_CONFIG = 1 << 20
+MAX_TAGS = 10_000
+"""Tags of one repository. A repository with more is refused: the newest may be among the rest."""
+
 MAX_PROBED = 8
 """Layers whose first bytes are looked at when no media type names the module."""
 
@@ -79,6 +82,10 @@ class Artifacts(ABC):
     @abstractmethod
     def read_referrers(self, ref: Reference, digest: Digest) -> bytes | None:
         """An index of what refers to the manifest `digest`; None when nothing does."""
+
+    @abstractmethod
+    def list_tags(self, ref: Reference) -> tuple[str, ...]:
+        """Every tag of the repository of `ref`, sorted, each once; at most MAX_TAGS."""
 
     def resolve(self, ref: Reference) -> Pinned:
         """Which manifest and which module the reference means now."""

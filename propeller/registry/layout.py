@@ -16,10 +16,10 @@ from pathlib import Path
 from propeller.errors import Unavailable
 from propeller.model.ids import Digest, is_digest, sha256_digest
 from propeller.registry import manifest as layout_of
-from propeller.registry.artifacts import Artifacts
+from propeller.registry.artifacts import MAX_TAGS, Artifacts
 from propeller.registry.durable import CHUNK, make_directory, told_apart, write_whole
 from propeller.registry.problem import ArtifactError
-from propeller.registry.reference import Reference
+from propeller.registry.reference import Reference, is_tag
 
 VERSION = "1.0.0"
 MAX_INDEX = 16 << 20
@@ -108,6 +108,18 @@ class Layout(Artifacts):
             if name and isinstance(digest, str) and is_digest(digest):
                 named[name] = Digest(digest)
         return dict(sorted(named.items()))
+
+    def list_tags(self, ref: Reference) -> tuple[str, ...]:
+        """What the index has under the repository's name; bare tags where `ref` has none."""
+        found = set()
+        for name in self.tags():
+            head, colon, tag = name.rpartition(":")
+            ours = not colon or (ref.name and head in {ref.name, ref.repository})
+            if ours and is_tag(tag):
+                found.add(tag)
+        if len(found) > MAX_TAGS:
+            raise ArtifactError("TooLarge", f"{self._at(ref)}: more than {MAX_TAGS} tags")
+        return tuple(sorted(found))
 
     def _at(self, ref: Reference) -> str:
         return f"{self.directory}: {ref}"

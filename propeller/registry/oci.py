@@ -17,16 +17,18 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from propeller.errors import DigestMismatch
 from propeller.model.ids import Digest, sha256_digest
 from propeller.registry import manifest as layout_of
-from propeller.registry.artifacts import Artifacts
+from propeller.registry.artifacts import MAX_TAGS, Artifacts
 from propeller.registry.credentials import Credentials, Login, anonymous
 from propeller.registry.http import Http
 from propeller.registry.problem import ArtifactError
-from propeller.registry.reference import DEFAULT_TAG, Reference
+from propeller.registry.reference import DEFAULT_TAG, Reference, is_tag
 
 if TYPE_CHECKING:
     import requests
 
 MAX_TOKEN_ANSWER = 1 << 20
+MAX_TAG_PAGE = 1 << 20
+TAGS_A_PAGE, MAX_TAG_PAGES = 1_000, 200
 _PARAMETER = re.compile(r'([A-Za-z_]{1,32})="([^"]*)"')
 
 
@@ -148,6 +150,29 @@ class OciClient(Artifacts):
                 return None
             raise
 
+    def list_tags(self, ref: Reference) -> tuple[str, ...]:
+        """GET the list page by page. A page of another host is refused."""
+        where = f"tags of {ref.name}"
+        tags: set[str] = set()
+        with self._client(ref) as (oras, container):
+            home = f"{oras.prefix}://{container.registry}"
+            url = f"{home}/v2/{ref.repository}/tags/list?n={TAGS_A_PAGE}"
+            for _ in range(MAX_TAG_PAGES):
+                response = oras.do_request(url, "GET", headers={"Accept": "application/json"})
+                self._http.expect_success(response, where=where)
+                further = response.links.get("next", {}).get("url", "")
+                body = self._http.body(response, limit=MAX_TAG_PAGE, where=where)
+                found = layout_of.read_json(body, where=where).get("tags") or []
+                if not isinstance(found, list):
+                    raise ArtifactError("BadManifest", f"{where}: the registry lists none")
+                tags.update(tag for tag in found if isinstance(tag, str) and is_tag(tag))
+                if len(tags) > MAX_TAGS:
+                    break
+                if not further:
+                    return tuple(sorted(tags))
+                url = _same_host(urljoin(url, further), home, where)
+        raise ArtifactError("TooLarge", f"{where}: more than {MAX_TAGS} tags or too many pages")
+
     @contextlib.contextmanager
     def _client(self, ref: Reference) -> Iterator[tuple[Any, Any]]:
         """oras for the registry of `ref`, and its name of the repository."""
@@ -265,3 +290,11 @@ class OciClient(Artifacts):
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise ArtifactError("Denied", f"{ref}: the {where} gave no token")
         return token
+
+
+def _same_host(url: str, home: str, where: str) -> str:
+    """`url`, when it is of `home` (scheme and host)."""
+    if urlsplit(url)[:2] != urlsplit(home)[:2]:
+        there = urlsplit(url).netloc[:100]
+        raise ArtifactError("Denied", f"{where}: the list goes on at another place, {there!r}")
+    return url

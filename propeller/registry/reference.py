@@ -108,6 +108,11 @@ def parse_location(text: str) -> Reference | LayoutReference:
     return LayoutReference(Path(directory), tag or (None if digest else DEFAULT_TAG), digest)
 
 
+def is_tag(text: str) -> bool:
+    """Whether it may stand behind a repository."""
+    return _TAG.match(text) is not None
+
+
 def _is_host(host: str) -> bool:
     named = "." in host or ":" in host or host in {"localhost", LOCAL}
     return named and _HOST.match(host) is not None

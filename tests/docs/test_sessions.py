@@ -14,6 +14,7 @@ pytestmark = pytest.mark.live
         "docs/tutorial/first-fleet.md",
         "docs/tutorial/a-teams-day.md",
         "docs/how-to/approve-a-plan.md",
+        "docs/how-to/bump.md",
         "docs/how-to/git-source.md",
         "docs/how-to/git-trust.md",
         "docs/how-to/overlays.md",

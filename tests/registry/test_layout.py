@@ -290,3 +290,12 @@ def test_pushes_of_several_processes_all_stay(layout: Layout, module: bytes):
         worker.communicate(module, timeout=60)
         assert worker.returncode == 0
     assert len(layout.tags()) == 15
+
+
+def test_tags_of_one_repository(layout: Layout, module: bytes):
+    """By the full or the short name; bare tags are everybody's, as other tools write them."""
+    for name in ("r.example/plant/filter:1.4", "r.example/plant/filter:1.5", "r.example/x:9"):
+        layout.push(Reference.parse(name), module)
+    layout.push(Reference("", "", "bare"), module)
+    assert layout.list_tags(REF) == ("1.4", "1.5", "bare")
+    assert layout.list_tags(Reference("", "", "x")) == ("bare",)

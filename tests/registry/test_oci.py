@@ -399,3 +399,63 @@ def test_one_blob_is_pulled_to_a_file(client: OciClient, shop: Shop, tmp_path: P
     with pytest.raises(DigestMismatch):
         client.pull_blob(image, shop.digest, tmp_path / "cache" / "again")
     assert [each.name for each in dest.parent.iterdir()] == ["m.wasm"]
+
+
+def _page(*tags: str, link: str = "") -> Answer:
+    return _sends(json.dumps({"name": "a", "tags": list(tags)}).encode(), Link=link)
+
+
+def _tags_of(shop: Shop, pages: dict[str, Answer]) -> list[str]:
+    """Routes know no query: pages have paths of their own, as a registry is free to choose."""
+    shop.stub.routes.update(pages)
+    with OciClient(plain_http=[shop.stub.host]) as client:
+        return list(client.list_tags(shop.ref))
+
+
+def test_tags_come_page_by_page(shop: Shop):
+    """Sorted, each once, whatever is no tag passed over."""
+    first = _page("2.0", "1.0", "no tag", link='</v2/a/more>; rel="next"')
+    second = _page("1.0", "1.1")
+    pages = {"/v2/a/tags/list": first, "/v2/a/more": second}
+    assert _tags_of(shop, pages) == ["1.0", "1.1", "2.0"]
+
+
+def test_a_repository_without_tags(shop: Shop):
+    """Registries say null then."""
+    assert _tags_of(shop, {"/v2/a/tags/list": _sends(b'{"name": "a", "tags": null}')}) == []
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/v2/a/more", "//evil.example/x", "ftp://x/"])
+def test_tags_of_another_place_are_refused(shop: Shop, place: str):
+    """A list that goes on at another host is none of this registry."""
+    first = _page("1.0", link=f'<{place}>; rel="next"')
+    with pytest.raises(ArtifactError, match="goes on at another place"):
+        _tags_of(shop, {"/v2/a/tags/list": first})
+
+
+def test_a_list_without_end_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    """A page that names itself as the next one."""
+    monkeypatch.setattr("propeller.registry.oci.MAX_TAG_PAGES", 5)
+    first = _page("1.0", link='</v2/a/tags/list>; rel="next"')
+    with pytest.raises(ArtifactError, match="too many pages"):
+        _tags_of(shop, {"/v2/a/tags/list": first})
+    assert len([one for one in shop.stub.heard if "tags" in one[1]]) == 5
+
+
+def test_a_page_that_is_too_large_is_refused(shop: Shop):
+    """Before it is in memory."""
+    with pytest.raises(ArtifactError, match="more than"):
+        _tags_of(shop, {"/v2/a/tags/list": _sends(b" " * ((1 << 20) + 1))})
+
+
+@pytest.mark.live
+def test_a_real_registry_lists_its_tags(docker_registry: Any, module: bytes):
+    """Those of this repository."""
+    with OciClient(plain_http=[docker_registry.host]) as client:
+        for tag in ("1.0.0", "latest"):
+            client.push(Reference(docker_registry.host, "tags/one", tag), module)
+        client.push(Reference(docker_registry.host, "tags/two", "9"), module)
+        assert client.list_tags(Reference(docker_registry.host, "tags/one", "x")) == (
+            "1.0.0",
+            "latest",
+        )
