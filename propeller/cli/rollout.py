@@ -101,6 +101,13 @@ def _lines(key: Key, rollout: Mapping[str, Any]) -> Iterator[str]:
     for name in ("since", "until", "by", "why"):
         if name in rollout:
             yield f"  {name:<9} {rollout[name]}"
+    for check in rollout.get("checks", ()):
+        counts = (
+            f"{check['successful']} successful, {check['failed']} failed, "
+            f"{check['inconclusive']} inconclusive"
+        )
+        said = f"; last: {check['said']}" if check.get("said") else ""
+        yield f"  check     {check['name']} {check['verdict']}: {counts}{said}"
     good = rollout.get("good")
     if good is not None:
         revision = short_revision(good["revision"])
