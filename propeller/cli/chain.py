@@ -1,275 +1,320 @@
-"""The chain from commit to device for one object: what `why` prints.
+"""The chain from commit to result: what `why` prints.
 
-Every link says what is known, when, and whether the chain goes on behind it. The first one that
-does not is what blocks.
+Every link says what is known, since when, by which rule, and whether the chain goes on behind it.
+The first one that does not is what is in the way. `copychain` has the links of single copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from propeller.cli.chainfacts import Conditions, Facts, conditions_in, ready_of
 from propeller.cli.clock import ago, span
+from propeller.cli.copychain import copy_links, device_links, run_links
+from propeller.cli.links import (
+    BROKEN,
+    OK,
+    WAITS,
+    Chain,
+    Link,
+    Links,
+    Ready,
+    closed,
+    grouped,
+)
 from propeller.cli.names import short_digest, short_revision
+from propeller.cli.rolloutlink import rollout_link
 from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
-from propeller.model.seen import Presence, RunState
-from propeller.model.specs import Daemon, Task
+from propeller.model.specs import App, Daemon, Proplet, Task
 
 if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
-    from propeller.model.seen import Seen, SeenRun
-    from propeller.state.base import Asked
-    from propeller.state.sqlite import SqliteStore
+    from propeller.model.specs import Suspend
+    from propeller.state.base import RevisionRecord
 
-OK, WAITS, BROKEN = "ok", "waits", "broken"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One step. state: ok, waits (it may come by itself) or broken (it will not)."""
-
-    name: str
-    state: str
-    words: str
+_STEPS = {
+    "GuardTripped": "guard",
+    "WindowClosed": "window",
+    "DependencyNotReady": "depends",
+    "RevisionRefused": "source",
+    "SourceUnavailable": "source",
+}
+"""Which link a block belongs to; all others are the placement's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """Links every copy shares, those of each proplet, and what is in the way ("" for nothing)."""
-
-    object: str
-    ready: str
-    message: str
-    links: tuple[Link, ...]
-    copies: Mapping[str, tuple[Link, ...]]
-    blocked: str
-    refused: Mapping[str, str] = field(default_factory=dict)
-
-    def data(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "kind": "Why",
-            "object": self.object,
-            "ready": self.ready,
-            "message": self.message,
-            "links": [asdict(link) for link in self.links],
-            "copies": {
-                proplet: [asdict(link) for link in links] for proplet, links in self.copies.items()
-            },
-            "blocked": self.blocked or None,
-        }
-
-
-def chain_of(
-    store: SqliteStore,
-    held: Held,
-    conditions: Mapping[str, Mapping[str, Any]],
-    *,
-    only: PropletId | None,
-    now: int,
-) -> Chain:
-    """The chain of `held`, for one proplet or for all that have it. conditions: by type."""
-    links = tuple(_shared(store, held, conditions, now))
+def chain_of(facts: Facts, held: Held, *, only: PropletId | None) -> Chain:
+    """The chain of an object, for one proplet or for all that have it."""
+    conditions = facts.conditions(held.uid)
+    ready = ready_of(conditions)
+    links = list(_shared(facts, held, conditions))
+    thing = held.object
+    key = str(thing.meta.key)
+    if isinstance(thing, App):
+        return _app_chain(facts, key, thing.meta.key.name, ready, links)
+    if isinstance(thing, Proplet):
+        return proplet_chain(facts, PropletId(thing.meta.key.name), key, ready, links)
     copies = {
-        str(assignment.proplet): tuple(_copy(store, held, assignment, now))
-        for assignment in store.assignments()
+        str(assignment.proplet): assignment
+        for assignment in facts.assignments
         if assignment.uid == held.uid and only in (None, assignment.proplet)
     }
+    stories: dict[str, Links] = {
+        name: tuple(copy_links(facts, held, copy, full=False)) for name, copy in copies.items()
+    }
     if only is not None and only not in copies:
-        copies[only] = (Link("placed", WAITS, f"no copy is on {only}"),)
-    ready = conditions.get("Ready", {})
-    return Chain(
-        object=str(held.object.meta.key),
-        ready=str(ready.get("status", "Unknown")),
-        message=str(ready.get("message") or ready.get("reason") or "not looked at yet"),
-        links=links,
-        copies=copies,
-        blocked=_blocked(links, copies),
-    )
+        stories[only] = (_absent(facts, held, only),)
+        groups, untold = grouped(stories)
+    else:
+        groups, untold = grouped(
+            stories, tell=lambda name: tuple(copy_links(facts, held, copies[name], full=True))
+        )
+    do = f"`propeller describe {key}` shows all that is known of it"
+    return closed(key, ready, links, groups, untold=untold, do=do)
 
 
-def _blocked(links: tuple[Link, ...], copies: Mapping[str, tuple[Link, ...]]) -> str:
-    for link in links:
-        if link.state != OK:
-            return f"{link.name}: {link.words}"
-    for state in (BROKEN, WAITS):
-        for proplet, chain in copies.items():
-            for link in chain:
-                if link.state == state:
-                    return f"{link.name} on {proplet}: {link.words}"
-    return ""
+def _absent(facts: Facts, held: Held, only: PropletId) -> Link:
+    if only not in facts.fleet:
+        do = "`propeller get proplets` lists those that are known"
+        return Link("placed", BROKEN, f"no proplet is called {only}", do=do, rule="NoProplet")
+    what = held.object.meta.key
+    do = f"see spec.placement of {what}, and `propeller describe {only}` for its labels"
+    return Link("placed", WAITS, f"no copy is on {only}", do=do, rule="NotPlaced")
 
 
-def _shared(
-    store: SqliteStore, held: Held, conditions: Mapping[str, Mapping[str, Any]], now: int
-) -> Iterator[Link]:
-    meta = held.object.meta
-    revisions = store.revisions(1000)
-    yield _commit(held, revisions, now)
-    yield from _refusal(held, revisions, now)
+# -- links that every copy shares -----------------------------------------------------------------
+
+
+def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
+    meta, now = held.object.meta, facts.now
+    record = facts.record(held.revision)
+    yield _commit(held, record, now)
+    if record is not None:
+        yield _signer(record)
+    yield from _newer(facts, held, record)
     yield Link("spec", OK, f"{meta.origin.file}:{meta.origin.line}, App {meta.app}")
-    changed = f"generation {held.generation}, {ago(held.changed_at, now)}"
-    state, words = OK, f"{changed}, {short_digest(meta.spec_digest)}"
-    if held.deleted_at is not None:
-        state = WAITS
-        words += f"; deleted {ago(held.deleted_at, now)}, leaves when devices confirm"
-        if held.orphan:
-            words = f"{changed}; left the source and is not pruned"
-    yield Link("object", state, words)
-    suspend = held.hold or held.object.suspend
-    if suspend is not None and (suspend.until is None or suspend.until > now):
-        until = f" for {span(suspend.until - now)} more" if suspend.until is not None else ""
-        yield Link("suspend", BROKEN, f"suspended by {suspend.by}{until}: {suspend.reason}")
+    yield from _guard(facts, meta.app, conditions)
+    yield _object(held, now)
+    yield from _suspended(held.hold or held.object.suspend, str(meta.key), now)
     if isinstance(held.object, Task | Daemon):
-        yield _module(store, held.object)
-        yield _placement(conditions)
+        yield _module(facts, held.object)
+        yield from _allowed(conditions, held)
+        yield from rollout_link(facts.courses.get(held.uid), held, ready_of(conditions), now)
         yield from _drift(held.object, conditions)
 
 
-def _commit(held: Held, revisions: list[Any], now: int) -> Link:
-    record = next(
-        (one for one in revisions if one.name == held.revision and one.outcome == "accepted"), None
-    )
+def _commit(held: Held, record: RevisionRecord | None, now: int) -> Link:
     words = short_revision(held.revision)
-    if record is not None:
-        by = f" by {record.author}" if record.author else ""
-        title = record.message.partition("\n")[0]
-        words += f"{by}, taken {ago(record.at, now)}"
-        words += f": {title}" if title else ""
-    return Link("commit", OK, words)
+    if record is None:
+        return Link("commit", OK, words, at=held.changed_at)
+    by = f" by {record.author}" if record.author else ""
+    title = record.message.partition("\n")[0]
+    words += f"{by}, taken {ago(record.at, now)}"
+    words += f": {title}" if title else ""
+    return Link("commit", OK, words, at=record.at)
 
 
-def _refusal(held: Held, revisions: list[Any], now: int) -> Iterator[Link]:
-    """A newer revision that was refused: what it says is not what runs."""
-    if revisions and revisions[0].outcome == "rejected" and held.object.meta.app != "run":
-        newest = revisions[0]
-        fault = newest.faults[0] if newest.faults else "it cannot be read"
-        name = short_revision(newest.name) or "what is there now"
-        yield Link("newer", BROKEN, f"{name} was refused {ago(newest.at, now)}: {fault}")
+def _signer(record: RevisionRecord) -> Link:
+    if record.signed_by:
+        return Link("signer", OK, f"{record.signed_by}, verified", at=record.at, rule="Verified")
+    if record.name.startswith("dir@"):
+        return Link("signer", OK, "none: a folder is signed by nobody", at=record.at)
+    return Link("signer", OK, "not asked for (git.verify: Disabled)", at=record.at, rule="Disabled")
 
 
-def _module(store: SqliteStore, thing: Task | Daemon) -> Link:
-    found = store.modules().get(thing.module)
+def _newer(facts: Facts, held: Held, record: RevisionRecord | None) -> Iterator[Link]:
+    """A newer revision of its source that was refused: what it says is not what runs."""
+    if held.object.meta.app == "run":
+        return
+    for newest in facts.revisions:
+        if record is not None and newest.source != record.source:
+            continue
+        if newest.outcome == "rejected":
+            fault = newest.faults[0] if newest.faults else "it cannot be read"
+            name = short_revision(newest.name) or "what is there now"
+            yield Link(
+                "newer",
+                BROKEN,
+                f"{name} was refused {ago(newest.at, facts.now)}: {fault}",
+                at=newest.at,
+                do="mend it and commit again; `propeller history` has every fault of it",
+                rule="RevisionRefused",
+            )
+        return
+
+
+def _object(held: Held, now: int) -> Link:
+    changed = f"generation {held.generation}, {ago(held.changed_at, now)}"
+    if held.deleted_at is None:
+        words = f"{changed}, {short_digest(held.object.meta.spec_digest)}"
+        return Link("object", OK, words, at=held.changed_at)
+    if held.orphan:
+        words = f"{changed}; left the source and is not pruned"
+        do = "`propeller forget` lets go of it; put it back into the source to keep it"
+        return Link("object", WAITS, words, at=held.deleted_at, do=do, rule="Orphaned")
+    words = f"{changed}, {short_digest(held.object.meta.spec_digest)}"
+    words += f"; deleted {ago(held.deleted_at, now)}, leaves when devices confirm"
+    return Link("object", WAITS, words, at=held.deleted_at, rule="Deleting")
+
+
+def _suspended(suspend: Suspend | None, key: str, now: int) -> Iterator[Link]:
+    if suspend is not None and (suspend.until is None or suspend.until > now):
+        until = f" for {span(suspend.until - now)} more" if suspend.until is not None else ""
+        words = f"suspended by {suspend.by}{until}: {suspend.reason}"
+        do = f"`propeller resume {key}`, or take spec.suspend out of its spec"
+        yield Link("suspend", BROKEN, words, do=do, rule="Suspended")
+
+
+def _guard(facts: Facts, app: str, conditions: Conditions) -> Iterator[Link]:
+    """An edit that waits for a person's yes."""
+    blocked = conditions.get("Blocked")
+    if blocked is None or blocked["reason"] != "GuardTripped":
+        return
+    pause = facts.pauses.get(app)
+    if pause is None:
+        yield Link("guard", BROKEN, str(blocked["message"]), rule="GuardTripped")
+        return
+    words = f"{short_revision(pause.revision)} waits since {ago(pause.at, facts.now)}: "
+    yield Link(
+        "guard",
+        BROKEN,
+        words.replace(" ago:", ":") + pause.message,
+        at=pause.at,
+        do=f"`propeller confirm {pause.digest}` lets it happen; another commit undoes it",
+        rule=f"guards.{pause.guard}",
+    )
+
+
+def _module(facts: Facts, thing: Task | Daemon) -> Link:
+    found = facts.modules.get(thing.module)
     if found is None:
         return Link("module", WAITS, f"{thing.module} is not resolved yet")
     if isinstance(found, ModuleProblem):
         state = WAITS if found.retry else BROKEN
-        return Link("module", state, f"{thing.module}: {found.reason}: {found.message}")
+        do = "" if found.retry else "mend the module or the reference in its spec"
+        words = f"{thing.module}: {found.reason}: {found.message}"
+        return Link("module", state, words, do=do, rule=found.reason)
     return Link("module", OK, f"{thing.module}, {found.size} bytes, {short_digest(found.digest)}")
 
 
-def _placement(conditions: Mapping[str, Mapping[str, Any]]) -> Link:
+def _allowed(conditions: Conditions, held: Held) -> Iterator[Link]:
+    """What may keep it from its proplets: a window, another object, the placement."""
     blocked = conditions.get("Blocked")
     if blocked is not None and blocked["status"] == "True":
-        return Link("placement", BROKEN, f"{blocked['reason']}: {blocked['message']}")
+        reason = str(blocked["reason"])
+        step = _STEPS.get(reason, "placement")
+        if step != "guard":  # told further up, with its digest
+            words = str(blocked["message"])
+            words = words if step != "placement" else f"{reason}: {words}"
+            do = _what_to_do(reason, str(held.object.meta.key))
+            yield Link(step, BROKEN, words, do=do, rule=reason)
+        if step == "placement":
+            return
     scheduled = conditions.get("Scheduled")
     if scheduled is None:
-        return Link("placement", WAITS, "not planned yet")
-    # A cron task that is not due waits for nothing a person could mend.
-    state = OK if scheduled["status"] == "True" or scheduled["reason"] == "NotDue" else WAITS
-    return Link("placement", state, str(scheduled["message"]))
+        if held.deleted_at is None:
+            yield Link("placement", WAITS, "not planned yet")
+        return
+    # A cron task that is not due waits for nothing a person could mend, and what is blocked by
+    # something else was told already.
+    good = scheduled["status"] == "True" or scheduled["reason"] == "NotDue"
+    told = blocked is not None and blocked["reason"] == scheduled["reason"]
+    if not told:
+        reason = str(scheduled["reason"])
+        yield Link("placement", OK if good else WAITS, str(scheduled["message"]), rule=reason)
 
 
-def _drift(thing: Task | Daemon, conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[Link]:
+def _what_to_do(reason: str, key: str) -> str:
+    match reason:
+        case "WindowClosed":
+            return f"wait, or `propeller confirm window {key} --reason R` for this once"
+        case "DependencyNotReady":
+            return "`propeller why` of what it waits for"
+        case "NoMatch" | "Unfit" | "NoCapacity":
+            return f"change spec.placement or the needs of {key}, or add a proplet that fits"
+        case "Held":
+            return "`propeller confirm fleet` goes on without those that are not heard"
+        case _:
+            return ""
+
+
+def _drift(thing: Task | Daemon, conditions: Conditions) -> Iterator[Link]:
     """What devices took and do not hold. It comes right by itself where it is corrected."""
     found = conditions.get("DriftDetected")
     if found is not None and found["status"] == "True":
         corrected = isinstance(thing, Daemon) and thing.drift is Drift.CORRECT
         waits = corrected and found["reason"] != "DriftFlapping"
-        yield Link("drift", WAITS if waits else BROKEN, f"{found['reason']}: {found['message']}")
+        reason = str(found["reason"])
+        words = f"{reason}: {found['message']}"
+        do = "" if waits else f"`propeller describe {thing.meta.key}` shows what differs"
+        yield Link("drift", WAITS if waits else BROKEN, words, do=do, rule=reason)
 
 
-def _copy(store: SqliteStore, held: Held, assignment: Assignment, now: int) -> Iterator[Link]:
-    proplet = assignment.proplet
-    key = held.object.meta.key
-    reason = next(
-        (
-            event
-            for event in store.events(key=key, proplet=proplet, limit=50)
-            if event.reason in ("Assigned", "Adopted")
-        ),
-        None,
-    )
-    words = f"run {assignment.run[:12]} ({assignment.cause}), {ago(assignment.assigned_at, now)}"
-    if assignment.attempt > 1:
-        words += f", attempt {assignment.attempt}"
-    if reason is not None:
-        words += f": {reason.message.removesuffix(f': on {proplet}')}"
-    yield Link("placed", OK, words)
-    seen = next((one for one in store.fleet() if one.id == proplet), None)
-    asked = next((one for one in store.load_asked() if one.proplet == proplet), None)
-    yield _asked(assignment, asked, now)
-    yield _device(seen, now)
-    yield _delivered(asked, seen, now)
-    run = seen.runs.get((held.uid, assignment.run)) if seen is not None else None
-    heard = seen is not None and seen.presence is Presence.ONLINE
-    yield from _run(held, assignment, run, now, heard=heard)
+# -- an App, a proplet ----------------------------------------------------------------------------
 
 
-def _asked(assignment: Assignment, asked: Asked | None, now: int) -> Link:
-    if asked is None:
-        return Link("asked", WAITS, "nothing was asked of it yet (it never said hello)")
-    words = f"document {asked.fence}.{asked.gen}, {ago(asked.asked_at, now)}"
-    if asked.attempts > 1:
-        words += f", {asked.attempts} times"
-    late = asked.asked_at < assignment.assigned_at and asked.due <= now
-    return Link("asked", WAITS if late else OK, words)
+def implicit_app_chain(facts: Facts, name: str) -> Chain | None:
+    """Of an App that nobody wrote but that objects are in; None where there are none."""
+    if not any(held.object.meta.app == name for held in facts.inventory.values()):
+        return None
+    statuses = [
+        ready_of(conditions_in(row)).status
+        for row in facts.statuses
+        if row.uid in facts.inventory and facts.inventory[row.uid].object.meta.app == name
+    ]
+    good = sum(1 for status in statuses if status == "True")
+    status = "True" if good == len(statuses) else "False" if "False" in statuses else "Unknown"
+    ready = Ready(status, "AllReady", f"{good} of {len(statuses)} objects are ready")
+    newest = next((one for one in facts.revisions if one.outcome == "accepted"), None)
+    links = []
+    if newest is not None:
+        words = f"{short_revision(newest.name)}, taken {ago(newest.at, facts.now)}"
+        links = [Link("commit", OK, words, at=newest.at), _signer(newest)]
+    if facts.revisions and facts.revisions[0].outcome == "rejected":
+        any_of_it = next(h for h in facts.inventory.values() if h.object.meta.app == name)
+        links += list(_newer(facts, any_of_it, newest))
+    return _app_chain(facts, f"App/{name}", name, ready, links)
 
 
-def _delivered(asked: Asked | None, seen: Seen | None, now: int) -> Link:
-    if asked is None or seen is None or not seen.observed_fence:
-        return Link("delivered", WAITS, "the device holds no document of ours yet")
-    observed = f"{seen.observed_fence}.{seen.observed_gen}"
-    if (seen.observed_fence, seen.observed_gen) == (asked.fence, asked.gen):
-        return Link("delivered", OK, f"the device holds {observed}")
-    wait = f", asked again in {span(asked.due - now)}" if asked.due > now else ""
-    return Link(
-        "delivered", WAITS, f"the device holds {observed}, not {asked.fence}.{asked.gen}{wait}"
-    )
+def _app_chain(facts: Facts, key: str, name: str, ready: Ready, links: Iterable[Link]) -> Chain:
+    """The links of an App, and its objects by how they are."""
+    stories: dict[str, Links] = {}
+    for row in facts.statuses:
+        held = facts.inventory.get(row.uid)
+        if held is None or held.object.meta.app != name or str(row.key) == key:
+            continue
+        how = ready_of(conditions_in(row))
+        state = {"True": OK, "False": BROKEN}.get(how.status, WAITS)
+        do = "" if state == OK else f"`propeller why {row.key}`"
+        link = Link("ready", state, how.message, at=how.at, do=do, rule=how.reason)
+        stories[str(row.key)] = (link,)
+    groups, untold = grouped(stories)
+    return closed(key, ready, links, groups, untold=untold, what="")
 
 
-def _device(seen: Seen | None, now: int) -> Link:
-    if seen is None or seen.presence is Presence.UNKNOWN:
-        return Link("device", WAITS, "never heard")
-    if seen.quarantine:
-        return Link("device", BROKEN, f"quarantined: {seen.quarantine}")
-    if seen.presence is Presence.OFFLINE:
-        since = seen.offline_since or seen.last_heard
-        return Link("device", WAITS, f"offline, silent for {span(now - since)}")
-    return Link("device", OK, f"online, heard {ago(seen.last_heard, now)}")
-
-
-def _run(
-    held: Held, assignment: Assignment, run: SeenRun | None, now: int, *, heard: bool
-) -> Iterator[Link]:
-    if assignment.releasing:
-        yield Link("run", WAITS, "taken off; the device has not confirmed that it is gone")
-        return
-    if run is None:
-        yield Link("run", WAITS, "the device has not reported it yet")
-        return
-    words = str(run.state)
-    if not heard and not run.state.ended:
-        words += " when it was last heard"
-    if run.started:
-        words += f", started {ago(run.started, now)}"
-    if run.ended:
-        words += f", ended {ago(run.ended, now)}"
-    if run.restarts:
-        words += f", {run.restarts} restarts"
-    daemon = isinstance(held.object, Daemon)
-    good = run.ready if daemon else run.state is RunState.SUCCEEDED
-    failed = run.state.ended and not good
-    sure = heard or run.state.ended
-    yield Link("run", BROKEN if failed else OK if good and sure else WAITS, words)
-    if run.error:
-        yield Link("error", BROKEN if failed else WAITS, run.error)
-    elif run.state.ended:
-        result = run.result.strip() if run.result is not None else ""
-        if run.result_digest is not None:
-            result = f"{run.result_size} bytes, {short_digest(run.result_digest)}"
-        status = f"exit {run.exit}, " if run.exit is not None else ""
-        yield Link("result", OK, f"{status}{result}" if result else status.rstrip(", ") or "none")
+def proplet_chain(
+    facts: Facts, proplet: PropletId, key: str, ready: Ready, links: Iterable[Link]
+) -> Chain:
+    """The links of a proplet, and the copies it has."""
+    hold = facts.holds.get(proplet)
+    more = list(device_links(facts, proplet)) if proplet in facts.asked else []
+    if not more:
+        more = [link for link in device_links(facts, proplet) if link.name == "device"]
+    if hold is not None and hold.scheduling in ("Cordon", "Drain"):
+        reason = f": {hold.reason}" if hold.reason else ""
+        by = f" by {hold.by}" if hold.by else ""
+        words = f"{hold.scheduling}{by}{reason}: it takes no new work"
+        more.append(Link("scheduling", OK, words, rule=hold.scheduling))
+    copies: dict[str, tuple[Held, Assignment]] = {}
+    for assignment in facts.assignments:
+        if assignment.proplet == proplet and assignment.uid in facts.inventory:
+            held = facts.inventory[assignment.uid]
+            copies[str(held.object.meta.key)] = (held, assignment)
+    seen = facts.fleet.get(proplet)
+    stories: dict[str, Links] = {
+        name: tuple(run_links(held, copy, seen, facts.now)) for name, (held, copy) in copies.items()
+    }
+    groups, untold = grouped(stories)
+    return closed(key, ready, [*links, *more], groups, untold=untold, what="")

@@ -140,8 +140,13 @@ def test_a_held_object_says_who_holds_it(cli, fleet):
 def test_why_is_data_on_request(cli, fleet):
     """The chain as JSON has the same links as the text."""
     chain = json.loads(cli("why", "filter", "-o", "json").out)
-    assert [link["name"] for link in chain["links"]][:3] == ["commit", "spec", "object"]
+    assert [link["name"] for link in chain["links"]][:3] == ["commit", "signer", "spec"]
     assert chain["blocked"].startswith("device on gateway-2: offline")
+    assert "power and network" in chain["do"]
+    assert [(one["count"], one["names"]) for one in chain["groups"]] == [
+        (1, ["gateway-2"]),
+        (1, ["gateway-1"]),
+    ]
 
 
 def test_what_devices_say_cannot_steer_the_terminal(cli, fleet):
