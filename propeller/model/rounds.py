@@ -93,12 +93,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """What came of folding the accepted updates. why: what stood in the way, "" when it went."""
+    """What came of folding the accepted updates. why: what stood in the way, "" when it went.
+
+    refused: proplets whose update is not in it after all, which only the others could show, with
+    the reason.
+    """
 
     model: Blob = NO_BLOB
     layout: Blob = NO_BLOB
     state: Blob = NO_BLOB
     why: str = ""
+    refused: Pairs = ()
     notes: Pairs = ()
 
 
@@ -178,10 +183,10 @@ class Job:
 
     job: UUIDv5 of the uid and what is trained (ruling 1). done: rounds committed. attempt: of the
     next round. failures: attempts of the next round that failed. prepared: the initial model was
-    looked at; trouble: what is wrong with it. best_*: the best model so far by the metric of the
-    terms, round 0 for none. since_best: measurements since. stopped: why it ended before all rounds
-    were done, "" while it did not. failed: why it cannot go on, with the generation that could not.
-    promoted: the round whose model was good enough first.
+    looked at; trouble: what is wrong with it. strategy: whose `state` it is. best_*: the best model
+    so far by the metric of the terms, round 0 for none. since_best: measurements since. stopped:
+    why it ended before all rounds were done, "" while it did not. failed: why it cannot go on, with
+    the generation that could not. promoted: the round whose model was good enough first.
     """
 
     uid: Uid
@@ -196,6 +201,7 @@ class Job:
     model: Blob = NO_BLOB
     layout: Blob = NO_BLOB
     state: Blob = NO_BLOB
+    strategy: str = ""
     metrics: Pairs = ()
     best_round: int = 0
     best_value: str = ""

@@ -16,6 +16,7 @@ from propeller.model.ids import Key, PropletId, RunId
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.rounds import (
+    NO_BLOB,
     Bucket,
     Job,
     Learning,
@@ -192,7 +193,8 @@ class _Conductor:
             judges=invited if infer else {},
             base=job.model,
             layout=job.layout,
-            state_before=job.state,
+            # Another strategy begins with nothing: it could not read what this one left.
+            state_before=job.state if job.strategy == terms.strategy else NO_BLOB,
             selected_at=self.now,
             parent=job.record,
         )
@@ -275,7 +277,9 @@ class _Conductor:
         fold = round_.fold
         job = replace(job, done=round_.number, attempt=1, failures=0, metrics=round_.metrics)
         if fold is not None:
+            name = round_.terms.strategy
             job = replace(job, model=fold.model, layout=fold.layout, state=fold.state)
+            job = replace(job, strategy=name)
         counts = round_.counts()
         told = ", ".join(f"{name} {value[:8]}" for name, value in round_.metrics[:3])
         words = f"round {round_.number} of {self.obj.rounds}: {counts[Bucket.ACCEPTED]} updates"

@@ -82,6 +82,12 @@ def folded(round_: Round, *, now: int, measured: bool) -> Round:
     """A round whose updates a worker has folded, well or not."""
     fold = round_.fold
     assert fold is not None
+    refused = dict(fold.refused)
+    parts = {
+        name: replace(part, bucket=Bucket.REJECTED, why=refused[name]) if name in refused else part
+        for name, part in round_.parts.items()
+    }
+    round_ = replace(round_, parts=parts)
     if fold.why:
         return abandon(round_, fold.why, now=now, failed=True)
     round_ = replace(round_, metrics=mean(round_.accepted))

@@ -43,7 +43,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gather:
-    """Fold the accepted updates into the next model."""
+    """Fold the accepted updates into the next model. clients: who could ever take part."""
 
     uid: Uid
     job: str
@@ -54,6 +54,7 @@ class Gather:
     layout: Blob
     state: Blob
     parts: tuple[Part, ...]
+    clients: int = 0
 
 
 Work = Prepare | Look | Gather

@@ -5,7 +5,9 @@ Owned by `World`. Decides nothing: `plan.federated` does, `Rounds` carries it ou
 
 from __future__ import annotations
 
-from propeller.model.federated import Mode
+from functools import lru_cache
+
+from propeller.model.federated import Mode, Terms
 from propeller.model.ids import Uid
 from propeller.model.inventory import Assignment
 from propeller.model.rounds import Blob, Learning, Part, Round, Step
@@ -78,10 +80,21 @@ def _training(round_: Round, part: Part, step: Step) -> WireTraining:
         seed=seed_of(round_.job, step, round_.number, part.proplet),
         model=_ref(model),
         layout=_ref(layout),
-        params=terms.hyperparameters,
+        params=_parameters(terms),
         guest=terms.guest,
         samples=terms.samples,
     )
+
+
+@lru_cache(maxsize=64)
+def _parameters(terms: Terms) -> tuple[tuple[str, str], ...]:
+    """What a trainer is told: the spec's hyperparameters, and what the strategy wants."""
+    told = dict(terms.hyperparameters)
+    if terms.mode is Mode.TRAIN:
+        from propeller.fl.strategies.registry import strategy
+
+        told |= strategy(terms.strategy, dict(terms.parameters)).trainer()
+    return tuple(sorted(told.items()))
 
 
 def _ref(blob: Blob) -> BlobRef | None:

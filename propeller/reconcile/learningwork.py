@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from functools import partial
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, assert_never
 
 from propeller.errors import PropellerError, WireError
-from propeller.model.federated import ModelSpec, Pairs, Terms
+from propeller.model.federated import ModelSpec, Pairs
 from propeller.model.ids import Digest, PropletId, sha256_digest
-from propeller.model.rounds import NO_BLOB, Blob, Fold, Step
+from propeller.model.rounds import NO_BLOB, Blob, Fold, Part, Step
 from propeller.reconcile.learning import (
     Answer,
     Gather,
@@ -34,12 +37,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from propeller.fl.fold import Contribution
     from propeller.fl.layout import Layout
 
     Vector = NDArray[np.float32]
 
 MAX_COUNT = 1 << 28
 """Numbers of one model."""
+METRIC = "metric."
+"""How the names of metrics begin in the meta of an update."""
 MAX_METRICS = 16
 """Metrics taken from one proplet; the rest is dropped."""
 MAX_DIGITS = 40
@@ -166,9 +172,9 @@ def _update(work: Look, shop: Workshop) -> Looked:
         base,
     )
     metrics = {
-        name: value
+        name.removeprefix(METRIC): value
         for name, value in found.update.meta.items()
-        if isinstance(value, str) and _is_number(value)
+        if name.startswith(METRIC) and isinstance(value, str) and _is_number(value)
     }
     most = work.terms.samples
     return Looked(
@@ -231,38 +237,86 @@ def _gather(work: Gather, shop: Workshop) -> Gathered:
 def _fold(work: Gather, shop: Workshop) -> Fold:
     import numpy as np
 
-    from propeller.fl.encodings import decode
-    from propeller.fl.fold import Contribution, Held, weighted_mean
-    from propeller.fl.layout import Layout
+    from propeller.fl.admit import far_out
+    from propeller.fl.errors import Why
     from propeller.fl.model import write_model
-    from propeller.wire.updates import unpack
+    from propeller.fl.strategies.base import Round
+    from propeller.fl.strategies.registry import strategy
 
+    far = far_out({part.proplet: float(part.norm) for part in work.parts})
+    parts = [part for part in work.parts if part.proplet not in far]
+    refused = tuple((str(name), Why.HUGE_NORM.value) for name in sorted(far))
+    if len(parts) < work.terms.least:
+        words = f"{len(parts)} updates are left without those far too long"
+        return Fold(why=f"{words}, needs {work.terms.least}", refused=refused)
     layout, base = _base(shop.blobs, work.base, work.layout)
-    contributions = []
-    for part in work.parts:
-        update = unpack(shop.blobs.read(part.update.digest), max_body=part.update.size)
-        if layout is None:
-            layout = Layout.flat(update.count)
+    with TemporaryFile(dir=shop.blobs.directory) as file:
+        spooled = _Spool(file, work.terms.clip)
+        for part in parts:
+            wrong = spooled.add(part, shop.blobs, layout, base)
+            if wrong:
+                return Fold(why=wrong)
+        layout = spooled.layout
+        assert layout is not None, "a round is folded only with updates"
+        if base is None:
+            base = np.zeros(layout.count, np.float32)
+        step = strategy(work.terms.strategy, dict(work.terms.parameters)).step(
+            Round(
+                base=base,
+                contributions=tuple(spooled.contributions),
+                state=shop.blobs.read(work.state.digest) if work.state else None,
+                clients=work.clients,
+            )
+        )
+    return Fold(
+        model=_keep(shop.blobs, write_model(layout, step.model)),
+        layout=work.layout or _keep(shop.blobs, layout.to_json()),
+        state=NO_BLOB if step.state is None else _keep(shop.blobs, step.state),
+        refused=refused,
+        notes=tuple(sorted(step.notes.items())),
+    )
+
+
+class _Spool:
+    """The deltas of a round in one file, so that memory holds one of them at a time."""
+
+    def __init__(self, file: IO[bytes], clip: str) -> None:
+        self._file = file
+        self._clip = float(clip) if clip else None
+        self._end = 0
+        self.layout: Layout | None = None
+        self.contributions: list[Contribution] = []
+
+    def add(self, part: Part, blobs: BlobStore, layout: Layout | None, base: Vector | None) -> str:
+        """One more; what is wrong with it, "" when nothing is. Raises WireError."""
+        import numpy as np
+
+        from propeller.fl.admit import length
+        from propeller.fl.encodings import decode
+        from propeller.fl.fold import Contribution, Spooled
+        from propeller.fl.layout import Layout
+        from propeller.wire.updates import unpack
+
+        update = unpack(blobs.read(part.update.digest), max_body=part.update.size)
+        layout = self.layout = layout or self.layout or Layout.flat(update.count)
         if update.count != layout.count:
-            return Fold(why=f"updates disagree: {update.count} numbers and {layout.count}")
+            return f"updates disagree: {update.count} numbers and {layout.count}"
         delta = decode(update.encoding, update.body, layout=layout, base=base)
-        contributions.append(
+        if self._clip is not None:
+            norm = length(delta)
+            if norm > self._clip:
+                delta = (delta.astype(np.float64) * (self._clip / norm)).astype(np.float32)
+        data = delta.astype("<f4", copy=False).tobytes()
+        self._file.write(data)
+        self._file.flush()
+        self.contributions.append(
             Contribution(
                 proplet=part.proplet,
                 samples=part.samples,
-                deltas=Held(delta),
+                deltas=Spooled(partial(os.pread, self._file.fileno()), self._end),
                 body=part.body,
                 steps=update.steps,
             )
         )
-    assert layout is not None, "a round is folded only with updates"
-    start = np.zeros(layout.count, np.float32) if base is None else base
-    mean = weighted_mean(contributions, layout.count)
-    model = _keep(shop.blobs, write_model(layout, start + mean))
-    manifest = _keep(shop.blobs, layout.to_json()) if not work.layout else work.layout
-    return Fold(model=model, layout=manifest, state=work.state or NO_BLOB)
-
-
-def known_strategy(terms: Terms) -> bool:
-    """Whether updates can be folded under these terms."""
-    return terms.strategy == "FedAvg"
+        self._end += len(data)
+        return ""

@@ -230,6 +230,7 @@ class Rounds:
             layout=round_.layout,
             state=round_.state_before,
             parts=round_.accepted,
+            clients=len(round_.eligible),
         )
 
     def _looks(self, round_: Round) -> Iterable[Look]:

@@ -342,6 +342,9 @@ class World:
     def entry_digest(self, assignment: Assignment) -> str:
         """The digest of what the copy is told now, "" where that cannot be said."""
         name = (assignment.uid, assignment.proplet)
+        if self._is_learning(assignment.uid):
+            entry = self._training_entry(assignment)
+            return entry.digest if entry is not None else ""
         shared = self._template(assignment)
         known = self._told.get(name)
         if known is None or known[0] is not assignment or known[1] is not shared:

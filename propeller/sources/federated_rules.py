@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from propeller.errors import UsageError
 from propeller.model.federated import ZEROS
 from propeller.sources.nodes import Path
 
@@ -18,11 +19,6 @@ MAX_PARAMETERS: Final = 1 << 28
 
 MAX_ENV: Final = 98_304
 """Numbers that could fit into 256 KiB of base64 at all, two characters of JSON each."""
-
-RANKING: Final = ("Median", "TrimmedMean", "Krum", "MultiKrum")
-"""Strategies that compare single updates, which sums and gaps leave nothing to compare."""
-
-NOT_IN_ROUNDS: Final = ("FedBuff", "Scaffold", "SCAFFOLD")
 
 Problem = tuple[Path, str]
 
@@ -126,15 +122,33 @@ def _run(run: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    name = spec["strategy"]["name"]
-    if name in NOT_IN_ROUNDS:
-        why = "state on devices" if name.lower() == "scaffold" else "updates outside of rounds"
-        yield ("strategy", "name"), f"{name} needs {why}, which this version does not have"
-    if name in RANKING and spec["updateFormat"].startswith("topk-"):
-        yield (
-            ("updateFormat",),
-            f"must not leave numbers out with {name}, which compares them one by one",
-        )
+    """Whether there is such a strategy, with such parameters, under such terms."""
+    from propeller.fl.strategies.base import Trait
+    from propeller.fl.strategies.registry import compatible, strategy
+
+    given, privacy, cohort = spec["strategy"], spec["privacy"], spec["cohort"]
+    try:
+        chosen = strategy(given["name"], given["parameters"])
+    except UsageError as error:
+        yield ("strategy",), error.what + (f"; {error.hint}" if error.hint else "")
+        return
+    for trait, need in (
+        (Trait.CONTROL, "state on devices"),
+        (Trait.ASYNC, "updates outside of rounds"),
+    ):
+        if trait in chosen.traits:
+            yield ("strategy", "name"), f"{chosen.name} needs {need}, which this version lacks"
+    if Trait.RANKS in chosen.traits and spec["updateFormat"].startswith("topk-"):
+        words = f"must not leave numbers out with {chosen.name}, which compares updates"
+        yield ("updateFormat",), words
+    for wrong in compatible(
+        chosen,
+        encoding=spec["updateFormat"],
+        secure=privacy["secureAggregation"] == "Enabled",
+        noise="noise" in privacy,
+        cohort=cohort.get("minClients", cohort["clientsPerRound"]),
+    ):
+        yield ("strategy",), wrong
 
 
 def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:
@@ -150,9 +164,7 @@ def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:
     if privacy["secureAggregation"] != "Enabled":
         return
     where: Path = ("privacy", "secureAggregation")
-    if spec["strategy"]["name"] in RANKING:
-        yield where, f"must be Disabled with {spec['strategy']['name']}: it looks at single updates"
-    elif spec["reveal"] == "Proplets" or spec["retainUpdates"] == "Enabled":
+    if spec["reveal"] == "Proplets" or spec["retainUpdates"] == "Enabled":
         yield where, "must be Disabled with reveal: Proplets or retainUpdates: Enabled"
     else:
         yield where, "is not available in this version; leave it Disabled"

@@ -57,6 +57,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             layout=_blob(fold["layout"]),
             state=_blob(fold["state"]),
             why=fold["why"],
+            refused=_pairs(fold["refused"]),
             notes=_pairs(fold["notes"]),
         )
     asked: dict[str, dict[PropletId, Part]] = {"train": {}, "evaluate": {}}
