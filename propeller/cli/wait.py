@@ -2,7 +2,7 @@
 
 Looks at the store only, so it works while a reconciler runs elsewhere, and before one has started:
 an object that is not there yet is waited for like one that is not Ready yet. Exit: 0 met, 2 error,
-3 it cannot be met without a person (Stalled), 4 the time was over.
+3 it cannot be met without a person (Stalled, or the revision was refused), 4 the time was over.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 POLL = 0.1
 
+LEAST = 7
+"""Digits of a revision that tell it from others."""
+
+SEEN = 1000
+"""Revisions looked through for the one that is waited for."""
+
 MET, FAILED, LATE = 0, 3, 4
 
 
@@ -42,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE[=STATUS]",
         help="the condition, or Deleted (default Ready)",
     )
+    parser.add_argument(
+        "--revision",
+        metavar="REV",
+        help="once this revision was taken: a commit (the first 7 digits will do) or a name of"
+        " `history`; without it, what was taken last counts, and a push may still be on its way",
+    )
     parser.add_argument("--timeout", default="5m", metavar="T", help="give up after T (5m)")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing while it goes well")
 
@@ -52,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("say what to wait for", hint="`propeller wait NAME` or `--all`")
     for name in args.names:
         read_name(name, namespace=args.namespace)
+    if args.revision is not None and len(args.revision.strip()) < LEAST:
+        raise UsageError(
+            f"--revision {args.revision!r} is too short", hint=f"at least {LEAST} digits"
+        )
     timeout = _seconds(args.timeout)
     goal = _Goal(args.condition)
     end = time.monotonic() + timeout
@@ -112,6 +128,10 @@ def _look(
         with store.transaction():
             if not store.meta("revision"):
                 return None, ["no revision was accepted yet"]
+            if args.revision is not None:
+                code, lines = _taken(store, args.revision.strip())
+                if code != MET:
+                    return code, lines
             found = list(statuses.documents(store))
             code, lines = _judge(found, args, goal)
             if code == MET and not goal.gone:
@@ -120,6 +140,18 @@ def _look(
             return code, lines
     finally:
         store.close()
+
+
+def _taken(store: SqliteStore, wanted: str) -> tuple[int | None, Sequence[str]]:
+    """MET once `wanted` was accepted, FAILED when the last attempt at it was refused."""
+    for one in store.revisions(SEEN):
+        _, _, commit = one.name.rpartition(":")  # main@sha1:0123..., dir@sha256:0123...
+        if one.name != wanted and not commit.startswith(wanted):
+            continue
+        if one.outcome == "accepted":
+            return MET, []
+        return FAILED, [f"{one.name} was refused", *one.faults[:8]]
+    return None, [f"revision {wanted} was not taken yet"]
 
 
 def _behind(

@@ -28,6 +28,8 @@ from propeller.state.sqlite import SqliteStore
         (["filter", "--all"], 2),
         (["filter", "--for", "?"], 2),
         (["filter", "--timeout", "soon"], 2),
+        (["task/default/add", "--revision", "0123456", "--timeout", "200ms"], 4),
+        (["task/default/add", "--revision", "012"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
@@ -80,3 +82,39 @@ def test_a_status_of_the_last_generation_does_not_count(cli, fleet):
     said = cli("wait", "task/default/add", "--timeout", "200ms")
     assert said.code == 4
     assert "not looked at yet" in said.err
+
+
+def test_a_revision_that_was_not_taken_is_waited_for(cli, fleet):
+    """What was Ready before a push is no answer about the push; once it was taken, it is."""
+    from propeller.state.base import RevisionRecord
+
+    commit = "4f" * 20
+    early = cli("wait", "task/default/add", "--revision", commit, "--timeout", "200ms")
+    assert early.code == 4
+    assert f"revision {commit} was not taken yet" in early.err
+    record = RevisionRecord(
+        name=f"main@sha1:{commit}", digest="sha256:0", source="git", at=1, outcome="accepted"
+    )
+    with fleet.store.transaction():
+        fleet.store.note_revision(record)
+    assert cli("wait", "task/default/add", "--revision", commit).code == 0
+    assert cli("wait", "task/default/add", "--revision", commit[:7]).code == 0
+
+
+def test_a_revision_that_was_refused_ends_it(cli, fleet):
+    """A person has to mend it: exit 3, with the faults."""
+    from propeller.state.base import RevisionRecord
+
+    record = RevisionRecord(
+        name="main@sha1:" + "ab" * 20,
+        digest="",
+        source="git",
+        at=1,
+        outcome="rejected",
+        faults=("add.yaml:3: spec.replcias: unknown field",),
+    )
+    with fleet.store.transaction():
+        fleet.store.note_revision(record)
+    said = cli("wait", "task/default/add", "--revision", "ab" * 10)
+    assert said.code == 3
+    assert "spec.replcias" in said.err

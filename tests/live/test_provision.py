@@ -16,7 +16,7 @@ import sys
 import pytest
 
 from propeller.transport.base import Connected, Received
-from propeller.transport.child import Child, listens
+from propeller.transport.child import Child, free_port, listens
 from propeller.transport.endpoint import Endpoint, Tls
 from propeller.transport.mosquitto import find_mosquitto
 from propeller.transport.mqtt import MqttTransport
@@ -238,7 +238,7 @@ def test_a_device_enrolls_with_a_token_renews_and_survives_a_new_authority(plant
     """Keys made on the device, a certificate by HTTPS, and every step of a change of authority."""
     plant.provision()
     fleet = plant.fleet
-    port = _free_port()
+    port = free_port()
     listen = ("--listen", f"127.0.0.1:{port}")
     service = fleet.start("provision", "serve", "f", *listen)
     fleet.until(lambda: listens(port), "the enrolment service")
@@ -297,9 +297,3 @@ def _online(fleet, device: str) -> None:
 
 def _connected(fleet, proplet) -> None:
     fleet.until(lambda: "connected (" in proplet.said, "the device gets in")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
