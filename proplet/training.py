@@ -123,11 +123,10 @@ class Trainer:
         if fl.samples is not None:
             samples = min(samples, fl.samples)
         metrics = cast("Mapping[str, str]", made["metrics"])
-        meta: dict[str, int | str] = {f"metric.{name}": text for name, text in metrics.items()}
-        meta |= {"module": entry.module.digest, "nonce": fl.nonce}
+        meta: dict[str, int | str] = {**metrics, "@module": entry.module.digest}
         if made["assumed"]:
             _log.warning("%s: nobody said how many samples there are; 1 is assumed", entry.ref)
-            meta["samples.assumed"] = 1
+            meta["@samples.assumed"] = 1
         update = Update(
             encoding=fl.format,
             flags=Flag.FULL if fl.format == "f32-full" else NONE,

@@ -350,5 +350,5 @@ def test_the_quick_starts_trainer_gives_the_numbers_of_the_page(
     ]
     found = json.loads(updates[0].body)["tensors"]
     assert found == {"w": [float(np.float32(0.325))], "b": float(np.float32(0.2))}
-    assert (updates[0].samples, updates[0].meta["metric.loss_before"]) == (2, "8.5")
+    assert (updates[0].samples, updates[0].meta["loss_before"]) == (2, "8.5")
     assert updates[0].body == updates[1].body

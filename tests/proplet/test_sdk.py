@@ -98,7 +98,7 @@ def test_the_mean_of_a_device(tmp_path: Path, make_workshop: Maker, build: objec
     assert outcome.blob is not None
     update = unpack(workshop.blobs.read(outcome.blob.digest), max_body=1024)
     assert np.frombuffer(update.body, "<f4").tolist() == [3.0, 1.0]
-    assert (update.samples, update.meta["metric.seen"]) == (3, "3.0")
+    assert (update.samples, update.meta["seen"]) == (3, "3.0")
 
 
 @pytest.mark.live

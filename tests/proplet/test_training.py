@@ -107,8 +107,8 @@ def test_a_trainer_leaves_a_signed_update(workshop: Workshop) -> None:
     assert np.frombuffer(update.body, "<f4").tolist() == [0.5, 0.0, 0.0, 0.0]
     assert (update.round, update.attempt, update.samples, update.steps) == (3, 1, 7, 2)
     assert (update.layout, update.count) == (WB.digest, 4)
-    assert update.meta["metric.loss"] == "0.25"
-    assert update.meta["nonce"] == FL.nonce
+    assert update.meta["loss"] == "0.25"
+    assert str(update.meta["@module"]).startswith("sha256:")
 
 
 def test_two_runs_leave_the_same_bytes(workshop: Workshop) -> None:
