@@ -22,6 +22,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/provision.md",
         "docs/how-to/recover.md",
         "docs/how-to/status-branch.md",
+        "docs/how-to/write-a-trainer.md",
     ],
 )
 def test_the_session_is_true(reading, clone, name):
