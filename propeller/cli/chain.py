@@ -28,7 +28,7 @@ from propeller.cli.rolloutlink import rollout_link
 from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
-from propeller.model.specs import App, Daemon, Proplet, Task
+from propeller.model.specs import App, Daemon, FederatedTask, Modular, Proplet, Task
 
 if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
@@ -103,6 +103,18 @@ def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
         yield from _allowed(conditions, held)
         yield from rollout_link(facts.courses.get(held.uid), held, ready_of(conditions), now)
         yield from _drift(held.object, conditions)
+    elif isinstance(held.object, FederatedTask):
+        yield _module(facts, held.object)
+        yield _rounds(conditions)
+
+
+def _rounds(conditions: Conditions) -> Link:
+    """How far the rounds are, and what they wait for."""
+    ready, blocked = ready_of(conditions), conditions.get("Blocked")
+    if blocked is not None and blocked["status"] == "True":
+        return Link("rounds", BROKEN, f"{blocked['reason']}: {blocked['message']}")
+    state = {"True": OK, "False": BROKEN}.get(ready.status, WAITS)
+    return Link("rounds", state, ready.message)
 
 
 def _commit(held: Held, record: RevisionRecord | None, now: int) -> Link:
@@ -187,7 +199,7 @@ def _guard(facts: Facts, app: str, conditions: Conditions) -> Iterator[Link]:
     )
 
 
-def _module(facts: Facts, thing: Task | Daemon) -> Link:
+def _module(facts: Facts, thing: Modular) -> Link:
     found = facts.modules.get(thing.module)
     if found is None:
         return Link("module", WAITS, f"{thing.module} is not resolved yet")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from propeller.state.sqlite import SqliteStore
 
 
+SHOWN_ROUNDS = 10
+"""Rounds of a FederatedTask that are listed, the newest first."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `describe`."""
     parser.add_argument("name", metavar="NAME", help="NAME, KIND/NAME or KIND/NAMESPACE/NAME")
@@ -142,6 +146,8 @@ def _text(
             yield from ("", "Copies:", *_copies(status["copies"]))
         if status.get("drift"):
             yield from ("", "Drift:", *_drift(status["drift"]))
+        if held.object.meta.key.kind == "FederatedTask":
+            yield from _rounds(store, held.uid, now)
         for name in ("presence", "quarantine", "facts", "lastScheduled"):
             if name in status:
                 yield from ("", *yaml_text({name: status[name]}).rstrip().split("\n"))
@@ -171,6 +177,22 @@ def _text(
         ]
         table = render(("LAST", "SEVERITY", "REASON", "MESSAGE"), lines, colour=colour_on())
         yield from ("", "Events:", *_indented(table))
+
+
+def _rounds(store: SqliteStore, uid: Uid, now: int) -> Iterator[str]:
+    """The newest rounds of a FederatedTask; its round files say more."""
+    rows = []
+    for one in store.rounds(uid, SHOWN_ROUNDS):
+        ends = ", ".join(
+            f"{count} {bucket.lower()}" for bucket, count in sorted(one.counts().items())
+        )
+        metrics = ", ".join(f"{name} {value[:8]}" for name, value in one.metrics[:3])
+        when = ago(one.ended_at or one.selected_at, now)
+        number = str(one.number) + (f".{one.attempt}" if one.attempt > 1 else "")
+        rows.append((number, str(one.state), when, ends, one.why or metrics))
+    if rows:
+        heads = ("ROUND", "STATE", "LAST", "UPDATES", "METRICS OR WHY")
+        yield from ("", "Rounds:", *_indented(render(heads, rows)))
 
 
 def _conditions(conditions: Sequence[Mapping[str, Any]], now: int) -> list[str]:

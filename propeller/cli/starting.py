@@ -31,7 +31,7 @@ def start(args: argparse.Namespace) -> int:
     try:
         uid, key = find(store, args.name, namespace=args.namespace)
         held = next((one for one in store.inventory() if one.uid == uid), None)
-        if held is None or key.kind not in ("Task", "Daemon"):
+        if held is None or key.kind not in ("Task", "Daemon", "FederatedTask"):
             raise UsageError(f"{key} is not something that starts")
         root = _root(store, args, held)
     finally:

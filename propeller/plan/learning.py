@@ -13,6 +13,7 @@ from propeller.model.inventory import Held
 from propeller.model.rounds import Bucket, Job, Learning, Round, RoundState
 from propeller.plan.board import FALSE, NEEDS_A_PERSON, TRUE, UNKNOWN, WAITS, Board, Row, Summary
 from propeller.plan.lifecycle import suspension
+from propeller.plan.tally import told
 from propeller.plan.types import Blocked, Snapshot
 
 
@@ -38,8 +39,11 @@ def learning(
     board.put("Ready", *ready)
     if ready[1] == "Failed" or ready[1] in NEEDS_A_PERSON:
         board.put("Stalled", TRUE, ready[1], ready[2])
-    elif ready[1] == "Training" or copies:
+    elif ready[1] == "Training":
         board.put("Reconciling", TRUE, ready[1], ready[2])
+    elif copies:
+        names = told([str(name) for name in sorted(copies)])
+        board.put("Reconciling", TRUE, "Releasing", f"not confirmed gone: {names}")
     if blocked is not None:
         board.put("Blocked", TRUE, blocked.reason, blocked.message)
     return board.summary(previous, counts=counts)

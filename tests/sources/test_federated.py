@@ -1,0 +1,142 @@
+"""FederatedTasks that cannot be held are refused before anything runs, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from propeller.model.parse import parse_object, stored_form
+from propeller.sources.documents import read_spec_file
+from propeller.sources.fill import spelled
+
+SMALLEST: dict[str, Any] = {
+    "module": {"image": "r.example/a:1"},
+    "rounds": 3,
+    "cohort": {"clientsPerRound": 4},
+}
+MODEL = "sha256:" + "ab" * 32
+
+
+def read(**more: Any) -> Any:
+    cohort = {**SMALLEST["cohort"], **more.pop("cohort", {})}
+    document = {
+        "apiVersion": "propeller.dev/v1alpha1",
+        "kind": "FederatedTask",
+        "metadata": {"name": "fl"},
+        "spec": {**SMALLEST, **more, "cohort": cohort},
+    }
+    return read_spec_file(yaml.safe_dump(document).encode(), json=False)
+
+
+REFUSED = [
+    ({"cohort": {"minClients": 5}}, "spec.cohort.minClients", "at most clientsPerRound, 4"),
+    ({"cohort": {"overProvision": "0.9"}}, "spec.cohort.overProvision", '"1" to "10"'),
+    ({"strategy": {"name": "FedAvgg"}}, "spec.strategy", 'did you mean "FedAvg"?'),
+    (
+        {"strategy": {"name": "FedAdam", "parameters": {"beta9": "1"}}},
+        "spec.strategy",
+        "'beta9' is no parameter of it",
+    ),
+    ({"strategy": {"name": "FedBuff"}}, "spec.strategy.name", "outside of rounds"),
+    ({"strategy": {"name": "SCAFFOLD"}}, "spec.strategy.name", "state on devices"),
+    (
+        {"strategy": {"name": "Krum", "parameters": {"faulty": "3"}}},
+        "spec.strategy",
+        "needs minClients of at least 9",
+    ),
+    (
+        {"strategy": {"name": "Median"}, "updateFormat": "topk-f32"},
+        "spec.updateFormat",
+        "compares updates",
+    ),
+    (
+        {"strategy": {"name": "Median"}, "privacy": {"secureAggregation": "Enabled"}},
+        "spec.strategy",
+        "looks at single updates",
+    ),
+    ({"privacy": {"secureAggregation": "Enabled"}}, "spec.privacy.secureAggregation", "version"),
+    ({"privacy": {"noise": {"multiplier": "1"}}}, "spec.privacy.clipping", "required with noise"),
+    ({"privacy": {"clipping": {"norm": "0"}}}, "spec.privacy.clipping.norm", "above 0"),
+    ({"model": {"image": "r.example/m"}}, "spec.model.initial", "required with image"),
+    ({"model": {"initial": "Zeros"}}, "spec.model.layout", "required with initial: Zeros"),
+    (
+        {"model": {"initial": MODEL, "layout": [{"name": "w", "shape": [2]}]}},
+        "spec.model.initial",
+        "must be Zeros with layout",
+    ),
+    (
+        {"model": {"layout": [{"name": "w"}, {"name": "w"}]}},
+        "spec.model.layout[1].name",
+        "given twice",
+    ),
+    (
+        {"model": {"layout": [{"name": "w", "shape": [1000, 1000]}]}},
+        "spec.guest.model",
+        "1000000 numbers do not fit into Env",
+    ),
+    ({"mode": "Infer"}, "spec.model", "required with mode: Infer"),
+    (
+        {"run": {"mounts": [{"name": "data", "access": "ReadWrite"}]}},
+        "spec.run.mounts[0].access",
+        "only updates get out",
+    ),
+    (
+        {"run": {"env": [{"name": "K", "secretRef": {"name": "s", "key": "k"}}]}},
+        "spec.run.env[0].secretRef",
+        "must not be given to a training module",
+    ),
+    ({"run": {"env": [{"name": "FL_SEED", "value": "1"}]}}, "spec.run.env[0].name", "FL_"),
+    ({"evaluation": {"stop": {}}}, "spec.evaluation.stop", "`when`, `patience` or both"),
+    ({"evaluation": {"stop": {"when": "accuracy > 1"}}}, "spec.evaluation.stop.when", "metrics."),
+]
+
+
+@pytest.mark.parametrize(("more", "path", "words"), REFUSED, ids=[row[1] for row in REFUSED])
+def test_what_cannot_be_held_is_refused_and_never_clamped(
+    more: dict[str, Any], path: str, words: str
+) -> None:
+    """Each names the field and says what is allowed."""
+    flaws = read(**more).flaws
+    told = [
+        (".".join(str(step) for step in flaw.path).replace(".0", "[0]").replace(".1", "[1]"), flaw)
+        for flaw in flaws
+    ]
+    assert any(where == path and words in flaw.message for where, flaw in told), flaws
+
+
+def test_what_is_left_out_is_filled_in_and_reads_back() -> None:
+    """minClients is all of them, a layout means zeros; the canonical form is one and the same."""
+    found = read(model={"layout": [{"name": "w", "shape": [2, 3]}]}, hyperparameters={"lr": "0.05"})
+    assert not found.flaws
+    spec = found.documents[0].spec
+    assert spec["cohort"]["minClients"] == 4
+    assert spec["model"]["initial"] == "Zeros"
+    meta = {"namespace": "default", "name": "fl", "uid": "0" * 8 + "-0000-0000-0000-" + "0" * 12}
+    thing = parse_object("FederatedTask", {**meta, "app": "default"}, spec)
+    assert parse_object(**stored_form(thing)) == thing
+    assert thing.terms.hyperparameters == (("lr", "0.05"),)
+    assert thing.model.layout[0].count == 6
+    again = read(**spelled("FederatedTask", spec))
+    assert again.documents[0].spec == spec
+
+
+def test_numbers_keep_their_digits() -> None:
+    """Unquoted 0.010 stays 0.010: it reaches the guest as it was written."""
+    text = """
+apiVersion: propeller.dev/v1alpha1
+kind: FederatedTask
+metadata: {name: fl}
+spec:
+  module: {image: r.example/a:1}
+  rounds: 1
+  cohort: {clientsPerRound: 1}
+  hyperparameters: {learningRate: 0.010, localEpochs: 2}
+"""
+    found = read_spec_file(text.encode(), json=False)
+    assert not found.flaws
+    assert found.documents[0].spec["hyperparameters"] == {
+        "learningRate": "0.010",
+        "localEpochs": "2",
+    }
