@@ -379,6 +379,7 @@ def _proplet(meta: Meta, spec: Canonical) -> Proplet:
         heartbeat=spec["heartbeat"],
         public_key=spec.get("publicKey"),
         encryption_key=spec.get("encryptionKey"),
+        time_zone=spec.get("timeZone"),
         suspend=_suspend(spec),
     )
 

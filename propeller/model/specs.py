@@ -162,6 +162,7 @@ class Proplet:
     `heartbeat`: ms between reports; three missed ones mean offline.
     `public_key`: `ed25519:<base64>` or `p256:<base64>` enrolled for it, None to pin the first seen.
     `encryption_key`: `x25519:<base64>`, what secrets are sealed to; None: see `reconcile.devices`.
+    `time_zone`: IANA name of where it stands, for windows in device time; None where nobody said.
     """
 
     meta: Meta
@@ -172,6 +173,7 @@ class Proplet:
     heartbeat: int
     public_key: str | None = None
     encryption_key: str | None = None
+    time_zone: str | None = None
     suspend: Suspend | None = None
 
 

@@ -13,9 +13,16 @@ class WindowKind(StrEnum):
     DENY = "Deny"
 
 
+DEVICE = "Device"
+"""The time zone of whichever device it is about, as its Proplet declares it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A span of time that comes again: from each time of `cron` on, for `duration` ms."""
+    """A span of time that comes again: from each time of `cron` on, for `duration` ms.
+
+    time_zone: an IANA name, or `DEVICE`.
+    """
 
     kind: WindowKind
     cron: str

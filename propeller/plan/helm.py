@@ -37,6 +37,7 @@ from propeller.plan.rollout import (
 )
 from propeller.plan.types import Snapshot
 from propeller.plan.versions import graft, usable, version_of
+from propeller.plan.windows import Local, local_windows
 
 Everywhere = Callable[[], Iterable[tuple[PropletId, Seen, int]]]
 
@@ -50,7 +51,8 @@ class Helm:
     when one version is meant. allowed: proplets whose copy goes to the destination now, or which
     get a new one. fresh: the first version of all is under way, so new copies come in steps too;
     `places` is then how many may be placed anywhere. moving: one report may concern all copies.
-    held_back: somebody would be moved if the window were open. probes: to be measured outside.
+    held_back: somebody would be moved if the window were open. local: whose window in device time
+    is closed, in words. probes: to be measured outside.
     """
 
     course: Course
@@ -63,6 +65,7 @@ class Helm:
     places: int = 0
     moving: bool = False
     held_back: bool = False
+    local: str = ""
     notes: list[Note] = field(default_factory=list)
     due: list[int] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
@@ -118,7 +121,20 @@ def steer(
     closed: its window is; nobody is given a version then, except to get away from a rejected one.
     While its module is not at hand the course stands still and every copy stays as it is.
     """
-    chart = _Chart(held, snapshot, looks, now, closed=closed)
+    local = local_windows(held, snapshot, now)
+    chart = _Chart(held, snapshot, looks, now, closed=closed, local=local)
+    helm = _steered(chart, held, resolved, everywhere)
+    if helm is not None and local is not None:
+        helm.local = local.words()
+        if local.opens is not None:
+            helm.due.append(local.opens)
+    return helm
+
+
+def _steered(
+    chart: _Chart, held: Held, resolved: Resolved | None, everywhere: Everywhere
+) -> Helm | None:
+    snapshot, looks, now = chart.snapshot, chart.looks, chart.now
     head = chart.head
     course = _kept(snapshot.courses.get(held.uid, Course(uid=held.uid)), head)
     if not isinstance(resolved, Module):
@@ -179,13 +195,21 @@ class _Chart:
     """What the course of one object is worked out from."""
 
     def __init__(
-        self, held: Held, snapshot: Snapshot, looks: Looks, now: int, *, closed: bool
+        self,
+        held: Held,
+        snapshot: Snapshot,
+        looks: Looks,
+        now: int,
+        *,
+        closed: bool,
+        local: Local | None,
     ) -> None:
         head = held.object
         assert isinstance(head, Task | Daemon)
         self.head: Workload = head
         self.held, self.snapshot, self.looks, self.now = held, snapshot, looks, now
         self.closed = closed
+        self.local = local
         self.copies: Mapping[PropletId, Assignment] = snapshot.assignments.get(held.uid, {})
         placement = head.placement
         self.widely = placement.per_proplet or bool(placement.proplets)
@@ -200,8 +224,12 @@ class _Chart:
         if helm.moving and wish.suspended is None:
             members = self._roll(standing).call(good.digest, None)
             moves = returning(self.head.rollout, members, good.digest)
-            if self.closed and course.phase is not Phase.ROLLED_BACK:
-                helm.held_back, moves = bool(moves), []
+            if course.phase is not Phase.ROLLED_BACK:
+                if self.closed:
+                    helm.held_back, moves = bool(moves), []
+                elif self.local is not None:
+                    self._hold(one.proplet for one in moves)
+                    moves = [one for one in moves if not self.local.shut(one.proplet)]
             helm.allowed = frozenset(one.proplet for one in moves)
         return helm
 
@@ -245,7 +273,7 @@ class _Chart:
                 return helm
             # What is moved now counts from now on: with `success` below 100 % the step may be good
             # with these still on their way.
-            more_moves = next_moves(course, rollout, members)
+            more_moves = self._moves(course, rollout, members)
             if self.closed:
                 held_back, more_moves = bool(more_moves), []
             if not more_moves:
@@ -264,6 +292,22 @@ class _Chart:
         if course.good is not None:
             helm.base, helm.base_standing = self._aim(course.good)
         return helm
+
+    def _moves(self, course: Course, rollout: Rollout, members: list[Member]) -> list[Member]:
+        moves = next_moves(course, rollout, members)
+        if self.local is None or self.closed:
+            return moves
+        open_ones = next_moves(course, rollout, members, self.local.shut)
+        if not open_ones:
+            self._hold(one.proplet for one in moves)
+        return open_ones
+
+    def _hold(self, proplets: Iterable[PropletId]) -> None:
+        """Note whose window, in its own time, keeps it from a version now."""
+        assert self.local is not None
+        for proplet in proplets:
+            if proplet and self.local.shut(proplet):
+                self.local.hold(proplet)
 
     def _roll(self, standing: Standing) -> Roll:
         return Roll(self.head, self.copies, self.snapshot, standing, self.now)

@@ -170,6 +170,12 @@ def _tell_of_windows(
 ) -> None:
     """What waits for a window is said, unless something else stands in the way, and looked at again
     when it opens."""
+    for case in cases:
+        if case.helm is not None and case.helm.local:
+            blocks.setdefault(
+                case.uid,
+                Blocked(uid=case.uid, key=case.key, reason="WindowClosed", message=case.helm.local),
+            )
     steps = {case.uid for case in cases if case.helm is not None and case.helm.held_back}
     for uid, found in gates.items():
         if not found.waits and uid not in steps:

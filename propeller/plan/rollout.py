@@ -6,7 +6,7 @@ runs or at other objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -180,13 +180,30 @@ def due(course: Course, rollout: Rollout) -> int | None:
             return None
 
 
-def next_moves(course: Course, rollout: Rollout, members: list[Member]) -> list[Member]:
-    """Who is given the target now: working copies within the budget, others freely."""
+def _anybody(_proplet: PropletId) -> bool:
+    return False
+
+
+def next_moves(
+    course: Course,
+    rollout: Rollout,
+    members: list[Member],
+    shut: Callable[[PropletId], bool] = _anybody,
+) -> list[Member]:
+    """Who is given the target now: working copies within the budget, others freely.
+
+    shut: proplets that take nothing new now; others go in their place.
+    """
     if course.phase is not Phase.WAVE or course.target is None:
         return []
     found = score(members, course.target.digest)
     want = needed(rollout, course.step, found.total) - found.moved
-    waiting = [one for one in members if one.counted and one.version != course.target.digest]
+    digest = course.target.digest
+    waiting = [
+        one
+        for one in members
+        if one.counted and one.version != digest and not (one.proplet and shut(one.proplet))
+    ]
     return _within(budget(rollout, found), want, waiting)
 
 

@@ -8,16 +8,19 @@ retries, moves away from silent proplets, and going back from a version that fai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from propeller.model.conditions import moment
-from propeller.model.ids import Uid
+from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.module import Module
-from propeller.model.specs import Daemon, Object, Task
-from propeller.model.windows import Window, WindowKind
+from propeller.model.specs import Daemon, Object, Proplet, Task
+from propeller.model.windows import DEVICE, Window, WindowKind
 from propeller.plan.schedule import slot_after, slot_before
 from propeller.plan.types import Blocked, Snapshot
+
+SHOWN = 3
+"""Devices named in a message."""
 
 MOST_EDGES = 2_000
 """Beginnings and ends looked at to find when a window opens; beyond, it is said that none does."""
@@ -47,7 +50,7 @@ def gate(held: Held, snapshot: Snapshot, now: int, is_there: Callable[[Uid], boo
     A new object that devices hold already is not new: it was let in before the store was lost.
     """
     waiting = snapshot.withheld.get(held.uid)
-    lists = windows_of(held.object, snapshot.policy.windows)
+    lists = [one for one in windows_of(held.object, snapshot.policy.windows) if not is_local(one)]
     if waiting is None and not lists:
         return Gate(held)
     closed, opens = False, None
@@ -70,6 +73,79 @@ def windows_of(obj: Object, by_app: Mapping[str, tuple[Window, ...]]) -> list[tu
     if not isinstance(obj, Task | Daemon):
         return []
     return [windows for windows in (obj.windows, by_app.get(obj.meta.app, ())) if windows]
+
+
+def is_local(windows: Iterable[Window]) -> bool:
+    """Whether this list is read in the time of each device."""
+    return any(window.time_zone == DEVICE for window in windows)
+
+
+@dataclass(slots=True)
+class Local:
+    """Windows in device time: which devices take a new version now.
+
+    zones: what Proplets declare. opens: when the first of those that were held opens (Unix ms).
+    held, lost: devices whose window is closed, and whose time zone nobody declared.
+    """
+
+    windows: tuple[Window, ...]
+    zones: Mapping[PropletId, str]
+    now: int
+    opens: int | None = None
+    held: list[PropletId] = field(default_factory=list)
+    lost: list[PropletId] = field(default_factory=list)
+
+    def shut(self, proplet: PropletId) -> bool:
+        """Whether nothing new may reach that device now."""
+        zone = self.zones.get(proplet)
+        return zone is None or not is_open(self._at(zone), self.now)
+
+    def hold(self, proplet: PropletId) -> None:
+        """Note that it would have got something."""
+        zone = self.zones.get(proplet)
+        if zone is None:
+            self.lost.append(proplet)
+            return
+        self.held.append(proplet)
+        opens = opens_at([self._at(zone)], self.now)
+        if opens is not None:
+            self.opens = opens if self.opens is None else min(self.opens, opens)
+
+    def _at(self, zone: str) -> tuple[Window, ...]:
+        return tuple(
+            replace(window, time_zone=zone) if window.time_zone == DEVICE else window
+            for window in self.windows
+        )
+
+    def words(self) -> str:
+        """Who waits, and for what; "" where nobody does."""
+        said = []
+        if self.held:
+            opens = "never opens" if self.opens is None else f"opens {moment(self.opens)}"
+            said.append(f"{_named(self.held)}: the window in device time is closed, and {opens}")
+        if self.lost:
+            said.append(f"{_named(self.lost)}: no time zone; declare spec.timeZone of the Proplet")
+        return "; ".join(said)
+
+
+def local_windows(held: Held, snapshot: Snapshot, now: int) -> Local | None:
+    """The windows in device time that hold for an object, None where there are none."""
+    obj = held.object
+    if not isinstance(obj, Task | Daemon) or not is_local(obj.windows):
+        return None
+    if snapshot.overrides.get(held.uid) == mark(held):
+        return None
+    zones = {
+        PropletId(one.object.meta.key.name): one.object.time_zone
+        for one in snapshot.objects.values()
+        if isinstance(one.object, Proplet) and one.object.time_zone and one.deleted_at is None
+    }
+    return Local(obj.windows, zones, now)
+
+
+def _named(proplets: list[PropletId]) -> str:
+    more = len(proplets) - SHOWN
+    return ", ".join(proplets[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def mark(held: Held) -> str:

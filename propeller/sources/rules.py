@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from propeller.errors import UsageError
+from propeller.model.windows import DEVICE
 from propeller.sources import federated_rules
 from propeller.sources.address import parse_address
 from propeller.sources.explain import did_you_mean
@@ -28,7 +29,7 @@ Problem: TypeAlias = "tuple[Path, str]"
 
 def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Paths are relative to `spec`."""
-    yield from _windows(spec.get("windows", ()))
+    yield from _windows(kind, spec)
     if kind == "App":
         yield from _app(spec)
     if kind == "Alert":
@@ -255,8 +256,19 @@ def _checks(checks: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
                 yield (*at, side, "atMost"), "must not be below atLeast"
 
 
-def _windows(windows: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
-    for index, window in enumerate(windows):
+def _windows(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
+    if kind == "Proplet" and "timeZone" in spec:
+        wrong = zone_problem(spec["timeZone"])
+        if wrong:
+            yield ("timeZone",), wrong
+    placement = spec.get("placement", {})
+    widely = placement.get("perProplet") or placement.get("proplets")
+    for index, window in enumerate(spec.get("windows", ())):
+        if window["timeZone"] == DEVICE:
+            if not ("rollout" in spec and widely):
+                needs = "needs a rollout, and placement.perProplet or placement.proplets"
+                yield ("windows", index, "timeZone"), f"Device {needs}"
+            window = {**window, "timeZone": "UTC"}  # noqa: PLW2901 - the rest is as ever
         for field, wrong in (
             ("cron", cron_problem(window["cron"])),
             ("timeZone", zone_problem(window["timeZone"])),
