@@ -134,6 +134,10 @@ def _marked(tree: Tree, path: Path) -> dict[str, MarkedText]:
         data = tree.files[name]
         if MARK not in data:
             continue
+        if (path / name).resolve() != path.resolve() / name:
+            words = "is a link, or below one: a marker in it cannot be edited"
+            faults.append(Fault(str(path / name), 0, "", words))
+            continue
         try:
             found[name] = MarkedText(str(path / name), data)
         except SpecError as error:
@@ -294,6 +298,8 @@ def _keep(
     repository = Repository(path)
     repository.refuse_edits(files)
     message = args.message or _message(bumps)
+    if args.push and not args.branch and not repository.branch:
+        raise UsageError("no branch is checked out", hint="say --branch NAME")
     if args.branch:
         made = repository.commit_apart(files, message, args.branch)
     else:

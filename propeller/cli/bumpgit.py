@@ -24,7 +24,7 @@ PATIENCE = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """commit: "" where nothing had to be committed."""
+    """What was committed, also where it was so already. branch: "" for none."""
 
     branch: str
     commit: str
@@ -38,6 +38,8 @@ class Repository:
         self._folder = folder
         self._prefix = self._run("rev-parse", "--show-prefix").strip()
         self.head = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
+        self.branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", code=True).strip()
+        """The one that is checked out, "" for none."""
         self._top = Path(self._run("rev-parse", "--show-toplevel").strip())
 
     def refuse_edits(self, files: Mapping[str, bytes]) -> None:
@@ -53,9 +55,8 @@ class Repository:
     def commit_here(self, files: Mapping[str, bytes], message: str) -> Made:
         """Commit the files, which were written already, and nothing else that is staged."""
         paths = [self._path(name) for name in files]
-        branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", code=True).strip()
         self._run("commit", "--quiet", "--message", message, "--", *paths, folder=self._top)
-        return Made(branch=branch, commit=self._run("rev-parse", "HEAD").strip())
+        return Made(branch=self.branch, commit=self._run("rev-parse", "HEAD").strip())
 
     def commit_apart(self, files: Mapping[str, bytes], message: str, branch: str) -> Made:
         """Commit the files on top of HEAD as `branch`, without a look at the work tree.
@@ -82,12 +83,9 @@ class Repository:
 
     def push(self, made: Made, remote: str) -> Made:
         """Send the branch; somebody else's commits there are never overwritten."""
-        if not made.branch:
-            raise UsageError("no branch is checked out", hint="say --branch NAME")
         ref = self._ref(made.branch)
-        where = ref if not made.commit else f"{made.commit}:{ref}"
         try:
-            self._run("push", "--quiet", "--", remote, where)
+            self._run("push", "--quiet", "--", remote, f"{made.commit}:{ref}")
         except UsageError as error:
             words = str(error)
             if any(one in words for one in ("rejected", "non-fast-forward", "fetch first")):

@@ -227,7 +227,7 @@ def _holder(
         elif raw[:1] in {"|", ">"} or "\n" in raw:
             holder.trouble = f"{name} goes over several lines: write it on one"
         elif "${" in raw:
-            holder.trouble = f"{name} has a variable: mark the place that gives its value"
+            holder.trouble = f"{name} has a variable: write the name out"
         elif not value.value:
             holder.trouble = f"{name} is empty"
         if name == _FIELD:

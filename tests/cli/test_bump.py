@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+import wasmtime
+
+from propeller.model.ids import sha256_digest
+from propeller.registry.layout import Layout
+from propeller.registry.manifest import MANIFEST
+from propeller.registry.reference import Reference
 
 HEAD = """\
 # The filter of plant A.
@@ -182,6 +190,80 @@ def test_a_tree_without_markers_says_how(cli, tree):
     assert "no image is marked" in said.err
 
 
+def test_overlays_are_bumped_and_checked(cli, tree, shelf):
+    """A patch may give another image than the base; the tree is checked as every overlay has it."""
+    digest = shelf("1.1.0")
+    (tree / "base").mkdir()
+    (tree / "filter.yaml").rename(tree / "base" / "filter.yaml")
+    folder = tree / "lines" / "press"
+    folder.mkdir(parents=True)
+    overlay = (
+        "apiVersion: propeller.dev/v1alpha1\nkind: Overlay\nspec:\n  base: ../../base\n"
+        "  patches:\n    - target: {kind: Daemon, name: filter}\n      patch:\n        spec:\n"
+        "          module:\n"
+        "            image: local/filter:1.0.0 # propeller: {policy: semver, range: ^1}\n"
+    )
+    (folder / "overlay.yaml").write_text(overlay)
+    said = cli("bump", "plant")
+    assert said.code == 0, said.err
+    wanted = overlay.replace("1.0.0", f"1.1.0@{digest}")
+    assert (folder / "overlay.yaml").read_text() == wanted
+    assert f"1.1.0@{digest}" in (tree / "base" / "filter.yaml").read_text()
+    assert cli("validate", "plant", "--overlay", "lines/press").code == 0
+    (folder / "overlay.yaml").write_text(overlay.replace("name: filter", "name: nobody"))
+    (tree / "base" / "filter.yaml").write_text(HEAD)
+    broken = cli("bump", "plant")
+    assert broken.code == 2
+    assert "overlay.yaml" in broken.err
+    assert (tree / "base" / "filter.yaml").read_text() == HEAD
+
+
+def test_the_specs_of_an_app_are_bumped_too(cli, tree, shelf):
+    """An artifact of specs has no module: its manifest is pinned."""
+    shelf("1.0.0")
+    inner = tree.parent / "inner"
+    inner.mkdir()
+    (inner / "x.yaml").write_text(HEAD.partition("   # propeller")[0] + "\n")
+    pushed = cli("push", "--specs", "inner", "local/specs:1.2.0")
+    assert pushed.code == 0, pushed.err
+    app = (
+        "apiVersion: propeller.dev/v1alpha1\nkind: App\nmetadata: {name: b}\nspec:\n"
+        "  source: {oci: {image: 'local/specs:1.0.0'}} # propeller: {policy: semver, range: 1.x}\n"
+    )
+    (tree / "filter.yaml").write_text(app)
+    said = cli("bump", "plant")
+    assert said.code == 0, said.err
+    digest = pushed.out.strip().partition("@")[2]
+    wanted = app.replace("1.0.0", f"1.2.0@{digest}")
+    assert (tree / "filter.yaml").read_text() == wanted
+
+
+def test_a_packed_module_is_named_by_its_own_bytes(cli, tree, tmp_path):
+    """Not by the archive that it lies in: a device checks what it runs."""
+    module = bytes(wasmtime.wat2wasm(wat("packed")))
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        member = tarfile.TarInfo("plugin.wasm")
+        member.size = len(module)
+        tar.addfile(member, io.BytesIO(module))
+    layout, ref = Layout(tmp_path / "layout"), Reference("r.example", "plant/filter", "1.1.0")
+    kind = "application/octet-stream"
+    layer = {"mediaType": kind, "size": len(archive.getvalue())}
+    layer["digest"] = layout.write_blob(ref, archive.getvalue())
+    config = {"mediaType": kind, "size": 2, "digest": layout.write_blob(ref, b"{}")}
+    body = {"schemaVersion": 2, "config": config, "layers": [layer]}
+    layout.write_manifest(ref, json.dumps(body).encode(), MANIFEST)
+    (tree / "propeller.yaml").write_text("registries:\n  r.example: {layout: ../layout}\n")
+    text = HEAD.replace("local/filter", "r.example/plant/filter").replace(
+        '1.0.0"}', '1.0.0", digest: sha256:' + "0" * 64 + "}"
+    )
+    (tree / "filter.yaml").write_text(text)
+    said = cli("bump", "plant")
+    assert said.code == 0, said.err
+    wanted = text.replace("1.0.0", "1.1.0").replace("sha256:" + "0" * 64, sha256_digest(module))
+    assert (tree / "filter.yaml").read_text() == wanted
+
+
 def test_a_mirror_is_asked_and_not_written(cli, tree, shelf):
     """The spec keeps the name that it gave."""
     digest = shelf("1.1.0")
@@ -296,6 +378,27 @@ def test_what_cannot_be_is_two(cli, repository, shelf, words, says):
     assert said.code == 2
     assert says in said.err
     assert (repository / "filter.yaml").read_text() == HEAD
+
+
+def test_without_a_branch_nothing_can_be_pushed(cli, repository, shelf):
+    """A commit that belongs to no branch: said before anything is written."""
+    shelf("1.1.0")
+    git(repository, "checkout", "--quiet", "--detach")
+    said = cli("bump", "plant", "--commit", "--push")
+    assert said.code == 2
+    assert "no branch is checked out" in said.err
+    assert (repository / "filter.yaml").read_text() == HEAD
+
+
+def test_a_link_is_not_replaced_by_a_file(cli, tree, shelf):
+    """It is refused in words, and stays one."""
+    shelf("1.1.0")
+    (tree / "filter.yaml").rename(tree / "real.txt")
+    (tree / "filter.yaml").symlink_to("real.txt")
+    said = cli("bump", "plant")
+    assert said.code == 2
+    assert "plant/filter.yaml: is a link" in said.err
+    assert (tree / "filter.yaml").is_symlink()
 
 
 def test_a_folder_below_the_repository(cli, repository, shelf):
