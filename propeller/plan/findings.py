@@ -91,11 +91,21 @@ def find_drift(
     if held.deleted_at is not None or ignored(held):
         return out
     look = _Look(held, snapshot, snapshot.delivered if delivered is None else delivered, now, out)
-    copies = snapshot.assignments.get(held.uid, NO_COPIES)
-    for proplet in copies if only is None else only:
-        copy, seen = copies.get(proplet), snapshot.proplets.get(proplet)
-        if copy is not None and seen is not None and not copy.releasing:
-            look.at_copy(copy, seen)
+    uid, daemon = held.uid, isinstance(held.object, Daemon)
+    proplets, current = snapshot.proplets, snapshot.current
+    copies = snapshot.assignments.get(uid, NO_COPIES)
+    for copy in copies.values() if only is None else _those(copies, only):
+        if copy.releasing:
+            continue
+        seen = proplets.get(copy.proplet)
+        run = seen.runs.get((uid, copy.run)) if seen is not None else None
+        # The common case first and with no call too many: it is there, as it was asked for.
+        if run is not None and (
+            not daemon or run.state is not RunState.RUNNING or run.error or current(copy, run)
+        ):
+            continue
+        if seen is not None:
+            look.at_copy(copy, seen, run)
     strays = snapshot.strays.get(held.uid, ())
     if strays:
         chosen = strays if only is None else frozenset(strays) & frozenset(only)
@@ -106,6 +116,12 @@ def find_drift(
     if len(out.found) > 1:
         out.found.sort(key=lambda one: (one.proplet, one.reason, one.run))
     return out
+
+
+def _those(
+    copies: Mapping[PropletId, Assignment], only: Iterable[PropletId]
+) -> Iterable[Assignment]:
+    return [copies[proplet] for proplet in only if proplet in copies]
 
 
 def ignored(held: Held) -> bool:
@@ -123,11 +139,8 @@ class _Look:
     now: int
     out: Findings
 
-    def at_copy(self, copy: Assignment, seen: Seen) -> None:
-        """Whether the run is there, and from the entry that was asked for."""
-        run = seen.runs.get((copy.uid, copy.run))
-        if run is not None and not self._may_differ(copy, run):
-            return  # the common case, and nothing but a look or two
+    def at_copy(self, copy: Assignment, seen: Seen, run: SeenRun | None) -> None:
+        """Its run is not there, or up by another entry. One with trouble says why it is so."""
         if run is None:
             reason, since = DriftReason.MISSING, copy.assigned_at + GRACE
         else:
@@ -143,15 +156,6 @@ class _Look:
                     reported=run.digest if run is not None else "",
                 )
             )
-
-    def _may_differ(self, copy: Assignment, run: SeenRun) -> bool:
-        """Whether it is up, by something else. One with trouble says why it is not replaced."""
-        return (
-            isinstance(self.held.object, Daemon)
-            and run.state is RunState.RUNNING
-            and not run.error
-            and not self.snapshot.current(copy, run)
-        )
 
     def at_strays(self, copy: Assignment | None, seen: Seen) -> None:
         """Runs that are up there beside `copy`, or where none should be."""

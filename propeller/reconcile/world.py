@@ -45,6 +45,8 @@ from propeller.secrets.vault import Vault
 from propeller.state.base import Asked, PropletHold, RunRecord, Store
 from propeller.wire.messages import Entry
 
+_NO_TEMPLATES: Mapping[Digest, Entry] = {}
+
 MAX_NAMERS = 50_000
 """Namers of runs kept; cron causes make new ones all the time."""
 
@@ -332,6 +334,11 @@ class World:
 
     def is_current(self, assignment: Assignment, run: SeenRun) -> bool:
         """Whether the device began that run from what it is asked for now."""
+        known = self._told.get((assignment.uid, assignment.proplet))
+        if known is not None and known[0] is assignment:  # the common case, and looked up often
+            shared = self._templates.get(assignment.uid, _NO_TEMPLATES).get(assignment.version)
+            if shared is not None and known[1] is shared:
+                return run.digest == known[2]
         return run.digest == self.entry_digest(assignment)
 
     def asked_at(self, proplet: PropletId) -> int:
