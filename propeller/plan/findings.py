@@ -159,6 +159,10 @@ class _Look:
 
     def at_strays(self, copy: Assignment | None, seen: Seen) -> None:
         """Runs that are up there beside `copy`, or where none should be."""
+        if copy is not None:
+            own = seen.runs.get((copy.uid, copy.run))
+            if own is None or not own.ready:
+                return  # it is its successor's turn, and until then the old one may serve
         since = self.snapshot.asked_at(seen.id) + (GRACE if copy is None else REPLACING)
         if not self._due(DriftReason.STRAY, seen, since):
             return

@@ -260,6 +260,16 @@ def test_a_second_run_of_one_object_has_time_to_end(w: Any) -> None:
     assert _found(world, obj) == [("p1", "RunStray")]
 
 
+def test_an_old_run_may_serve_until_its_successor_is_ready(w: Any) -> None:
+    """However long that takes: with `HandOver` it stays where the new one fails."""
+    world, obj = _plant(w)
+    _alter(world, obj, "p1", ready=False, state=RunState.BACK_OFF)
+    _stray(world, obj, "p1")
+    world.now += 10 * REPLACING
+    assert _found(world, obj) == []
+    assert _corrections(world) == []
+
+
 def test_a_stray_that_ended_is_history(w: Any) -> None:
     """It runs nothing and never will."""
     world, obj = _plant(w)
