@@ -29,12 +29,14 @@ from propeller.plan.apps import TREE, owned
 from propeller.plan.diff import diff, fields
 from propeller.plan.guards import Trip, change_digest, confirmed_by, guard, guards_by_app
 from propeller.plan.moves import identified
-from propeller.plan.preview import preview
+from propeller.plan.preview import changes, foresee
+from propeller.plan.rehearsal import Misfit, Traffic, misfits, traffic
 from propeller.plan.types import Change, ChangeOp, FieldDiff, Policy, Snapshot
 from propeller.reconcile.secretbook import read_noted
 
 if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
+    from propeller.model.module import Module
     from propeller.model.revision import Revision
     from propeller.state.base import PropletHold, Store
 
@@ -58,7 +60,9 @@ class Planned:
     specs: the digest of what the revision wants. digest: of the change of the inventory
     (`plan.guards.change_digest`): what is approved. trips: guards that wait for a confirmation of
     it. base: revision and serial of the state it was made on; None where there is none. drift:
-    where devices differ from what they took, whatever the specs say.
+    where devices differ from what they took, whatever the specs say. misfits, traffic: which
+    devices cannot run what changes, and what would be sent; neither is part of the digest, because
+    who is there is not what is approved.
     """
 
     revision: str
@@ -68,6 +72,8 @@ class Planned:
     trips: tuple[Trip, ...]
     base: Mapping[str, Any] | None
     drift: tuple[Drifted, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
 
     @property
     def changes(self) -> int:
@@ -92,6 +98,8 @@ class Planned:
             "changes": [_line_data(line) for line in self.lines],
             "counts": self.counts(),
             "drift": [one.data() for one in self.drift],
+            "misfits": [_misfit_data(one) for one in self.misfits],
+            "traffic": [_traffic_data(one) for one in self.traffic],
             "guards": [
                 {
                     "app": trip.app,
@@ -104,6 +112,29 @@ class Planned:
             "digest": self.digest,
             "base": self.base,
         }
+
+
+def _misfit_data(one: Misfit) -> dict[str, Any]:
+    return {
+        "object": str(one.key),
+        "considered": one.considered,
+        "cannot": one.cannot,
+        "reasons": [
+            {"words": why.words, "count": why.count, "examples": list(why.examples)}
+            for why in one.reasons
+        ],
+    }
+
+
+def _traffic_data(one: Traffic) -> dict[str, Any]:
+    return {
+        "class": one.sort,
+        "fetch": one.fetch,
+        "proplets": one.proplets,
+        "moduleBytes": one.modules,
+        "documentBytes": one.documents,
+        "mostBytes": one.most,
+    }
 
 
 def _line_data(line: Line) -> dict[str, Any]:
@@ -231,9 +262,10 @@ def _planned(
     name, short = revision.name, short_revision(revision.name)
     lines = []
     mine = owned(snapshot.objects, TREE, wanted.values())
-    for change in preview(
-        snapshot, revision, now=now, fleet=_fleet_under(snapshot, holds, revision), mine=mine
-    ):
+    fleet = _fleet_under(snapshot, holds, revision)
+    ahead = foresee(snapshot, revision, now=now, fleet=fleet, mine=mine)
+    moved = {line.uid for line in ahead.change.changes}
+    for change in changes(ahead):
         if base is None and change.op is ChangeOp.BLOCKED:
             continue  # nobody has been heard yet: that nothing fits says nothing
         before, after = snapshot.objects.get(change.uid), wanted.get(change.uid)
@@ -250,7 +282,46 @@ def _planned(
         lines=tuple(lines),
         trips=trips,
         base=base,
+        misfits=misfits(ahead.after, moved) if base is not None else (),
+        traffic=traffic(
+            snapshot,
+            ahead.after,
+            ahead.outcome,
+            moved,
+            sort_of=_sort_of(ahead.after),
+            entry_bytes=_entry_bytes(),
+        )
+        if base is not None
+        else (),
     )
+
+
+def _sort_of(after: Snapshot) -> Callable[[PropletId], str]:
+    """The class a Proplet is declared with; what nobody declared is `undeclared`."""
+    declared = {
+        PropletId(held.object.meta.key.name): held.object.proplet_class
+        for held in after.objects.values()
+        if isinstance(held.object, Proplet) and held.deleted_at is None
+    }
+    return lambda proplet: declared.get(proplet, "undeclared")
+
+
+def _entry_bytes() -> Callable[[Held, Module], int]:
+    """Bytes a copy of an object adds to a document, worked out once an object. Sealed values are
+    longer than this says."""
+    from propeller.reconcile.documents import template
+    from propeller.wire.codec import encode_tasks
+
+    known: dict[Uid, int] = {}
+
+    def size(held: Held, module: Module) -> int:
+        if held.uid not in known:
+            blank = template(held, module)
+            whole = replace(blank, run="0" * 32, cause="daemon", digest="sha256:" + "0" * 64)
+            known[held.uid] = len(encode_tasks([whole]))
+        return known[held.uid]
+
+    return size
 
 
 def _same_values(snapshot: Snapshot, revision: Revision) -> dict[str, str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from propeller.cli.driftview import Drifted
 from propeller.cli.planning import Line, Planned
 from propeller.cli.table import paint, printable
+from propeller.plan.fit import size_text
+from propeller.plan.rehearsal import Misfit, Traffic
 from propeller.plan.types import ChangeOp
 
 _TONES = {"+": "good", "~": "odd", "-": "bad", ">": "dim", "!": "bad", "?": "odd"}
@@ -27,6 +29,10 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"{paint(line.mark, _TONES[line.mark], colour=colour)} {text}"
         for one in line.fields:
             yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
+    for misfit in planned.misfits:
+        yield from _misfit(misfit, colour=colour)
+    for sent in planned.traffic:
+        yield paint(_traffic(sent), "dim", colour=colour)
     for drifted in planned.drift:
         yield from _drift(drifted, colour=colour)
     for trip in planned.trips:
@@ -38,6 +44,24 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"Plan {planned.digest[:19]}...  {counts}"
     if planned.trips:
         yield f"let it happen with: propeller confirm {planned.digest}"
+
+
+def _misfit(misfit: Misfit, *, colour: bool) -> Iterator[str]:
+    text = f"{misfit.cannot} of {misfit.considered} cannot run {misfit.key}"
+    yield f"{paint('!', 'odd', colour=colour)} {printable(text)}"
+    for why in misfit.reasons:
+        names = ", ".join(why.examples)
+        more = f" and {why.count - len(why.examples)} more" if why.count > len(why.examples) else ""
+        yield f"    {printable(why.words)}:  {printable(names)}{more}"
+
+
+def _traffic(one: Traffic) -> str:
+    plural = "" if one.proplets == 1 else "s"
+    most = f", at most {size_text(one.most)} each" if one.proplets > 1 else ""
+    return (
+        f"  over the air: {one.proplets} {one.sort} proplet{plural} by {one.fetch}: "
+        f"{size_text(one.modules)} of modules, {size_text(one.documents)} of documents{most}"
+    )
 
 
 def _drift(drifted: Drifted, *, colour: bool) -> Iterator[str]:

@@ -7,7 +7,7 @@ when there is nothing to do; waiting (for a silent proplet, a slot, a retry) is 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Held
@@ -50,6 +50,16 @@ _STANDS_IN_THE_WAY = frozenset(
 _REACHES_DEVICES = ("spec.limits", "spec.restart", "spec.health", "spec.module", "spec.run")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """The world once a revision is taken. after: before the planner's actions, which are `outcome`.
+    change: of the inventory."""
+
+    after: Snapshot
+    change: InventoryChange
+    outcome: Plan
+
+
 def preview(
     snapshot: Snapshot,
     revision: Revision,
@@ -58,12 +68,23 @@ def preview(
     fleet: Mapping[PropletId, Seen] | None = None,
     mine: Mapping[Uid, Held] | None = None,
 ) -> tuple[Change, ...]:
-    """Every object that `revision` or the planner would change, sorted by key.
+    """`changes(foresee(...))`."""
+    return changes(foresee(snapshot, revision, now=now, fleet=fleet, mine=mine))
+
+
+def foresee(
+    snapshot: Snapshot,
+    revision: Revision,
+    *,
+    now: int,
+    fleet: Mapping[PropletId, Seen] | None = None,
+    mine: Mapping[Uid, Held] | None = None,
+) -> Foresight:
+    """What taking `revision` would lead to.
 
     fleet: the proplets as they would be seen under the revision (new labels, new declarations),
     where that differs from the snapshot's. mine: the objects that the revision decides about, all
-    if None. `how` is `start`, `restart`, `rerun`, `stop`, `move` or `none`. An object of the
-    revision that cannot have all it wants has a BLOCKED line as well.
+    if None.
     """
     change = diff(snapshot.objects if mine is None else mine, revision, now=now)
     objects = {**snapshot.objects, **{held.uid: held for held in change.moved()}}
@@ -75,7 +96,17 @@ def preview(
         delivered=frozenset(),
         withheld=_withheld(snapshot, change, revision),
     )
-    outcome = plan(after, now=now)
+    return Foresight(after=after, change=change, outcome=plan(after, now=now))
+
+
+def changes(ahead: Foresight) -> tuple[Change, ...]:
+    """Every object that the revision or the planner would change, sorted by key.
+
+    `how` is `start`, `restart`, `rerun`, `stop`, `move` or `none`. An object of the revision that
+    cannot have all it wants has a BLOCKED line as well.
+    """
+    after, change, outcome = ahead.after, ahead.change, ahead.outcome
+    objects = after.objects
     work = _by_object(outcome)
     advances = {one.uid: one.course for one in outcome.actions if isinstance(one, Advance)}
     courses = {**after.courses, **advances}
