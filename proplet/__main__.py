@@ -132,6 +132,7 @@ def serve(settings: config.Settings) -> int:
                 settings.id,
                 key,
                 blobs,
+                state=data / "leftovers",
                 samples=settings.fl_samples,
                 ship=settings.fl_logs == "Ship",
             ),

@@ -23,17 +23,20 @@ from propeller.wire.signing import SigningKey
 from propeller.wire.updates import NONE, SIGNATURE_SIZE, Flag, Update, pack, signed_bytes, update_id
 from proplet.blobs import Blobs
 from proplet.effects import Outcome
+from proplet.leftovers import Leftovers
 from proplet.outcomes import outcome_of
 from proplet.runtime.talk import Words
 
 _log = logging.getLogger("proplet")
 
-UPDATE_FILE = "update"
+UPDATE_FILE, LEFT_FILE = "update", "left"
 DECLINED = 75
 
 
 class Trainer:
-    """See the module. samples: of this device, as its owner says, None to count them.
+    """See the module. state: directory of what top-k updates leave out, None to forget it.
+
+    samples: of this device, as its owner says, None to count them.
 
     ship: whether the words a guest's failure leaves may go to the manager.
     """
@@ -44,12 +47,14 @@ class Trainer:
         key: SigningKey,
         blobs: Blobs,
         *,
+        state: Path | None = None,
         samples: int | None = None,
         ship: bool = False,
     ) -> None:
         self._proplet = proplet
         self._key = key
         self._blobs = blobs
+        self._leftovers = None if state is None else Leftovers(state)
         self._samples = samples
         self._ship = ship
 
@@ -71,6 +76,7 @@ class Trainer:
             "model": None if model is None else str(self._blobs.path(model.digest)),
             "layout": None if layout is None else str(self._blobs.path(layout.digest)),
             "data": None if data is None else str(data),
+            "error": None if self._leftovers is None else self._leftovers.before(fl),
             "samples": self._samples,
             "room": (128 << 20) + (0 if model is None else 24 * model.size),
         }
@@ -82,6 +88,7 @@ class Trainer:
         finally:
             with contextlib.suppress(OSError):
                 (logs / UPDATE_FILE).unlink(missing_ok=True)
+                (logs / LEFT_FILE).unlink(missing_ok=True)
             shutil.rmtree(logs / "model", ignore_errors=True)
 
     def _outcome(self, entry: Entry, told: Words, logs: Path) -> Outcome:
@@ -96,7 +103,10 @@ class Trainer:
                     return Outcome(ok=True, exit=0, result=data.decode())
                 return Outcome(ok=True, exit=0, blob=self._blobs.keep(data))
             body = (logs / UPDATE_FILE).read_bytes()
-            return Outcome(ok=True, exit=0, blob=self._blobs.keep(self._signed(entry, made, body)))
+            kept = self._blobs.keep(self._signed(entry, made, body))
+            if made["feedback"] and self._leftovers is not None:
+                self._leftovers.keep(entry.fl, logs / LEFT_FILE)
+            return Outcome(ok=True, exit=0, blob=kept)
         except Unavailable as error:
             return Outcome(ok=False, error=f"its update could not be kept: {error.what}")
         except (PropellerError, OSError, ValueError) as error:
@@ -129,7 +139,7 @@ class Trainer:
             meta["@samples.assumed"] = 1
         update = Update(
             encoding=fl.format,
-            flags=Flag.FULL if fl.format == "f32-full" else NONE,
+            flags=_flags(fl, made),
             job=UUID(fl.job).bytes,
             round=fl.round,
             attempt=fl.attempt,
@@ -144,3 +154,9 @@ class Trainer:
         )
         text = signed_bytes(update_id(pack(update)), fl.nonce)
         return pack(replace(update, signature=self._key.sign(text)))
+
+
+def _flags(fl: WireTraining, made: Mapping[str, object]) -> Flag:
+    if fl.format == "f32-full":
+        return Flag.FULL
+    return Flag.FEEDBACK if made["feedback"] else NONE

@@ -137,7 +137,7 @@ def encoded(lesson: Lesson, answer: Answer) -> dict[str, object]:
     """The body in the encoding of the round and what an envelope says about it. Raises Refusal.
 
     Stochastic rounding takes its numbers from the seed of the round. A top-k form keeps one number
-    in ten, or what the hyperparameter `topk` says.
+    in ten, or what the hyperparameter `topk` says; `left` is what it leaves out for later rounds.
     """
     import numpy as np
 
@@ -145,23 +145,26 @@ def encoded(lesson: Lesson, answer: Answer) -> dict[str, object]:
 
     count = len(answer.delta)
     layout = layout_of(lesson, count)
-    body = answer.body
+    body, left = answer.body, None
     if body is None:
         key = hmac.digest(lesson.seed, b"propeller-fl-rounding-v1", "sha256")
         uniform = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
         try:
-            body = encode(
+            sent = encode(
                 lesson.format,
                 answer.delta,
                 base=base_of(lesson, count),
                 layout=layout,
                 uniform=uniform,
                 keep=_kept(lesson, count),
-            ).body
+                error=lesson.error,
+            )
+            body, left = sent.body, sent.error
         except PropellerError as error:
             raise Refusal(f"rejected: {error.what}") from None
     known = "" if lesson.layout is None else layout.digest
-    return {"body": body, "count": count, "layout": known}
+    rest = None if left is None else left.astype("<f4").tobytes()
+    return {"body": body, "left": rest, "count": count, "layout": known}
 
 
 def _kept(lesson: Lesson, count: int) -> int:

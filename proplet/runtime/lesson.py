@@ -29,7 +29,8 @@ class Lesson:
 
     seed: 8 bytes. version: digest of the model, "" without one. samples: as the device's owner set
     them. base: f32 in layout order, None where no model and no layout is given: then the first
-    round's updates decide how many parameters there are.
+    round's updates decide how many parameters there are. error: what earlier top-k updates of this
+    job left out, f32 in layout order.
     """
 
     proplet: str
@@ -46,6 +47,7 @@ class Lesson:
     samples: int | None
     base: np.ndarray | None
     layout: Layout | None
+    error: np.ndarray | None = None
 
     @property
     def count(self) -> int | None:
@@ -72,7 +74,17 @@ def read_lesson(told: Mapping[str, object]) -> Lesson:
         samples=cast("int | None", told["samples"]),
         base=base,
         layout=layout,
+        error=_left(cast("str | None", told["error"]), layout),
     )
+
+
+def _left(path: str | None, layout: Layout | None) -> np.ndarray | None:
+    """What was left out, unless the layout is another one by now."""
+    import numpy as np
+
+    if path is None or layout is None or Path(path).stat().st_size != 4 * layout.count:
+        return None
+    return np.fromfile(path, "<f4").astype(np.float32)
 
 
 def _start(model: str | None, layout: str | None) -> tuple[np.ndarray | None, Layout | None]:

@@ -43,6 +43,8 @@ MODEL = "/model"
 MODEL_FILE = "global.f32"
 UPDATE_FILE = "update"
 """Where the body of an update waits in the run's directory until the agent has signed it."""
+LEFT_FILE = "left"
+"""Where what a top-k update leaves out waits for the same."""
 
 ENCODINGS = {
     1: "f32-delta",
@@ -250,8 +252,12 @@ class Training:
             raise Refusal("rejected: train() came back without submit")
         made = encoded(lesson, self._answer)
         (self._directory / UPDATE_FILE).write_bytes(cast(bytes, made.pop("body")))
+        left = cast("bytes | None", made.pop("left"))
+        if left is not None:
+            (self._directory / LEFT_FILE).write_bytes(left)
         return {
             **made,
+            "feedback": left is not None,
             "steps": self._steps,
             "samples": self._said or self._counted(),
             "assumed": self.assumed,

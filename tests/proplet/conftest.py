@@ -69,7 +69,9 @@ class Workshop:
             answers=self,
             selector=self.selector,
             clock=clock,
-            trainer=Trainer("p1", KEY, self.blobs, ship=self.ship),
+            trainer=Trainer(
+                "p1", KEY, self.blobs, state=self.directory / "leftovers", ship=self.ship
+            ),
         )
 
     def prepared(self, key: Key, digest: str) -> None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from propeller.fl.encodings import decode
 from propeller.fl.layout import Layout, Tensor
 from propeller.fl.model import write_model
 from propeller.wire.messages import BlobRef, WireMount, WireTraining
 from propeller.wire.signing import SigningKey
-from propeller.wire.updates import Update, signed_bytes, unpack, update_id
+from propeller.wire.updates import Flag, Update, signed_bytes, unpack, update_id
 from proplet.runtime import samples
 
 if TYPE_CHECKING:
@@ -134,11 +135,30 @@ def test_the_host_makes_the_rounds_format(workshop: Workshop) -> None:
     for number, name in enumerate(("q8-delta", "topk-f32", "json-f64", "f32-full"), 1):
         update = update_of(workshop, teach(workshop, TRAINER, number, format=name))
         assert update.encoding == name
-        from propeller.fl.encodings import decode
-
         base = np.array([1, 2, 3, 4], np.float32)
         delta = decode(name, update.body, layout=WB, base=base)
         assert delta.tolist() == [0.5, 0, 0, 0]
+
+
+def test_what_a_sparse_update_leaves_out_comes_later(workshop: Workshop) -> None:
+    """Top-k with one number of four: what it did not send adds to the next round, also when that
+    round is tried again, and not to another job's."""
+    body = """(f32.store (i32.const 100) (f32.const 3)) (f32.store (i32.const 104) (f32.const 2))
+      (call $submit (i32.const 1) (i32.const 100) (i32.const 16) (i64.const 7))"""
+
+    def sent(number: int, round_: int, job: str = FL.job) -> tuple[Update, list[float]]:
+        params = (("topk", "0.25"),)
+        changes = {"round": round_, "job": job, "params": params, "format": "topk-f32"}
+        update = update_of(workshop, teach(workshop, trains(body), number, **changes))
+        return update, decode("topk-f32", update.body, layout=WB).tolist()
+
+    update, first = sent(1, 1)
+    assert update.flags == Flag.FEEDBACK
+    assert first == [3, 0, 0, 0]
+    assert sent(2, 2)[1] == [0, 4, 0, 0]
+    assert sent(3, 2)[1] == [0, 4, 0, 0]
+    assert sent(4, 3)[1] == [6, 0, 0, 0]
+    assert sent(5, 3, FL.job.replace("1", "9"))[1] == [3, 0, 0, 0]
 
 
 def test_samples_are_capped(workshop: Workshop) -> None:
