@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from propeller.model.canonical import canonical_digest
+from propeller.model.checks import Reading
 from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid, sha256_digest, uid_for
 from propeller.model.inventory import Assignment, Held
@@ -136,7 +138,7 @@ def _plain(value: Any) -> Any:
     """Any of the frozen specs as canonical data, so that every difference moves the digest."""
     if value is None or isinstance(value, bool | int):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str | Decimal):
         return str(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
@@ -321,6 +323,7 @@ class World:
         self.withheld: dict[Uid, Withheld] = {}
         self.overrides: dict[Uid, str] = {}
         self.corrections: dict[Uid, Corrections] = {}
+        self.readings: dict[Uid, dict[str, Reading]] = {}
         self.asked_at = 0
         self.secrets: Secrets = {}
         self.traps: Callable[[PropletId, Assignment], bool] = lambda _proplet, _copy: False
@@ -376,6 +379,7 @@ class World:
             withheld=self.withheld,
             overrides=self.overrides,
             corrections=self.corrections,
+            readings=self.readings,
             strays=strays_among(self.proplets, self.assignments),
             entry=content_of,
             asked_at=lambda _proplet: self.asked_at,

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from hypothesis import given, note
 from hypothesis import strategies as st
 
+from propeller.model.checks import Bounds, Check, Http, Reading
 from propeller.model.ids import PropletId
 from propeller.model.rollout import OfflinePolicy, OnFailure
 from propeller.model.seen import Presence
@@ -348,3 +350,67 @@ def test_nothing_advances_while_held(world: Any, story: list[tuple[str, int]]) -
     world.policy = w.Policy(hold="waiting for p9")
     decided = world.plan()
     assert not [one for one in decided.actions if isinstance(one, Advance | Assign)]
+
+
+# -- judged by measurements -----------------------------------------------------------------------
+
+
+@given(
+    answers=st.lists(st.sampled_from(["good", "bad", "odd", "none", "late"]), max_size=30),
+    resumes=st.sets(st.integers(0, 29), max_size=2),
+)
+def test_a_step_goes_on_only_after_as_many_good_answers_as_it_needs(
+    answers: list[str], resumes: set[int]
+) -> None:
+    """Whatever a server answers, and in whatever order: unless somebody takes the doubt upon
+    himself, nobody beyond the step gets the version before two good answers came, one bad answer
+    takes it back, and every measurement is asked for once and counted once."""
+    check = Check(
+        name="c",
+        source=Http("http://127.0.0.1/", ""),
+        success=Bounds(at_most=Decimal(1)),
+        failure=Bounds(at_least=Decimal(9)),
+        interval=1_000,
+        count=2,
+    )
+    old = w.daemon("d", w.everywhere(), rollout=w.staged("100%"))
+    world = w.World(old, proplets=[w.proplet(f"p{number}") for number in range(4)])
+    world.settle(rounds=60)
+    uid = old.meta.uid
+    world.add(w.daemon("d", w.everywhere(), rollout=w.staged("50%", checks=(check,)), args=("2",)))
+    good = 0
+    doubted = False
+    values = {"good": Decimal(0), "bad": Decimal(10), "odd": Decimal(5), "none": None}
+    for turn, answer in enumerate(answers):
+        decided = world.plan()
+        world.carry_out(decided)
+        assert world.plan().actions == (), "a plan that was carried out leaves nothing to plan"
+        world.devices_work()
+        course = world.courses[uid]
+        note(f"{turn}: {answer} {course.phase} {course.checks} {decided.probes}")
+        copies = world.assignments[uid].values()
+        moved = sum(1 for copy in copies if copy.version == course.target_digest)
+        if course.target is not None and course.phase.under_way and course.step == 0:
+            assert moved <= 2, "the next step began although nothing spoke for it"
+        if course.step > 0 or course.phase is Phase.SETTLED:
+            assert good >= 2 or doubted
+            break
+        if course.phase is Phase.ROLLED_BACK:
+            break
+        assert len(decided.probes) <= 1
+        for probe in decided.probes:
+            assert probe.slot <= world.now
+            if answer != "late":
+                words = Reading(slot=probe.slot, value=values[answer], words=answer)
+                world.readings.setdefault(uid, {})["c"] = words
+                good += answer == "good"
+        if turn in resumes and course.phase is Phase.PAUSED:
+            doubted = True
+            world.courses[uid] = replace(
+                course, phase=Phase.WAVE, since=world.now, waived=True, unclear=False, forgiven=-1
+            )
+        world.now += 1_000
+    else:
+        return
+    if course.phase is Phase.ROLLED_BACK:
+        assert "check c failed 1 of" in course.why
