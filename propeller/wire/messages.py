@@ -67,8 +67,8 @@ class WireTraining:
 class Entry:
     """One task of a desired document: everything a device needs to run it, nothing else.
 
-    cause: `once`, `daemon`, `cron:<slot>` or `round:<n>` (`evaluate:<n>`), from the second attempt
-    on with `#<attempt>`; the report echoes it, so that a manager that lost its store knows from
+    cause: `once`, `daemon`, `cron:<slot>` or `round:<n>.<attempt>` (`evaluate:...`), with `#<try>`
+    from the second try on; the report echoes it, so that a manager that lost its store knows from
     reports alone which run it is. fl: only of a round.
     mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
     `digest` is over the canonical JSON of the entry without `digest` itself and `update`, which is

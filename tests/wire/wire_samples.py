@@ -78,7 +78,7 @@ SEALED = replace(SEALED, digest=entry_digest(SEALED))
 ROUND = replace(
     SMALL,
     ref="FederatedTask/plant-a/anomaly",
-    cause="round:7#2",
+    cause="round:7.2",
     entrypoint="_start",
     args=(),
     digest=ADD,

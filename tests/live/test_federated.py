@@ -1,0 +1,121 @@
+"""Federated rounds with real processes: a plain WASI trainer, and parameters computed by hand."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from propeller.fl.layout import Layout
+from propeller.fl.model import write_model
+from propeller.model.ids import sha256_digest
+
+pytestmark = pytest.mark.live
+
+KEY = "FederatedTask/default/quick"
+
+
+def saying(text: str) -> str:
+    """A WASI command that prints `text`."""
+    words = text.replace("\\", "\\\\").replace('"', "\\22")
+    return f"""(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $w (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "{words}")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 64))
+    (i32.store (i32.const 4) (i32.const {len(text)}))
+    (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
+
+
+DELTA = saying('{"update":[1,2,-0.5],"kind":"delta","num_samples":7}')
+
+
+def quick(fleet: Any, **more: Any) -> None:
+    """The quick start's task: two clients, both needed, three rounds."""
+    spec: dict[str, Any] = {
+        "module": {"file": "trainer.wat"},
+        "rounds": 3,
+        "cohort": {"clientsPerRound": 2, "close": "Cohort"},
+        "updateFormat": "json-f64",
+    }
+    fleet.spec("FederatedTask", "quick", {**spec, **more})
+
+
+def model_of(*numbers: float) -> str:
+    """The digest of the model with these parameters."""
+    flat = np.array(numbers, np.float32)
+    return sha256_digest(write_model(Layout.flat(len(flat)), flat))
+
+
+def test_three_rounds_give_what_a_hand_computes(fleet: Any):
+    """Two proplets add (1, 2, -0.5) three times: the model is (3, 6, -1.5), to the last bit."""
+    fleet.write("trainer.wat", DELTA)
+    quick(fleet)
+    done = fleet.up("--until-ready")
+    assert done.finish() == 0, done.said()
+    status = fleet.status(KEY)["status"]
+    assert status["rounds"] == {"wanted": 3, "committed": 3}
+    assert status["model"]["digest"] == model_of(3, 6, -1.5)
+    folder = fleet.state / "status" / "default" / "FederatedTask" / "quick" / "rounds"
+    told = [yaml.safe_load(path.read_text()) for path in sorted(folder.iterdir())]
+    assert [one["round"] for one in told] == [1, 2, 3]
+    assert [one["samples"] for one in told] == [14, 14, 14]
+    assert [one["parent"]["record"] for one in told[1:]] == [one["record"] for one in told[:2]]
+    described = fleet.on("describe", "quick").out
+    assert "ROUND" in described
+    assert "2 accepted" in described
+
+
+def test_what_is_no_update_is_told_with_its_reason(fleet: Any):
+    """A trainer that prints something else fails every attempt; the task says why."""
+    fleet.write("trainer.wat", saying("no numbers here"))
+    quick(fleet, rounds=1, maxAttempts=2)
+    done = fleet.up("--until-ready")
+    assert done.finish() == 3, done.said()
+    ready = fleet.condition(KEY, "Ready")
+    assert ready["reason"] == "Failed"
+    assert "round 1 failed 2 times: 0 good updates, needs 2" in ready["message"]
+    folder = fleet.state / "status" / "default" / "FederatedTask" / "quick" / "rounds"
+    told = yaml.safe_load((folder / "0001.yaml").read_text())
+    assert any("rejected" in why for why in told["received"]["reasons"]), told
+
+
+def test_passes_alone_drive_the_rounds(fleet: Any):
+    """`reconcile --once` from cron is enough: three rounds, the same parameters."""
+    fleet.write("trainer.wat", DELTA)
+    quick(fleet)
+    fleet.broker()
+    once = ("reconcile", "--once", "specs", "--state", "state", *fleet.to_broker)
+    assert fleet.run(*once).code == 4  # nobody has said hello yet
+    for name in ("press", "oven"):
+        fleet.proplet(name)
+    for _ in range(12):
+        done = fleet.run(*once)
+        if done.code == 0:
+            break
+        assert done.code == 4, done.err
+    assert done.code == 0, done.err
+    assert fleet.status(KEY)["status"]["model"]["digest"] == model_of(3, 6, -1.5)
+
+
+def test_a_reconciler_that_is_killed_again_and_again_gets_there(fleet: Any):
+    """kill -9 in the middle of 12 rounds: each is committed once, the parameters are exact."""
+    fleet.write("trainer.wat", DELTA)
+    quick(fleet, rounds=12)
+    fleet.broker()
+    serving = fleet.serve()
+    for name in ("press", "oven"):
+        fleet.proplet(name)
+    for _ in range(4):
+        time.sleep(1.5)
+        serving.kill()
+        serving = fleet.serve()
+    fleet.ready(KEY)
+    status = fleet.status(KEY)["status"]
+    assert status["rounds"]["committed"] == 12
+    assert status["model"]["digest"] == model_of(12, 24, -6)
