@@ -24,6 +24,7 @@ from propeller.cli.links import (
     grouped,
 )
 from propeller.cli.names import short_digest, short_revision
+from propeller.cli.planlink import broker_link, plan_link
 from propeller.cli.rolloutlink import rollout_link
 from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
@@ -94,6 +95,7 @@ def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
     if record is not None:
         yield _signer(record)
     yield from _newer(facts, held, record)
+    yield from plan_link(facts.plan_of(held.revision, meta.app), now)
     yield Link("spec", OK, f"{meta.origin.file}:{meta.origin.line}, App {meta.app}")
     yield from _guard(facts, meta.app, conditions)
     yield _object(held, now)
@@ -103,18 +105,21 @@ def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
         yield from _allowed(conditions, held)
         yield from rollout_link(facts.courses.get(held.uid), held, ready_of(conditions), now)
         yield from _drift(held.object, conditions)
+        yield from broker_link(facts.broker, ready_of(conditions), now)
     elif isinstance(held.object, FederatedTask):
         yield _module(facts, held.object)
         yield _rounds(conditions)
+        yield from broker_link(facts.broker, ready_of(conditions), now)
 
 
 def _rounds(conditions: Conditions) -> Link:
     """How far the rounds are, and what they wait for."""
     ready, blocked = ready_of(conditions), conditions.get("Blocked")
     if blocked is not None and blocked["status"] == "True":
-        return Link("rounds", BROKEN, f"{blocked['reason']}: {blocked['message']}")
+        reason = str(blocked["reason"])
+        return Link("rounds", BROKEN, f"{reason}: {blocked['message']}", rule=reason)
     state = {"True": OK, "False": BROKEN}.get(ready.status, WAITS)
-    return Link("rounds", state, ready.message)
+    return Link("rounds", state, ready.message, at=ready.at, rule=ready.reason)
 
 
 def _commit(held: Held, record: RevisionRecord | None, now: int) -> Link:

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from propeller.model.seen import Seen
     from propeller.model.specs import ModuleRef
     from propeller.model.versions import Course
-    from propeller.state.base import Asked, Pause, PropletHold, RevisionRecord, StatusRow
+    from propeller.state.base import (
+        Asked,
+        Handing,
+        Pause,
+        PlanRecord,
+        PropletHold,
+        RevisionRecord,
+        StatusRow,
+    )
     from propeller.state.sqlite import SqliteStore
 
 ATTEMPTS = 1_000
@@ -82,6 +90,22 @@ class Facts:
         return {one.app: one for one in self.store.pauses()}
 
     @cached_property
+    def plans(self) -> list[PlanRecord]:
+        """What revisions meant for the inventory, newest first."""
+        return self.store.plans()
+
+    @cached_property
+    def handings(self) -> dict[PropletId, Handing]:
+        """How far documents came, by proplet."""
+        return {one.proplet: one for one in self.store.handings()}
+
+    @cached_property
+    def broker(self) -> Mapping[str, Any]:
+        """The reconciler's way to the broker, as `reconcile.handings` notes it; {}: no word yet."""
+        found: dict[str, Any] = json.loads(self.store.meta("broker") or "{}")
+        return found
+
+    @cached_property
     def holds(self) -> dict[PropletId, PropletHold]:
         """What operators said about proplets."""
         return {one.proplet: one for one in self.store.proplet_holds()}
@@ -101,6 +125,11 @@ class Facts:
         return next(
             (one for one in self.revisions if one.name == name and one.outcome == "accepted"), None
         )
+
+    def plan_of(self, revision: str, app: str) -> PlanRecord | None:
+        """The newest plan of that revision, of its App's own source where there are several."""
+        found = [one for one in self.plans if one.revision == revision]
+        return next((one for one in found if one.source == app), found[0] if found else None)
 
     def why_placed(self, key: Key, proplet: PropletId) -> str:
         """The planner's reason for the copy there; "" when it is too long ago."""

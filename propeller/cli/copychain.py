@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from propeller.cli.clock import ago, span
 from propeller.cli.links import BROKEN, OK, WAITS, Link
 from propeller.cli.names import short_digest
+from propeller.cli.planlink import delivered_link, published_link
 from propeller.model.seen import Presence, RunState
 from propeller.model.specs import Daemon
 
@@ -35,8 +36,9 @@ def device_links(facts: Facts, proplet: PropletId, *, assigned_at: int = 0) -> I
     """What was asked of a proplet, whether it is there, and what it holds."""
     seen = facts.fleet.get(proplet)
     yield _asked(facts, proplet, assigned_at)
+    yield from published_link(facts, proplet)
     yield _device(proplet, seen, facts.now)
-    yield _delivered(facts, proplet, seen)
+    yield delivered_link(facts, proplet)
 
 
 def _placed(assignment: Assignment, why: str, now: int) -> Link:
@@ -80,19 +82,6 @@ def _device(proplet: PropletId, seen: Seen | None, now: int) -> Link:
         words = f"offline, silent for {span(now - since)}"
         return Link("device", WAITS, words, at=since, do=do, rule="Offline")
     return Link("device", OK, f"online, heard {ago(seen.last_heard, now)}", at=seen.last_heard)
-
-
-def _delivered(facts: Facts, proplet: PropletId, seen: Seen | None) -> Link:
-    asked = facts.asked.get(proplet)
-    if asked is None or seen is None or not seen.observed_fence:
-        return Link("delivered", WAITS, "the device holds no document of ours yet")
-    observed = f"{seen.observed_fence}.{seen.observed_gen}"
-    if (seen.observed_fence, seen.observed_gen) == (asked.fence, asked.gen):
-        return Link("delivered", OK, f"the device holds {observed}")
-    wait = f", asked again in {span(asked.due - facts.now)}" if asked.due > facts.now else ""
-    return Link(
-        "delivered", WAITS, f"the device holds {observed}, not {asked.fence}.{asked.gen}{wait}"
-    )
 
 
 def run_links(held: Held, assignment: Assignment, seen: Seen | None, now: int) -> Iterator[Link]:

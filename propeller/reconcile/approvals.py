@@ -8,6 +8,7 @@ are rows; a confirmation is journalled first and is used up by the plan it was f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,9 @@ from propeller.plan.guards import (
     guards_by_app,
     without,
 )
-from propeller.plan.types import Blocked
+from propeller.plan.types import Blocked, ChangeOp
 from propeller.reconcile.world import World
-from propeller.state.base import Approval, Event, Pause
+from propeller.state.base import Approval, Event, GuardRecord, Pause, PlanRecord
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
@@ -80,8 +81,10 @@ class Approvals:
             self._world.assignments.keys(),
         )
         left: list[Trip] = []
+        said: list[GuardRecord] = []
         for trip in trips:
             who = self._yes(trip, whole, named, revision)
+            said.append(GuardRecord(trip.app, trip.guard, trip.message, trip.digest, who))
             if not who:
                 left.append(trip)
                 continue
@@ -96,11 +99,41 @@ class Approvals:
             for digest in (trip.digest, whole) if trip not in left else ():
                 if self._approved.pop(digest, None) is not None:
                     self._world.store.drop_approval(digest)
+        self._note(change, said, revision, source=source, whole=whole, now=now)
         over = [one.app for one in self.pauses.values() if one.source == source and about(one.app)]
         self._pause(left, over, whole=whole, revision=revision, source=source, now=now)
         if not left:
             return change
         return without(change, frozenset().union(*(trip.uids for trip in left)))
+
+    def _note(
+        self,
+        change: InventoryChange,
+        guards: list[GuardRecord],
+        revision: Revision,
+        *,
+        source: str,
+        whole: str,
+        now: int,
+    ) -> None:
+        """Write down what the revision means, for who asks why; a no-op is no plan."""
+        if not change.changes:
+            return
+        ops = Counter(line.op for line in change.changes)
+        waits = any(not one.by for one in guards)
+        self._world.store.put_plan(
+            PlanRecord(
+                source=source,
+                revision=revision.name,
+                digest=whole,
+                at=now,
+                done=0 if waits else now,
+                created=ops.pop(ChangeOp.CREATE, 0),
+                deleted=ops.pop(ChangeOp.DELETE, 0),
+                changed=ops.total(),
+                guards=tuple(guards),
+            )
+        )
 
     def _yes(self, trip: Trip, whole: str, named: frozenset[str], revision: Revision) -> str:
         """Who confirmed it, "" when nobody did."""

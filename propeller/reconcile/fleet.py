@@ -147,6 +147,7 @@ class Fleet:
             self._broker_lost = False
             self._event(now, "Info", "BrokerBack", "the broker takes us in again", None)
         self._conn += 1
+        self._world.handings.connected(now)
         self._own.begin(self._conn, now)
         self._retained = {}
         self._retained_unchecked = True
@@ -161,6 +162,7 @@ class Fleet:
         if self.connected_now:
             self._broker_lost = True
             self._event(now, "Warning", "BrokerLost", reason, None)
+            self._world.handings.lost(reason, now)
         self.connected_now = False
         self._path = self._path.lost(now)
         self.bootstrap.lost()
@@ -197,6 +199,7 @@ class Fleet:
             return
         self._judge_now = self._judge_now or self._path.works_since(now) is None
         self._path = self._path.heard(now)
+        self._world.handings.echoed(echo.at, now)
         if echo.n < FIRST_ECHO:
             self._commands += self.bootstrap.marker(echo.n, self.hearing.heard_since_connect, now)
             self._after_bootstrap()
@@ -257,9 +260,11 @@ class Fleet:
             self.hearing.dropped[f"desired_{error.reject}"] += 1
             self._retained[proplet] = (-1, -1, "")
             return
-        self._retained[proplet] = (document.fence, document.gen, document.digest)
+        told = self._retained[proplet] = (document.fence, document.gen, document.digest)
         self._suspects.pop(proplet, None)
         asked = self._world.asked.get(proplet)
+        if asked is not None and told == (asked.fence, asked.gen, asked.digest):
+            self._world.handings.kept(asked, now)
         if document.fence > max(self._fence, asked.fence if asked else 0):
             if self.fenced_out:
                 return
@@ -323,6 +328,9 @@ class Fleet:
 
     def published(self, proplet: PropletId, fence: int, gen: int, digest: str) -> None:
         """What the broker holds once our message arrived."""
+        asked = self._world.asked.get(proplet)
+        if asked is not None and (asked.fence, asked.gen) == (fence, gen):
+            self._world.handings.published(asked, self._around.clock())
         self._retained[proplet] = (fence, gen, digest)
 
     # -- time ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from sys import intern
 from propeller.errors import WireError
 from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
+from propeller.reconcile.deliver import delivered
 from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.world import World
 from propeller.state.base import Event
@@ -267,6 +268,7 @@ class Hearing:
             metrics = dict(report.metrics[:MAX_METRICS])
             seen = replace(seen, metrics=metrics, metrics_at=now)
         self._world.put_seen(seen)
+        self._note_handing(seen, report, now)
         self.wishes.fence_seen[proplet] = max(
             observed.fence, report.refused.fence if report.refused else 0
         )
@@ -285,6 +287,20 @@ class Hearing:
         self._inventory(proplet, report, now)
         if not received.retained and self._inventories.get(proplet) == report.inventory:
             self.heard_live.add(proplet)
+
+    def _note_handing(self, seen: Seen, report: Report, now: int) -> None:
+        """Whether the document asked last was taken or refused, for who asks why."""
+        asked, refused = self._world.asked.get(seen.id), report.refused
+        if asked is None:
+            return
+        if delivered(seen, asked):
+            self._world.handings.taken(asked, now)
+        if refused is None:
+            return
+        # A frame that it cannot open has no number that it could name.
+        named = (refused.fence, refused.gen) == (asked.fence, asked.gen)
+        if named or (not refused.fence and not delivered(seen, asked)):
+            self._world.handings.refused(asked, str(refused.reason), now)
 
     def _still_named(self, proplet: PropletId, seen: Seen, report: Report) -> bool:
         """Whether an older report, as the broker retains it, lists what newer heartbeats name."""

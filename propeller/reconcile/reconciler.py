@@ -166,6 +166,7 @@ class Reconciler:
             self.requests.tick(now)
             self.rollouts.tick(now)
             self.housekeeping.tick(now)
+            self.world.handings.write()
         if self.ready_to_plan:
             self._decide(now)
         self.fleet.publish()

@@ -36,6 +36,7 @@ from propeller.plan.runs import namer as namer_of
 from propeller.plan.runs import run_digest, run_key
 from propeller.plan.secrets import given
 from propeller.reconcile.documents import entries_of, fill, in_order, template
+from propeller.reconcile.handings import Handings
 from propeller.reconcile.learningbook import LearningBook
 from propeller.reconcile.runrecords import as_seen, record_of
 from propeller.reconcile.secretbook import SecretBook
@@ -103,6 +104,7 @@ class World:
         self._users: dict[tuple[str, str], set[Uid]] = {}
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
         self.versions = VersionBook(store)
+        self.handings = Handings(store)
         self.learning = LearningBook(store)
         self.windows = WindowBook(store)
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
@@ -560,6 +562,7 @@ class World:
         """Forget a proplet that is neither declared nor holds anything."""
         self.store.drop_seen(proplet)
         self.store.drop_asked(proplet)
+        self.handings.forget(proplet)
         self.proplets.pop(proplet, None)
         self.asked.pop(proplet, None)
         for places in self.strays.values():

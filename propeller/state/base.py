@@ -169,6 +169,55 @@ class Approval:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class GuardRecord:
+    """A guard that a plan went through. by: who confirmed it, "" while it waits."""
+
+    app: str
+    guard: str
+    message: str
+    digest: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRecord:
+    """What a revision meant for the inventory. digest: what is confirmed (`plan.guards`).
+
+    source: the App whose source the revision is of, "" for the tree. at: when it was planned
+    first; done: when all of it was written down, 0 while a guard holds part of it back.
+    """
+
+    source: str
+    revision: str
+    digest: str
+    at: int
+    done: int
+    created: int
+    changed: int
+    deleted: int
+    guards: tuple[GuardRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handing:
+    """How far the document asked last of a proplet came. Times are Unix ms, 0: not (yet) known.
+
+    published: the broker took it from us first. kept: it was read back
+    from there equal, or our echo that followed it came back. taken:
+    the device said that it holds it. refused, why: when the device last said no, and its reason.
+    """
+
+    proplet: PropletId
+    fence: int
+    gen: int
+    published: int = 0
+    kept: int = 0
+    taken: int = 0
+    refused: int = 0
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpRow:
     """An operation under way or just ended. state: sent | accepted | done | refused | Unknown."""
@@ -312,6 +361,17 @@ class Store(Protocol):
     def approvals(self) -> list[Approval]: ...
     def put_approval(self, approval: Approval) -> None: ...
     def drop_approval(self, digest: str) -> None: ...
+
+    # -- what explains ------------------------------------------------------------------------
+    def plans(self, limit: int = 1_000) -> list[PlanRecord]:
+        """Newest first; at most 2,000 are kept."""
+
+    def put_plan(self, plan: PlanRecord) -> None:
+        """Of the same source, revision and digest again: keeps when it was planned first."""
+
+    def handings(self) -> list[Handing]: ...
+    def put_handing(self, handing: Handing) -> None:
+        """Of a proplet that was asked; leaves with what was asked of it."""
 
     # -- fleet --------------------------------------------------------------------------------
     def fleet(self) -> list[Seen]:

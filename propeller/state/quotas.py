@@ -14,6 +14,7 @@ class Quotas:
     seen_runs: reported runs of one proplet; ended ones go first.
     runs, runs_per_object: the run history.
     events, events_per_owner: an owner is a proplet or a key.
+    plans: what revisions meant for the inventory.
     history_age: the past of objects that left the inventory.
     ops, ops_age: operations that ended.
     uploads_per_proplet, uploads_age: uploads that are not open any more.
@@ -26,6 +27,7 @@ class Quotas:
     events_per_owner: int = 1_000
     revisions: int = 1_000
     history_per_object: int = 200
+    plans: int = 2_000
     history_age: int = 90 * DAY
     ops: int = 4_096
     ops_age: int = DAY

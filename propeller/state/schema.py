@@ -169,7 +169,21 @@ _LEARNING: Migration = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _LEARNING)
+_CHAIN: Migration = (
+    """CREATE TABLE plan (
+        source TEXT NOT NULL, revision TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL,
+        done INTEGER NOT NULL, created INTEGER NOT NULL, changed INTEGER NOT NULL,
+        deleted INTEGER NOT NULL, guards TEXT NOT NULL, PRIMARY KEY (source, revision, digest)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX plan_by_time ON plan (at)",
+    """CREATE TABLE handing (
+        proplet TEXT PRIMARY KEY REFERENCES asked (proplet) ON DELETE CASCADE,
+        fence INTEGER NOT NULL, gen INTEGER NOT NULL, published INTEGER NOT NULL,
+        kept INTEGER NOT NULL, taken INTEGER NOT NULL, refused INTEGER NOT NULL, why TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _LEARNING, _CHAIN)
 
 
 def version(database: Database) -> int:

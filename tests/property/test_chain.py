@@ -67,6 +67,9 @@ def facts_of(world: Any) -> Facts:
         modules=dict(world.modules),
         pauses={},
         holds={},
+        plans=[],
+        handings={},
+        broker={},
         statuses=statuses,
     )
     return facts
