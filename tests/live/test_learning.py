@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 import yaml
 
 from examples.fl.digits.prepare import prepare
+from propeller.fl.model import read_model
+from propeller.registry.blobs import BlobStore
 
 pytestmark = pytest.mark.live
 
@@ -78,3 +82,54 @@ def test_an_update_of_a_wrong_size_fails_the_round_and_is_counted(fleet: Any) ->
     assert found["outcome"] == "Abandoned"
     assert "accepted" not in found["received"]
     assert "rejected: 17 bytes, expected 40" in yaml.safe_dump(found, width=1000)
+
+
+@pytest.fixture(scope="module")
+def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quick start's trainer, built with Go."""
+    out = tmp_path_factory.mktemp("go") / "fl-train.wasm"
+    extra = {"GOOS": "wasip1", "GOARCH": "wasm", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+    command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(out), "."]
+    folder = EXAMPLE.parents[1] / "fl-train"
+    subprocess.run(command, cwd=folder, env={**os.environ, **extra}, check=True)
+    return out
+
+
+def by_hand(rounds: int, rate: float) -> tuple[float, float]:
+    """w and b after plain gradient descent on y = 2x + 1, x in 1..4, in double precision."""
+    w = b = 0.0
+    for _ in range(rounds):
+        wrong = [(w * x + b - (2 * x + 1), x) for x in (1, 2, 3, 4)]
+        w, b = (
+            w - rate * sum(each * x for each, x in wrong) / 4,
+            b - rate * sum(each for each, _ in wrong) / 4,
+        )
+    return w, b
+
+
+def test_the_quick_starts_three_rounds_give_the_numbers_computed_by_hand(
+    fleet: Any, quick_start: Path
+) -> None:
+    """A plain Go program, JSON updates, no model to begin with: to the precision of float32, two
+    proplets with two samples each do what one would do with all four."""
+    shutil.copy(quick_start, fleet.specs)
+    fleet.spec(
+        "FederatedTask",
+        "line",
+        {
+            "module": {"file": "fl-train.wasm"},
+            "rounds": 3,
+            "limits": {"memory": "256MiB"},
+            "cohort": {"clientsPerRound": 2, "minClients": 2},
+            "roundDeadline": "1m",
+            "updateFormat": "json-f64",
+            "hyperparameters": {"learningRate": "0.05"},
+        },
+    )
+    done = up(fleet, 2)
+    assert done.code == 0, done.err
+    found = rounds(fleet, "line")
+    assert [each["received"] for each in found] == [{"accepted": 2}] * 3
+    blob = BlobStore(fleet.state / "blobs").read(found[-1]["model"]["digest"])
+    _, flat = read_model(blob, max_count=2)
+    assert flat.tolist() == pytest.approx(by_hand(3, 0.05), rel=1e-6)

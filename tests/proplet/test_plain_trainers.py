@@ -333,6 +333,7 @@ def quick_start(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return out.read_bytes()
 
 
+@pytest.mark.live
 def test_the_quick_starts_trainer_gives_the_numbers_of_the_page(
     workshop: Workshop, quick_start: bytes
 ) -> None:
