@@ -27,9 +27,9 @@ def test_the_specs_are_taken(name: str) -> None:
     """One job, as many devices as `prepare` has folders for, and clients for a full round."""
     files = {path.name: path.read_bytes() for path in (ROOT / name).iterdir() if path.is_file()}
     revision = load(Tree(name=name, files=files), domain="test", keep=kept, inspect=inspect)
-    kinds = [type(each).__name__ for each in revision.objects]
+    kinds = [type(each).__name__ for each in revision.objects.values()]
     assert kinds.count("Proplet") == DEVICES[name]
-    (job,) = [each for each in revision.objects if isinstance(each, FederatedTask)]
+    (job,) = [each for each in revision.objects.values() if isinstance(each, FederatedTask)]
     assert job.terms.target == DEVICES[name]
     assert job.model is not None
     assert job.model.initial == kept(files["mlp.safetensors"])
