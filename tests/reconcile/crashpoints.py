@@ -22,10 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenario"))
 
-from sim import MINUTE, SECOND, Sim
-from simproplet import Guests
 from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml, task_yaml, with_args
 
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 from propeller.state import database
 from propeller.state.failpoints import arm, disarm
 from propeller.state.layout import StateDir

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sim import CHANNEL, Sim
-
+from propeller.rehearse.fleet import CHANNEL, Sim
 from propeller.wire.codec import decode, encode, tasks_digest
 from propeller.wire.frame import peek_body, seal
 from propeller.wire.messages import Desired, Entry, Observed, Report

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sim import MINUTE, SECOND, Sim
 from specs_text import WAT, proplet_yaml
+
+from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 
 
 def plant(folder: Path, names: str = "ab", **more: Any) -> Sim:

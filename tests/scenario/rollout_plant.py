@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from plants import until_ready
-from sim import SECOND, Sim, Weather
-from simproplet import Guests
 from specs_text import WAT, proplet_yaml
 
 from propeller.model.ids import Key
 from propeller.model.module import Module
 from propeller.reconcile.events import Steer, SteerVerb
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import SECOND, Sim, Weather
 from propeller.wire.messages import Entry
 
 DAEMON = Key("Daemon", "default", "d")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from plants import plant, until_ready
-from sim import MINUTE, SECOND, Sim
 from specs_text import EVERYWHERE, WAT, daemon_yaml, with_args
 
 from propeller.model.conditions import moment
@@ -13,6 +12,7 @@ from propeller.model.ids import Key
 from propeller.model.specs import Suspend
 from propeller.reconcile.events import Confirm, SetHold
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 
 
 def app_yaml(name: str, folder: Path, spec: str = "") -> str:

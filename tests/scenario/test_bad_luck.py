@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from forged import retained_desired
 from plants import bare, plant, until_ready
-from sim import CHANNEL, HOUR, MINUTE, SECOND, STORM, Sim
-from simproplet import Guests
 from specs_text import EVERYWHERE, daemon_yaml, proplet_yaml, task_yaml, with_args
 
 from propeller.model.ids import Key, PropletId
 from propeller.model.seen import Presence
 from propeller.model.specs import Suspend
 from propeller.reconcile.events import Operate, SetHold, SetProplet
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import CHANNEL, HOUR, MINUTE, SECOND, STORM, Sim
 from propeller.wire.signing import SigningKey
 
 T = Key("Task", "default", "t")

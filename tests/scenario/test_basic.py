@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim import Sim
 from specs_text import WAT, daemon_yaml, proplet_yaml, task_yaml
+
+from propeller.rehearse.fleet import Sim
 
 
 def _plant(tmp_path: Path, *, seed: int = 1) -> Sim:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from rollout_plant import Plant
-from sim import MINUTE, SECOND, STORM
 
 from propeller.model.checks import Probe, Reading
 from propeller.reconcile.events import SteerVerb
+from propeller.rehearse.fleet import MINUTE, SECOND, STORM
 
 HALF = 'steps: ["50%"], soak: 0s, maxUnavailable: "100%"'
 CPU = (

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from plants import plant, until_ready
-from sim import HOUR, MINUTE, SECOND, STEP, Sim
-from simproplet import Guests
 from specs_text import EVERYWHERE, WAT, daemon_yaml, task_yaml, with_args
 
 from propeller.model.ids import Key, sha256_digest
@@ -20,6 +18,8 @@ from propeller.plan.preview import preview
 from propeller.reconcile.events import Confirm, GiveUp, SpecsTaken
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import HOUR, MINUTE, SECOND, STEP, Sim
 from propeller.sources.tree import Tree
 from propeller.wire.messages import Entry
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from plants import plant, until_ready
-from sim import MINUTE, SECOND, STEP
 from specs_text import EVERYWHERE, daemon_yaml, task_yaml
 
 from propeller.model.ids import Key
+from propeller.rehearse.fleet import MINUTE, SECOND, STEP
 
 ON_DRIVER = "  dependsOn: [{kind: Daemon, name: driver}]\n"
 HELD = "  suspend: {reason: not yet, by: ana}\n"

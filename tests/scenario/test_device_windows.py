@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from plants import until_ready
 from rollout_plant import DAEMON, daemon, wat
-from sim import HOUR, MINUTE, SECOND, START, Sim
 
 from propeller.reconcile.events import OpenWindow
+from propeller.rehearse.fleet import HOUR, MINUTE, SECOND, START, Sim
 
 # START is 2027-01-15T08:00Z: one o'clock at night in Denver.
 ZONES = {

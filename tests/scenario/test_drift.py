@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from plants import plant, until_ready
-from sim import MINUTE, SECOND, Sim
 from specs_text import EVERYWHERE, daemon_yaml, with_args
 
 from propeller.model.ids import Key
 from propeller.reconcile.events import SetHold
+from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 from propeller.wire.codec import entry_digest
 
 DAEMON = Key("Daemon", "default", "d")

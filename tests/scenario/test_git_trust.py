@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sim import Sim
-from simmanager import Manager
 from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml
 
 from propeller.errors import Unavailable
 from propeller.reconcile.events import SourceSilent
 from propeller.reconcile.sourcing import read_once
+from propeller.rehearse.control import Manager
+from propeller.rehearse.fleet import Sim
 from propeller.sources.open import Source, open_source
 from propeller.sources.trust import Trust
 

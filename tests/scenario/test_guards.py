@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from plants import plant, until_ready
-from sim import SECOND, Sim
 from specs_text import EVERYWHERE, daemon_yaml
 
 from propeller.reconcile.events import Confirm
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.fleet import SECOND, Sim
 
 
 def app_yaml(name: str = "line", spec: str = "") -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from plants import plant, until_ready
-from sim import CHANNEL, SECOND, Sim
 from specs_text import EVERYWHERE, daemon_yaml, task_yaml
 
 from propeller.model.ids import PropletId
 from propeller.reconcile.events import BlobStored
+from propeller.rehearse.fleet import CHANNEL, SECOND, Sim
 from propeller.transport.base import Received
 from propeller.wire.codec import decode, encode
 from propeller.wire.frame import peek_body, seal

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from plants import plant, until_ready
-from sim import MINUTE, SECOND
 from specs_text import EVERYWHERE, daemon_yaml
 
 from propeller.model.ids import Key
 from propeller.reconcile.events import GiveUp
+from propeller.rehearse.fleet import MINUTE, SECOND
 
 D = Key("Daemon", "default", "d")
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from plants import plant, until_ready
-from sim import MINUTE, SECOND, Sim
 from specs_text import EVERYWHERE, daemon_yaml, task_yaml
 
 from propeller.model.ids import Key, PropletId, uid_for
@@ -20,6 +19,7 @@ from propeller.reconcile.events import (
     SetHold,
     SetProplet,
 )
+from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 
 D = Key("Daemon", "default", "d")
 NOBODY = Key("Task", "default", "nobody")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from forged import report_of, retained_desired, sealed, with_tasks
 from plants import bare, plant, until_ready
-from sim import CHANNEL, MINUTE, SECOND, Sim
-from simproplet import Guests
 from specs_text import EVERYWHERE, daemon_yaml, proplet_yaml, task_yaml, with_args
 
 from propeller.model.seen import Presence
 from propeller.reconcile import housekeeping
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import CHANNEL, MINUTE, SECOND, Sim
 from propeller.state.layout import StateDir
 
 NEVER_ENDS = Guests(run_ms=(60 * MINUTE, 60 * MINUTE))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from plants import bare, plant, until_ready
-from sim import CHANNEL, HOUR, MINUTE, SECOND, STORM, Sim
-from simproplet import Guests
 from specs_text import EVERYWHERE, daemon_yaml, task_yaml, with_args
 
 from propeller.model.seen import Presence
 from propeller.reconcile.events import Confirm
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import CHANNEL, HOUR, MINUTE, SECOND, STORM, Sim
 
 SOON = "  placement: {replicas: 1, tolerations: {offline: 1m}}\n"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from sim import CALM, MINUTE, SECOND, STORM, Sim
 from specs_text import WAT, daemon_yaml, proplet_yaml
 
+from propeller.rehearse.fleet import CALM, MINUTE, SECOND, STORM, Sim
 from propeller.secrets.age import Identities
 from propeller.wire.boxes import BoxKey
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from plants import until_ready
-from sim import SECOND, Sim
 from specs_text import WAT, daemon_yaml, proplet_yaml
 
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.fleet import SECOND, Sim
 
 MANY = 12
 

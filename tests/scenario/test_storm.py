@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sim import CALM, MINUTE, SECOND, STORM, Sim, Weather
-from simproplet import Guests
 from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml, task_yaml, with_args
+
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import CALM, MINUTE, SECOND, STORM, Sim, Weather
 
 
 class Storm:

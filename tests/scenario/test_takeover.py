@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from rollout_plant import CAREFUL, DAEMON, Plant, daemon, wat
-from sim import MINUTE, SECOND
+
+from propeller.rehearse.fleet import MINUTE, SECOND
 
 REF = "Daemon/default/d"
 ALL_AT_ONCE = 'steps: ["100%"], soak: 0s, maxUnavailable: "100%"'

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from plants import bare, plant, until_ready
-from sim import HOUR, MINUTE, SECOND, START, Sim
 from specs_text import EVERYWHERE, daemon_yaml, with_args
 
 from propeller.model.ids import Key
 from propeller.reconcile.events import OpenWindow
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.fleet import HOUR, MINUTE, SECOND, START, Sim
 
 DAEMON = Key("Daemon", "default", "d")
 

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from simtrainer import HONEST, Trainer
-
 from propeller.errors import WireError
+from propeller.rehearse.trainer import HONEST, Trainer
 from propeller.transport.base import Connected, Disconnected, Event, Received, Will
 from propeller.transport.memory import MemoryBroker, MemoryTransport
 from propeller.wire.boxes import BoxKey

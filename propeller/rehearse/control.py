@@ -5,7 +5,7 @@ The real Reconciler, store, journal, blob service and loader; threads and proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from propeller.model.checks import Probe
@@ -45,7 +45,7 @@ from propeller.wire.keyring import Keyring
 from propeller.wire.signing import SigningKey
 
 if TYPE_CHECKING:
-    from sim import Sim
+    from propeller.rehearse.fleet import Sim
 
 
 class Sent(NamedTuple):
@@ -72,16 +72,16 @@ class Noted(MemoryTransport):
 class NoFiles(StatusFiles):
     """Status documents that go nowhere: for storms, where files would be most of the time."""
 
-    def has(self, key: Key, *, since: int) -> bool:
+    def has(self, key: Key, *, since: int) -> bool:  # noqa: ARG002  nothing is kept
         return True
 
-    def write(self, key: Key, document: Mapping[str, object]) -> bool:
+    def write(self, key: Key, document: Mapping[str, object]) -> bool:  # noqa: ARG002
         return True
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: Key) -> None:  # noqa: ARG002
         return
 
-    def sweep(self, keep: Iterable[Key]) -> None:
+    def sweep(self, keep: Iterable[Key]) -> None:  # noqa: ARG002
         return
 
 
@@ -172,7 +172,7 @@ class Manager:
         self._blob_link.start(self._hear_blobs)
         self.read()
 
-    def _grants(self, proplet: PropletId) -> Collection[str]:
+    def _grants(self, proplet: PropletId) -> frozenset[str]:
         return self.reconciler.world.grants.get(proplet, frozenset())
 
     def _hear(self, event: Received | Connected | Disconnected) -> None:

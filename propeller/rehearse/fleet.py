@@ -15,15 +15,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from simmanager import Manager
-from simproplet import Guests, SimProplet
-
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import PropletId
 from propeller.model.module import Resolved
 from propeller.model.seen import RunState, Seen
 from propeller.model.specs import Task
 from propeller.reconcile.standing import of_reconciler
+from propeller.rehearse.control import Manager
+from propeller.rehearse.device import Guests, SimProplet
 from propeller.secrets.age import Identities
 from propeller.state.layout import StateDir
 from propeller.transport.memory import MemoryBroker, MemoryTransport
@@ -212,7 +211,7 @@ class Sim:
         """Somebody publishes something."""
         if self._hand is None:
             self._hand = self.broker.client("hand")
-            self._hand.start(lambda event: None)
+            self._hand.start(lambda _event: None)
             self.run(10 * STEP)
         assert self._hand.publish(topic, payload, retain=retain)
 
