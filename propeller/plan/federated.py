@@ -32,12 +32,15 @@ from propeller.plan.notes import Note
 from propeller.plan.placement import Standing
 from propeller.plan.records import sealed
 from propeller.plan.rounds import Hearing, abandon, collect, commit, folded, measure, stragglers
-from propeller.plan.survey import confirmed
+from propeller.plan.seats import Seats, place, tidy
 from propeller.plan.training import cohort, invitation, job_digest, job_id, trainer
-from propeller.plan.types import Action, Assign, Blocked, Conduct, Gone, Release, Wakeup
+from propeller.plan.types import Action, Blocked, Conduct, Wakeup
 
 STEPS = 12
 """Transitions in one plan at most; each is a row of its own all the same when it is asked again."""
+
+GRACE = 5_000
+"""ms after we were away or cut off in which a deadline is not held against anybody."""
 
 ANOTHER_JOB = "another job took its place"
 TOO_FEW = "TooFewProplets"
@@ -78,7 +81,7 @@ class _Conductor:
         self.suspended = suspension(held, self.now)
 
     def run(self) -> Conducted:
-        gone = self._tidy()
+        gone = tidy(self.held, self.snapshot, self.out.actions)
         if self.snapshot.policy.hold:
             return self.out  # nothing begins or ends before the fleet was heard again
         if self.module is not None:
@@ -101,7 +104,7 @@ class _Conductor:
                     notes=tuple(self.notes),
                 )
             )
-        self._place(gone)
+        place(self.held, self.snapshot, self._seats(), gone, self.out.actions)
         return self.out
 
     # -- the job ------------------------------------------------------------------------------
@@ -137,13 +140,25 @@ class _Conductor:
             case RoundState.SELECTING:
                 return self._invite(round_)
             case RoundState.COLLECTING:
-                return self._becomes(collect(round_, self._listen, self._again, now=self.now))
+                now = self._fair(round_.deadline)
+                return self._becomes(collect(round_, self._listen, self._again, now=now))
             case RoundState.AGGREGATING:
                 return self._aggregated(stragglers(round_, self._listen))
             case RoundState.EVALUATING:
                 return self._evaluate(stragglers(round_, self._listen))
             case _:
                 return False
+
+    def _fair(self, deadline: int) -> int:
+        """Now, or just before the deadline where it passed while we heard nobody.
+
+        What was made meanwhile is on its way: it gets a moment to arrive, and nobody new does.
+        """
+        heard = self.snapshot.policy.echo_since + GRACE
+        if self.now < deadline or self.now >= heard:
+            return self.now
+        self._wake(heard)
+        return deadline - 1
 
     def _becomes(self, after: Round) -> bool:
         """The round goes on as `after`; whether that is another state."""
@@ -248,7 +263,8 @@ class _Conductor:
         self._wake(round_.judged_by)
         if self.suspended is not None:
             round_ = replace(round_, judged_by=min(round_.judged_by, self.now))
-        return self._becomes(measure(round_, self._listen, self._again, now=self.now))
+        now = self._fair(round_.judged_by)
+        return self._becomes(measure(round_, self._listen, self._again, now=now))
 
     # -- the end of a round ---------------------------------------------------------------------
 
@@ -376,76 +392,22 @@ class _Conductor:
         seen = self.snapshot.proplets.get(proplet)
         return Hearing(seen, None if seen is None else seen.runs.get((self.held.uid, run)))
 
-    # -- copies ---------------------------------------------------------------------------------
+    # -- what becomes of it -----------------------------------------------------------------------
 
-    def _tidy(self) -> set[PropletId]:
-        """What was taken back and is known to be gone leaves the inventory."""
-        gone = set()
-        for proplet, copy in sorted(self.copies.items()):
-            why = confirmed(copy, self.snapshot) if copy.releasing else ""
-            if not why and proplet not in self.snapshot.proplets:
-                why = "its proplet was forgotten"
-            if why:
-                gone.add(proplet)
-                self._act(Gone(uid=self.held.uid, key=self._key, proplet=proplet, reason=why))
-        return gone
-
-    def _place(self, gone: set[PropletId]) -> None:
-        """Invitations become copies; what no round wants is taken back."""
-        wanted = self._wanted()
-        for proplet, part in sorted(wanted.items()):
-            copy = self.copies.get(proplet) if proplet not in gone else None
-            settled = copy is not None and copy.run == part.run and not copy.releasing
-            if settled or part.bucket is not Bucket.OPEN:
-                continue
-            self._act(
-                Assign(
-                    uid=self.held.uid,
-                    key=self._key,
-                    proplet=proplet,
-                    run=part.run,
-                    cause=part.cause,
-                    attempt=part.tries,
-                    reason="invited" if part.tries == 1 else f"try {part.tries}",
-                )
-            )
-        for proplet, copy in sorted(self.copies.items()):
-            if proplet in wanted or proplet in gone or copy.releasing or self._may_stay(copy):
-                continue
-            reason = "the round goes on without it" if self._is_open else "no round wants it"
-            self._act(Release(uid=self.held.uid, key=self._key, proplet=proplet, reason=reason))
-
-    def _wanted(self) -> Mapping[PropletId, Part]:
+    def _seats(self) -> Seats:
+        """Who is wanted by the round now, and whether what has ended may stay."""
         round_ = self.round
-        if round_ is None or self.module is None:
-            return {}
+        if round_ is None or self.module is None or round_.state.over:
+            return Seats()
         if round_.state is RoundState.COLLECTING:
-            return round_.parts
+            return Seats(wanted=round_.parts, open=True)
         if round_.state is RoundState.EVALUATING and round_.judged_by:
-            return round_.judges
-        return {}
-
-    def _may_stay(self, copy: Assignment) -> bool:
-        """What has ended stays until something follows: one document fewer for its device."""
-        round_ = self.round
-        if round_ is None or round_.state.over:
-            return False
-        if round_.state is RoundState.COLLECTING or round_.judged_by:
-            return False
-        seen = self.snapshot.proplets.get(copy.proplet)
-        run = seen.runs.get((copy.uid, copy.run)) if seen is not None else None
-        return run is not None and run.state.ended
-
-    @property
-    def _is_open(self) -> bool:
-        return self.round is not None and not self.round.state.over
+            return Seats(wanted=round_.judges, open=True)
+        return Seats(open=True, patient=True)
 
     @property
     def _key(self) -> Key:
         return self.obj.meta.key
-
-    def _act(self, action: Action) -> None:
-        self.out.actions.append(action)
 
     def _block(self, reason: str, message: str) -> None:
         if self.out.block is None:

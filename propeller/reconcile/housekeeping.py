@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from propeller.errors import WireError
+from propeller.model.federated import FederatedTask
 from propeller.model.ids import Digest
 from propeller.model.module import Module
 from propeller.model.seen import Presence, Seen
@@ -71,6 +72,10 @@ class Housekeeping:
         wanted |= self._world.versions.modules()
         waiting = self._world.windows.withheld.values()
         wanted |= {one.module.digest for one in waiting if one.module is not None}
+        for held in self._world.objects.values():
+            thing = held.object
+            if isinstance(thing, FederatedTask) and thing.model and thing.model.initial:
+                wanted.add(thing.model.initial)  # another job of it starts there again
         for asked in self._world.asked.values():
             wanted.add(Digest(asked.digest))
             try:
@@ -79,4 +84,5 @@ class Housekeeping:
                 continue
             if body is not None:
                 wanted.add(Digest(body.digest))
-        return wanted | self._world.store.result_digests()
+        store = self._world.store
+        return wanted | store.result_digests() | store.learning_blobs()

@@ -8,6 +8,7 @@ answer depends on the work alone (federated.md 4.9) and the same work may be don
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
+log = logging.getLogger("propeller.reconcile")
+
 MAX_COUNT = 1 << 28
 """Numbers of one model."""
 METRIC = "metric."
@@ -69,14 +72,30 @@ class Workshop:
 
 
 def perform(work: Work, shop: Workshop) -> Answer:
-    """Do it. Never raises for what a peer or a file can be."""
+    """Do it. Never raises: the loop waits for an answer, and a fault of ours is one too."""
+    try:
+        match work:
+            case Prepare():
+                return _prepare(work, shop)
+            case Look():
+                return _look(work, shop)
+            case Gather():
+                return _gather(work, shop)
+            case _:
+                assert_never(work)
+    except Exception as error:
+        log.exception("work for a federated job failed")
+        return _failed(work, f"internal error: {type(error).__name__}")
+
+
+def _failed(work: Work, why: str) -> Answer:
     match work:
         case Prepare():
-            return _prepare(work, shop)
+            return Prepared(work=work, trouble=why, again=True)
         case Look():
-            return _look(work, shop)
+            return Looked(work=work, why=why)
         case Gather():
-            return _gather(work, shop)
+            return Gathered(work=work, fold=Fold(why=why))
         case _:
             assert_never(work)
 

@@ -50,6 +50,8 @@ class Rounds:
         self._under_way: set[Work] = set()
         self._awaited: dict[Digest, Uid] = {}
         self._again_at: dict[Uid, int] = {}
+        self._try_again = set(world.learning.known)
+        """Jobs whose model is asked for although it could not be had before."""
         self._spent: list[tuple[PropletId, Digest]] = []
 
     # -- what the planner decided ---------------------------------------------------------------
@@ -193,6 +195,7 @@ class Rounds:
         learn = self._around.learn
         for uid in [uid for uid, at in self._again_at.items() if at <= now]:
             del self._again_at[uid]
+            self._try_again.add(uid)
             self._world.learning.dirty.add(uid)
         dirty = self._world.learning.dirty
         if not dirty or learn is None:
@@ -211,8 +214,10 @@ class Rounds:
             return
         job, round_ = learning.job, learning.round
         thing = held.object
-        if not job.prepared and isinstance(thing, FederatedTask) and uid not in self._again_at:
-            yield Prepare(uid=uid, job=job.job, model=thing.model)
+        if not job.prepared and isinstance(thing, FederatedTask):
+            if not job.trouble or uid in self._try_again:
+                yield Prepare(uid=uid, job=job.job, model=thing.model)
+            self._try_again.discard(uid)
         if round_ is None or round_.state.over:
             return
         if round_.state is RoundState.AGGREGATING and round_.fold is None:

@@ -329,7 +329,8 @@ class Store(Protocol):
         """Its job and all rounds."""
 
     def learning_blobs(self) -> set[Digest]:
-        """Models, states and updates in use: what a clean-up of the blob store must keep."""
+        """Models, states and updates of jobs and their newest 100 rounds: what a clean-up of the
+        blob store must keep."""
 
     # -- versions -----------------------------------------------------------------------------
     def courses(self) -> list[Course]: ...

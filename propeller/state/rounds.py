@@ -137,21 +137,20 @@ class RoundTables:
         self._db.write("DELETE FROM fl_job WHERE uid = ?", (uid,))
 
     def learning_blobs(self) -> set[Digest]:
+        from propeller.model.ids import Digest, Uid
         from propeller.state import round_rows as rows
 
         found: set[Digest] = set()
-        for (body,) in self._db.rows("SELECT body FROM fl_job"):
+        for uid, body in self._db.rows("SELECT uid, body FROM fl_job"):
             found |= rows.job_blobs(rows.job_of(body))
-        for uid, *row in self._db.rows(
-            "SELECT uid, job, number, attempt, state, body FROM fl_round"
-            " WHERE state NOT IN ('Committed', 'Abandoned')"
-        ):
-            found |= rows.round_blobs(rows.round_of(uid, tuple(row), ()))
+            for row in self._db.rows(
+                "SELECT job, number, attempt, state, body FROM fl_round WHERE uid = ?"
+                " ORDER BY id DESC LIMIT ?",
+                (uid, KEPT_PARTS),
+            ):
+                found |= rows.round_blobs(rows.round_of(Uid(uid), row, ()))
         found.update(
-            upload
-            for (upload,) in self._db.rows(
-                "SELECT upload FROM fl_part JOIN fl_round ON fl_round.id = round_id"
-                " WHERE upload <> '' AND state NOT IN ('Committed', 'Abandoned')"
-            )
+            Digest(upload)
+            for (upload,) in self._db.rows("SELECT upload FROM fl_part WHERE upload <> ''")
         )
         return found

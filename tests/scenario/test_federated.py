@@ -20,6 +20,7 @@ from propeller.rehearse.trainer import HONEST, Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.updates import unpack
 
+REF = "FederatedTask/default/fl"
 TRAINER = """(module (memory (export "memory") 1) (func (export "_start")))"""
 
 
@@ -429,3 +430,64 @@ def test_infer_only_measures(tmp_path: Path) -> None:
     job = learning(sim).job
     assert job.model.digest == model_digest(data)
     assert float(dict(job.metrics)["accuracy"]) == pytest.approx(0.52)
+
+
+def test_a_deadline_that_passed_while_we_were_away_waits_a_moment(
+    tmp_path: Path, quiet: str
+) -> None:
+    """What was trained meanwhile is taken when the reconciler is back, long after the deadline."""
+    sim = a_fleet(tmp_path)
+    for proplet in sim.proplets.values():
+        proplet.guests = Guests(run_ms=(5 * SECOND, 5 * SECOND))
+    sim.start_manager()
+    sim.write("fl.yaml", spec(**EVALUATED))
+    assert sim.run(MINUTE, until=lambda: len(sim.running().get(REF, ())) == 3)
+    sim.restart_manager(away=10 * MINUTE)
+    assert sim.run(5 * MINUTE, until=lambda: finished(sim))
+    assert [one.attempt for one in rounds_of(sim)] == [1, 1, 1]
+    assert str(learning(sim).job.record) == quiet
+
+
+def test_a_model_that_cannot_be_used_is_told_once(tmp_path: Path) -> None:
+    """A file that is no model stops the job before any round, and asks no worker over and over."""
+    sim = a_fleet(tmp_path)
+    (sim.specs / "m.safetensors").write_bytes(b"no model at all")
+    sim.start_manager()
+    sim.write("fl.yaml", spec(rounds=1, model={"file": "m.safetensors"}))
+    sim.run(MINUTE)
+    assert learning(sim).round is None
+    assert any("the model cannot be used" in one for one in sim.what_is_not())
+    turns = sim.manager.turns
+    sim.run(30 * SECOND)
+    assert sim.manager.turns - turns < 60
+    (sim.specs / "m.safetensors").write_bytes(write_model(Layout.flat(4), np.zeros(4, np.float32)))
+    sim.manager.read()
+    assert sim.run(MINUTE, until=lambda: finished(sim))
+
+
+def test_a_clean_up_of_blobs_keeps_the_model(tmp_path: Path) -> None:
+    """Days later the model is still there, and another job can start."""
+    sim = a_fleet(tmp_path, files=False)
+    sim.start_manager()
+    sim.write("fl.yaml", spec(rounds=1))
+    assert sim.run(MINUTE, until=lambda: finished(sim))
+    digest = learning(sim).job.model.digest
+    blobs = sim.manager.shop.blobs
+    wanted = sim.manager.reconciler.housekeeping._wanted_blobs()
+    blobs.collect(wanted, now=sim.now / 1000 + 10**9)
+    assert blobs.has(digest)
+
+
+def test_updates_may_be_clipped_and_capped(tmp_path: Path) -> None:
+    """A norm limit shortens every update; a cap makes a lie about samples worth no more."""
+    trainer = Trainer(samples={"p0": 1000})
+    sim = a_fleet(tmp_path, trainer=trainer)
+    sim.start_manager()
+    limits = {"privacy": {"clipping": {"norm": "0.1"}}, "cohort": {"maxSamples": 10}}
+    sim.write("fl.yaml", spec(rounds=1, **limits))
+    assert sim.run(MINUTE, until=lambda: finished(sim))
+    (round_,) = rounds_of(sim)
+    assert [part.samples for part in round_.accepted] == [10, 10, 10]
+    data = sim.manager.shop.blobs.read(round_.fold.model.digest)
+    _, weights = read_model(data, max_count=10)
+    assert 0 < float(np.linalg.norm(weights)) <= 0.1 + 1e-6
