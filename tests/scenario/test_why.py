@@ -6,8 +6,6 @@ from pathlib import Path
 
 from plants import plant, until_ready
 from rollout_plant import DAEMON, Plant
-from sim import MINUTE, SECOND, Sim
-from simproplet import Guests
 from specs_text import EVERYWHERE, daemon_yaml, task_yaml
 from test_guards import digest_of, line_of, say_yes
 
@@ -16,6 +14,8 @@ from propeller.cli.chainfacts import Facts
 from propeller.cli.links import BROKEN, OK, Chain, Link, Ready
 from propeller.model.ids import PropletId
 from propeller.reconcile.events import SteerVerb
+from propeller.rehearse.device import Guests
+from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 
 
 def why(sim: Sim, name: str, on: str = "") -> Chain:
