@@ -28,6 +28,10 @@ def engine(*, fuel: bool, exact: bool = False) -> Engine:
     config.consume_fuel = fuel
     config.wasm_threads = False
     if exact:
+        for setting in ("cranelift_nan_canonicalization", "wasm_relaxed_simd_deterministic"):
+            # An older package would take the name as any attribute, and nothing would come of it.
+            if not hasattr(Config, setting):
+                raise RuntimeError(f"this wasmtime has no {setting}: training needs a newer one")
         config.cranelift_nan_canonicalization = True
         config.wasm_relaxed_simd_deterministic = True
     return Engine(config)

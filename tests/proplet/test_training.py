@@ -130,6 +130,18 @@ def update_id_of(update: Update) -> str:
     return update_id(pack(update))
 
 
+def test_a_nan_has_one_form(workshop: Workshop) -> None:
+    """Arithmetic on a NaN with a payload gives the canonical one, whatever the processor keeps."""
+    body = """(i32.store (i32.const 100) (i32.reinterpret_f32 (f32.add
+        (f32.reinterpret_i32 (i32.const 0x7fe12345)) (f32.const 1))))
+      (f32.store (i32.const 104) (f32.convert_i32_u
+        (i32.eq (i32.load (i32.const 100)) (i32.const 0x7fc00000))))
+      (i32.store (i32.const 100) (i32.const 0))
+      (call $submit (i32.const 1) (i32.const 100) (i32.const 16) (i64.const 7))"""
+    update = update_of(workshop, teach(workshop, trains(body)))
+    assert np.frombuffer(update.body, "<f4").tolist() == [0, 1, 0, 0]
+
+
 def test_the_host_makes_the_rounds_format(workshop: Workshop) -> None:
     """A trainer submits plain floats; eight bits, sparse or JSON is the host's work."""
     for number, name in enumerate(("q8-delta", "topk-f32", "json-f64", "f32-full"), 1):
