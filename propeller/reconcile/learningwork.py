@@ -52,6 +52,8 @@ METRIC = "metric."
 MAX_METRICS = 16
 """Metrics taken from one proplet; the rest is dropped."""
 MAX_DIGITS = 40
+MAX_UPDATE = 64 << 20
+"""Bytes of one update; uploads have a limit of their own."""
 MAX_MEASUREMENT = 8 * 1024
 """Bytes of a measurement that came as a blob."""
 GREATEST = 1e300
@@ -166,6 +168,9 @@ def _update(work: Look, shop: Workshop) -> Looked:
     from propeller.fl.layout import Layout
     from propeller.wire.updates import unpack
 
+    size = shop.blobs.size(work.update.digest)
+    if size != work.update.size or size > MAX_UPDATE:
+        return Looked(work=work, why=f"{size} bytes, at most {MAX_UPDATE} and as reported")
     data = shop.blobs.read(work.update.digest)
     layout, base = _base(shop.blobs, work.base, work.layout)
     if layout is None:  # the first round of a job without a model: its shape is what comes
@@ -209,8 +214,8 @@ def _measurement(work: Look, shop: Workshop) -> Looked:
     """`{"metrics": {name: decimal text}, "samples": int}` (docs/reference/protocol.md)."""
     if work.inline is not None:
         text = work.inline.encode()
-    elif work.update.size > MAX_MEASUREMENT:
-        return Looked(work=work, why=f"{work.update.size} bytes, at most {MAX_MEASUREMENT}")
+    elif shop.blobs.size(work.update.digest) > MAX_MEASUREMENT:
+        return Looked(work=work, why=f"more than {MAX_MEASUREMENT} bytes are no measurement")
     else:
         text = shop.blobs.read(work.update.digest)
     try:

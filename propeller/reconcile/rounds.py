@@ -84,12 +84,18 @@ class Rounds:
         )
 
     def _spend(self, thing: object, round_: Round) -> None:
-        """Single updates are not kept once their round is over, unless somebody asked for that."""
+        """Single updates are not kept once their round is over, unless somebody asked for that.
+
+        Only what was found to be that proplet's update of this round: a device may name any blob
+        as its own, the model or a module for one. Whatever else it sent is the clean-up's.
+        """
         assert isinstance(thing, FederatedTask)
-        if thing.retain:
-            return
-        parts = (*round_.parts.values(), *round_.judges.values())
-        self._spent += [(part.proplet, part.update.digest) for part in parts if part.update]
+        for part in (*round_.parts.values(), *round_.judges.values()):
+            self._awaited.pop(part.update.digest, None)
+        if not thing.retain:
+            self._spent += [
+                (part.proplet, part.update.digest) for part in round_.parts.values() if part.body
+            ]
 
     def forget(self, uid: Uid) -> None:
         """The object left the inventory. Inside the plan's transaction."""

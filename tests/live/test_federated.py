@@ -119,3 +119,32 @@ def test_a_reconciler_that_is_killed_again_and_again_gets_there(fleet: Any):
     status = fleet.status(KEY)["status"]
     assert status["rounds"]["committed"] == 12
     assert status["model"]["digest"] == model_of(12, 24, -6)
+
+
+def test_a_suspended_task_begins_when_it_is_started(fleet: Any):
+    """`tasks start` takes the suspension out of the spec; the rounds follow, and `why` says so."""
+    fleet.write("trainer.wat", DELTA)
+    fleet.write(
+        "quick.yaml",
+        """apiVersion: propeller.dev/v1alpha1
+kind: FederatedTask
+metadata: {name: quick}
+spec:
+  suspend:
+    reason: not yet
+    by: ana
+  module: {file: trainer.wat}
+  rounds: 1
+  cohort: {clientsPerRound: 2}
+  updateFormat: json-f64
+""",
+    )
+    fleet.up()
+    fleet.until(
+        lambda: fleet.status(KEY) and fleet.condition(KEY, "Ready")["reason"] == "Suspended",
+        "the suspension",
+    )
+    started = fleet.on("tasks", "start", "quick")
+    assert started.code == 0, started.err
+    fleet.ready(KEY)
+    assert "1 of 1 rounds are committed" in fleet.on("why", "quick").out

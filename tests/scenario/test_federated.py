@@ -491,3 +491,23 @@ def test_updates_may_be_clipped_and_capped(tmp_path: Path) -> None:
     data = sim.manager.shop.blobs.read(round_.fold.model.digest)
     _, weights = read_model(data, max_count=10)
     assert 0 < float(np.linalg.norm(weights)) <= 0.1 + 1e-6
+
+
+def test_a_device_cannot_have_another_blob_deleted(tmp_path: Path) -> None:
+    """One that names the model as its update is rejected, and the model stays."""
+    data = write_model(Layout.flat(4), np.ones(4, np.float32))
+
+    def twist(proplet: str, update: bytes) -> bytes:
+        return data if proplet == "p1" else update
+
+    sim = a_fleet(tmp_path, trainer=Trainer(twist=twist))
+    (sim.specs / "m.safetensors").write_bytes(data)
+    sim.start_manager()
+    model = {"file": "m.safetensors"}
+    sim.write("fl.yaml", spec(rounds=1, model=model, cohort={"minClients": 2}))
+    assert sim.run(3 * MINUTE, until=lambda: finished(sim)), sim.what_is_not()
+    sim.run(SECOND)
+    (round_,) = rounds_of(sim)
+    assert round_.parts["p1"].bucket is Bucket.REJECTED
+    assert round_.parts["p1"].update.digest == model_digest(data)
+    assert sim.manager.shop.blobs.has(model_digest(data))
