@@ -53,6 +53,7 @@ _ALL = (
     _verb("serve", "follow a source continuously", common=True),
     _verb("reconcile", "one pass, for cron (--once)", common=True, on_conflict=5),
     _verb("plan", "the plan as data"),
+    _verb("simulate", "play a change on a fake fleet and clock"),
     _verb("events", "what happened"),
     _verb("tree", "objects as a tree, with their copies"),
     _verb("history", "what an object was before"),

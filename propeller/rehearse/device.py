@@ -95,6 +95,9 @@ class SimProplet:
         imports: tuple[str, ...] = ("wasi_snapshot_preview1",),
         heartbeat: int = 10_000,
         max_payload: int = 1 << 20,
+        mounts: tuple[str, ...] = (),
+        memory: int = 1 << 30,
+        max_module: int = 64 << 20,
         box: BoxKey | None = None,
     ) -> None:
         self.id = proplet
@@ -107,6 +110,7 @@ class SimProplet:
         self.guests = guests
         self._labels, self._imports = labels, imports
         self._heartbeat, self._max_payload = heartbeat, max_payload
+        self._mounts, self._memory, self._max_module = mounts, memory, max_module
         self.box = box
         self.secrets: dict[str, dict[str, str]] = {}
         """What guests were given of Secrets when they last began: ref -> variable -> value."""
@@ -138,16 +142,16 @@ class SimProplet:
             runtime="pretend",
             runtime_version="1",
             agent="sim",
-            memory=1 << 30,
+            memory=self._memory,
             storage=1 << 30,
             tasks=64,
-            max_module=64 << 20,
+            max_module=self._max_module,
             max_payload=self._max_payload,
             min_run_interval=0,
             heartbeat=self._heartbeat,
             imports=self._imports,
             components=False,
-            mounts=(),
+            mounts=self._mounts,
             encodings=("json",),
             algs=("ed25519",),
             fetch=("mqtt",),
