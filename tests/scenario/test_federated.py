@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -511,3 +512,27 @@ def test_a_device_cannot_have_another_blob_deleted(tmp_path: Path) -> None:
     assert round_.parts["p1"].bucket is Bucket.REJECTED
     assert round_.parts["p1"].update.digest == model_digest(data)
     assert sim.manager.shop.blobs.has(model_digest(data))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kills_at_random_in_a_storm_change_no_digest(tmp_path: Path, seed: int) -> None:
+    """Reconciler and proplets are killed again and again during ten rounds in a bad network: the
+    record chain is that of a run in which nothing happened."""
+    more = {"rounds": 10, "roundDeadline": "6h", "strategy": {"name": "FedAvgM"}}
+    wanted = quiet_record(tmp_path / "quiet", **more)
+    sim = a_fleet(tmp_path / "storm", weather=STORM, seed=seed)
+    sim.start_manager()
+    sim.write("fl.yaml", spec(**more))
+    chance = random.Random(seed)
+    for _ in range(25):
+        sim.run(chance.randrange(500, 4_000))
+        if chance.random() < 0.4:
+            sim.restart_manager(away=chance.randrange(3_000))
+        else:
+            victim = sim.proplets[chance.choice(sorted(sim.proplets))]
+            victim.kill()
+            sim.run(chance.randrange(1_000))
+            victim.boot()
+    assert sim.run(120 * MINUTE, until=lambda: finished(sim)), sim.what_is_not()
+    assert str(learning(sim).job.record) == wanted
+    assert sim.started_twice() == []
