@@ -183,8 +183,9 @@ class Job:
 
     job: UUIDv5 of the uid and what is trained (ruling 1). done: rounds committed. attempt: of the
     next round. failures: attempts of the next round that failed. prepared: the initial model was
-    looked at; trouble: what is wrong with it. strategy: whose `state` it is. best_*: the best model
-    so far by the metric of the terms, round 0 for none. since_best: measurements since. stopped:
+    looked at; trouble: what is wrong with it, passing: which may pass. strategy: whose `state` it
+    is. best_*: the best model so far by the metric of the terms, round 0 for none. since_best:
+    measurements since. stopped:
     why it ended before all rounds were done, "" while it did not. failed: why it cannot go on, with
     the generation that could not. promoted: the round whose model was good enough first.
     """
@@ -195,6 +196,7 @@ class Job:
     begun_at: int
     prepared: bool = False
     trouble: str = ""
+    passing: bool = False
     done: int = 0
     attempt: int = 1
     failures: int = 0

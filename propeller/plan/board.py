@@ -18,7 +18,15 @@ NEEDS_A_PERSON = frozenset(
 )
 """What only an edit, an operator, or another fleet can lift."""
 WAITS = frozenset(
-    {"NotHeard", "AllOffline", "ModuleUnresolved", "Held", "DependencyNotReady", "TooFewProplets"}
+    {
+        "NotHeard",
+        "AllOffline",
+        "ModuleUnresolved",
+        "Held",
+        "DependencyNotReady",
+        "TooFewProplets",
+        "ModelUnavailable",
+    }
 )
 """Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""
 

@@ -179,7 +179,7 @@ class _Conductor:
         if job.stopped or job.failed or job.done >= obj.rounds or self.suspended is not None:
             return False
         if job.trouble:
-            self._block("ModelInvalid", job.trouble)
+            self._block("ModelUnavailable" if job.passing else "ModelInvalid", job.trouble)
             return False
         if not job.prepared or self.module is None:
             return False

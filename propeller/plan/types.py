@@ -223,7 +223,7 @@ class Blocked:
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
     NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed; of a FederatedTask also
-    ModelInvalid, TooFewProplets.
+    ModelInvalid, ModelUnavailable, TooFewProplets.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 

@@ -146,8 +146,9 @@ class Rounds:
             self._again_at[job.uid] = now + RETRY
         if answer.trouble:
             if answer.trouble != job.trouble:
-                self._event(job.uid, "Warning", "ModelInvalid", answer.trouble, now)
-            job = replace(job, trouble=answer.trouble)
+                reason = "ModelUnavailable" if answer.again else "ModelInvalid"
+                self._event(job.uid, "Warning", reason, answer.trouble, now)
+            job = replace(job, trouble=answer.trouble, passing=answer.again)
         else:
             job = replace(job, prepared=True, trouble="", model=answer.model, layout=answer.layout)
         self._put(replace(learning, job=job))

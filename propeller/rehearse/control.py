@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from propeller.errors import Unavailable
 from propeller.model.checks import Probe
+from propeller.model.federated import ModelSpec
 from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.specs import ModuleRef
 from propeller.plan.planner import plan
@@ -146,7 +148,7 @@ class Manager:
         self.keep = blobs.put
         self.shop = Workshop(
             blobs=blobs,
-            find=lambda spec: fleet.models[str(spec.image)],
+            find=self._find,
             key_of=lambda proplet: devices.key_of(proplet, self.reconciler.world),
         )
         self.blob_service = BlobService(
@@ -221,6 +223,13 @@ class Manager:
         resolved = self._fleet.images.get(str(ref))
         if resolved is not None:
             self.inbox.append(ModuleResolved(ref, resolved))
+
+    def _find(self, spec: ModelSpec) -> bytes:
+        """A registry that has what the rehearsal says."""
+        found = self._fleet.models.get(str(spec.image))
+        if found is None:
+            raise Unavailable(f"{spec.image}: no answer")
+        return found
 
     def _learn(self, work: Work) -> None:
         """A worker's answer comes with a later turn, if this process lives that long."""

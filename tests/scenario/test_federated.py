@@ -536,3 +536,19 @@ def test_kills_at_random_in_a_storm_change_no_digest(tmp_path: Path, seed: int) 
     assert sim.run(120 * MINUTE, until=lambda: finished(sim)), sim.what_is_not()
     assert str(learning(sim).job.record) == wanted
     assert sim.started_twice() == []
+
+
+def test_a_registry_that_is_down_is_waited_for(tmp_path: Path) -> None:
+    """The initial model comes by its digest once the registry answers, by itself."""
+    data = write_model(Layout.flat(4), np.ones(4, np.float32))
+    sim = a_fleet(tmp_path)
+    sim.start_manager()
+    model = {"image": "r.example/m", "initial": model_digest(data)}
+    sim.write("fl.yaml", spec(rounds=1, model=model))
+    sim.run(MINUTE)
+    (told,) = [one for one in sim.what_is_not() if "fl" in one]
+    assert "r.example/m: no answer" in told
+    assert learning(sim).round is None
+    sim.models["r.example/m"] = data
+    assert sim.run(MINUTE, until=lambda: finished(sim))
+    assert rounds_of(sim)[0].base.digest == model_digest(data)
