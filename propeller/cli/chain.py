@@ -26,10 +26,12 @@ from propeller.cli.links import (
 from propeller.cli.names import short_digest, short_revision
 from propeller.cli.planlink import broker_link, plan_link
 from propeller.cli.rolloutlink import rollout_link
+from propeller.cli.statuses import moment_ms
 from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
 from propeller.model.specs import App, Daemon, FederatedTask, Modular, Proplet, Task
+from propeller.plan.apps import source_of
 
 if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
@@ -94,7 +96,7 @@ def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
     yield _commit(held, record, now)
     if record is not None:
         yield _signer(record)
-    yield from _newer(facts, held, record)
+    yield from _newer(facts, held)
     yield from plan_link(facts.plan_of(held.revision, meta.app), now)
     yield Link("spec", OK, f"{meta.origin.file}:{meta.origin.line}, App {meta.app}")
     yield from _guard(facts, meta.app, conditions)
@@ -141,25 +143,27 @@ def _signer(record: RevisionRecord) -> Link:
     return Link("signer", OK, "not asked for (git.verify: Disabled)", at=record.at, rule="Disabled")
 
 
-def _newer(facts: Facts, held: Held, record: RevisionRecord | None) -> Iterator[Link]:
-    """A newer revision of its source that was refused: what it says is not what runs."""
-    if held.object.meta.app == "run":
+def _newer(facts: Facts, held: Held) -> Iterator[Link]:
+    """What its source says now, where that is not what was taken."""
+    app = held.object.meta.app
+    if app == "run":
         return
-    for newest in facts.revisions:
-        if record is not None and newest.source != record.source:
-            continue
-        if newest.outcome == "rejected":
-            fault = newest.faults[0] if newest.faults else "it cannot be read"
-            name = short_revision(newest.name) or "what is there now"
-            yield Link(
-                "newer",
-                BROKEN,
-                f"{name} was refused {ago(newest.at, facts.now)}: {fault}",
-                at=newest.at,
-                do="mend it and commit again; `propeller history` has every fault of it",
-                rule="RevisionRefused",
-            )
+    row = facts.sources.get(source_of(app, facts.apps))
+    if row is None or row["ready"] == "True":
         return
+    since = moment_ms(str(row["since"]))
+    reason, faults = str(row["reason"]), row["faults"]
+    more = len(faults) - 1 + int(row.get("more", 0))
+    told = f"{faults[0]} (and {more} more)" if more else faults[0]
+    if reason == "RevisionRefused":
+        name = short_revision(str(row["attempted"])) or "what is there now"
+        words = f"{name} was refused {ago(since, facts.now)}: {told}"
+        do = "mend it and commit again; `propeller history` has every fault of it"
+        yield Link("newer", BROKEN, words, at=since, do=do, rule=reason)
+        return
+    words = f"the source cannot be read for {span(facts.now - since)}: {told}"
+    do = "what was accepted stands; it is read again by itself once it is there"
+    yield Link("source", WAITS, words, at=since, do=do, rule=reason)
 
 
 def _object(held: Held, now: int) -> Link:
@@ -289,9 +293,8 @@ def implicit_app_chain(facts: Facts, name: str) -> Chain | None:
     if newest is not None:
         words = f"{short_revision(newest.name)}, taken {ago(newest.at, facts.now)}"
         links = [Link("commit", OK, words, at=newest.at), _signer(newest)]
-    if facts.revisions and facts.revisions[0].outcome == "rejected":
-        any_of_it = next(h for h in facts.inventory.values() if h.object.meta.app == name)
-        links += list(_newer(facts, any_of_it, newest))
+    any_of_it = next(one for one in facts.inventory.values() if one.object.meta.app == name)
+    links += list(_newer(facts, any_of_it))
     return _app_chain(facts, f"App/{name}", name, ready, links)
 
 

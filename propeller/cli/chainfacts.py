@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from propeller.cli.links import Ready
+from propeller.plan.apps import apps_of
 
 if TYPE_CHECKING:
     from propeller.model.ids import Key, PropletId, Uid
     from propeller.model.inventory import Assignment, Held
     from propeller.model.module import Resolved
     from propeller.model.seen import Seen
-    from propeller.model.specs import ModuleRef
+    from propeller.model.specs import App, ModuleRef
     from propeller.model.versions import Course
     from propeller.state.base import (
         Asked,
@@ -106,6 +107,16 @@ class Facts:
         return found
 
     @cached_property
+    def sources(self) -> Mapping[str, Mapping[str, Any]]:
+        """How each source stands, by its App, as `reconcile.sourcestory` notes it."""
+        return sources_in(self.store)
+
+    @cached_property
+    def apps(self) -> dict[str, App]:
+        """The Apps of the inventory, by name."""
+        return apps_of(self.inventory.values())
+
+    @cached_property
     def holds(self) -> dict[PropletId, PropletHold]:
         """What operators said about proplets."""
         return {one.proplet: one for one in self.store.proplet_holds()}
@@ -137,6 +148,12 @@ class Facts:
             if event.reason in ("Assigned", "Adopted"):
                 return event.message.removesuffix(f": on {proplet}")
         return ""
+
+
+def sources_in(store: SqliteStore) -> Mapping[str, Mapping[str, Any]]:
+    """How each source stands, by its App; {} before the first was read."""
+    found: dict[str, Mapping[str, Any]] = json.loads(store.meta("sources") or "{}")
+    return found
 
 
 def conditions_in(row: StatusRow) -> Conditions:

@@ -151,12 +151,20 @@ def _print(
 
 
 def _tell_trouble(store: SqliteStore) -> None:
-    """A refused revision is not to be seen in any one object: say it once, on stderr."""
-    newest = store.revisions(1)
-    if newest and newest[0].outcome == "rejected":
-        first = newest[0].faults[0] if newest[0].faults else "it cannot be read"
-        more = f" (and {len(newest[0].faults) - 1} more)" if len(newest[0].faults) > 1 else ""
-        say(f"the source was refused, the last good revision stands: {first}{more}")
+    """What stands in no row of the table is said once, on stderr: bad sources, tripped guards."""
+    from propeller.cli.chainfacts import sources_in
+
+    for app, row in sorted(sources_in(store).items()):
+        if row["ready"] == "True":
+            continue
+        whose = f"the source of App {app}" if app else "the source"
+        what = "was refused" if row["reason"] == "RevisionRefused" else "cannot be read"
+        faults = row["faults"]
+        more = len(faults) - 1 + int(row.get("more", 0))
+        first = f"{faults[0]} (and {more} more)" if more else faults[0]
+        say(f"{whose} {what}, the last good revision stands: {first}")
+    for pause in store.pauses():
+        say(f"App {pause.app} waits: {pause.message}; `propeller confirm {pause.digest}`")
 
 
 def _follow(store: SqliteStore, args: argparse.Namespace, shown: Sequence[Document]) -> None:

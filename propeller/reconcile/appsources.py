@@ -15,6 +15,7 @@ from propeller.model.revision import Revision
 from propeller.model.specs import App
 from propeller.plan.apps import TREE, apps_of, source_of
 from propeller.plan.types import Blocked
+from propeller.reconcile.sourcestory import SourceStory
 from propeller.reconcile.world import World
 
 _AWAIT = "await-apps"
@@ -44,6 +45,7 @@ class Sources:
         self._wanted: Mapping[str, App] = {}
         self._apps: Mapping[str, App] = {}
         self.blocked: dict[Uid, Blocked] = {}
+        self.story = SourceStory(world.store)
         self._awaiting = bool(world.store.meta(_AWAIT))
         name = world.store.meta("revision") or ""
         self.tree = self._known[TREE] = Known(
@@ -95,6 +97,7 @@ class Sources:
         wanted = {name: app for name, app in apps.items() if app.address}
         if wanted == self._wanted:
             return
+        self.story.keep(wanted)
         for name in self._known.keys() - wanted.keys() - {TREE}:
             del self._known[name]
             self._world.store.set_meta(_meta(name), "")
@@ -106,7 +109,7 @@ class Sources:
                 known.trouble = known.reason = ""
             self._tell(known)
 
-    def good(self, known: Known, revision: Revision, source: str) -> None:
+    def good(self, known: Known, revision: Revision, source: str, now: int) -> None:
         """A revision was accepted."""
         store = self._world.store
         known.attempted, known.trouble, known.reason = revision.name, "", ""
@@ -121,14 +124,18 @@ class Sources:
             self.await_none()
         if not known.app and store.meta("revision-source") != source:
             store.set_meta("revision-source", source)
+        self.story.good(known.app, revision, source, now)
         self._tell(known)
 
-    def bad(self, known: Known, reason: str, trouble: str, *, attempted: str = "") -> bool:
+    def bad(
+        self, known: Known, reason: str, trouble: str, *, now: int, attempted: str = ""
+    ) -> bool:
         """It could not be taken, or not be read. Returns whether that is news."""
         known.attempted = attempted or known.attempted
         if known.trouble == trouble:
             return False
         known.trouble, known.reason = trouble, reason
+        self.story.bad(known.app, reason, trouble, attempted, now)
         self._tell(known)
         return True
 

@@ -307,7 +307,7 @@ def _took(record: RevisionRecord) -> Took:
 def _read_all(folder: Path) -> Mapping[str, bytes]:
     """Every status file there is. One that goes away meanwhile is told of as a change."""
     found = {}
-    for path in folder.glob("*/*/*.yaml"):
+    for path in folder.rglob("*.yaml"):
         try:
             found[path.relative_to(folder).as_posix()] = path.read_bytes()
         except OSError:

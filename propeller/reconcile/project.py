@@ -121,7 +121,7 @@ class Projection:
         if self._queue:
             with self._world.store.transaction():
                 self._rows_for_a_while(reconciler, now)
-        self._files(now)
+        self._files(reconciler, now)
 
     def behind(self, held: Held) -> bool:
         """Whether what was projected last is about an older spec, or not looked at again yet."""
@@ -305,7 +305,7 @@ class Projection:
                 break
         return rows
 
-    def _files(self, now: int) -> None:
+    def _files(self, reconciler: Reconciler, now: int) -> None:
         if not self._swept:
             self._around.status.sweep(held.object.meta.key for held in self._world.objects.values())
             self._swept = True
@@ -317,6 +317,14 @@ class Projection:
         if self._files_due is not None and now < self._files_due:
             return
         self._files_due = None
+        story = reconciler.specs.sources.story
+        if story.moved:
+            try:
+                self._around.status.write_sources(story.document())
+            except Unavailable:
+                self._files_due = now + 5_000
+                return
+            story.moved = False
         began = self._around.clock()
         while self._unwritten:
             key = next(iter(self._unwritten))

@@ -128,7 +128,7 @@ class Specs:
         revision = event.revision
         was_in_trouble = bool(known.trouble)
         same_name, same = known.name == revision.name, known.digest == revision.digest
-        self.sources.good(known, revision, event.source)
+        self.sources.good(known, revision, event.source, now)
         if was_in_trouble:
             self._good_again(event, now)
         if was_in_trouble or not same:
@@ -213,7 +213,8 @@ class Specs:
         self.looked = self.looked or not event.app
         faults = tuple(str(fault) for fault in event.faults)
         known = self.sources.of(event.app)
-        if not self.sources.bad(known, "RevisionRefused", "\n".join(faults), attempted=event.head):
+        trouble = "\n".join(faults)
+        if not self.sources.bad(known, "RevisionRefused", trouble, now=now, attempted=event.head):
             return
         self._world.store.note_revision(
             RevisionRecord(
@@ -242,7 +243,7 @@ class Specs:
         """The source cannot be read: what was accepted stands."""
         self.looked = self.looked or not event.app
         known = self.sources.of(event.app)
-        if not self.sources.bad(known, "SourceUnavailable", event.reason):
+        if not self.sources.bad(known, "SourceUnavailable", event.reason, now=now):
             return
         whose = f"App {event.app}: " if event.app else ""
         self._world.store.add_event(

@@ -1,7 +1,8 @@
 """Status files: a projection of the store for people and for git, safe to delete.
 
-`status/<namespace>/<kind>/<name>.yaml`: deterministic text, written only when it differs, replaced
-atomically. Readers never see half a file; a crash leaves the old one.
+`status/<namespace>/<kind>/<name>.yaml`, and `status/source.yaml` for the sources: deterministic
+text, written only when it differs, replaced atomically. Readers never see half a file; a crash
+leaves the old one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ def render(document: Mapping[str, object]) -> str:
     """`document` as YAML: key order as given, the same bytes for equal content."""
     return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1_000_000)
 
+
+SOURCES = "source.yaml"
 
 Told = Callable[[str, bytes | None], None]
 """Called with the path below the folder and the new text, None for a file that is gone."""
@@ -67,6 +70,10 @@ class StatusFiles:
             raise Unavailable(f"{path}: {error.strerror}; the status file is stale") from error
         self._tell(path, text)
         return True
+
+    def write_sources(self, document: Mapping[str, object]) -> bool:
+        """As `write`, for how the sources stand: `source.yaml`, beside the namespaces."""
+        return self._replace(self._root / SOURCES, render(document).encode())
 
     def _round(self, key: Key, number: int) -> Path:
         return self.path(key).with_suffix("") / "rounds" / f"{number:04}.yaml"

@@ -80,6 +80,9 @@ class NoFiles(StatusFiles):
     def write(self, key: Key, document: Mapping[str, object]) -> bool:  # noqa: ARG002
         return True
 
+    def write_sources(self, document: Mapping[str, object]) -> bool:  # noqa: ARG002
+        return True
+
     def remove(self, key: Key) -> None:  # noqa: ARG002
         return
 

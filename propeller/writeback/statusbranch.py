@@ -35,8 +35,8 @@ SHOWN: Final = 20
 """Changed objects named in a commit message."""
 
 _QUIET = (
-    "attempt", "ended", "lastScheduled", "lastTransitionTime", "message", "observedAt", "restarts",
-    "run", "started",
+    "applied", "attempt", "attempted", "ended", "lastScheduled", "lastTransitionTime", "message",
+    "observedAt", "restarts", "run", "since", "started",
 )  # fmt: skip
 _QUIET_LINE = re.compile(rb"^[ -]*(?:%s): .*\n" % "|".join(_QUIET).encode(), re.MULTILINE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from propeller.model.canonical import canonical_bytes
@@ -459,3 +460,7 @@ class Fleet:
                     faults=faults,
                 )
             )
+            row = {"attempted": "main@sha1:" + "f" * 40, "ready": "False"}
+            row |= {"reason": "RevisionRefused", "faults": list(faults)}
+            row["since"] = moment(self.now - 2 * MINUTE)
+            self.store.set_meta("sources", json.dumps({"": row}))

@@ -70,6 +70,7 @@ def facts_of(world: Any) -> Facts:
         plans=[],
         handings={},
         broker={},
+        sources={},
         statuses=statuses,
     )
     return facts
