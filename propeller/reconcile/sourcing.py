@@ -160,5 +160,5 @@ class SourceReader:
         if isinstance(outcome, SourceSilent):
             return known, failures + 1
         if isinstance(outcome, SpecsRefused) and outcome.again:
-            return known, 0
+            return None, 0  # so that the way back to the last good head is news as well
         return head, 0

@@ -35,7 +35,7 @@ SHOWN: Final = 20
 """Changed objects named in a commit message."""
 
 _QUIET = (
-    "applied", "attempt", "attempted", "ended", "lastScheduled", "lastTransitionTime", "message",
+    "attempt", "attempted", "ended", "lastScheduled", "lastTransitionTime", "message",
     "observedAt", "restarts", "run", "since", "started",
 )  # fmt: skip
 _QUIET_LINE = re.compile(rb"^[ -]*(?:%s): .*\n" % "|".join(_QUIET).encode(), re.MULTILINE)
