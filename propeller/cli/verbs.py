@@ -69,6 +69,7 @@ _ALL = (
     _verb("forget", "let go of something that left the source"),
     _verb("proplets", "list, label, cordon, drain proplets"),
     _verb("tasks", "list, start, stop tasks and show results"),
+    _verb("fl", "create federated learning tasks, follow their rounds, export models"),
     _verb("bump", "newer modules into the specs, by the policy beside each image"),
     _verb("push", "push a module to a registry or layout"),
     _verb("pull", "pull a module"),

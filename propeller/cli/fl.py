@@ -1,0 +1,32 @@
+"""`propeller fl create|status|rounds|export`: federated learning from the command line.
+
+`create` writes a spec; the others read the store and change nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from types import ModuleType
+
+ACTIONS = {
+    "create": ("flcreate", "write the spec of a FederatedTask, suspended until it is started"),
+}
+"""Action: module and one line of help. Each module has `add_arguments` and `run`."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `fl`."""
+    below = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action, (name, summary) in ACTIONS.items():
+        _module(name).add_arguments(below.add_parser(action, help=summary))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    name, _ = ACTIONS[args.action]
+    return int(_module(name).run(args))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"propeller.cli.{name}")
