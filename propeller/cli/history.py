@@ -15,6 +15,7 @@ from propeller.errors import UsageError
 from propeller.model.conditions import moment
 
 if TYPE_CHECKING:
+    from propeller.state.base import PlanRecord
     from propeller.state.sqlite import SqliteStore
 
 
@@ -44,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _revisions(store: SqliteStore, args: argparse.Namespace) -> None:
     now = now_ms()
+    plans: dict[str, list[PlanRecord]] = {}
+    for plan in store.plans():
+        plans.setdefault(plan.revision, []).append(plan)
     items = [
         {
             "at": moment(one.at),
@@ -52,6 +56,11 @@ def _revisions(store: SqliteStore, args: argparse.Namespace) -> None:
             "digest": one.digest,
             "outcome": one.outcome,
             "author": one.author,
+            "signer": one.signed_by,
+            "plans": [
+                {"app": plan.source, "digest": plan.digest, "planned": moment(plan.at)}
+                for plan in plans.get(one.name, ())
+            ],
             "message": one.message,
             "committed": moment(one.time) if one.time else None,
             "source": one.source,
@@ -83,32 +92,25 @@ def _revisions(store: SqliteStore, args: argparse.Namespace) -> None:
         heads=("TAKEN", "REVISION", "OUTCOME", "AUTHOR", "MESSAGE"),
         row=row,
         name=lambda item: str(item["revision"]),
-        wide_heads=("SOURCE", "DIGEST"),
-        wide_row=lambda item: (item["source"], short_digest(item["digest"])),
+        wide_heads=("SOURCE", "DIGEST", "SIGNER", "PLAN"),
+        wide_row=lambda item: (
+            item["source"],
+            short_digest(item["digest"]),
+            item["signer"],
+            ", ".join(short_digest(plan["digest"]) for plan in item["plans"]),
+        ),
     )
 
 
 def _object(store: SqliteStore, args: argparse.Namespace) -> None:
+    from propeller.cli.chainfacts import Facts
     from propeller.cli.find import find
+    from propeller.cli.pasts import pasts
 
     now = now_ms()
     uid, key = find(store, args.name, namespace=args.namespace)
-    authors = {one.name: one.author for one in store.revisions(1000)}
-    items = [
-        {
-            "object": str(key),
-            "generation": one.generation,
-            "outcome": one.outcome,
-            "revision": one.revision,
-            "author": authors.get(one.revision, ""),
-            "specDigest": one.digest,
-            "first": moment(one.first),
-            "last": moment(one.last),
-            "lastMs": one.last,
-            "count": one.count,
-        }
-        for one in store.history(uid)[: args.limit]
-    ]
+    with store.transaction():
+        items = pasts(Facts(store, now), uid, key)[: args.limit]
     if not items and args.output in ("table", "wide"):
         say(f"{key} has no past yet")
         return
@@ -117,19 +119,30 @@ def _object(store: SqliteStore, args: argparse.Namespace) -> None:
         return (
             age(item["lastMs"], now),
             str(item["generation"]),
-            item["outcome"],
+            Cell(item["outcome"], _TONES.get(item["outcome"], "odd")),
+            item["state"],
             short_revision(item["revision"]),
             item["author"],
-            str(item["count"]),
-            short_digest(item["specDigest"]),
+            item["approvedBy"],
+            f"{item['endedBy']}: {item['why']}" if "endedBy" in item else "",
         )
+
+    def wide(item: Mapping[str, Any]) -> Row:
+        plan, spec = short_digest(item["plan"]), short_digest(item["specDigest"])
+        return (item["first"], item["signer"], plan, spec)
 
     print_list(
         args.output,
         items,
-        heads=("LAST", "GENERATION", "OUTCOME", "REVISION", "AUTHOR", "COUNT", "SPEC"),
+        heads=(
+            *("LAST", "GENERATION", "OUTCOME", "STATE", "REVISION", "AUTHOR", "APPROVED BY"),
+            "ENDED BY",
+        ),
         row=row,
         name=lambda item: f"{item['generation']}:{item['outcome']}",
-        wide_heads=("FIRST",),
-        wide_row=lambda item: (item["first"],),
+        wide_heads=("FIRST", "SIGNER", "PLAN", "SPEC"),
+        wide_row=wide,
     )
+
+
+_TONES = {"deployed": "good", "failed": "bad", "rolled back": "bad", "rejected": "bad"}

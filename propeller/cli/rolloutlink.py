@@ -68,7 +68,8 @@ def _settled(course: Course, ready: Ready, now: int) -> Iterator[Link]:
 
 def _before(one: Rejected, now: int) -> str:
     who = one.by or "its rollout"
-    return f"{short_digest(one.digest)} was rejected by {who} {ago(one.at, now)}: {one.why}"
+    of = f" of generation {one.generation}" if one.generation else ""
+    return f"{short_digest(one.digest)}{of} was rejected by {who} {ago(one.at, now)}: {one.why}"
 
 
 def _told(version: Version | None) -> str:

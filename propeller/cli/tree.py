@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from propeller.cli import statuses
@@ -21,6 +21,13 @@ _STATE_TONES = {
     "Interrupted": "bad",
     "BackOff": "bad",
 }
+
+
+_ALARMS = ("Reconciling", "Stalled", "Blocked", "DriftDetected")
+_NEEDS = ("Healthy", "Delivered", "Fresh")
+
+MANY = 100
+"""Copies from which on a status document lists no more of them (`reconcile.project`)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,10 +95,17 @@ class _Growth:
         if document["kind"] == "App":
             below = self._of_app(document["metadata"]["name"])
         else:
-            below = [self._copy(copy) for copy in document["status"].get("copies", ())]
+            copies = document["status"].get("copies", ())
+            below = [self._copy(copy) for copy in copies]
+            untold = document["status"].get("devices", {}).get("desired", 0) - len(copies)
+            if len(copies) >= MANY and untold > 0:
+                words = f"and {untold} more: `propeller why {statuses.key_text(document)}`"
+                below.append({"object": words, "state": "", "message": "", "below": []})
+        conditions = document["status"]["conditions"]
         return {
             "object": statuses.key_text(document),
             "ready": statuses.ready_cell(document).text,
+            "conditions": {one["type"]: one["status"] for one in conditions},
             "message": statuses.message(document),
             "below": below,
         }
@@ -118,6 +132,7 @@ class _Growth:
             words.append(copy["error"])
         return {
             "object": f"on {copy['proplet']}",
+            "run": copy["run"],
             "state": copy["state"],
             "message": ", ".join(words),
             "below": [],
@@ -128,7 +143,9 @@ def _lines(node: dict[str, Any], head: str, indent: str, *, colour: bool) -> Ite
     state = node.get("state") or node.get("ready") or ""
     tone = _STATE_TONES.get(state, "odd") if "state" in node else statuses.TONES.get(state, "")
     said = printable(node["message"])
-    parts = [node["object"], paint(state, tone, colour=colour), said]
+    odd = _odd(node.get("conditions", {}))
+    run = f"run {node['run'][:12]}" if "run" in node else ""
+    parts = [node["object"], paint(state, tone, colour=colour), odd, said, run]
     yield head + "  ".join(part for part in parts if part)
     tee, corner, bar = _strokes()
     for number, below in enumerate(node["below"]):
@@ -139,6 +156,13 @@ def _lines(node: dict[str, Any], head: str, indent: str, *, colour: bool) -> Ite
             indent + ("   " if last else bar),
             colour=colour,
         )
+
+
+def _odd(conditions: Mapping[str, str]) -> str:
+    """The conditions worth a look: what is on that should not be, and what is not that should."""
+    on = [name for name in _ALARMS if conditions.get(name) == "True"]
+    off = [f"{name}=False" for name in _NEEDS if conditions.get(name) == "False"]
+    return f"[{' '.join([*on, *off])}]" if on or off else ""
 
 
 def _strokes() -> tuple[str, str, str]:

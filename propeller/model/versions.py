@@ -52,12 +52,16 @@ _UNDER_WAY = frozenset({Phase.WAVE, Phase.SOAK, Phase.PAUSED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A version that must not be rolled out again. by: who said so, "" when a rollout failed."""
+    """A version that must not be rolled out again. by: who said so, "" when a rollout failed.
+
+    generation: of the object when it was wanted, 0 where that is not known (any more).
+    """
 
     digest: Digest
     at: int
     by: str
     why: str
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

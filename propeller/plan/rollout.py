@@ -323,7 +323,10 @@ def _fail(
 def reject(course: Course, digest: Digest, *, now: int, by: str, why: str) -> Course:
     """The course when that version, the one that is wanted, must not be run."""
     others = tuple(one for one in course.rejected if one.digest != digest)
-    rejected = (*others, Rejected(digest=digest, at=now, by=by, why=why))[-MOST_REJECTED:]
+    target = course.target
+    generation = target.generation if target is not None and target.digest == digest else 0
+    one = Rejected(digest=digest, at=now, by=by, why=why, generation=generation)
+    rejected = (*others, one)[-MOST_REJECTED:]
     return replace(
         course,
         phase=Phase.ROLLED_BACK,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from propeller.model.checks import Probe, Reading
-from propeller.model.ids import Digest, Uid
+from propeller.model.ids import Digest, Key, Uid
 from propeller.model.inventory import Held
 from propeller.model.module import Module
 from propeller.model.quantities import duration_text
@@ -208,14 +208,22 @@ class Rollouts:
         ]
         if len(found) != 1:
             return _no(f"{request.key} has no version {request.digest}")
-        one = Rejected(digest=found[0].digest, at=now, by=request.by, why=request.reason)
+        one = Rejected(
+            digest=found[0].digest,
+            at=now,
+            by=request.by,
+            why=request.reason,
+            generation=found[0].generation,
+        )
         if course.good is not None and course.good.digest == one.digest:
             return _no(f"{request.key} has gone back to that version: roll back further first")
         rest = tuple(other for other in course.rejected if other.digest != one.digest)
         self._put(replace(course, rejected=(*rest, one)[-MOST_REJECTED:]), now)
         words = f"version {short(one.digest)} of {request.key} is rejected"
-        self._event(held.uid, "Warning", "Rejected", f"by {request.by}: {request.reason}", now)
-        return _yes(words)
+        self._event(
+            held.uid, "Warning", "Rejected", f"by {request.by}: {request.reason}; {words}", now
+        )
+        return _yes(f"{words}; no copy moves, for none is to run it; {_after(request.key)}")
 
     def _go_back(
         self,
@@ -244,7 +252,10 @@ class Rollouts:
             f"{short(bad.digest)} is rejected"
         )
         self._event(held.uid, "Warning", "RolledBack", f"by {request.by}: {why}; {words}", now)
-        return _yes(words)
+        copies = self._world.assignments.get(held.uid, {}).values()
+        back = sum(1 for copy in copies if copy.version in ("", bad.digest))
+        again = f", and `propeller rollout resume {key}` tries it once more"
+        return _yes(f"{words}; {back} copies go back; {_after(key, again)}")
 
     def _before(
         self, held: Held, course: Course, bad: Version, generation: int | None
@@ -283,6 +294,7 @@ class Rollouts:
                 "at": one.at,
                 "by": one.by,
                 "why": one.why[:1024],
+                "generation": one.generation,
                 "lifted": lifted,
             },
         )
@@ -334,9 +346,23 @@ def _with_rejection(course: Course, entry: Mapping[str, object]) -> Course:
     assert isinstance(at, int)
     rest = tuple(one for one in course.rejected if one.digest != digest)
     if not entry["lifted"]:
-        one = Rejected(digest=digest, at=at, by=str(entry["by"]), why=str(entry["why"]))
+        generation = entry.get("generation", 0)
+        one = Rejected(
+            digest=digest,
+            at=at,
+            by=str(entry["by"]),
+            why=str(entry["why"]),
+            generation=generation if isinstance(generation, int) else 0,
+        )
         rest = (*rest, one)[-MOST_REJECTED:]
     return replace(course, rejected=rest)
+
+
+def _after(key: Key, again: str = "") -> str:
+    """What a rejection means for the next sync, and where it is told."""
+    return f"no sync brings it back, another version in the source is taken{again}; " + (
+        f"`propeller why {key}` tells"
+    )
 
 
 def _yes(words: str) -> Mapping[str, object]:

@@ -47,7 +47,7 @@ def version_of(text: str) -> Version:
 
 
 def course_row(course: Course) -> Row:
-    rejected = [[one.digest, one.at, one.by, one.why] for one in course.rejected]
+    rejected = [[one.digest, one.at, one.by, one.why, one.generation] for one in course.rejected]
     return (
         course.uid,
         None if course.good is None else version_text(course.good),
@@ -86,8 +86,14 @@ def course_of(row: Row) -> Course:
         why=why,
         by=by,
         rejected=tuple(
-            Rejected(digest=Digest(digest), at=at, by=said, why=words)
-            for digest, at, said, words in from_json(rejected)
+            Rejected(
+                digest=Digest(digest),
+                at=at,
+                by=said,
+                why=words,
+                generation=generation[0] if generation else 0,
+            )
+            for digest, at, said, words, *generation in from_json(rejected)
         ),
         paused=Digest(paused),
         checks=tuple(

@@ -164,6 +164,16 @@ def test_a_silent_device_is_never_dressed_as_running(cli, fleet):
     assert "on gateway-2  Running  not heard now" in cli("tree", "filter").out
 
 
+def test_a_tree_says_which_conditions_are_worth_a_look(cli, fleet):
+    """In brackets for a person, all of them as data, and the run of each copy."""
+    (root,) = json.loads(cli("tree", "-o", "json").out)["items"]
+    nodes = {node["object"]: node for node in root["below"]}
+    assert nodes["Task/plant-a/add"]["conditions"]["Blocked"] == "True"
+    filter_ = nodes["Daemon/plant-a/filter"]
+    assert [len(copy["run"]) for copy in filter_["below"]] == [32, 32]
+    assert "Daemon/plant-a/filter  Unknown  [Reconciling Delivered=False]" in cli("tree").out
+
+
 def test_secrets_are_masked(cli, fleet):
     """A value under a name that says secret is not printed, not in JSON either."""
     for form in ("text", "json", "yaml"):

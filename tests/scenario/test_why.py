@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from plants import plant, until_ready
 from rollout_plant import DAEMON, Plant
 from specs_text import EVERYWHERE, daemon_yaml, task_yaml
@@ -12,10 +14,12 @@ from test_guards import digest_of, line_of, say_yes
 from propeller.cli.chain import chain_of, proplet_chain
 from propeller.cli.chainfacts import Facts
 from propeller.cli.links import BROKEN, OK, Chain, Link, Ready
-from propeller.model.ids import PropletId
+from propeller.cli.pasts import end_of, pasts
+from propeller.model.ids import Digest, PropletId, Uid
 from propeller.reconcile.events import SteerVerb
 from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, Sim
+from propeller.state.base import HistoryRow
 
 
 def why(sim: Sim, name: str, on: str = "") -> Chain:
@@ -126,6 +130,64 @@ def test_after_a_rollback_the_rejected_version_is_in_the_way(tmp_path: Path) -> 
     assert found is not None
     assert "was rejected by ada" in found.words
     assert "why not" in found.words
+
+
+def history(sim: Sim) -> dict[int, dict[str, Any]]:
+    """What became of each generation of the Daemon `d`."""
+    facts = Facts(sim.manager.store, sim.now)
+    (uid,) = [held.uid for held in facts.inventory.values() if held.object.meta.key == DAEMON]
+    return {row["generation"]: row for row in pasts(facts, uid, DAEMON)}
+
+
+def test_a_history_tells_what_became_of_each_generation(tmp_path: Path) -> None:
+    """Deployed, rolled back by its rollout, rejected by an operator; with plan and approver."""
+    tended = Plant(tmp_path, 20)
+    sim = tended.sim
+    tended.commit("v2", bad=True)
+    assert sim.run(20 * MINUTE, until=lambda: tended.reason() == "RolledBack", every=SECOND)
+    tended.commit("v3")
+    assert sim.run(20 * MINUTE, until=lambda: tended.reason() == "Healthy", every=SECOND)
+    rows = history(sim)
+    assert [rows[number]["outcome"] for number in (1, 2, 3)] == [
+        "deployed", "rolled back", "deployed",
+    ]  # fmt: skip
+    assert rows[2]["endedBy"] == "its rollout"
+    assert "trap" in rows[2]["why"]
+    assert rows[1]["last"] < rows[2]["ended"] < rows[3]["last"]
+    assert rows[3]["approvedBy"] == "no guard tripped"
+    assert rows[3]["plan"] != rows[2]["plan"] != ""
+
+    answer = tended.steer(SteerVerb.ROLLBACK)
+    assert "no sync brings it back" in str(answer["words"])
+    assert "20 copies go back" in str(answer["words"])
+    assert f"`propeller why {DAEMON}` tells" in str(answer["words"])
+    sim.run(2 * MINUTE)
+    rows = history(sim)
+    assert (rows[3]["outcome"], rows[3]["endedBy"]) == ("rejected", "ada")
+    assert rows[3]["why"] == "why not"
+    assert rows[1]["outcome"] == "deployed"
+
+
+@pytest.mark.parametrize(
+    ("states", "current", "outcome"),
+    [
+        (["Progressing", "Healthy", "Offline"], False, "deployed"),
+        (["Progressing", "Failed"], True, "failed"),
+        (["Progressing"], True, "under way"),
+        (["Progressing"], False, "superseded"),
+        (["RollingOut", "RolledBack"], False, "rolled back"),
+    ],
+)
+def test_states_make_one_outcome(states: list[str], current: bool, outcome: str) -> None:
+    """The best that it ever was, else the worst."""
+    rows = [
+        HistoryRow(
+            uid=Uid("u"), digest=Digest("d"), generation=1, outcome=state, revision="r",
+            first=number, last=number, count=1,
+        )
+        for number, state in enumerate(states)
+    ]  # fmt: skip
+    assert end_of(rows, None, current=current).outcome == outcome
 
 
 def test_copies_that_trap_are_one_story(tmp_path: Path) -> None:
