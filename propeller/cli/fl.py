@@ -11,6 +11,9 @@ from types import ModuleType
 
 ACTIONS = {
     "create": ("flcreate", "write the spec of a FederatedTask, suspended until it is started"),
+    "status": ("flstatus", "how far it is, with a plot of its metric"),
+    "rounds": ("flrounds", "its rounds: cohort, what came in, model, metrics"),
+    "export": ("flexport", "the model of a round as a safetensors file"),
 }
 """Action: module and one line of help. Each module has `add_arguments` and `run`."""
 
