@@ -96,7 +96,7 @@ def encode(
             return Sent(delta.astype("<f4").tobytes())
         case "f32-full":
             assert base is not None, "f32-full is the sum of base and delta"
-            return Sent((base + delta).astype("<f4").tobytes())
+            return Sent(_finite(_plus(base, delta)).astype("<f4").tobytes())
         case "f16-delta":
             return Sent(_halves(delta).tobytes())
         case "bf16-delta":
@@ -163,7 +163,8 @@ def decode_json(body: bytes, *, layout: Layout, base: Vector | None = None) -> V
         raise Refusal(Why.NOT_FINITE, "a number that is not finite as f32")
     if kind == "full":
         start = np.zeros(layout.count) if base is None else base.astype(np.float64)
-        return np.asarray(numbers - start, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            return np.asarray(numbers - start, dtype=np.float32)
     return numbers.astype(np.float32)
 
 
@@ -245,7 +246,8 @@ def _unquantised(body: bytes, count: int, *, bits: int) -> Vector:
             low = -7
         if (whole < low).any():
             raise Refusal(Why.MALFORMED, f"a level below {low}")
-        out[start : start + n] = whole.astype(np.float32) * np.float32(scale)
+        with np.errstate(over="ignore"):  # `decode` refuses what became infinite
+            out[start : start + n] = whole.astype(np.float32) * np.float32(scale)
     _exact(body, at)
     return out
 
@@ -257,7 +259,7 @@ def _top(encoding: str, delta: Vector, keep: int, error: Vector | None) -> Sent:
     """The `keep` largest of delta + error, ties by index; the rest is the next error."""
     if not 0 < keep <= len(delta):
         raise Refusal(Why.WRONG_FORMAT, f"keep {keep} of {len(delta)} elements")
-    whole = delta if error is None else (delta + error).astype(np.float32)
+    whole = delta if error is None else _finite(_plus(delta, error))
     order = np.lexsort((np.arange(len(whole)), -np.abs(whole)))
     chosen = np.sort(order[:keep])
     if encoding == "topk-f32":
@@ -362,7 +364,7 @@ def _numbers(values: list[object], count: int, name: str) -> list[float]:
     out: list[float] = []
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Refusal(Why.MALFORMED, f"{name}: {str(value)[:40]!r} is no number")
+            raise Refusal(Why.MALFORMED, f"{name}: a {type(value).__name__} is no number")
         try:
             out.append(float(value))
         except OverflowError:
@@ -391,4 +393,10 @@ def _minus(full: Vector, base: Vector | None) -> Vector:
     """f32(f64(y) - f64(x)): one rounding."""
     if base is None:
         return full
-    return np.asarray(full.astype(np.float64) - base.astype(np.float64), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        return np.asarray(full.astype(np.float64) - base.astype(np.float64), dtype=np.float32)
+
+
+def _plus(one: Vector, other: Vector) -> Vector:
+    with np.errstate(over="ignore"):
+        return np.asarray(one + other, dtype=np.float32)

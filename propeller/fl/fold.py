@@ -11,6 +11,7 @@ one update and the accumulator, however many clients there are.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -115,8 +116,10 @@ def weighted_sum(
     order = ordered(contributions)
     scale = [float(one.samples) for one in order] if weights is None else list(weights)
     assert len(scale) == len(order)
+    if any(weight < 0 for weight in scale):
+        raise Refusal(Why.ZERO_WEIGHT, "an update with a negative weight")
     total = _tree(scale)
-    if not total > 0:
+    if not 0 < total < math.inf:
         raise Refusal(Why.ZERO_WEIGHT, "no update carries any weight")
     out = np.empty(count, np.float64)
     for at in range(0, count, tile):
@@ -135,10 +138,19 @@ def fold_tile(order: Sequence[Contribution], weights: Sequence[float], at: int, 
         for one, weight in zip(
             order[start : start + LEAF], weights[start : start + LEAF], strict=True
         ):
-            np.multiply(one.deltas.read(at, count), np.float64(weight), out=product)
+            np.multiply(piece(one, at, count), np.float64(weight), out=product)
             np.add(leaf, product, out=leaf)
         np.add(whole, leaf, out=whole)
     return whole
+
+
+def piece(one: Contribution, at: int, count: int) -> Vector:
+    """Elements `at` to `at + count` of an update. Raises Refusal (wrong-size) where there are
+    fewer: numpy would broadcast an array of one without a word."""
+    found = one.deltas.read(at, count)
+    if found.shape != (count,):
+        raise Refusal(Why.WRONG_SIZE, f"{one.proplet} sent fewer elements than the model has")
+    return found
 
 
 def tiles(count: int, size: int = TILE) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,8 @@ MAX_NAME: Final = 256
 MAX_COUNT: Final = 1 << 31
 MAX_BYTES: Final = 1 << 20
 DTYPE: Final = "F32"
+RESERVED: Final = "__metadata__"
+"""Means something else in a model file."""
 AGGREGATES: Final = ("mean", "local", "sum")
 
 
@@ -70,7 +72,9 @@ class Layout:
             document = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise _refusal(f"no JSON: {error}") from error
-        if not isinstance(document, dict) or document.get("v") != VERSION:
+        if not isinstance(document, dict) or type(document.get("v")) is not int:
+            raise _refusal(f"not a layout of version {VERSION}")
+        if document["v"] != VERSION:
             raise _refusal(f"not a layout of version {VERSION}")
         tensors = document.get("tensors")
         if not isinstance(tensors, list) or set(document) - {"v", "tensors"}:
@@ -121,7 +125,11 @@ class Layout:
         if len(set(names)) != len(names):
             raise _refusal("two tensors of one name")
         for tensor in self.tensors:
-            if not 0 < len(tensor.name) <= MAX_NAME or not tensor.name.isprintable():
+            if (
+                not 0 < len(tensor.name) <= MAX_NAME
+                or not tensor.name.isprintable()
+                or tensor.name == RESERVED
+            ):
                 raise _refusal(f"a tensor called {tensor.name[:40]!r}")
             if len(tensor.shape) > MAX_RANK or any(
                 not 0 < size <= MAX_COUNT for size in tensor.shape
@@ -131,6 +139,8 @@ class Layout:
                 raise _refusal(f"{tensor.name}: aggregate is one of {', '.join(AGGREGATES)}")
         if self.count > MAX_COUNT:
             raise _refusal(f"{self.count} parameters, at most {MAX_COUNT}")
+        if len(self.to_json()) > MAX_BYTES:
+            raise _refusal(f"a manifest of more than {MAX_BYTES} bytes")
 
 
 def _tensor(document: object) -> Tensor:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from propeller.fl.errors import Refusal, Why
 from propeller.fl.layout import DTYPE, Layout
 
-MAX_HEADER: Final = 1 << 20
+MAX_HEADER: Final = 1 << 22
+"""A layout may have 1 MiB, and the header says it twice."""
 METADATA: Final = "propeller.layout"
 
 Vector = NDArray[np.float32]
@@ -63,14 +64,18 @@ def read_model(data: bytes, *, max_count: int) -> tuple[Layout, Vector]:
     metadata = header.pop("__metadata__", {})
     ranges = {name: _range(name, entry) for name, entry in header.items()}
     given = metadata.get(METADATA) if isinstance(metadata, dict) else None
-    layout = Layout.parse(given.encode()) if isinstance(given, str) else _by_data(ranges)
+    if isinstance(given, str):
+        # A lone surrogate, which JSON can escape, becomes a question mark: no name of a tensor.
+        layout = Layout.parse(given.encode(errors="replace"))
+    else:
+        layout = _by_data(ranges)
     if layout.count > max_count:
         raise _refusal(f"{layout.count} parameters, at most {max_count}")
     for tensor, at in layout.offsets:
         found = ranges.pop(tensor.name, None)
         wanted = (at * 4, (at + tensor.count) * 4, tensor.shape)
         if found != wanted:
-            raise _refusal(f"tensor {tensor.name} is at {found}, wanted {wanted}")
+            raise _refusal(f"tensor {tensor.name} is at {str(found)[:80]}, wanted {wanted}")
     if ranges or len(data) != 8 + size + layout.count * 4:
         raise _refusal("tensors or bytes that the layout does not know")
     flat = np.frombuffer(data, dtype="<f4", offset=8 + size).astype(np.float32, copy=True)

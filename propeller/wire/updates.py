@@ -111,24 +111,31 @@ class Update:
 
 def pack(update: Update) -> bytes:
     """The bytes of `update`, signature last. Raises WireError for what no reader would take."""
+    if update.encoding not in ENCODINGS:
+        raise refusal(Reject.BAD_ENUM, f"encoding {update.encoding[:40]!r}")
+    if len(update.job) != 16:
+        raise refusal(Reject.BAD_FRAME, f"a job of {len(update.job)} bytes")
     meta = cbor_codec.dumps(dict(sorted(update.meta.items()))) if update.meta else b"\xa0"
-    head = _HEAD.pack(
-        MAGIC,
-        VERSION,
-        ENCODINGS[update.encoding],
-        int(update.flags),
-        0 if update.signature is None else 1,
-        update.job,
-        update.round,
-        update.attempt,
-        update.steps,
-        len(meta),
-        update.samples,
-        update.count,
-        len(update.body),
-        _raw(update.base),
-        _raw(update.layout),
-    )
+    try:
+        head = _HEAD.pack(
+            MAGIC,
+            VERSION,
+            ENCODINGS[update.encoding],
+            int(update.flags),
+            0 if update.signature is None else 1,
+            update.job,
+            update.round,
+            update.attempt,
+            update.steps,
+            len(meta),
+            update.samples,
+            update.count,
+            len(update.body),
+            _raw(update.base),
+            _raw(update.layout),
+        )
+    except struct.error as error:
+        raise refusal(Reject.INTEGER_RANGE, f"a number of the header: {error}") from error
     data = head + meta + update.body + (update.signature or b"")
     unpack(data, max_body=len(update.body))
     return data
@@ -217,7 +224,15 @@ def _meta(data: bytes) -> Mapping[str, int | str]:
 
 
 def _raw(digest: str) -> bytes:
-    return bytes.fromhex(digest.removeprefix("sha256:")) if digest else bytes(32)
+    if not digest:
+        return bytes(32)
+    try:
+        raw = bytes.fromhex(digest.removeprefix("sha256:"))
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise refusal(Reject.BAD_FRAME, f"{digest[:80]!r} is no digest")
+    return raw
 
 
 def _text(raw: bytes) -> str:

@@ -109,7 +109,7 @@ class FedAvgM:
         count = len(round_.base)
         taken, v = 0, np.zeros(count)
         if round_.state is not None:
-            taken, kept = unpack_state(round_.state, self.name, count)
+            taken, kept = unpack_state(round_.state, self.name, count, "v")
             v = kept["v"]
         mean, _ = weighted_sum(round_.contributions, count)
         v = self.momentum * v + mean
@@ -162,7 +162,7 @@ class Adaptive:
         count = len(round_.base)
         taken, m, v = 0, np.zeros(count), np.full(count, self.tau * self.tau)
         if round_.state is not None:
-            taken, kept = unpack_state(round_.state, self.name, count)
+            taken, kept = unpack_state(round_.state, self.name, count, "m", "v")
             m, v = kept["m"], kept["v"]
         mean, _ = weighted_sum(round_.contributions, count)
         m = self.b1 * m + (1.0 - self.b1) * mean

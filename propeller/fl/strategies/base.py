@@ -89,8 +89,9 @@ def pack_state(kind: str, step: int, **arrays: Sum) -> bytes:
     return STATE_MAGIC + struct.pack("<I", len(head)) + head + body
 
 
-def unpack_state(data: bytes, kind: str, count: int) -> tuple[int, dict[str, Sum]]:
-    """Steps taken and the vectors, each of `count`. Raises Refusal (model) for other bytes."""
+def unpack_state(data: bytes, kind: str, count: int, *names: str) -> tuple[int, dict[str, Sum]]:
+    """Steps taken and the vectors called `names`, each of `count`. Raises Refusal (model) for
+    other bytes."""
     try:
         if data[:4] != STATE_MAGIC:
             raise ValueError("no PFS1 header")
@@ -100,19 +101,26 @@ def unpack_state(data: bytes, kind: str, count: int) -> tuple[int, dict[str, Sum
         head = json.loads(data[8 : 8 + size])
         if head["kind"] != kind or any(n != count for n in head["arrays"].values()):
             raise ValueError(f"state of {str(head['kind'])[:40]}")
-        names = sorted(head["arrays"])
+        if sorted(head["arrays"]) != sorted(names):
+            raise ValueError("other vectors than the strategy keeps")
+        steps = head["step"]
+        if type(steps) is not int or steps < 0:
+            raise ValueError("a step that is no count")
         body = np.frombuffer(data, "<f8", offset=8 + size)
         if len(body) != count * len(names):
             raise ValueError("cut short")
+        if not np.isfinite(body).all():
+            raise ValueError("a NaN or an infinity")
         parts = body.astype(np.float64).reshape(len(names), count)
-        return int(head["step"]), dict(zip(names, parts, strict=True))
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        return steps, dict(zip(sorted(names), parts, strict=True))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise Refusal(Why.MODEL, f"not the strategy's state: {error}") from error
 
 
 def moved(base: Vector, delta: Sum) -> Vector:
     """base + delta with one rounding. Raises Refusal (not-finite)."""
-    found = (base.astype(np.float64) + delta).astype(np.float32)
+    with np.errstate(over="ignore"):
+        found = (base.astype(np.float64) + delta).astype(np.float32)
     if not np.isfinite(found).all():
         raise Refusal(Why.NOT_FINITE, "the next model would not be finite")
     return found

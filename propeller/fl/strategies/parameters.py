@@ -6,9 +6,14 @@ Never clamped: what is out of range is refused with what is allowed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from propeller.errors import UsageError
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 class Parameters:
@@ -34,10 +39,7 @@ class Parameters:
         text = self._text(name, default)
         if text is None:
             return low
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+        value = float(text) if _DECIMAL.fullmatch(text) else math.nan
         fits = (
             low <= value <= high and not (above and value == low) and not (below and value == high)
         )
@@ -52,10 +54,11 @@ class Parameters:
         text = self._text(name, default)
         if text is None:
             return low
-        if not text.lstrip("-").isdecimal() or not low <= int(text) <= high:
+        value = int(text) if _WHOLE.fullmatch(text) else low - 1
+        if not low <= value <= high:
             self._faults.append(f"{name} {text[:40]!r} is not a whole number from {low} to {high}")
             return low
-        return int(text)
+        return value
 
     def flag(self, name: str) -> bool:
         """`Enabled` or `Disabled`, the default."""

@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Final
 
-from propeller.errors import UsageError
+from propeller.errors import PropellerError, UsageError
 from propeller.fl.strategies.averaging import Adaptive, FedAvg, FedAvgM, FedProx
 from propeller.fl.strategies.base import Strategy, Trait
 from propeller.fl.strategies.robust import Krum, NormClip, Trimmed
@@ -49,7 +49,18 @@ def strategy(name: str, parameters: Mapping[str, str]) -> Strategy:
         near = difflib.get_close_matches(name, OURS, n=1)
         hint = f'did you mean "{near[0]}"?' if near else "one of " + ", ".join(OURS)
         raise UsageError(f"no strategy is called {name[:60]!r}", hint=hint)
-    return parse(parameters)
+    if name in OURS:
+        return parse(parameters)
+    try:
+        made = parse(parameters)
+        fits = all(hasattr(made, part) for part in ("name", "traits", "trainer", "step"))
+    except PropellerError:
+        raise
+    except Exception as error:
+        raise UsageError(f"strategy {name}: {type(error).__name__}: {error}") from error
+    if not fits:
+        raise UsageError(f"strategy {name}: its package made a {type(made).__name__}")
+    return made
 
 
 def compatible(
@@ -90,7 +101,11 @@ def compatible(
 def _offered(name: str) -> Parse | None:
     """What another package offers under `name`."""
     for point in entry_points(group=GROUP, name=name):
-        found = point.load()
+        try:
+            found = point.load()
+        except Exception as error:
+            words = f"{point.value} offers strategy {name}, and importing it fails: {error}"
+            raise UsageError(words) from error
         if not callable(found):
             raise UsageError(f"{point.value} offers strategy {name} and is no function")
         return found  # type: ignore[no-any-return]  # its result is used as a Strategy, or fails

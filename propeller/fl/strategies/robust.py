@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from propeller.fl.admit import LANES
 from propeller.fl.errors import Refusal, Why
-from propeller.fl.fold import Contribution, ordered, tiles, weighted_sum
+from propeller.fl.fold import Contribution, ordered, piece, tiles, weighted_sum
 from propeller.fl.strategies.base import Round, Step, Sum, Trait, moved, names_of
 from propeller.fl.strategies.parameters import Parameters
 
@@ -61,7 +61,7 @@ class Trimmed:
         order = ordered(round_.contributions)
         m, count = len(order), len(round_.base)
         _some(order)
-        cut = (m - 1) // 2 if self.beta is None else math.floor(self.beta * m)
+        cut = (m - 1) // 2 if self.beta is None else math.floor(self.beta * m + 1e-9)
         middle = np.empty(count, np.float64)
         for at, size in tiles(count, _TILE):
             rows = np.sort(_matrix(order, at, size), axis=0)[cut : m - cut]
@@ -160,7 +160,7 @@ class NormClip:
         half = len(ranked) // 2
         bound = ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) / 2
         factors = [min(1.0, bound / norm) if norm > 0 else 1.0 for norm in norms]
-        samples = sum(float(one.samples) for one in order)
+        samples = math.fsum(one.samples for one in order)
         if not samples > 0:
             raise Refusal(Why.ZERO_WEIGHT, "no update carries any weight")
         weights = [one.samples * factor for one, factor in zip(order, factors, strict=True)]
@@ -187,7 +187,7 @@ def _matrix(order: tuple[Contribution, ...], at: int, size: int) -> NDArray[np.f
     """A row an update, in order."""
     rows = np.empty((len(order), size), np.float64)
     for row, one in zip(rows, order, strict=True):
-        row[:] = one.deltas.read(at, size)
+        row[:] = piece(one, at, size)
     return rows
 
 
@@ -204,7 +204,8 @@ def _distances(order: tuple[Contribution, ...], count: int) -> Sum:
     """||D_i - D_j||^2 for every pair, from a Gram matrix of f64 tiles.
 
     The products are rounded to 32 bits of their size before they are compared, so that the last
-    bits of a BLAS, which may differ between machines, do not decide between near ties.
+    bits of a BLAS, which may differ between machines, do not decide between near ties. The grain
+    is the pair's own: were it the round's, one huge update would make all the others look alike.
     """
     m = len(order)
     gram = np.zeros((m, m), np.float64)
@@ -213,8 +214,10 @@ def _distances(order: tuple[Contribution, ...], count: int) -> Sum:
         gram += rows @ rows.T
     squares = np.diag(gram)
     apart = squares[:, None] + squares[None, :] - 2.0 * gram
-    grain = max(float(squares.max(initial=0.0)), np.finfo(np.float64).tiny) * 2.0**-32
-    return np.round(np.maximum(apart, 0.0) / grain) * grain
+    _, exponents = np.frexp(np.maximum(squares[:, None], squares[None, :]))
+    grain = np.ldexp(1.0, np.maximum(exponents - 32, -1000))
+    rounded: Sum = np.round(np.maximum(apart, 0.0) / grain) * grain
+    return rounded
 
 
 def _scores(distances: Sum, nearest: int) -> list[float]:

@@ -98,7 +98,7 @@ class Scaffold:
         """c, as trainers get it."""
         if state is None:
             return np.zeros(count, np.float32)
-        return unpack_state(state, self.name, count)[1]["c"].astype(np.float32)
+        return unpack_state(state, self.name, count, "c")[1]["c"].astype(np.float32)
 
     def step(self, round_: Round) -> Step:
         """State: c. Unweighted over the round's m, as in the paper."""
@@ -108,7 +108,7 @@ class Scaffold:
         count = len(round_.base)
         taken, c = 0, np.zeros(count)
         if round_.state is not None:
-            taken, kept = unpack_state(round_.state, self.name, count)
+            taken, kept = unpack_state(round_.state, self.name, count, "c")
             c = kept["c"]
         ones = [1.0] * len(order)
         models, controls = (
