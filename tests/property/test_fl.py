@@ -241,7 +241,9 @@ def test_top_k_and_what_it_left_are_the_whole(
 @settings(max_examples=60)
 @given(
     st.lists(
-        st.tuples(st.integers(1, 10**6), st.floats(-(2.0**100), 2.0**100, width=32)), min_size=1, max_size=40
+        st.tuples(st.integers(1, 10**6), st.floats(-(2.0**100), 2.0**100, width=32)),
+        min_size=1,
+        max_size=40,
     ),
     st.randoms(use_true_random=False),
 )
