@@ -29,6 +29,10 @@ class Why(StrEnum):
     BAD_SIGNATURE = "bad-signature"  # not signed by the proplet it came from
     DUPLICATE = "duplicate"  # the proplet's update of this round is in already
     ZERO_WEIGHT = "zero-weight"  # no update of a round carries any weight
+    NO_STEPS = "no-steps"  # a strategy weighs by local steps and it does not say them
+    BUDGET = "budget"  # a round would spend more privacy than the spec allows
+    LEDGER = "ledger"  # what was spent is not known, so nothing may be
+    THRESHOLD = "threshold"  # too few are left of a secure sum
     MODEL = "model"  # not a model file of the layout
 
 

@@ -165,7 +165,10 @@ def _look(work: Look, shop: Workshop) -> Looked:
 
 def _update(work: Look, shop: Workshop) -> Looked:
     from propeller.fl.admit import MAX_SAMPLES, Assignment, admit
+    from propeller.fl.errors import Refusal, Why
     from propeller.fl.layout import Layout
+    from propeller.fl.strategies.base import Trait
+    from propeller.fl.strategies.registry import strategy
     from propeller.wire.updates import unpack
 
     size = shop.blobs.size(work.update.digest)
@@ -195,6 +198,9 @@ def _update(work: Look, shop: Workshop) -> Looked:
         layout,
         base,
     )
+    chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
+    if Trait.STEPS in chosen.traits and found.update.steps < 1:
+        return Looked(work=work, why=str(Refusal(Why.NO_STEPS, "it does not say its local steps")))
     metrics = {
         name.removeprefix(METRIC): value
         for name, value in found.update.meta.items()
