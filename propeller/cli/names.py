@@ -5,7 +5,11 @@ Pure words; `find` looks objects up by them.
 
 from __future__ import annotations
 
+import re
+
 from propeller.errors import UsageError
+
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 KINDS = {
     "alert": "Alert",
@@ -45,7 +49,9 @@ def known_kind(text: str) -> str:
 
 
 def short_revision(name: str) -> str:
-    """`main@sha1:450796d...` as `main@450796d`; other names as they are."""
+    """`main@sha1:450796d...` as `main@450796d`, a bare commit as `450796d`; others as they are."""
+    if _COMMIT.fullmatch(name):
+        return name[:7]
     ref, at, digest = name.rpartition("@")
     algorithm, colon, hexes = digest.partition(":")
     if not at or not colon or algorithm not in ("sha1", "sha256"):

@@ -33,7 +33,7 @@ class SourceStory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows: dict[str, dict[str, object]] = json.loads(store.meta(ROW) or "{}")
-        self.moved = True
+        self.moved = bool(self._rows)
         """Whether the file may be another one now; the projection empties it."""
 
     def good(self, app: str, revision: Revision, source: str, now: int) -> None:

@@ -190,4 +190,6 @@ class StatusBranch:
 def _name(path: str) -> str:
     """`plant/Task/add.yaml` is `Task/plant/add`."""
     parts = PurePosixPath(path).with_suffix("").parts
+    if path == "source.yaml":
+        return "the source"
     return f"{parts[1]}/{parts[0]}/{parts[2]}" if len(parts) == 3 else path
