@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from propeller.cli import statuses
 from propeller.cli.clock import ago, now_ms
-from propeller.cli.context import Client, existing_state, open_store
+from propeller.cli.context import Client, open_store, state_dir
 from propeller.cli.flfind import (
     Found,
     add_name,
@@ -31,7 +31,7 @@ from propeller.cli.flplot import plot
 from propeller.cli.names import short_digest
 from propeller.cli.output import add_data, colour_on, print_data
 from propeller.cli.table import Cell, printable, render
-from propeller.errors import UsageError
+from propeller.errors import PropellerError, UsageError
 
 if TYPE_CHECKING:
     from propeller.model.rounds import Round
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", metavar="M", help="the metric to plot (default: the spec's)")
     parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
     parser.add_argument("--watch", action="store_true", help="follow it, also elsewhere")
+    parser.set_defaults(specs=None)
     add_data(parser)
 
 
@@ -62,10 +63,15 @@ def run(args: argparse.Namespace) -> int:
     """Print or follow; returns the exit code."""
     if args.watch and (args.once or args.output != "text"):
         raise UsageError("--watch goes with neither --once nor -o")
-    state = existing_state(args)
+    state = state_dir(args)
+    if not state.database.is_file():
+        return _written(args, UsageError(f"no state in {state.path}"))
     store = open_store(state)
     try:
-        found = _patiently(store, state, args)
+        try:
+            found = _patiently(store, state, args)
+        except UsageError as unknown:
+            return _written(args, unknown)
         if args.output != "text":
             print_data(args.output, document(found, args.metric))
         elif args.once or not (args.watch or sys.stdout.isatty()):
@@ -91,6 +97,25 @@ def _patiently(store: SqliteStore, state: StateDir, args: argparse.Namespace) ->
             if time.monotonic() > until or not Client(state).running():
                 raise
         time.sleep(POLL)
+
+
+def _written(args: argparse.Namespace, unknown: UsageError) -> int:
+    """A task that is in the spec tree and that nobody has read yet. Raises `unknown` otherwise."""
+    from propeller.cli.spectree import written_in
+
+    try:
+        root, thing = written_in(args, args.name, "FederatedTask")
+    except PropellerError:
+        raise unknown from None
+    file = root / thing.meta.origin.file
+    message = f"{file} is written, and no reconciler has read it yet"
+    if args.output == "text":
+        print(f"{thing.meta.key}: Pending: {message}")
+    else:
+        ready = {"status": "Unknown", "reason": "Pending", "message": message}
+        told = {"kind": "FederatedTaskStatus", "object": str(thing.meta.key), "ready": ready}
+        print_data(args.output, told)
+    return 0
 
 
 # -- one view -------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _followed(args: argparse.Namespace) -> Path | None:
     from propeller.cli.context import open_store
 
     state = state_dir(args)
-    if not state.exists():
+    if not state.database.is_file():
         return None
     store = open_store(state)
     try:

@@ -80,7 +80,7 @@ def _known(args: argparse.Namespace) -> tuple[Path, Object, Suspend | None]:
     """
     state = state_dir(args)
     unknown: UsageError | None = None
-    if state.exists():
+    if state.database.is_file():
         store = open_store(state)
         try:
             uid, _ = find(store, args.name, namespace=args.namespace)

@@ -47,8 +47,8 @@ log = logging.getLogger("propeller.reconcile")
 
 MAX_COUNT = 1 << 28
 """Numbers of one model."""
-METRIC = "metric."
-"""How the names of metrics begin in the meta of an update."""
+RESERVED = "@"
+"""How names in the meta of an update begin that are no metrics."""
 MAX_METRICS = 16
 """Metrics taken from one proplet; the rest is dropped."""
 MAX_DIGITS = 40
@@ -202,9 +202,9 @@ def _update(work: Look, shop: Workshop) -> Looked:
     if Trait.STEPS in chosen.traits and found.update.steps < 1:
         return Looked(work=work, why=str(Refusal(Why.NO_STEPS, "it does not say its local steps")))
     metrics = {
-        name.removeprefix(METRIC): value
+        name: value
         for name, value in found.update.meta.items()
-        if name.startswith(METRIC) and isinstance(value, str) and _is_number(value)
+        if not name.startswith(RESERVED) and isinstance(value, str) and _is_number(value)
     }
     most = work.terms.samples
     return Looked(

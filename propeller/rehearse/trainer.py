@@ -56,7 +56,7 @@ class Trainer:
             count=self.count,
             base=training.model.digest if training.model is not None else "",
             layout=training.layout.digest if training.layout is not None else "",
-            meta={"metric.loss": f"{1 / training.round:.4f}"},
+            meta={"loss": f"{1 / training.round:.4f}"},
             body=body,
         )
         # The name covers the header, which says that it is signed, but not the signature.

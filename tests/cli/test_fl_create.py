@@ -157,6 +157,14 @@ def test_start_takes_the_suspension_out_of_what_nobody_has_read_yet(cli, tree):
     assert "spec" in read(tree / "my-fl-task.yaml")
 
 
+def test_a_state_that_is_only_beginning_does_not_stand_in_the_way(cli, tree):
+    """`up` has made its folder and not its database yet: the spec can be started all the same."""
+    (tree / ".propeller").mkdir()
+    assert cli("fl", "create", "a", *QUICK).code == 0
+    assert "Pending" in cli("fl", "status", "a").out
+    assert cli("tasks", "start", "a").code == 0
+
+
 def test_start_of_what_is_nowhere_is_refused(cli, tree):
     """With the names there are."""
     cli("fl", "create", "my-fl-task", *QUICK)

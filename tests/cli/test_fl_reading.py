@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from learned import JOB, Learned, model
+from learned import JOB, Learned, model, spec
 
 from propeller.cli.flplot import plot
 from propeller.cli.flstatus import cropped
@@ -98,6 +98,20 @@ def test_status_of_nothing_yet(cli, state, store, tmp_path):
     assert json.loads(cli("fl", "status", "line", "-o", "json").out)["round"] is None
     assert cli("fl", "rounds", "line", "-o", "json").code == 0
     assert "no committed round yet" in cli("fl", "export", "line", "-o", "x").err
+
+
+def test_status_of_what_was_written_a_moment_ago(cli, here):
+    """No reconciler has read it: it says so, and where it is."""
+    (here / "propeller.yaml").write_text("# nothing\n")
+    (here / "line.yaml").write_text(spec())
+    said = cli("fl", "status", "line")
+    assert (said.code, said.out) == (
+        0,
+        "FederatedTask/default/line: Pending: line.yaml is written,"
+        " and no reconciler has read it yet\n",
+    )
+    assert json.loads(cli("fl", "status", "line", "-o", "json").out)["ready"]["reason"] == "Pending"
+    assert cli("fl", "status", "other").code == 2
 
 
 def test_another_metric_can_be_plotted(cli, line):

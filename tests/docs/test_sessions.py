@@ -13,6 +13,7 @@ pytestmark = pytest.mark.live
         "README.md",
         "docs/tutorial/first-fleet.md",
         "docs/tutorial/a-teams-day.md",
+        "docs/tutorial/federated-quickstart.md",
         "docs/how-to/approve-a-plan.md",
         "docs/how-to/bump.md",
         "docs/how-to/find-out-why.md",
