@@ -70,18 +70,20 @@ class Compiling:
             if (looks[0], looks[2:]) in busy:
                 continue
             try:
-                self._look(entry)
+                forked = self._look(entry)
             except OSError:
                 self._again = self._clock() + 1000
                 return
             self._queue.remove(entry)
-            busy.add((looks[0], looks[2:]))
+            if forked:  # what was judged at once keeps nobody else of its module waiting
+                busy.add((looks[0], looks[2:]))
 
-    def _look(self, entry: Entry) -> None:
+    def _look(self, entry: Entry) -> bool:
+        """Judge it, or have a worker look. Returns whether one was forked. Raises OSError."""
         facts = self._facts.get(_looks(entry))
         if facts is not None and self.native(entry).exists():
             self._judge(entry, facts)
-            return
+            return False
         worker = self._workers.fork()
         worker.looks, worker.entry = _looks(entry), entry
         worker.deadline, worker.cause = self._clock() + COMPILE_MS, "timeout"
@@ -95,6 +97,7 @@ class Compiling:
             "processor": COMPILE_MS // 1000,
         }
         self._workers.send(worker, job)
+        return True
 
     def looked(self, worker: Worker, told: Words | None, died: str = "") -> None:
         """A compiling worker answered, or ended without a word (None) of `died`."""

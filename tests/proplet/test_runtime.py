@@ -111,6 +111,15 @@ def test_a_command_answers_with_its_stdout(workshop: Workshop) -> None:
     assert (outcome.ok, outcome.exit, outcome.result) == (True, 0, "hello\n")
 
 
+def test_all_entries_of_one_module_are_prepared_when_it_is_compiled(workshop: Workshop) -> None:
+    """However many wait for the compiler: each is answered, and it compiles once."""
+    entries = [workshop.entry(HELLO, number) for number in range(1, 7)]
+    for entry in entries:
+        workshop.supervisor.prepare(entry)
+    workshop.until(lambda: len(workshop.ready) == len(entries))
+    assert workshop.refused == {}
+
+
 def test_stdin_reaches_the_guest(workshop: Workshop) -> None:
     """The entry's stdin is what the guest reads."""
     assert workshop.run(ECHO, stdin="över there").result == "över there"
