@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.rows import HEAD, Row, line, machine, write
 
-MODULES = ("start", "guests", "edits", "idle", "throughput", "scale", "gitops", "losses")
+MODULES = ("start", "guests", "edits", "idle", "throughput", "scale", "gitops", "losses", "fl")
 """In this order: what a busy machine disturbs most comes first."""
 
 

@@ -29,6 +29,10 @@ BUDGETS: dict[str, float] = {
     "idle.agent.rss": 45,
     "idle.bytes_per_day": 50,
     "loss.converge_99.ratio": 5,
+    "fl.fold.large": 150,
+    "fl.fold.large.memory": 10,
+    "fl.fold.small": 5,
+    "fl.simulate": 120,
 }
 """At most this much, in the row's unit (architecture, Budgets)."""
 

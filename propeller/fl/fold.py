@@ -101,8 +101,10 @@ def weighted_mean(
     weights: in the order of `ordered`, in place of the samples; at least 0. Raises Refusal
     (zero-weight, duplicate).
     """
-    mean, _ = weighted_sum(contributions, count, weights=weights, tile=tile)
-    return mean.astype(np.float32)
+    out = np.empty(count, np.float32)
+    for at, mean in weighted_tiles(contributions, count, weights=weights, tile=tile):
+        out[at : at + len(mean)] = mean
+    return out
 
 
 def weighted_sum(
@@ -113,7 +115,31 @@ def weighted_sum(
     tile: int = TILE,
 ) -> tuple[Sum, float]:
     """The mean in f64 before its rounding, and the sum of weights."""
+    scale, total = _scale(ordered(contributions), weights)
+    out = np.empty(count, np.float64)
+    for at, mean in weighted_tiles(contributions, count, weights=scale, tile=tile):
+        out[at : at + len(mean)] = mean
+    return out, total
+
+
+def weighted_tiles(
+    contributions: Iterable[Contribution],
+    count: int,
+    *,
+    weights: Sequence[float] | None = None,
+    tile: int = TILE,
+) -> Iterator[tuple[int, Sum]]:
+    """The same mean in pieces, (at, f64): nothing of the size of the model need be held twice."""
     order = ordered(contributions)
+    scale, total = _scale(order, weights)
+    for at, size in tiles(count, tile):
+        yield at, fold_tile(order, scale, at, size) / total
+
+
+def _scale(
+    order: Sequence[Contribution], weights: Sequence[float] | None
+) -> tuple[list[float], float]:
+    """Weights in order, and their sum. Raises Refusal (zero-weight)."""
     scale = [float(one.samples) for one in order] if weights is None else list(weights)
     assert len(scale) == len(order)
     if any(weight < 0 for weight in scale):
@@ -121,11 +147,7 @@ def weighted_sum(
     total = _tree(scale)
     if not 0 < total < math.inf:
         raise Refusal(Why.ZERO_WEIGHT, "no update carries any weight")
-    out = np.empty(count, np.float64)
-    for at in range(0, count, tile):
-        size = min(tile, count - at)
-        out[at : at + size] = fold_tile(order, scale, at, size) / total
-    return out, total
+    return scale, total
 
 
 def fold_tile(order: Sequence[Contribution], weights: Sequence[float], at: int, count: int) -> Sum:
@@ -138,7 +160,8 @@ def fold_tile(order: Sequence[Contribution], weights: Sequence[float], at: int, 
         for one, weight in zip(
             order[start : start + LEAF], weights[start : start + LEAF], strict=True
         ):
-            np.multiply(piece(one, at, count), np.float64(weight), out=product)
+            product[:] = piece(one, at, count)  # widening first is faster than numpy's casting
+            np.multiply(product, np.float64(weight), out=product)
             np.add(leaf, product, out=leaf)
         np.add(whole, leaf, out=whole)
     return whole

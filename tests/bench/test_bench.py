@@ -22,6 +22,7 @@ BUDGETED = {
     "scale": {"scale.full_pass", "scale.report.p50", "scale.report.p99", "scale.memory"},
     "gitops": set(),
     "losses": {"loss.converge_99.ratio"},
+    "fl": {"fl.fold.large", "fl.fold.large.memory", "fl.fold.small", "fl.simulate"},
 }
 """Which module measures what a budget was set for."""
 

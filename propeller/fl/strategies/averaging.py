@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from propeller.fl.fold import weighted_sum
+from propeller.fl.fold import weighted_sum, weighted_tiles
 from propeller.fl.strategies.base import (
     Round,
     Step,
@@ -47,9 +47,13 @@ class FedAvg:
 
     def step(self, round_: Round) -> Step:
         """One weighted mean."""
-        mean, _ = weighted_sum(round_.contributions, len(round_.base))
+        base = round_.base
+        model = np.empty(len(base), np.float32)
+        for at, mean in weighted_tiles(round_.contributions, len(base)):
+            part = slice(at, at + len(mean))
+            model[part] = moved(base[part], mean if self.eta == 1.0 else self.eta * mean)
         return Step(
-            model=moved(round_.base, mean if self.eta == 1.0 else self.eta * mean),
+            model=model,
             used=names_of(round_.contributions),
         )
 

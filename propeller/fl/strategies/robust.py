@@ -64,11 +64,15 @@ class Trimmed:
         cut = (m - 1) // 2 if self.beta is None else math.floor(self.beta * m + 1e-9)
         middle = np.empty(count, np.float64)
         for at, size in tiles(count, _TILE):
-            rows = np.sort(_matrix(order, at, size), axis=0)[cut : m - cut]
+            # A row a coordinate, f32: numpy sorts those many times faster, and to the same values.
+            columns = np.empty((size, m), np.float32)
+            for column, one in enumerate(order):
+                columns[:, column] = piece(one, at, size)
+            columns.sort(axis=1)
             total = np.zeros(size, np.float64)
-            for row in rows:
-                total += row
-            middle[at : at + size] = total / len(rows)
+            for column in range(cut, m - cut):
+                total += columns[:, column]
+            middle[at : at + size] = total / (m - 2 * cut)
         return Step(
             model=moved(round_.base, middle),
             used=names_of(order),
