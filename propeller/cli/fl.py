@@ -1,4 +1,4 @@
-"""`propeller fl create|status|rounds|export`: federated learning from the command line.
+"""`propeller fl create|status|rounds|...`: federated learning from the command line.
 
 `create` writes a spec; the others read the store and change nothing.
 """
@@ -14,6 +14,9 @@ ACTIONS = {
     "status": ("flstatus", "how far it is, with a plot of its metric"),
     "rounds": ("flrounds", "its rounds: cohort, what came in, model, metrics"),
     "export": ("flexport", "the model of a round as a safetensors file"),
+    "lineage": ("fllineage", "from a model back to where training started, each step checked"),
+    "verify": ("flverify", "compute a round again from its updates and compare digests"),
+    "bisect": ("flbisect", "the round where a metric turned, and what changed in it"),
 }
 """Action: module and one line of help. Each module has `add_arguments` and `run`."""
 

@@ -122,6 +122,8 @@ def test_the_quick_start_word_for_word(person: Person) -> None:
         told = exported(person, "--round", str(number))
         assert told == pytest.approx(by_hand(number), rel=1e-6)
     assert exported(person) == told
+    person.types("propeller-cli fl lineage my-fl-task")
+    person.types("propeller-cli fl verify my-fl-task 3", code=2)  # its updates were not kept
 
 
 def test_the_same_by_passes_alone(person: Person) -> None:
@@ -130,6 +132,8 @@ def test_the_same_by_passes_alone(person: Person) -> None:
     fleet.broker()
     once = ("reconcile", "--once", "specs", "--state", "state", *fleet.to_broker)
     person.types(CREATE)
+    with (fleet.specs / "my-fl-task.yaml").open("a") as spec:
+        spec.write("  retainUpdates: Enabled\n")
     person.types(START)
     assert fleet.run(*once).code == 4  # nobody has said hello yet
     for proplet in ("press-1", "press-2"):
@@ -141,6 +145,9 @@ def test_the_same_by_passes_alone(person: Person) -> None:
         assert done.code == 4, done.err
     assert done.code == 0, done.err
     assert exported(person) == pytest.approx(by_hand(3), rel=1e-6)
+    for number in (1, 2, 3):
+        told = person.types(f"propeller-cli fl verify my-fl-task {number}")
+        assert "is what its updates make" in told
 
 
 def test_another_format_than_the_trainer_writes_is_rejected_with_its_reason(
