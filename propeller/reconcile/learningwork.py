@@ -319,12 +319,10 @@ class _Spool:
 
     def add(self, part: Part, blobs: BlobStore, layout: Layout | None, base: Vector | None) -> str:
         """One more; what is wrong with it, "" when nothing is. Raises WireError."""
-        import numpy as np
-
-        from propeller.fl.admit import length
         from propeller.fl.encodings import decode
         from propeller.fl.fold import Contribution, Spooled
         from propeller.fl.layout import Layout
+        from propeller.fl.privacy.clipping import clipped
         from propeller.wire.updates import unpack
 
         update = unpack(blobs.read(part.update.digest), max_body=part.update.size)
@@ -333,9 +331,7 @@ class _Spool:
             return f"updates disagree: {update.count} numbers and {layout.count}"
         delta = decode(update.encoding, update.body, layout=layout, base=base)
         if self._clip is not None:
-            norm = length(delta)
-            if norm > self._clip:
-                delta = (delta.astype(np.float64) * (self._clip / norm)).astype(np.float32)
+            delta = clipped(delta, self._clip)
         data = delta.astype("<f4", copy=False).tobytes()
         self._file.write(data)
         self._file.flush()

@@ -27,11 +27,13 @@ Twist = Callable[[str, bytes], bytes]
 class Trainer:
     """count: numbers of the model. samples: of a proplet, by name, else 10. twist: see `Twist`.
 
-    score: the accuracy that a measurement of round n gives.
+    steps: local steps it tells, by name, else none. score: the accuracy that a measurement of round
+    n gives.
     """
 
     count: int = 4
     samples: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
     score: Callable[[int], float] = lambda number: 0.5 + number / 100
     twist: Twist = lambda _proplet, data: data
     declines: frozenset[str] = frozenset()
@@ -53,6 +55,7 @@ class Trainer:
             round=training.round,
             attempt=training.attempt,
             samples=self.samples.get(proplet, 10),
+            steps=self.steps.get(proplet, 0),
             count=self.count,
             base=training.model.digest if training.model is not None else "",
             layout=training.layout.digest if training.layout is not None else "",

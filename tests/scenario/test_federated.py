@@ -300,6 +300,17 @@ def test_what_cannot_be_used_is_rejected_with_its_reason(tmp_path: Path) -> None
     assert "p1" not in str(told), "nobody asked to reveal proplets"
 
 
+def test_an_update_without_steps_fails_alone_where_steps_weigh(tmp_path: Path) -> None:
+    """FedNova: one trainer that does not say its local steps is rejected, the round goes on."""
+    sim = a_fleet(tmp_path, trainer=Trainer(steps={"p0": 2, "p2": 4}))
+    sim.start_manager()
+    sim.write("fl.yaml", spec(rounds=1, strategy={"name": "FedNova"}, cohort={"minClients": 2}))
+    assert sim.run(3 * MINUTE, until=lambda: finished(sim))
+    (round_,) = rounds_of(sim)
+    assert round_.counts() == {Bucket.ACCEPTED: 2, Bucket.REJECTED: 1}
+    assert round_.parts["p1"].why.startswith("no-steps: ")
+
+
 def test_a_target_closes_the_round_and_the_rest_is_cancelled(tmp_path: Path) -> None:
     """Over-provisioned: the slow one is taken off, and ends in one bucket all the same."""
     sim = a_fleet(tmp_path, 4)
