@@ -14,6 +14,7 @@ ACTIONS = {
     "status": ("flstatus", "how far it is, with a plot of its metric"),
     "rounds": ("flrounds", "its rounds: cohort, what came in, model, metrics"),
     "export": ("flexport", "the model of a round as a safetensors file"),
+    "publish": ("flpublish", "the model of a round into a registry, with a signed record"),
     "lineage": ("fllineage", "from a model back to where training started, each step checked"),
     "verify": ("flverify", "compute a round again from its updates and compare digests"),
     "bisect": ("flbisect", "the round where a metric turned, and what changed in it"),

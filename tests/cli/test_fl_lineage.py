@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from learned import JOB, Learned, part
 
+from propeller.model.canonical import canonical_digest
 from propeller.model.ids import Digest, PropletId
 from propeller.model.rounds import Blob, Bucket
 from propeller.plan.records import sealed
 from propeller.reconcile.learning import Gather
 from propeller.reconcile.learningwork import Workshop, perform
+from propeller.registry.layout import Layout
+from propeller.registry.lineage import records_of
+from propeller.registry.reference import Reference
+from propeller.state.keys import Keys
 from propeller.state.sqlite import SqliteStore
 from propeller.wire.updates import Update, pack, unpack
 
@@ -186,3 +191,26 @@ def test_bisect_without_a_turn_says_why(cli, line):
     assert "has the metric" in cli("fl", "bisect", "line", "--metric", "f1", "--below", "1").err
     assert cli("fl", "bisect", "line", "--below", "nan").code == 2
     assert cli("fl", "bisect", "line").code == 2
+
+
+def test_publish_puts_the_model_and_a_signed_record_beside_it(cli, line, state, here):
+    """The manager's key signs what made it; again changes nothing."""
+    words = ("fl", "publish", "line", "oci-layout://models:2", "--round", "2")
+    assert cli(*words, "--dry-run").code == 0
+    assert not (here / "models").exists()
+    said = cli(*words)
+    assert said.code == 0, said.err
+    assert said.out.startswith("oci-layout://models:2@sha256:")
+    assert cli(*words).out == said.out
+    layout, key = Layout(here / "models"), Keys(state.keys).manager()
+    (found,) = records_of(layout, Reference("", "", "2"), check=key.public.verify)
+    told = found["predicate"]
+    assert (told["round"], told["model"], told["base"]) == (
+        2,
+        line.models[2].digest,
+        line.models[1].digest,
+    )
+    assert told["revision"] == line.held.revision
+    assert canonical_digest(told["sealed"]) == told["record"]
+    assert cli("fl", "publish", "line", "oci-layout://models:b", "--best").code == 0
+    assert cli("fl", "publish", "line", "oci-layout://models:b", "--round", "7").code == 2

@@ -17,12 +17,14 @@ from propeller.model.module import Module, ModuleProblem
 from propeller.model.specs import ModuleRef
 from propeller.registry.blobs import BlobStore
 from propeller.registry.credentials import Login, docker_credentials
+from propeller.registry.lineage import publish, records_of
 from propeller.registry.manifest import MANIFEST
 from propeller.registry.oci import OciClient
 from propeller.registry.problem import ArtifactError
 from propeller.registry.reference import Reference
 from propeller.registry.registries import Host, Registries
 from propeller.registry.resolve import resolve
+from propeller.wire.signing import SigningKey
 
 pytestmark = pytest.mark.live
 
@@ -67,6 +69,20 @@ def test_a_large_module_goes_up_and_down(docker_registry: Any, blobs: BlobStore)
     with _open(docker_registry) as client:
         client.push(ref, data)
         assert client.pull(ref, blobs).size == len(data)
+
+
+def test_a_model_and_its_record(docker_registry: Any):
+    """Published twice into a registry without the referrers API: one record, found by its tag."""
+    ref, key = Reference(docker_registry.host, "live/model", "1"), SigningKey.from_seed(b"k" * 32)
+    told = {"round": 1, "metrics": {"accuracy": "0.9"}}
+    with _open(docker_registry) as client:
+        sent = [
+            publish(client, ref, b"weights", told, key_id=key.public.kid, sign=key.sign)
+            for _ in range(2)
+        ]
+        assert sent[0] == sent[1]
+        (found,) = records_of(client, ref, check=key.public.verify)
+    assert found["predicate"] == told
 
 
 def test_what_we_push_plain_oras_reads(docker_registry: Any, tmp_path: Path):
