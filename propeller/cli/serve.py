@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 from propeller.cli.context import add_state, state_dir
-from propeller.cli.outward import add_hooks, open_hooks
+from propeller.cli.outward import add_dashboard, add_hooks, open_dashboard, open_hooks
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing while it goes well")
     add_fleet(parser)
     add_hooks(parser)
+    add_dashboard(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +56,10 @@ def run(args: argparse.Namespace) -> int:
         if hooks is not None:
             stack.callback(hooks.stop)
             narrator.say(f"webhooks on port {hooks.port}")
+        pages = open_dashboard(state, fleet)
+        if pages is not None:
+            stack.callback(pages.stop)
+            narrator.say(f"dashboard on http://{pages.host}:{pages.port}")
         service.start()
         stop_on_signals(service)
         service.run(until=told)

@@ -106,6 +106,7 @@ _DEFAULTS = {
     "commitStatus.url": "",
     "commitStatus.tokenFile": "",
     "hooks.address": "",
+    "dashboard.address": "",
     "alerts.secrets": "",
     "secrets.ageKeyFile": "",
 }
@@ -180,6 +181,7 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         "broker.protocol": getattr(args, "mqtt", None),
         "secrets.ageKeyFile": getattr(args, "age_key", None),
         "hooks.address": getattr(args, "hooks", None),
+        "dashboard.address": getattr(args, "dashboard", None),
         "keys": getattr(args, "keys", None),
     }
     for name, given in flags.items():

@@ -1,4 +1,4 @@
-"""Listening for webhooks on a TCP port, in a thread of the reconciler's process.
+"""Listening on a TCP port (webhooks, the dashboard), in a thread of the reconciler's process.
 
 Bounds what a stranger can hold: so many connections, each for so many seconds, each with so large a
 head. On loopback by default; callers from elsewhere come through a proxy that speaks TLS.
@@ -47,16 +47,17 @@ class HookServer:
     Raises UsageError when it cannot listen there.
     """
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, app: Starlette, host: str, port: int, *, what: str = "webhooks") -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._listener = socket.create_server((host, port), family=family)
         except OSError as error:
             raise UsageError(
-                f"cannot listen for webhooks on {host}:{port}: {error.strerror or error}",
+                f"cannot listen for {what} on {host}:{port}: {error.strerror or error}",
                 hint="choose a free port of this machine",
             ) from error
         self.port: int = self._listener.getsockname()[1]
+        self.host = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
             app,
             http=_ShortLived,
@@ -71,7 +72,7 @@ class HookServer:
             h11_max_incomplete_event_size=MAX_HEAD,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, name="hooks", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=what, daemon=True)
 
     def start(self) -> None:
         """Serve; returns once it does."""
