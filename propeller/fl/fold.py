@@ -32,6 +32,10 @@ TILE: Final = 64 * 1024
 """Elements worked on at a time: cache, nothing else, depends on it."""
 
 
+_SMALL: Final = 4096
+"""Up to here numpy's own widening costs less than a call for it; the bits are the same."""
+
+
 class Deltas(Protocol):
     """One update's delta, in pieces: a file of f32 (`Spooled`), or an array (`Held`)."""
 
@@ -160,8 +164,11 @@ def fold_tile(order: Sequence[Contribution], weights: Sequence[float], at: int, 
         for one, weight in zip(
             order[start : start + LEAF], weights[start : start + LEAF], strict=True
         ):
-            product[:] = piece(one, at, count)  # widening first is faster than numpy's casting
-            np.multiply(product, np.float64(weight), out=product)
+            found: Vector | Sum = piece(one, at, count)
+            if count > _SMALL:
+                product[:] = found
+                found = product
+            np.multiply(found, np.float64(weight), out=product)
             np.add(leaf, product, out=leaf)
         np.add(whole, leaf, out=whole)
     return whole
