@@ -171,6 +171,13 @@ def test_a_round_past_the_budget_is_refused_and_costs_nothing() -> None:
     assert ledger.epsilon(1e-5) <= 8.0 < ledger.after(multiplier=2.0).epsilon(1e-5)
 
 
+@pytest.mark.parametrize("multiplier", [0.0, -1.0, 5e-324, 1e300, math.nan, math.inf])
+def test_a_round_of_absurd_noise_has_no_price(multiplier: float) -> None:
+    """Refused, not divided by."""
+    with pytest.raises(UsageError):
+        Ledger(job="j").after(multiplier=multiplier)
+
+
 def test_a_ledger_is_read_back() -> None:
     """The same bytes."""
     ledger = Ledger(job="j").after(multiplier=1.5).after(multiplier=1.0, rate=0.1)
@@ -191,6 +198,8 @@ def test_a_ledger_is_read_back() -> None:
         b'{"v":1,"job":"j","rounds":[[1.0,1.0,1]]}',
         b'{"v":1,"job":"j","rounds":[[0.0,1.0,9]]}',
         b'{"v":1,"job":"j","rounds":[[NaN,1.0,9]]}',
+        b'{"v":1,"job":"j","rounds":[[5e-324,1.0,9]]}',
+        b'{"v":1,"job":"j","rounds":[[1.0,1.0,9' + b"0" * 400 + b"]]}",
         b'{"v":1,"job":"j","rounds":[[1.0,1.0,-9]]}',
         b'{"v":1,"job":"j","rounds":[[1.0,1.0,true]]}',
     ],

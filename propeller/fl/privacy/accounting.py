@@ -24,6 +24,9 @@ FRACTIONS: Final = tuple(1 + step / 20 for step in range(1, 20))
 WHOLE: Final = (*range(2, 257), 320, 384, 512, 768, 1024, 2048, 4096)
 ORDERS: Final = (*FRACTIONS, *WHOLE)
 VERSION: Final = 1
+LEAST: Final = 1e-6
+MOST: Final = 1e6
+"""Of a noise multiplier; what is outside is a mistake, and its square may be no number."""
 
 
 def renyi(order: float, *, multiplier: float, rate: float = 1.0) -> float:
@@ -99,7 +102,7 @@ class Ledger:
 
     def after(self, *, multiplier: float, rate: float = 1.0) -> Ledger:
         """With one more round."""
-        if not (math.isfinite(multiplier) and multiplier > 0 and 0 <= rate <= 1):
+        if not (LEAST <= multiplier <= MOST and 0 <= rate <= 1):
             raise UsageError(f"privacy: a round of noise {multiplier:g} at rate {rate:g}")
         known = {(z, q): times for z, q, times in self.rounds}
         known[multiplier, rate] = known.get((multiplier, rate), 0) + 1
@@ -156,6 +159,6 @@ def _row(row: object) -> tuple[float, float, int]:
     multiplier, rate, times = row
     if type(multiplier) is not float or type(rate) is not float or type(times) is not int:
         raise ValueError("a row of other types")
-    if not (math.isfinite(multiplier) and multiplier > 0 and 0 <= rate <= 1 and times > 0):
+    if not (LEAST <= multiplier <= MOST and 0 <= rate <= 1 and 0 < times < 1 << 53):
         raise ValueError("a row out of range")
     return multiplier, rate, times
