@@ -51,6 +51,7 @@ from propeller.reconcile.events import (
 from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.housekeeping import Housekeeping
 from propeller.reconcile.learning import Work
+from propeller.reconcile.modelshelf import Due
 from propeller.reconcile.project import Projection
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.rollouts import Rollouts
@@ -92,6 +93,7 @@ class Surroundings:
     vault: opens Secrets; None where no identity is configured.
     learn: hand work of a federated job to a worker, which posts `Learned`; None: there are none.
     drop_upload: what a proplet uploaded is not needed any more.
+    publish: hand the model of a round to the thread that pushes it; None: there is none.
     measure: hand a measurement to a worker, which posts `Measured`.
     """
 
@@ -112,6 +114,7 @@ class Surroundings:
     vault: Vault | None = None
     learn: Callable[[Work], None] | None = None
     drop_upload: Callable[[PropletId, Digest], None] = _nothing
+    publish: Callable[[Due], None] | None = None
     measure: Callable[[Probe], None] = _nobody_measures
 
     def read_blob(self, digest: str) -> bytes | None:

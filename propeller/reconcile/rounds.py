@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from propeller.model.federated import FederatedTask
 from propeller.model.ids import Digest, PropletId, Uid
+from propeller.model.inventory import Held
 from propeller.model.rounds import Bucket, Job, Learning, Part, Round, RoundState, Step
 from propeller.model.seen import RunState
 from propeller.plan.records import record_of
@@ -28,6 +29,7 @@ from propeller.reconcile.learning import (
     Prepared,
     Work,
 )
+from propeller.reconcile.modelshelf import AGAIN, due, left_over
 from propeller.reconcile.roundfiles import RoundFiles
 from propeller.reconcile.world import World
 from propeller.state.base import Event
@@ -53,6 +55,10 @@ class Rounds:
         self._try_again = set(world.learning.known)
         """Jobs whose model is asked for although it could not be had before."""
         self._spent: list[tuple[PropletId, Digest]] = []
+        self._due = left_over(
+            world.objects.values(), lambda held: world.store.rounds(held.uid, AGAIN), self._module
+        )
+        """Models that go to a registry with the next `tell`."""
 
     # -- what the planner decided ---------------------------------------------------------------
 
@@ -72,9 +78,19 @@ class Rounds:
         for round_ in action.ended:
             self._files.over(held, round_)
             self._spend(held.object, round_)
+            one = due(held, round_, self._module(held))
+            if one is not None:
+                self._due.append(one)
         for note in action.notes:
             severity = "Warning" if note.warning else "Info"
             self._event(action.uid, severity, note.reason, note.message, now)
+
+    def _module(self, held: Held) -> str:
+        """The digest of the training module, "" while nobody knows it."""
+        thing = held.object
+        assert isinstance(thing, FederatedTask)
+        module = self._world.modules.get(thing.module)
+        return str(getattr(module, "digest", ""))
 
     def _journal(self, job: Job, round_: Round) -> None:
         from propeller.state.round_rows import job_text
@@ -283,6 +299,10 @@ class Rounds:
         spent, self._spent = self._spent, []
         for proplet, digest in spent:
             self._around.drop_upload(proplet, digest)
+        due_, self._due = self._due, []
+        if self._around.publish is not None:
+            for one in due_:
+                self._around.publish(one)
         self._files.tell()
 
     def due(self) -> int | None:

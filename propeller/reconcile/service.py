@@ -30,6 +30,7 @@ from propeller.reconcile.events import Event, Learned, Measured, ModuleResolved,
 from propeller.reconcile.inbox import Inbox
 from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
+from propeller.reconcile.modelshelf import Due, ModelShelf
 from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
@@ -37,6 +38,7 @@ from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
+from propeller.registry.lineage import push_round
 from propeller.registry.models import model_of
 from propeller.registry.registries import Registries
 from propeller.registry.resolve import resolve
@@ -107,6 +109,7 @@ class Service:
             queue.SimpleQueue()
         )
         self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
+        self._models = ModelShelf(self._push_model)
         self._meters = Probes(lambda probe, reading: self.inbox.put(Measured(probe, reading)))
         self._connected = False
         self._lease: LeaseHeld | None = None
@@ -170,6 +173,7 @@ class Service:
             vault=Vault(settings.identities, self.keys.fleet_secret()),
             learn=self._learn,
             drop_upload=self._drop_upload,
+            publish=self._models.put,
             measure=self._measure,
         )
         self.reconciler = Reconciler(self._around)
@@ -321,6 +325,16 @@ class Service:
         )
         self._workers.submit(lambda: self.inbox.put(Learned(perform(work, shop))))
 
+    def _push_model(self, one: Due) -> None:
+        push_round(
+            one.image,
+            one.tag,
+            self.blobs.read(one.model.digest),
+            one.record,
+            registries=self._settings.registries,
+            key=self.keys.manager(),
+        )
+
     def _drop_upload(self, proplet: PropletId, digest: Digest) -> None:
         self.spool.drop(proplet, digest)
         self.blobs.delete(digest)
@@ -392,6 +406,7 @@ class Service:
         self.app_readers.stop()
         self.outlets.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._models.stop()
         self._meters.stop()
         self._blob_queue.put(None)
         self._say_goodbye()

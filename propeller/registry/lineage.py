@@ -19,8 +19,10 @@ from propeller.registry import manifest as layout_of
 from propeller.registry.artifacts import Artifacts
 from propeller.registry.manifest import Index
 from propeller.registry.problem import ArtifactError
-from propeller.registry.reference import Reference
+from propeller.registry.reference import Reference, parse_location
+from propeller.registry.registries import Registries
 from propeller.registry.verify import verified
+from propeller.wire.signing import SigningKey
 
 MODEL = "application/vnd.propeller.model.v1"
 MODEL_LAYER = "application/vnd.propeller.model.v1.safetensors"
@@ -191,3 +193,19 @@ def _refer(
     listing = {"schemaVersion": 2, "mediaType": layout_of.INDEX, "manifests": rows}
     fallback = Reference(ref.registry, ref.repository, subject.replace(":", "-"))
     artifacts.write_manifest(fallback, json.dumps(listing).encode(), layout_of.INDEX)
+
+
+def push_round(
+    image: str,
+    tag: str,
+    model: bytes,
+    record: Mapping[str, object],
+    *,
+    registries: Registries,
+    key: SigningKey,
+) -> Published:
+    """`publish` under a tag of the repository of `image`, wherever that is to be found."""
+    place = registries.place(replace(parse_location(image), tag=tag, digest=None))
+    return publish(
+        place.artifacts, place.reference, model, record, key_id=key.public.kid, sign=key.sign
+    )

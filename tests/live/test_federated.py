@@ -12,6 +12,10 @@ import yaml
 from propeller.fl.layout import Layout
 from propeller.fl.model import write_model
 from propeller.model.ids import sha256_digest
+from propeller.registry.layout import Layout as OciLayout
+from propeller.registry.lineage import records_of
+from propeller.registry.reference import Reference
+from propeller.state.keys import Keys
 
 pytestmark = pytest.mark.live
 
@@ -57,7 +61,7 @@ def test_three_rounds_give_what_a_hand_computes(fleet: Any):
     fleet.write("trainer.wat", DELTA)
     quick(fleet)
     done = fleet.up("--until-ready")
-    assert done.finish() == 0, done.said()
+    assert done.finish() == 0, done.said
     status = fleet.status(KEY)["status"]
     assert status["rounds"] == {"wanted": 3, "committed": 3}
     assert status["model"]["digest"] == model_of(3, 6, -1.5)
@@ -76,7 +80,7 @@ def test_what_is_no_update_is_told_with_its_reason(fleet: Any):
     fleet.write("trainer.wat", saying("no numbers here"))
     quick(fleet, rounds=1, maxAttempts=2)
     done = fleet.up("--until-ready")
-    assert done.finish() == 3, done.said()
+    assert done.finish() == 3, done.said
     ready = fleet.condition(KEY, "Ready")
     assert ready["reason"] == "Failed"
     assert "round 1 failed 2 times: 0 good updates, needs 2" in ready["message"]
@@ -148,3 +152,31 @@ spec:
     assert started.code == 0, started.err
     fleet.ready(KEY)
     assert "1 of 1 rounds are committed" in fleet.on("why", "quick").out
+
+
+def test_each_model_goes_to_the_registry_that_the_spec_names(fleet: Any):
+    """A tag for each round, and a record signed by the manager; again after a restart: the same."""
+    fleet.write("trainer.wat", DELTA)
+    start = write_model(Layout.flat(3), np.zeros(3, np.float32))
+    shelf = OciLayout(fleet.state / "oci")
+    shelf.write_blob(Reference("local", "models/quick"), start)
+    model = {"image": "local/models/quick", "initial": sha256_digest(start)}
+    quick(fleet, model=model)
+    first = fleet.up("--until-ready")
+    assert first.finish() == 0, first.said
+    fleet.up()
+
+    def pushed() -> list[str]:
+        return [tag for tag in shelf.list_tags(Reference("local", "models/quick")) if "-" in tag]
+
+    rounds = fleet.until(lambda: len(pushed()) >= 3 and pushed(), "three models in the layout")
+    assert [tag.rpartition("-")[2] for tag in rounds if not tag.startswith("sha256")] == [
+        *("0001", "0002", "0003")
+    ]
+    key = Keys(fleet.state / "keys").manager().public
+    numbers = []
+    for tag in rounds:
+        (found,) = records_of(shelf, Reference("local", "models/quick", tag), check=key.verify)
+        numbers.append(found["predicate"]["sealed"]["round"])
+        assert found["predicate"]["module"].startswith("sha256:")
+    assert numbers == [1, 2, 3]
