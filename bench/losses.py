@@ -1,7 +1,7 @@
 """How much longer a fleet takes to converge when the network loses 30 % of all messages.
 
 The real reconciler and the real agents over the in-memory broker, on a fake clock: the same seeds
-give the same numbers on every machine. Taken from the scenario tests' simulation.
+give the same numbers on every machine. It is the fleet that `propeller simulate` plays.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.rows import Row, beside
+from propeller.rehearse.fleet import Sim, Weather
 
 NAME = "losses"
 TESTS = Path(__file__).parents[1] / "tests" / "scenario"
@@ -32,10 +33,10 @@ def measure(*, quick: bool) -> Iterator[Row]:
 
 def _converge(proplets: int, seed: int, *, loss: float) -> int:
     """A fleet whose every proplet runs two daemons gets a third; ms until 99 % run it."""
-    sim, text = _scenario("sim"), _scenario("specs_text")
+    text = _scenario("specs_text")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        weather = sim.Weather(loss=loss, delay=(5, 50))
-        fleet = sim.Sim(Path(folder), seed=seed, weather=weather)
+        weather = Weather(loss=loss, delay=(5, 50))
+        fleet = Sim(Path(folder), seed=seed, weather=weather)
         names = [f"p{index:03d}" for index in range(proplets)]
         fleet.write("m.wat", text.WAT)
         fleet.write("fleet.yaml", text.proplet_yaml(names))

@@ -47,11 +47,7 @@ _FIRST: Migration = (
     """CREATE TABLE course (
         uid TEXT PRIMARY KEY, good TEXT, target TEXT, phase TEXT NOT NULL, step INTEGER NOT NULL,
         since INTEGER NOT NULL, forgiven INTEGER NOT NULL, why TEXT NOT NULL, "by" TEXT NOT NULL,
-        rejected TEXT NOT NULL, paused TEXT NOT NULL, checks TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID""",
-    """CREATE TABLE reading (
-        uid TEXT NOT NULL, name TEXT NOT NULL, slot INTEGER NOT NULL, value TEXT,
-        words TEXT NOT NULL, PRIMARY KEY (uid, name)
+        rejected TEXT NOT NULL, paused TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE version (
         uid TEXT NOT NULL, digest TEXT NOT NULL, module TEXT NOT NULL, at INTEGER NOT NULL,
@@ -65,11 +61,6 @@ _FIRST: Migration = (
     """CREATE TABLE window_override (
         uid TEXT PRIMARY KEY, mark TEXT NOT NULL, "by" TEXT NOT NULL, reason TEXT NOT NULL,
         at INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID""",
-    # -- drift
-    """CREATE TABLE correction (
-        uid TEXT PRIMARY KEY, generation INTEGER NOT NULL, times TEXT NOT NULL,
-        flapping INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID""",
     # -- approvals
     """CREATE TABLE pause (
@@ -87,8 +78,7 @@ _FIRST: Migration = (
         observed_fence INTEGER NOT NULL, observed_gen INTEGER NOT NULL,
         observed_digest TEXT NOT NULL, reported INTEGER NOT NULL, quarantine TEXT NOT NULL,
         cordoned INTEGER NOT NULL, draining INTEGER NOT NULL, memory INTEGER, tasks INTEGER,
-        heartbeat INTEGER NOT NULL, public_key TEXT NOT NULL, facts TEXT, box TEXT NOT NULL,
-        metrics TEXT NOT NULL, metrics_at INTEGER NOT NULL
+        heartbeat INTEGER NOT NULL, public_key TEXT NOT NULL, facts TEXT, box TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE seen_run (
         proplet TEXT NOT NULL REFERENCES seen (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
@@ -150,6 +140,20 @@ _FIRST: Migration = (
     ) STRICT, WITHOUT ROWID""",
 )
 
+_STEERING: Migration = (
+    "ALTER TABLE course ADD COLUMN checks TEXT NOT NULL DEFAULT '[[],0,0]'",
+    "ALTER TABLE seen ADD COLUMN metrics TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE seen ADD COLUMN metrics_at INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE reading (
+        uid TEXT NOT NULL, name TEXT NOT NULL, slot INTEGER NOT NULL, value TEXT,
+        words TEXT NOT NULL, PRIMARY KEY (uid, name)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE correction (
+        uid TEXT PRIMARY KEY, generation INTEGER NOT NULL, times TEXT NOT NULL,
+        flapping INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+
 _LEARNING: Migration = (
     """CREATE TABLE fl_job (
         uid TEXT PRIMARY KEY, job TEXT NOT NULL, body TEXT NOT NULL
@@ -183,7 +187,7 @@ _CHAIN: Migration = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _LEARNING, _CHAIN)
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _STEERING, _LEARNING, _CHAIN)
 
 
 def version(database: Database) -> int:
