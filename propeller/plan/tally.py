@@ -121,7 +121,8 @@ def tally(
         if isinstance(obj, Task):
             _count_task(counts, obj, copy, run, now)
         else:
-            _count_daemon(counts, copy, run, seen)
+            older = run is not None and not snapshot.current(copy, run)
+            _count_daemon(counts, copy, run, seen, older=older)
     drift = find_drift(held, snapshot, now, delivered=delivered)
     counts.drifted = drift.found
     for due in drift.due.values():
@@ -174,16 +175,21 @@ def _count_task(counts: Tally, task: Task, copy: Assignment, run: SeenRun | None
         _tell(counts.failures, f"{copy.proplet}: {how_it_ended(run)}")
 
 
-def _count_daemon(counts: Tally, copy: Assignment, run: SeenRun | None, seen: Seen | None) -> None:
+def _count_daemon(
+    counts: Tally, copy: Assignment, run: SeenRun | None, seen: Seen | None, *, older: bool
+) -> None:
+    """older: the run is up from what its device was asked for before (other limits, for one), so
+    that it is ready says nothing of what is wanted now."""
     online = seen is not None and seen.presence is Presence.ONLINE
     if run is not None and run.state.ended:
         counts.failed += 1
         _tell(counts.failures, f"{copy.proplet}: {how_it_ended(run)}")
-    elif run is not None and run.state is RunState.RUNNING and run.ready and online:
+    elif run is not None and run.state is RunState.RUNNING and run.ready and online and not older:
         counts.ready += 1
     elif online or run is None:
         counts.updating += 1
-        _tell(counts.waiting, f"{copy.proplet}: {_progress(run)}")
+        progress = "still runs what was asked before" if older else _progress(run)
+        _tell(counts.waiting, f"{copy.proplet}: {progress}")
     if run is not None and run.state is RunState.BACK_OFF:
         again = f", restarted {run.restarts} times" if run.restarts else ""
         _tell(counts.troubles, f"{copy.proplet}: {run.error or 'ended'}{again}")

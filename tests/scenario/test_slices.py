@@ -95,3 +95,19 @@ def test_a_slow_turn_does_a_little_and_says_that_it_is_behind(tmp_path: Path) ->
             break
     assert behind > 1, "the slices were never seen: this test shows nothing"
     until_ready(sim)
+
+
+def test_a_copy_from_before_an_edit_is_not_ready_for_it(tmp_path: Path) -> None:
+    """Other limits keep the run: that it was ready with the old ones does not count until
+    its device runs it with the new ones."""
+    sim = world(tmp_path, Sim)
+    for one in sim.proplets.values():
+        one.kill()
+    sim.write("d0.yaml", daemon_yaml("d00", "  limits: {memory: 2MiB}\n"))
+    sim.run(SECOND)
+    standing = of_reconciler(sim.manager.reconciler)
+    told = {key.name: why for key, why in standing.pending}
+    assert "still runs what was asked before" in told["d00"]
+    for one in sim.proplets.values():
+        one.boot()
+    until_ready(sim)
