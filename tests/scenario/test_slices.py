@@ -103,7 +103,7 @@ def test_a_copy_from_before_an_edit_is_not_ready_for_it(tmp_path: Path) -> None:
     sim = world(tmp_path, Sim)
     for one in sim.proplets.values():
         one.kill()
-    sim.write("d0.yaml", daemon_yaml("d00", "  limits: {memory: 2MiB}\n"))
+    sim.write("d0.yaml", daemon_yaml("d00", "  limits: {output: 1KiB}\n"))
     sim.run(SECOND)
     standing = of_reconciler(sim.manager.reconciler)
     told = {key.name: why for key, why in standing.pending}
