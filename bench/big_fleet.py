@@ -259,7 +259,7 @@ def report(
             started=1_800_000_000_000,
             ended=0,
         )
-        for number, entry in enumerate(world.wanted(proplet) or ())
+        for number, entry in enumerate(world.entries.wanted(proplet) or ())
     )
     words = Report(
         id=proplet,

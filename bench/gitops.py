@@ -113,7 +113,7 @@ def _measure(folder: Path, apps: int, each: int, changed: int) -> dict[str, obje
         fleet.reconciler.world.touched.everything = True
         passes.append(fleet.turn())
     world = fleet.reconciler.world
-    assigned = sum(len(world.wanted(name) or ()) for name in world.proplets)
+    assigned = sum(len(world.entries.wanted(name) or ()) for name in world.proplets)
     rss = rss_mb(os.getpid())
     step = max(1, len(files) // changed)
     edited = files[::step][:changed]

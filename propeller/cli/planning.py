@@ -229,7 +229,7 @@ def _fleet_under(
     snapshot: Snapshot, holds: tuple[PropletHold, ...] | list[PropletHold], revision: Revision
 ) -> dict[PropletId, Seen]:
     """The proplets as they would be seen under the revision."""
-    from propeller.reconcile.world import resolved_proplet
+    from propeller.reconcile.sighting import resolved_proplet
 
     declared = {
         PropletId(thing.meta.key.name): thing

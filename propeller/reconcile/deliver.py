@@ -106,7 +106,7 @@ class Delivery:
         self._undecided.add(seen.id)
         if not seen.inst or seen.facts is None or seen.quarantine:
             return
-        entries = self._world.wanted(seen.id)
+        entries = self._world.entries.wanted(seen.id)
         if entries is None:
             return  # a module is not resolved yet: looked at again when it is
         self._undecided.discard(seen.id)

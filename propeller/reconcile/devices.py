@@ -14,7 +14,8 @@ from propeller.errors import WireError
 from propeller.model.ids import PropletId
 from propeller.model.seen import Box, Seen
 from propeller.model.specs import Proplet
-from propeller.reconcile.world import World, resolved_proplet
+from propeller.reconcile.sighting import resolved_proplet
+from propeller.reconcile.world import World
 from propeller.wire.boxes import BoxPublic
 from propeller.wire.codec import decode
 from propeller.wire.frame import is_framed, open_frame, peek_body

@@ -21,7 +21,8 @@ from propeller.reconcile.bootstrap import Bootstrap, Command, Marker, Subscribe,
 from propeller.reconcile.events import BlobStored
 from propeller.reconcile.hear import Hearing
 from propeller.reconcile.ownwords import OwnWords
-from propeller.reconcile.world import World, known_devices
+from propeller.reconcile.sighting import known_devices
+from propeller.reconcile.world import World
 from propeller.state.base import Asked, Event
 from propeller.transport.base import Received, Will
 from propeller.wire.codec import decode, decode_tasks, encode

@@ -280,12 +280,12 @@ class Reconciler:
             waits=self._waits if world.links() else None,
             secrets=world.secrets.known,
             courses=world.versions.courses,
-            current=world.is_current,
+            current=world.entries.is_current,
             withheld=world.windows.withheld,
             overrides=world.windows.marks,
             corrections=world.corrections,
             strays=world.strays,
-            entry=world.entry_digest,
+            entry=world.entries.digest,
             asked_at=world.asked_at,
             learning=world.learning.known,
             told=world.learning.told,
@@ -319,7 +319,7 @@ class Reconciler:
             for assignment in copies:
                 known = self.world.assignments.get(assignment.uid, {})
                 if assignment.uid in self.world.objects and assignment.proplet not in known:
-                    version = self.world.told_version(assignment)
+                    version = self.world.entries.told_version(assignment)
                     self.world.put_assignment(replace(assignment, assigned_at=now, version=version))
 
     def _plan(self, now: int) -> Plan:

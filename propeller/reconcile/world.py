@@ -7,7 +7,7 @@ costs one proplet's work and not the fleet's. Decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from propeller.model.drift import Corrections
@@ -18,60 +18,27 @@ from propeller.model.rounds import Learning
 from propeller.model.seen import RunState, Seen, SeenRun
 from propeller.model.specs import (
     App,
-    Daemon,
     Discovery,
-    FederatedTask,
     Modular,
     ModuleRef,
     Proplet,
-    Scheduling,
     Secret,
-    Task,
-    Workload,
 )
 from propeller.model.versions import Course
 from propeller.plan.depends import Links, needs
 from propeller.plan.findings import strays_among, strays_on
-from propeller.plan.runs import namer as namer_of
-from propeller.plan.runs import run_digest, run_key
-from propeller.plan.secrets import given
-from propeller.reconcile.documents import entries_of, fill, in_order, template
+from propeller.reconcile.entries import Entries
 from propeller.reconcile.handings import Handings
 from propeller.reconcile.learningbook import LearningBook
 from propeller.reconcile.runrecords import as_seen, record_of
 from propeller.reconcile.secretbook import SecretBook
+from propeller.reconcile.secretusers import SecretUsers, given_to, name_of
+from propeller.reconcile.sighting import what_delivery_reads, what_planning_reads
+from propeller.reconcile.touched import Touched
 from propeller.reconcile.versionbook import VersionBook
 from propeller.reconcile.windowbook import WindowBook
 from propeller.secrets.vault import Vault
 from propeller.state.base import Asked, PropletHold, RunRecord, Store
-from propeller.wire.messages import Entry
-
-_NO_TEMPLATES: Mapping[Digest, Entry] = {}
-
-MAX_NAMERS = 50_000
-"""Namers of runs kept; cron causes make new ones all the time."""
-
-
-class Touched:
-    """What has to be looked at in the next turn."""
-
-    def __init__(self) -> None:
-        self.everything = True
-        self.objects: set[Uid] = set()
-        self.proplets: set[PropletId] = set()
-        self.documents: set[PropletId] = set()
-        """Proplets whose wanted content may have changed."""
-        self.deliveries: set[PropletId] = set()
-        """Proplets that said something about what they hold."""
-        self.statuses: set[Uid] = set()
-        self.facts_moved = False
-
-    def clear(self) -> None:
-        """Forget what was touched by planning; statuses and documents have their own takers."""
-        self.everything = False
-        self.facts_moved = False
-        self.objects = set()
-        self.proplets = set()
 
 
 class World:
@@ -84,8 +51,7 @@ class World:
         vault: Vault | None = None,
     ) -> None:
         self.store = store
-        self._read_blob = read_blob
-        self._namers: dict[tuple[Uid, Digest, str], Callable[[PropletId], RunId]] = {}
+        self.entries = Entries(self, read_blob)
         self.touched = Touched()
         self.objects: dict[Uid, Held] = {held.uid: held for held in store.inventory()}
         self.secrets = SecretBook(store, vault or Vault.closed(), self.objects.values())
@@ -100,9 +66,7 @@ class World:
         self._noted: dict[PropletId, dict[Uid, SeenRun]] = {}
         self.past: dict[PropletId, dict[tuple[Uid, RunId], SeenRun]] = {}
         self.grants: dict[PropletId, frozenset[str]] = {}
-        self._templates: dict[Uid, dict[Digest, Entry]] = {}
-        self._users: dict[tuple[str, str], set[Uid]] = {}
-        self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
+        self._secret_users = SecretUsers()
         self.versions = VersionBook(store)
         self.handings = Handings(store)
         self.learning = LearningBook(store)
@@ -116,7 +80,7 @@ class World:
         for assignment in store.assignments():
             self._index(assignment)
         for held in self.objects.values():
-            self._note_users(None, held)
+            self._secret_users.note(None, held)
         self._remember_past()
         self.strays = strays_among(self.proplets, self.assignments)
         # What was asked is most likely still wanted: nobody says otherwise until it was looked at,
@@ -188,76 +152,11 @@ class World:
             self._discovery = frozenset(allowed | {"default", "run"})
         return self._discovery
 
-    def wanted(self, proplet: PropletId) -> tuple[Entry, ...] | None:
-        """The tasks `proplet` should hold, in order; None while a module is not resolved.
-
-        A run that ended on an earlier instance of the device (wiped, replaced) is not listed, or
-        the new instance would run it again.
-        """
-        past = self.past.get(proplet, {})
-        entries = []
-        for uid in self.holders.get(proplet, ()):
-            assignment = self.assignments[uid][proplet]
-            if assignment.releasing or (uid, assignment.run) in past:
-                continue
-            entry = self._entry(assignment)
-            if entry is not None:
-                entries.append(entry)
-            elif self._is_learning(uid):
-                continue  # of a round that nobody remembers: the next plan says what follows
-            elif not assignment.version or self._meaning(assignment) is not None:
-                return None
-        return in_order(entries)
-
-    def _entry(self, assignment: Assignment) -> Entry | None:
-        """What the copy should run: as the spec says now, or as last asked where the run is older.
-
-        A copy may rightly stay behind its spec (its cron run goes on, the new version fits nobody);
-        an old run must never be named together with a new module.
-        """
-        if self._is_learning(assignment.uid):
-            return self._training_entry(assignment)
-        shared = self._template(assignment)
-        if shared is not None and self._run_of(assignment) == assignment.run:
-            sealed = self._sealed(assignment)
-            if sealed is not None:
-                return fill(shared, assignment, sealed)
-        asked = self.asked_entries(assignment.proplet)
-        return asked.get((assignment.uid, assignment.run))
-
-    def _is_learning(self, uid: Uid) -> bool:
-        return isinstance(self.objects[uid].object, FederatedTask)
-
-    def _training_entry(self, assignment: Assignment) -> Entry | None:
-        """A part in the newest round as that round says, or in an older one as last asked."""
-        held = self.objects[assignment.uid]
-        thing = held.object
-        assert isinstance(thing, FederatedTask)
-        module = self.modules.get(thing.module)
-        training = self.learning.training(assignment)
-        if training is None or not isinstance(module, Module):
-            asked = self.asked_entries(assignment.proplet)
-            return asked.get((assignment.uid, assignment.run))
-        known = self._templates.setdefault(assignment.uid, {})
-        shared = known.get(Digest(""))
-        if shared is None:
-            shared = known[Digest("")] = template(held, module)
-        return fill(shared, assignment, training=training)
-
     def put_learning(self, uid: Uid, learning: Learning) -> None:
         """How far a federated job is. Its copies are told with their assignments."""
         self.learning.put(uid, learning)
         self.touched.objects.add(uid)
         self.touched.statuses.add(uid)
-
-    def _sealed(self, assignment: Assignment) -> tuple[tuple[str, str], ...] | None:
-        meaning = self._meaning(assignment)
-        assert meaning is not None
-        thing = meaning[0].object
-        assert isinstance(thing, Task | Daemon)
-        if not thing.run.secrets:
-            return ()
-        return self.secrets.sealed(thing, self.proplets[assignment.proplet], assignment)
 
     def retry_secrets(self, now: int) -> None:
         """See whether what was locked can be opened now. Inside a store transaction."""
@@ -271,95 +170,18 @@ class World:
             for uid, course in self.versions.courses.items()
             if uid in self.objects
             for version in (course.good, course.target)
-            if version is not None and name in _given_to(version.object)
+            if version is not None and name in given_to(version.object)
         }
-        for uid in older.union(self._users.get(name, ())):
-            self._forget_template(uid)
+        for uid in older.union(self._secret_users.of(name)):
+            self.entries.forget(uid)
             self.touched.objects.add(uid)
             self.touched.statuses.add(uid)
             self.touched.documents.update(self.assignments.get(uid, ()))
-
-    def _note_users(self, before: Held | None, held: Held | None) -> None:
-        if before is not None:
-            for name in _secrets_of(before):
-                self._users[name].discard(before.uid)
-        if held is not None:
-            for name in _secrets_of(held):
-                self._users.setdefault(name, set()).add(held.uid)
-
-    def _run_of(self, assignment: Assignment) -> RunId | None:
-        """The run that the spec means there; None while a secret of it cannot be opened."""
-        name = (assignment.uid, assignment.version, assignment.cause)
-        namer = self._namers.get(name)
-        if namer is None:
-            meaning = self._meaning(assignment)
-            if meaning is None:
-                return None
-            held, module = meaning
-            assert isinstance(held.object, Task | Daemon)
-            gift = given(held.object, self.secrets.known)
-            if gift.reason:
-                return None
-            digest = run_digest(held.object, module, gift.digests)
-            namer = namer_of(assignment.uid, digest, run_key(held.object), assignment.cause)
-            if len(self._namers) > MAX_NAMERS:
-                self._namers.clear()
-            self._namers[name] = namer
-        return namer(assignment.proplet)
-
-    def asked_entries(self, proplet: PropletId) -> dict[tuple[Uid, RunId], Entry]:
-        """The entries of the document last asked of `proplet`, by run."""
-        body = self.store.asked_body(proplet)
-        entries = entries_of(body, self._read_blob) if body else ()
-        return {(Uid(entry.uid), RunId(entry.run)): entry for entry in entries}
-
-    def _forget_template(self, uid: Uid) -> None:
-        self._templates.pop(uid, None)
-        for name in [name for name in self._namers if name[0] == uid]:
-            del self._namers[name]
-
-    def _template(self, assignment: Assignment) -> Entry | None:
-        shared = self._templates.get(assignment.uid, {}).get(assignment.version)
-        if shared is None:
-            meaning = self._meaning(assignment)
-            if meaning is None:
-                return None
-            shared = template(*meaning)
-            self._templates.setdefault(assignment.uid, {})[assignment.version] = shared
-        return shared
-
-    def _meaning(self, assignment: Assignment) -> tuple[Held, Module] | None:
-        """The object as that copy has it; None while that cannot be told."""
-        held = self.objects[assignment.uid]
-        waiting = self.windows.withheld.get(assignment.uid)
-        return self.versions.meaning(held, assignment.version, self.modules, waiting)
-
-    def is_current(self, assignment: Assignment, run: SeenRun) -> bool:
-        """Whether the device began that run from what it is asked for now."""
-        known = self._told.get((assignment.uid, assignment.proplet))
-        if known is not None and known[0] is assignment:  # the common case, and looked up often
-            shared = self._templates.get(assignment.uid, _NO_TEMPLATES).get(assignment.version)
-            if shared is not None and known[1] is shared:
-                return run.digest == known[2]
-        return run.digest == self.entry_digest(assignment)
 
     def asked_at(self, proplet: PropletId) -> int:
         """When it was last asked for anything (Unix ms), 0 never."""
         asked = self.asked.get(proplet)
         return asked.asked_at if asked is not None else 0
-
-    def entry_digest(self, assignment: Assignment) -> str:
-        """The digest of what the copy is told now, "" where that cannot be said."""
-        name = (assignment.uid, assignment.proplet)
-        if self._is_learning(assignment.uid):
-            entry = self._training_entry(assignment)
-            return entry.digest if entry is not None else ""
-        shared = self._template(assignment)
-        known = self._told.get(name)
-        if known is None or known[0] is not assignment or known[1] is not shared:
-            entry = self._entry(assignment)
-            known = self._told[name] = (assignment, shared, entry.digest if entry else "")
-        return known[2]
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -371,7 +193,7 @@ class World:
         self.touched.objects.add(held.uid)
         self.touched.statuses.add(held.uid)
         if before is None or before.generation != held.generation:
-            self._forget_template(held.uid)
+            self.entries.forget(held.uid)
             self.touched.documents.update(self.assignments.get(held.uid, ()))
         if before is None or before.deleted_at != held.deleted_at or before.object != held.object:
             self._relink(held if before is None else before, held)
@@ -381,9 +203,9 @@ class World:
         waits = held.uid in self.windows.withheld
         if before is not None and before.generation != held.generation and not waits:
             self._begin_course(before, held)
-        self._note_users(before, held)
+        self._secret_users.note(before, held)
         if isinstance(held.object, Secret) and self.secrets.put(held):
-            self._secret_moved(_named(held.object))
+            self._secret_moved(name_of(held.object))
         if isinstance(held.object, Proplet | App):
             self._declared = self._discovery = self._apps = None
             self.touched.everything = True
@@ -392,7 +214,7 @@ class World:
         """The edit that waited for a window is what the object means now."""
         waited = self.windows.withheld[uid].held
         self.windows.drop(uid)
-        self._forget_template(uid)
+        self.entries.forget(uid)
         self.touched.objects.add(uid)
         self.touched.statuses.add(uid)
         self.touched.documents.update(self.assignments.get(uid, ()))
@@ -408,13 +230,13 @@ class World:
         self.put_course(course)
         for copy in list(copies.values()):
             stamped = replace(copy, version=course.good.digest)
-            if not copy.version and self._run_of(stamped) == copy.run:
+            if not copy.version and self.entries.run_of(stamped) == copy.run:
                 self.put_assignment(stamped)
 
     def put_course(self, course: Course) -> None:
         """Which version its copies go to has been decided."""
         self.versions.put(course)
-        self._forget_template(course.uid)
+        self.entries.forget(course.uid)
         self.touched.objects.add(course.uid)
         self.touched.statuses.add(course.uid)
 
@@ -430,25 +252,13 @@ class World:
             self.store.drop_corrections(uid)
             self.touched.objects.add(uid)
 
-    def told_version(self, assignment: Assignment) -> Digest:
-        """The version that a copy found in a retained document has, "" where none fits."""
-        held = self.objects[assignment.uid]
-        asked = self.asked_entries(assignment.proplet).get((assignment.uid, assignment.run))
-        for one in self.versions.candidates(held, self.modules) if asked is not None else ():
-            assert asked is not None
-            stamped = replace(assignment, version=one.digest)
-            shared = template(self.versions.grafted(held, one), one.module)
-            if fill(shared, stamped, asked.sealed).digest == asked.digest:
-                return one.digest
-        return Digest("")
-
     def drop_held(self, uid: Uid) -> None:
         """The object leaves the inventory."""
         self.store.drop_held(uid)
         held = self.objects.pop(uid)
-        self._note_users(held, None)
+        self._secret_users.note(held, None)
         self._relink(held, held)
-        self._forget_template(uid)
+        self.entries.forget(uid)
         self.versions.drop(uid)
         self.windows.forget(uid)
         self.forget_corrections(uid)
@@ -490,7 +300,7 @@ class World:
         self._forget_past(proplet, (uid, dropped.run))
         self._note_strays(proplet, {uid})
         self._noted.get(proplet, {}).pop(uid, None)
-        self._told.pop((uid, proplet), None)
+        self.entries.forget_copy(uid, proplet)
         self._changed(uid, proplet)
 
     def put_module(self, ref: ModuleRef, resolved: Resolved) -> None:
@@ -503,7 +313,7 @@ class World:
             if isinstance(held.object, Modular) and held.object.module == ref:
                 if isinstance(old, Module) and isinstance(resolved, Module):
                     self.windows.resolved_anew(held, old, self.objects.values())
-                self._forget_template(uid)
+                self.entries.forget(uid)
                 self.touched.objects.add(uid)
                 self.touched.statuses.add(uid)
                 self.touched.documents.update(self.assignments.get(uid, ()))
@@ -515,18 +325,17 @@ class World:
             return
         self.store.put_seen(seen)
         self.proplets[seen.id] = seen
-        if before is None or _what_planning_reads(before) != _what_planning_reads(seen):
+        if before is None or what_planning_reads(before) != what_planning_reads(seen):
             self.touched.proplets.add(seen.id)
             self.touched.facts_moved = True
             self.touch_statuses(seen.id)
-        if before is None or _what_delivery_reads(before) != _what_delivery_reads(seen):
+        if before is None or what_delivery_reads(before) != what_delivery_reads(seen):
             self.touched.deliveries.add(seen.id)
             self.touched.proplets.add(seen.id)
             self.touch_statuses(seen.id)
         if before is not None and before.box.believed != seen.box.believed:
             self.touched.documents.add(seen.id)
-            for name in [name for name in self._told if name[1] == seen.id]:
-                del self._told[name]
+            self.entries.forget_device(seen.id)
 
     def put_runs(self, proplet: PropletId, runs: Mapping[tuple[Uid, RunId], SeenRun]) -> set[Uid]:
         """Take a whole inventory; writes only what moved. Returns the uids that moved."""
@@ -625,7 +434,7 @@ class World:
         for uid in self.holders.get(proplet, ()):
             copy = self.assignments[uid][proplet]
             run = runs.get((uid, copy.run))
-            if not copy.releasing and (run is None or not self.is_current(copy, run)):
+            if not copy.releasing and (run is None or not self.entries.is_current(copy, run)):
                 self.touched.objects.add(uid)
         self.touched.objects.update(
             uid for uid, places in self.strays.items() if proplet in places and uid in self.objects
@@ -678,88 +487,3 @@ class World:
                 and (uid, assignment.run) not in seen.runs
             ):
                 self.past.setdefault(proplet, {})[(uid, assignment.run)] = as_seen(record)
-
-
-def _what_planning_reads(seen: Seen) -> tuple[object, ...]:
-    return (
-        seen.declared,
-        seen.presence,
-        seen.facts,
-        seen.labels,
-        seen.quarantine,
-        seen.cordoned,
-        seen.draining,
-        seen.memory,
-        seen.tasks,
-        seen.inst,
-        seen.box,
-    )
-
-
-def _what_delivery_reads(seen: Seen) -> tuple[object, ...]:
-    return (
-        seen.inst,
-        seen.boot,
-        seen.conn,
-        seen.presence,
-        seen.quarantine,
-        seen.observed_fence,
-        seen.observed_gen,
-        seen.observed_digest,
-    )
-
-
-def _named(secret: Secret) -> tuple[str, str]:
-    return secret.meta.key.namespace, secret.meta.key.name
-
-
-def _secrets_of(held: Held) -> tuple[tuple[str, str], ...]:
-    """The Secret that the object is, or those it uses."""
-    thing = held.object
-    if isinstance(thing, Secret):
-        return (_named(thing),)
-    return _given_to(thing) if isinstance(thing, Task | Daemon) else ()
-
-
-def _given_to(thing: Workload) -> tuple[tuple[str, str], ...]:
-    return tuple((thing.meta.key.namespace, one.secret) for one in thing.run.secrets)
-
-
-def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold | None) -> Seen:
-    """`seen` with what specs, runtime holds and hello say of it, in that order of weight."""
-    facts = seen.facts
-    labels = dict(facts.labels) if facts else {}
-    scheduling = Scheduling.ENABLED
-    if declared is not None:
-        labels |= declared.meta.labels
-        scheduling = declared.scheduling
-    if hold is not None:
-        for name, value in hold.labels:
-            if value is None:
-                labels.pop(name, None)
-            else:
-                labels[name] = value
-        if hold.scheduling is not None:
-            scheduling = Scheduling(hold.scheduling)
-    memory = facts.memory if facts else None
-    tasks = facts.tasks if facts else None
-    if declared is not None:
-        memory = declared.memory if declared.memory is not None else memory
-        tasks = declared.tasks if declared.tasks is not None else tasks
-    return replace(
-        seen,
-        declared=declared is not None,
-        labels=labels if labels != seen.labels else seen.labels,
-        cordoned=scheduling is not Scheduling.ENABLED,
-        draining=scheduling is Scheduling.DRAIN,
-        memory=memory or None,
-        tasks=tasks or None,
-        heartbeat=declared.heartbeat if declared is not None else seen.heartbeat,
-    )
-
-
-def known_devices(world: World) -> Iterable[PropletId]:
-    """Every proplet to listen for by id, declared ones first, each once, sorted."""
-    declared = sorted(PropletId(proplet.meta.key.name) for proplet in world.declared())
-    rest = sorted(set(world.proplets) - set(declared))
-    return [*declared, *rest]

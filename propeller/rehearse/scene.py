@@ -240,7 +240,12 @@ def _as_wanted(sim: Sim) -> int:
     for uid, copies in world.assignments.items():
         for proplet, copy in copies.items():
             run = world.proplets[proplet].runs.get((uid, copy.run))
-            if run is not None and not copy.releasing and run.ready and world.is_current(copy, run):
+            if (
+                run is not None
+                and not copy.releasing
+                and run.ready
+                and world.entries.is_current(copy, run)
+            ):
                 course = world.versions.courses.get(uid)
                 target = course.target_digest if course is not None else ""
                 good += not target or not copy.version or copy.version == target
