@@ -11,7 +11,12 @@ from propeller.model.versions import Phase
 from propeller.state import schema
 from propeller.state.sqlite import SqliteStore
 
-SHIPPED = ("160d1d524054646e53e1c98e42a4ceb3bc628b0a4cc13ae3d910900ad1dd6b69",)
+SHIPPED = (
+    "160d1d524054646e53e1c98e42a4ceb3bc628b0a4cc13ae3d910900ad1dd6b69",
+    "1762dc000cebe608751b5a0a2e3967b0d21a0d98dec3e2ec17f2345c7b44a80c",
+    "9293d54fd330d964ddeefc3dc8c06f29fbc7d42b95e1109a26abd6c1381b14d5",
+    "7fc85bb1d216b5ad7d48767b722c01e4ab1c627858ad0974cb0ff5b96e61e86e",
+)
 """Of every migration that people have in their states: it never changes again."""
 
 
