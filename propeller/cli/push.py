@@ -1,7 +1,8 @@
 """`propeller push FILE IMAGE`: publish a module in a registry or an OCI layout.
 
 `propeller push --specs DIR IMAGE` publishes a whole spec tree, which `serve` and the others take as
-a source. Prints the reference with the digest of its manifest, to be pinned.
+a source. Prints the reference with the digest of its manifest, to be pinned. A module is followed
+by its bill of materials, and with `--sign` by a signature.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propeller.cli.images import add_registry, place_of, read_module
+from propeller.cli.keyfiles import add_password, private_key
 from propeller.cli.output import add_dry_run, say
+from propeller.cli.sign import pair
 from propeller.errors import Fault, SpecError, UsageError
 
 if TYPE_CHECKING:
+    from propeller.model.ids import Digest
+    from propeller.registry.cosignkey import PrivateKey
+    from propeller.registry.registries import Place
     from propeller.sources.tree import Tree
 
 
@@ -33,6 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotation", action="append", default=[], metavar="NAME=VALUE", help="say it about it"
     )
+    parser.add_argument(
+        "--sign", metavar="KEY", help="vouch for it with this key of `keygen`, as `sign` does"
+    )
+    parser.add_argument(
+        "--no-sbom", action="store_true", help="without its bill of materials (CycloneDX)"
+    )
+    parser.add_argument(
+        "--source", metavar="URL", default="", help="where it was built from, for the bill"
+    )
+    add_password(parser)
     add_registry(parser)
     add_dry_run(parser)
 
@@ -42,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from propeller.model.ids import sha256_digest
     from propeller.registry.wasm import inspect
 
-    annotations = dict(_pair(text) for text in args.annotation)
+    annotations = dict(pair(text) for text in args.annotation)
     path = Path(args.file)
     if args.specs:
         return _push_specs(args, path, annotations)
@@ -55,12 +71,31 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             say(f"would push {words} as {place.reference}")
             return 0
+        key = None if args.sign is None else private_key(args, args.sign)
         manifest = place.artifacts.push(
             place.reference, data, title=f"{path.stem}.wasm", annotations=annotations
         )
+        _about(args, place, manifest, data, key)
         print(f"{args.image.partition('@')[0]}@{manifest}")
-        say(f"pushed {words}")
+        say(f"pushed {words}" + (f", signed with {key.public.id}" if key is not None else ""))
     return 0
+
+
+def _about(
+    args: argparse.Namespace, place: Place, manifest: Digest, data: bytes, key: PrivateKey | None
+) -> None:
+    """What refers to a module that was pushed: its bill of materials, a signature."""
+    from propeller import __version__
+    from propeller.registry.cosign import sign
+    from propeller.registry.sbom import bill, push_bill
+
+    pinned = place.reference.pinned(manifest)
+    if not args.no_sbom:
+        name = Path(args.file).stem
+        document = bill(data, name=name, source=args.source, agent=f"propeller {__version__}")
+        push_bill(place.artifacts, pinned, manifest, document)
+    if key is not None:
+        sign(place.artifacts, pinned, key)
 
 
 def _push_specs(args: argparse.Namespace, path: Path, annotations: dict[str, str]) -> int:
@@ -115,10 +150,3 @@ def validate_tree(tree: Tree, *, domain: str, path: Path) -> None:
         raise SpecError(
             Fault(str(path / one.file), one.line, one.path, one.message) for one in faults
         )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError(f"--annotation {text!r} is not NAME=VALUE")
-    return name, value

@@ -17,11 +17,16 @@ from propeller.model.canonical import canonical_bytes
 from propeller.model.ids import Digest, sha256_digest
 from propeller.registry import manifest as layout_of
 from propeller.registry.artifacts import Artifacts
-from propeller.registry.manifest import Index
-from propeller.registry.problem import ArtifactError
 from propeller.registry.reference import Reference, parse_location
+from propeller.registry.referrers import (
+    EMPTY,
+    EMPTY_CONFIG,
+    MAX_REFERRERS,
+    list_referrer,
+    read_attached,
+    read_layer,
+)
 from propeller.registry.registries import Registries
-from propeller.registry.verify import verified
 from propeller.wire.signing import SigningKey
 
 MODEL = "application/vnd.propeller.model.v1"
@@ -31,9 +36,6 @@ ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 STATEMENT = "application/vnd.in-toto+json"
 PREDICATE = "https://propeller.dev/fl-record/v1"
 MAX_RECORD = 1 << 20
-MAX_REFERRERS = 1000
-_EMPTY = b"{}"
-_EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 
 Sign = Callable[[bytes], bytes]
 Check = Callable[[bytes, bytes], bool]
@@ -63,7 +65,7 @@ def publish(
     Raises ArtifactError, Unavailable or WireError.
     """
     layer = artifacts.write_blob(ref, model)
-    artifacts.write_blob(ref, _EMPTY)
+    artifacts.write_blob(ref, EMPTY)
     body = _manifest(MODEL, MODEL_LAYER, layer, len(model))
     subject = artifacts.write_manifest(ref, body, layout_of.MANIFEST)
     envelope = _envelope(statement(layer, record), key_id, sign)
@@ -73,7 +75,7 @@ def publish(
     digest = artifacts.write_manifest(
         replace(ref, tag=None, digest=sha256_digest(told)), told, layout_of.MANIFEST
     )
-    _refer(artifacts, ref, subject, digest, len(told))
+    list_referrer(artifacts, ref, subject, digest=digest, size=len(told), kind=RECORD)
     return Published(subject, digest)
 
 
@@ -98,16 +100,10 @@ def records_of(
     """
     found = []
     for one in artifacts.referrers(ref, RECORD)[:MAX_REFERRERS]:
-        body = artifacts.read_manifest(ref.pinned(one.digest))
-        manifest = layout_of.read_manifest(body, where=str(ref))
-        if isinstance(manifest, Index) or len(manifest.layers) != 1:
+        manifest = read_attached(artifacts, ref, one)
+        if manifest is None or len(manifest.layers) != 1:
             continue
-        layer = manifest.layers[0]
-        with artifacts.open_blob(ref, layer.digest) as pieces:
-            whole = b"".join(
-                verified(pieces, digest=layer.digest, limit=MAX_RECORD, where=str(ref))
-            )
-        record = _opened(whole, check)
+        record = _opened(read_layer(artifacts, ref, manifest.layers[0], limit=MAX_RECORD), check)
         if record is not None:
             found.append(record)
     return tuple(found)
@@ -152,7 +148,7 @@ def _manifest(
     *,
     subject: Mapping[str, object] | None = None,
 ) -> bytes:
-    empty = {"mediaType": _EMPTY_CONFIG, "digest": sha256_digest(_EMPTY), "size": len(_EMPTY)}
+    empty = {"mediaType": EMPTY_CONFIG, "digest": sha256_digest(EMPTY), "size": len(EMPTY)}
     document: dict[str, object] = {
         "schemaVersion": 2,
         "mediaType": layout_of.MANIFEST,
@@ -163,36 +159,6 @@ def _manifest(
     if subject is not None:
         document["subject"] = dict(subject)
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _refer(
-    artifacts: Artifacts, ref: Reference, subject: Digest, digest: Digest, size: int
-) -> None:
-    """Make the record found from the model: a registry without the referrers API wants a tag."""
-    body = artifacts.read_referrers(ref, subject)
-    known: tuple[layout_of.Descriptor, ...] = ()
-    if body is not None:
-        index = layout_of.read_manifest(body, where=f"referrers of {ref}")
-        if not isinstance(index, Index):
-            raise ArtifactError("BadManifest", f"referrers of {ref}: not an index")
-        known = index.manifests
-    if any(one.digest == digest for one in known):
-        return
-    rows: list[dict[str, object]] = [
-        {
-            "mediaType": one.media_type,
-            "digest": one.digest,
-            "size": one.size,
-            **({"artifactType": one.artifact_type} if one.artifact_type else {}),
-        }
-        for one in known[:MAX_REFERRERS]
-    ]
-    rows.append(
-        {"mediaType": layout_of.MANIFEST, "digest": digest, "size": size, "artifactType": RECORD}
-    )
-    listing = {"schemaVersion": 2, "mediaType": layout_of.INDEX, "manifests": rows}
-    fallback = Reference(ref.registry, ref.repository, subject.replace(":", "-"))
-    artifacts.write_manifest(fallback, json.dumps(listing).encode(), layout_of.INDEX)
 
 
 def push_round(

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/provision.md",
         "docs/how-to/recover.md",
         "docs/how-to/rehearse.md",
+        "docs/how-to/signed-modules.md",
         "docs/how-to/status-branch.md",
         "docs/how-to/write-a-trainer.md",
     ],
