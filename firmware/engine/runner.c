@@ -1,0 +1,426 @@
+/* See runner.h. */
+#include "runner.h"
+
+#include <string.h>
+
+#include "natives.h"
+#include "values.h"
+
+enum { FREE, RUNS, ENDED };
+
+static const char *const imports[] = {"wasi_snapshot_preview1", NULL};
+
+/* -- on the guest's thread ----------------------------------------------------------------- */
+
+static bool keep_first(struct proplet_capture *capture, uint32_t limit, const uint8_t *data,
+		       size_t size)
+{
+	uint32_t left = limit - capture->total;
+	bool fits = size <= left;
+	uint32_t take = fits ? (uint32_t)size : left;
+
+	memcpy(capture->data + capture->total, data, take);
+	capture->total += take;
+	return fits;
+}
+
+static void keep_newest(struct proplet_capture *capture, const uint8_t *data, size_t size)
+{
+	if (size > capture->cap) {
+		capture->total += (uint32_t)(size - capture->cap);
+		data += size - capture->cap;
+		size = capture->cap;
+	}
+	while (size > 0) {
+		uint32_t at = capture->total % capture->cap;
+		uint32_t run = capture->cap - at;
+
+		run = size < run ? (uint32_t)size : run;
+		memcpy(capture->data + at, data, run);
+		capture->total += run;
+		data += run;
+		size -= run;
+	}
+}
+
+static bool guest_writes(void *context, int stream, const uint8_t *data, size_t size)
+{
+	struct proplet_slot *slot = context;
+	const struct proplet_os *os = slot->runner->os;
+	bool fits = true;
+
+	os->lock(os->ctx);
+	if (stream == 1 && !slot->daemon) {
+		fits = keep_first(&slot->out, slot->limit, data, size);
+	} else {
+		keep_newest(stream == 1 ? &slot->out : &slot->err, data, size);
+	}
+	os->unlock(os->ctx);
+	return fits;
+}
+
+static int64_t guest_mono(void *context)
+{
+	const struct proplet_port *port = ((struct proplet_slot *)context)->runner->port;
+
+	return (int64_t)port->mono(port->ctx);
+}
+
+static int64_t guest_wall(void *context)
+{
+	const struct proplet_port *port = ((struct proplet_slot *)context)->runner->port;
+	uint64_t ms = 0;
+
+	port->wall(port->ctx, &ms);
+	return (int64_t)ms;
+}
+
+static bool guest_random(void *context, uint8_t *data, size_t size)
+{
+	const struct proplet_port *port = ((struct proplet_slot *)context)->runner->port;
+
+	return port->random(port->ctx, data, size) == PROPLET_OK;
+}
+
+static void guest_waits(void *context, int64_t ms)
+{
+	const struct proplet_os *os = ((struct proplet_slot *)context)->runner->os;
+
+	os->wait(os->ctx, ms);
+}
+
+static void run_slot(void *arg)
+{
+	struct proplet_slot *slot = arg;
+	struct proplet_runner *runner = slot->runner;
+
+	runner->runtime->run(runner->runtime, &slot->job, &slot->outcome);
+	atomic_store(&slot->state, ENDED);
+	runner->os->wake(runner->os->ctx);
+}
+
+/* -- beginning ----------------------------------------------------------------------------- */
+
+/* A terminated copy in the slot's texts; NULL where they are full or the text holds a NUL. */
+static const char *copied(struct proplet_slot *slot, size_t *used, struct proplet_text text)
+{
+	char *to = slot->texts + *used;
+
+	if (text.len >= slot->texts_size - *used ||
+	    (text.len > 0 && memchr(text.at, '\0', text.len) != NULL)) {
+		return NULL;
+	}
+	if (text.len > 0) {
+		memcpy(to, text.at, text.len);
+	}
+	to[text.len] = '\0';
+	*used += text.len + 1;
+	return to;
+}
+
+static bool copy_words(struct proplet_slot *slot, const struct proplet_guest *guest, size_t *used)
+{
+	struct proplet_job *job = &slot->job;
+	struct proplet_text text;
+	size_t count = 0;
+
+	if ((size_t)guest->args + guest->env > PROPLET_WORDS_MAX) {
+		return false;
+	}
+	job->args = slot->words;
+	for (unsigned i = 0; i < guest->args && proplet_guest_arg(guest, i, &text); i++) {
+		slot->words[count] = copied(slot, used, text);
+		if (slot->words[count++] == NULL) {
+			return false;
+		}
+	}
+	job->args_count = count;
+	job->env = slot->words + count;
+	for (unsigned i = 0; i < guest->env && proplet_guest_env(guest, i, &text); i++) {
+		slot->words[count] = copied(slot, used, text);
+		if (slot->words[count++] == NULL) {
+			return false;
+		}
+	}
+	job->env_count = count - job->args_count;
+	job->name = copied(slot, used, guest->ref);
+	job->entrypoint = copied(slot, used, guest->entrypoint);
+	job->stdin_data = (const uint8_t *)copied(slot, used, guest->stdin_text);
+	job->stdin_size = guest->stdin_text.len;
+	return job->name != NULL && job->entrypoint != NULL && job->stdin_data != NULL;
+}
+
+static bool read_module(struct proplet_runner *runner, struct proplet_job *job,
+			const struct proplet_guest *guest, char *why, size_t cap)
+{
+	const struct proplet_port *port = runner->port;
+
+	job->module = runner->os->take(runner->os->ctx, guest->module_size);
+	if (job->module == NULL) {
+		size_t at = proplet_put_text(why, cap, 0, "no memory for its module of ");
+
+		proplet_put_size(why, cap, at, guest->module_size);
+		return false;
+	}
+	job->module_size = guest->module_size;
+	if (port->blob_read(port->ctx, guest->module, 0, job->module, guest->module_size) !=
+	    PROPLET_OK) {
+		runner->os->give(runner->os->ctx, job->module);
+		job->module = NULL;
+		proplet_put_text(why, cap, 0, "its module cannot be read from storage");
+		return false;
+	}
+	return true;
+}
+
+static void fill(struct proplet_slot *slot, const struct proplet_guest *guest)
+{
+	struct proplet_job *job = &slot->job;
+
+	memset(job, 0, sizeof(*job));
+	atomic_init(&job->asked, 0);
+	job->memory = guest->memory;
+	job->fuel = guest->fuel == PROPLET_UNLIMITED ? slot->runner->fuel : guest->fuel;
+	job->timeout = guest->timeout_ms;
+	slot->daemon = guest->daemon;
+	slot->limit = guest->output < slot->out.cap ? (uint32_t)guest->output : slot->out.cap;
+	slot->out.total = slot->err.total = 0;
+	job->output = slot->limit;
+	job->context = slot;
+	job->write = guest_writes;
+	job->now_ms = guest_mono;
+	job->wall_ms = guest_wall;
+	job->random = guest_random;
+	job->wait = guest_waits;
+}
+
+static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t cap)
+{
+	struct proplet_runner *runner = ctx;
+	struct proplet_slot *slot = &runner->slots[guest->slot];
+	size_t used = 0;
+
+	if (guest->slot >= runner->engine.slots || atomic_load(&slot->state) != FREE) {
+		proplet_put_text(why, cap, 0, "its place is taken");
+		return PROPLET_BUSY;
+	}
+	fill(slot, guest);
+	if (!copy_words(slot, guest, &used)) {
+		proplet_put_text(why, cap, 0, "its arguments and variables do not fit");
+		return PROPLET_FULL;
+	}
+	if (!read_module(runner, &slot->job, guest, why, cap)) {
+		return PROPLET_FULL;
+	}
+	atomic_store(&slot->state, RUNS);
+	if (!runner->os->spawn(runner->os->ctx, guest->slot, run_slot, slot)) {
+		atomic_store(&slot->state, FREE);
+		runner->os->give(runner->os->ctx, slot->job.module);
+		proplet_put_text(why, cap, 0, "no thread could be started");
+		return PROPLET_FULL;
+	}
+	return PROPLET_OK;
+}
+
+static int check(void *ctx, const struct proplet_guest *guest, char *why, size_t cap)
+{
+	struct proplet_runner *runner = ctx;
+	size_t texts = runner->slots[0].texts_size;
+
+	if ((size_t)guest->args + guest->env > PROPLET_WORDS_MAX || guest->entry_len > texts) {
+		proplet_put_text(why, cap, 0, "more arguments and variables than fit here");
+		return PROPLET_REFUSED;
+	}
+	return PROPLET_OK;
+}
+
+static void stop(void *ctx, uint8_t number)
+{
+	struct proplet_runner *runner = ctx;
+
+	if (number < runner->engine.slots &&
+	    atomic_load(&runner->slots[number].state) == RUNS) {
+		runner->runtime->stop(runner->runtime, &runner->slots[number].job,
+				      PROPLET_END_STOPPED);
+	}
+}
+
+/* -- the end ------------------------------------------------------------------------------- */
+
+static bool is_utf8(const uint8_t *data, size_t size)
+{
+	for (size_t at = 0; at < size;) {
+		uint32_t point = data[at];
+		unsigned more = point < 0x80 ? 0 : point < 0xE0 ? 1 : point < 0xF0 ? 2 : 3;
+		static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+
+		if (point >= 0x80 && (point < 0xC2 || point > 0xF4)) {
+			return false;
+		}
+		point &= more == 0 ? 0x7F : 0x3FU >> more;
+		if (more >= size - at) {
+			return false;
+		}
+		for (unsigned i = 1; i <= more; i++) {
+			if ((data[at + i] & 0xC0) != 0x80) {
+				return false;
+			}
+			point = point << 6 | (data[at + i] & 0x3F);
+		}
+		if (point < least[more] || point > 0x10FFFF || (point >= 0xD800 && point < 0xE000)) {
+			return false;
+		}
+		at += more + 1;
+	}
+	return true;
+}
+
+static bool keep_blob(const struct proplet_port *port, const uint8_t *data, uint32_t size,
+		      struct proplet_ended *out)
+{
+	struct proplet_hash hash;
+
+	if (port->hash_begin(port->ctx, &hash) != PROPLET_OK ||
+	    port->hash_add(port->ctx, &hash, data, size) != PROPLET_OK ||
+	    port->hash_end(port->ctx, &hash, out->blob) != PROPLET_OK ||
+	    port->blob_write(port->ctx, out->blob, 0, size, data, size) != PROPLET_OK ||
+	    port->blob_seal(port->ctx, out->blob, size) != PROPLET_OK) {
+		return false;
+	}
+	out->has_blob = true;
+	out->blob_size = size;
+	return true;
+}
+
+static void tell_error(struct proplet_ended *out, const char *words)
+{
+	out->error_len = (uint16_t)proplet_put_text(out->error, sizeof(out->error), 0, words);
+}
+
+static void tell_result(struct proplet_runner *runner, struct proplet_slot *slot,
+			struct proplet_ended *out)
+{
+	const struct proplet_outcome *outcome = &slot->outcome;
+	const uint8_t *data = slot->out.data;
+	uint32_t size = slot->out.total;
+
+	if (outcome->end == PROPLET_END_RETURNED && outcome->valued) {
+		data = (const uint8_t *)outcome->text;
+		size = (uint32_t)strlen(outcome->text);
+	}
+	if (size <= PROPLET_NOTE && is_utf8(data, size)) {
+		memcpy(out->result, data, size);
+		out->result_len = (uint16_t)size;
+		out->has_result = true;
+	} else if (!keep_blob(runner->port, data, size, out)) {
+		out->ok = false;
+		tell_error(out, "its result could not be kept: no storage left");
+	}
+}
+
+static void tell(struct proplet_runner *runner, struct proplet_slot *slot,
+		 struct proplet_ended *out)
+{
+	const struct proplet_outcome *outcome = &slot->outcome;
+
+	out->has_exit = outcome->end == PROPLET_END_RETURNED;
+	out->exit = outcome->exit;
+	out->ok = out->has_exit && outcome->exit == 0;
+	if (!out->ok && out->has_exit) {
+		size_t at = proplet_put_text(out->error, sizeof(out->error), 0, "exit ");
+
+		at += proplet_value_write('i', (uint32_t)outcome->exit, out->error + at,
+					  sizeof(out->error) - at);
+		out->error_len = (uint16_t)at;
+	} else if (!out->ok) {
+		tell_error(out, outcome->text);
+	}
+	if (!slot->daemon) {
+		tell_result(runner, slot, out);
+	}
+}
+
+static bool poll(void *ctx, struct proplet_ended *out)
+{
+	struct proplet_runner *runner = ctx;
+
+	for (uint8_t i = 0; i < runner->engine.slots; i++) {
+		struct proplet_slot *slot = &runner->slots[i];
+
+		if (atomic_load(&slot->state) != ENDED) {
+			continue;
+		}
+		runner->os->join(runner->os->ctx, i);
+		runner->os->give(runner->os->ctx, slot->job.module);
+		slot->job.module = NULL;
+		memset(out, 0, sizeof(*out));
+		out->slot = i;
+		tell(runner, slot, out);
+		atomic_store(&slot->state, FREE);
+		return true;
+	}
+	return false;
+}
+
+static size_t log_read(void *ctx, uint8_t number, enum proplet_stream stream, uint32_t off,
+		       char *buf, size_t cap, uint32_t *first, uint32_t *end)
+{
+	struct proplet_runner *runner = ctx;
+	struct proplet_slot *slot = &runner->slots[number];
+	struct proplet_capture *from = stream == PROPLET_STDERR ? &slot->err : &slot->out;
+	size_t count = 0;
+
+	runner->os->lock(runner->os->ctx);
+	*end = from->total;
+	*first = from->total > from->cap ? from->total - from->cap : 0;
+	off = off < *first ? *first : off;
+	while (off < *end && count < cap) {
+		buf[count++] = (char)from->data[off++ % from->cap];
+	}
+	runner->os->unlock(runner->os->ctx);
+	return count;
+}
+
+void proplet_runner_init(struct proplet_runner *runner, struct proplet_runtime *runtime,
+			 const struct proplet_port *port, const struct proplet_os *os,
+			 struct proplet_slot *slots, uint8_t count, uint64_t memory)
+{
+	memset(runner, 0, sizeof(*runner));
+	runner->runtime = runtime;
+	runner->port = port;
+	runner->os = os;
+	runner->slots = slots;
+	runner->fuel = PROPLET_UNLIMITED;
+	for (unsigned i = 0; i < count; i++) {
+		slots[i].runner = runner;
+		atomic_init(&slots[i].state, FREE);
+	}
+	runner->engine = (struct proplet_engine){.ctx = runner,
+						 .name = runtime->name,
+						 .version = runtime->version,
+						 .slots = count,
+						 .memory = memory,
+						 .imports = imports,
+						 .check = check,
+						 .start = start,
+						 .stop = stop,
+						 .poll = poll,
+						 .log_read = log_read};
+}
+
+bool proplet_runner_busy(struct proplet_runner *runner)
+{
+	for (unsigned i = 0; i < runner->engine.slots; i++) {
+		if (atomic_load(&runner->slots[i].state) == RUNS) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void proplet_runner_tick(struct proplet_runner *runner)
+{
+	if (runner->runtime->tick != NULL && proplet_runner_busy(runner)) {
+		runner->runtime->tick(runner->runtime);
+	}
+}

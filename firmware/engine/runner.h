@@ -1,0 +1,73 @@
+/*
+ * The `struct proplet_engine` of the core (port.h) on top of any runtime (runtime.h): slots, threads,
+ * captured output, results. Used by the posix and the Zephyr port alike; what differs between them,
+ * threads and memory, is struct proplet_os.
+ *
+ * start, check, stop, poll and log_read are called by the core's thread, which also owns the port;
+ * a guest's thread touches its own slot, and of the port only mono, wall and random.
+ */
+#ifndef PROPLET_RUNNER_H
+#define PROPLET_RUNNER_H
+
+#include "runtime.h"
+
+#define PROPLET_SLOTS_MAX 32
+#define PROPLET_WORDS_MAX 64 /* arguments and variables of one guest */
+
+struct proplet_os {
+	void *ctx;
+	/* Run fn(arg) on the thread of this slot; false where there is none to be had. */
+	bool (*spawn)(void *ctx, unsigned slot, void (*fn)(void *arg), void *arg);
+	/* That thread's fn is about to return, or has: wait for it. */
+	void (*join)(void *ctx, unsigned slot);
+	void (*lock)(void *ctx); /* one lock for all slots, held for moments */
+	void (*unlock)(void *ctx);
+	/* A guest ended: have the main loop call proplet_tick. From the guest's thread. */
+	void (*wake)(void *ctx);
+	void (*wait)(void *ctx, int64_t ms);
+	void *(*take)(void *ctx, size_t size); /* for a module's bytes; NULL: none left */
+	void (*give)(void *ctx, void *memory);
+};
+
+/* What one stream wrote: the newest `cap` bytes, or the first. */
+struct proplet_capture {
+	uint8_t *data;
+	uint32_t cap;
+	uint32_t total; /* bytes ever written */
+};
+
+struct proplet_slot {
+	/* The caller's memory: texts of the entry, and what guests write. */
+	char *texts;
+	size_t texts_size;
+	struct proplet_capture out, err;
+
+	/* Of the runner. */
+	atomic_int state;
+	bool daemon;
+	uint32_t limit; /* bytes of stdout a task may write */
+	struct proplet_runner *runner;
+	struct proplet_job job;
+	struct proplet_outcome outcome;
+	const char *words[PROPLET_WORDS_MAX];
+};
+
+struct proplet_runner {
+	struct proplet_engine engine; /* to hand to proplet_init */
+	struct proplet_runtime *runtime;
+	const struct proplet_port *port;
+	const struct proplet_os *os;
+	struct proplet_slot *slots;
+	uint64_t fuel; /* of an entry that names none; PROPLET_UNLIMITED where guests can be stopped */
+};
+
+/* Fills runner->engine. `memory`: bytes for guests in all, for hello. */
+void proplet_runner_init(struct proplet_runner *runner, struct proplet_runtime *runtime,
+			 const struct proplet_port *port, const struct proplet_os *os,
+			 struct proplet_slot *slots, uint8_t count, uint64_t memory);
+
+/* To be called some ten times a second while proplet_runner_busy. */
+void proplet_runner_tick(struct proplet_runner *runner);
+bool proplet_runner_busy(struct proplet_runner *runner);
+
+#endif
