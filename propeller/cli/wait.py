@@ -134,10 +134,12 @@ def _look(
                     return code, lines
             found = list(statuses.documents(store))
             code, lines = _judge(found, args, goal)
-            if code == MET and not goal.gone:
-                late = _behind(store, found, args)
-                return (None, late) if late else (code, lines)
-            return code, lines
+            if code is None or goal.gone:
+                return code, lines
+            # Neither "met" nor "it needs a person" counts from a status of an older spec: the
+            # commit that mends a stalled object is taken before its status is written anew.
+            late = _behind(store, found, args)
+            return (None, late) if late else (code, lines)
     finally:
         store.close()
 

@@ -84,6 +84,21 @@ def test_a_status_of_the_last_generation_does_not_count(cli, fleet):
     assert "not looked at yet" in said.err
 
 
+def test_a_stall_of_the_last_generation_does_not_end_it(cli, fleet):
+    """The edit that mends what stalled was taken: what was stalled before says nothing of it."""
+    held = fleet.held("Daemon", "plant-a", "filter")
+    row = next(row for row in fleet.store.statuses() if row.uid == held.uid)
+    with fleet.store.transaction():
+        text = row.document.replace('"type":"Reconciling"', '"type":"Stalled"')
+        fleet.store.put_status(replace(row, document=text))
+    assert cli("wait", "filter", "--timeout", "200ms").code == 3
+    with fleet.store.transaction():
+        fleet.store.put_held(replace(held, generation=held.generation + 1))
+    said = cli("wait", "filter", "--timeout", "200ms")
+    assert said.code == 4
+    assert "not looked at yet" in said.err
+
+
 def test_a_revision_that_was_not_taken_is_waited_for(cli, fleet):
     """What was Ready before a push is no answer about the push; once it was taken, it is."""
     from propeller.state.base import RevisionRecord
