@@ -10,7 +10,10 @@ from pathlib import Path
 
 from bench.rows import HEAD, Row, line, machine, write
 
-MODULES = ("start", "guests", "edits", "idle", "throughput", "scale", "gitops", "losses", "fl")
+MODULES = (
+    *("start", "guests", "edits", "idle", "fl_rounds"),
+    *("throughput", "scale", "gitops", "losses", "fl"),
+)
 """In this order: what a busy machine disturbs most comes first."""
 
 

@@ -114,14 +114,14 @@ class Plant:
 
 
 @contextlib.contextmanager
-def plant(folder: Path) -> Iterator[Plant]:
-    """`up` on mosquitto with one proplet; the specs are what `folder/specs` holds."""
+def plant(folder: Path, *, proplets: int = 1) -> Iterator[Plant]:
+    """`up` on mosquitto with its own proplets; the specs are what `folder/specs` holds."""
     state, specs = folder / "state", folder / "specs"
     log = (folder / "up.log").open("wb")
     manager = subprocess.Popen(
         [
             *(sys.executable, "-m", "propeller.cli", "up", str(specs), "--state", str(state)),
-            *("--proplets", "1", "--broker", "mosquitto"),
+            *("--proplets", str(proplets), "--broker", "mosquitto"),
         ],
         stdout=log,
         stderr=log,

@@ -33,6 +33,7 @@ BUDGETS: dict[str, float] = {
     "fl.fold.large.memory": 10,
     "fl.fold.small": 5,
     "fl.simulate": 120,
+    "fl.round": 100,
 }
 """At most this much, in the row's unit (architecture, Budgets)."""
 

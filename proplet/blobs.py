@@ -2,7 +2,8 @@
 
 One directory, one owner (the agent's thread). A blob is complete and verified under its digest,
 or it is a part file that goes on where it was, after a reboot as well. What nothing uses any more
-stays as a cache until the quota needs its room.
+stays as a cache until the quota needs its room, or until there are many of it: each round of
+training brings a model that nobody asks for again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 
+CACHED = 32
+"""Blobs that nothing uses and that are kept all the same, the newest ones."""
+
+
 class Blobs:
     """See the module. `quota`: bytes of everything kept here."""
 
@@ -36,6 +41,10 @@ class Blobs:
             leftover.unlink()
         self._hashes: dict[str, tuple[int, _Hash]] = {}
         self._spared: frozenset[str] = frozenset()
+        self._sizes: dict[str, int] = {}
+        """Bytes of every complete blob by digest, the oldest first."""
+        for path in sorted(self._whole.iterdir(), key=lambda path: path.stat().st_mtime):
+            self._sizes[f"sha256:{path.name}"] = path.stat().st_size
 
     def path(self, digest: str) -> Path:
         """Where the complete blob is or would be."""
@@ -47,7 +56,7 @@ class Blobs:
 
     def digests(self) -> list[str]:
         """Every blob that is complete."""
-        return [f"sha256:{path.name}" for path in self._whole.iterdir()]
+        return list(self._sizes)
 
     def read(self, digest: str, off: int = 0, length: int = -1) -> bytes:
         """Bytes of a complete blob. Raises FileNotFoundError."""
@@ -71,17 +80,26 @@ class Blobs:
         used = self.used()
         if used + size <= self.quota:
             return
-        for path in sorted(self._whole.iterdir(), key=lambda path: path.stat().st_mtime):
-            if f"sha256:{path.name}" not in self._spared:
-                used -= path.stat().st_size
-                path.unlink()
+        for digest in self._unused():
+            used -= self._remove(digest)
             if used + size <= self.quota:
                 return
         raise Unavailable(f"storage is full: needs {size} bytes, {self.quota - used} are left")
 
+    def _unused(self) -> list[str]:
+        """The oldest first."""
+        return [digest for digest in self._sizes if digest not in self._spared]
+
+    def _remove(self, digest: str) -> int:
+        """The bytes that are free now."""
+        self.path(digest).unlink(missing_ok=True)
+        return self._sizes.pop(digest, 0)
+
     def spare(self, digests: frozenset[str]) -> None:
-        """Never evict these; parts of all others go."""
+        """Never evict these; parts of all others go, and so do most blobs that nothing uses."""
         self._spared = digests
+        for digest in self._unused()[:-CACHED]:
+            self._remove(digest)
         for path in list(self._parts.iterdir()):
             if f"sha256:{path.name}" not in digests:
                 path.unlink(missing_ok=True)
@@ -133,8 +151,10 @@ class Blobs:
         if digest != f"sha256:{seen}":
             part.unlink()
             raise DigestMismatch(digest, f"sha256:{seen}", where="downloaded blob")
+        size = part.stat().st_size
         part.replace(self.path(digest))
         sync_directory(self._whole)
+        self._sizes[digest] = size
 
     def pulled(self, digest: str) -> Path:
         """Where a direct pull puts its bytes."""
@@ -154,21 +174,21 @@ class Blobs:
         if not self.has(digest):
             self.room_for(len(data))
             write_file(self.path(digest), data)
+            self._sizes[digest] = len(data)
         self._spared |= {digest}
         return BlobRef(digest=digest, size=len(data))
 
     def free(self, digest: str) -> None:
         """An upload is over; the bytes go unless something else uses them."""
         if digest not in self._spared:
-            self.path(digest).unlink(missing_ok=True)
+            self._remove(digest)
 
     def used(self) -> int:
         """Bytes of everything here."""
-        total = 0
-        for directory in (self._whole, self._parts):
-            for path in directory.iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    total += path.stat().st_size
+        total = sum(self._sizes.values())
+        for path in self._parts.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
         return total
 
     def left(self) -> int:

@@ -11,9 +11,10 @@ import hashlib
 import hmac
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 
 from propeller.model.canonical import canonical_bytes, canonical_digest
-from propeller.model.federated import FederatedTask
+from propeller.model.federated import FederatedTask, ModelSpec
 from propeller.model.ids import Digest, PropletId, RunId, Uid, run_id
 from propeller.model.module import Module
 from propeller.model.parts import OnOffline, PlacementSpec
@@ -51,14 +52,19 @@ def trainer(obj: FederatedTask) -> Task:
 
 def job_digest(obj: FederatedTask, module: Module) -> Digest:
     """What decides whether a job is the same one: module, model and layout (ruling 1)."""
-    model = obj.model
-    told: dict[str, object] = {"module": module.identity}
+    return _job_digest(module.identity, obj.model)
+
+
+@lru_cache(maxsize=256)
+def _job_digest(identity: str, model: ModelSpec | None) -> Digest:
+    told: dict[str, object] = {"module": identity}
     if model is not None:
         told["model"] = model.initial or "zeros"
         told["layout"] = [[tensor.name, list(tensor.shape)] for tensor in model.layout]
     return Digest(canonical_digest(told))
 
 
+@lru_cache(maxsize=256)
 def job_id(uid: Uid, digest: Digest, run_key: str) -> str:
     """UUIDv5 of the uid and what is trained: what PFU1 and FL_JOB_ID name (ruling 1)."""
     return str(uuid.uuid5(uuid.UUID(uid), f"{digest}|{run_key}"))

@@ -40,10 +40,13 @@ class Entries:
         self._namers: dict[tuple[Uid, Digest, str], Callable[[PropletId], RunId]] = {}
         self._templates: dict[Uid, dict[Digest, Entry]] = {}
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
+        self._lessons: dict[tuple[Uid, PropletId], tuple[Assignment, Entry, Entry]] = {}
+        """Of copies that train: what the entry was made of, and the entry."""
 
     def forget_copy(self, uid: Uid, proplet: PropletId) -> None:
         """The copy is no more."""
         self._told.pop((uid, proplet), None)
+        self._lessons.pop((uid, proplet), None)
 
     def forget_device(self, proplet: PropletId) -> None:
         """What its secrets are sealed to has changed."""
@@ -104,7 +107,18 @@ class Entries:
         shared = known.get(Digest(""))
         if shared is None:
             shared = known[Digest("")] = template(held, module)
-        return fill(shared, assignment, training=training)
+        name = (assignment.uid, assignment.proplet)
+        last = self._lessons.get(name)
+        if (
+            last is not None
+            and last[0] is assignment
+            and last[1] is shared
+            and last[2].fl is training
+        ):
+            return last[2]  # nothing is told anew between two turns of a round
+        entry = fill(shared, assignment, training=training)
+        self._lessons[name] = (assignment, shared, entry)
+        return entry
 
     def _sealed(self, assignment: Assignment) -> tuple[tuple[str, str], ...] | None:
         meaning = self._meaning(assignment)

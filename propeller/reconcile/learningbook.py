@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from propeller.model.federated import Mode, Terms
-from propeller.model.ids import Uid
+from propeller.model.ids import RunId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.rounds import Blob, Learning, Part, Round, Step
 from propeller.plan.training import seed_of
@@ -28,6 +28,8 @@ class LearningBook:
         """Objects for which workers may have something to do."""
         self.untold: set[Uid] = set(self.known)
         """Objects whose round file may have to be written."""
+        self._lessons: dict[RunId, WireTraining] = {}
+        """What runs of newest rounds are told: said once a round, asked for in every turn."""
 
     def put(self, uid: Uid, after: Learning) -> None:
         """What becomes of a job and its newest round. Inside a transaction."""
@@ -39,6 +41,7 @@ class LearningBook:
         name = before.round.name if before.round is not None else None
         if name is not None and (after.round is None or after.round.name != name):
             self.told.discard(name)
+            self._lessons.clear()  # of other jobs too: they are made again when next asked for
         self.known[uid] = after
         self.dirty.add(uid)
         self.untold.add(uid)
@@ -61,7 +64,10 @@ class LearningBook:
         for step, parts in ((Step.TRAIN, round_.parts), (Step.EVALUATE, round_.judges)):
             part = parts.get(copy.proplet)
             if part is not None and part.run == copy.run:
-                return _training(round_, part, step)
+                known = self._lessons.get(part.run)
+                if known is None:
+                    known = self._lessons[part.run] = _training(round_, part, step)
+                return known
         return None
 
 

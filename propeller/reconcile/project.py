@@ -43,6 +43,10 @@ SETTLE = 5_000
 """ms after a start in which statuses are left as they were while documents are still compared: a
 restart must not say of a whole fleet that nothing was delivered."""
 
+ROUNDS_EVERY = 250
+"""ms between two projections of a job whose round is under way: each of its updates would be one,
+and its round files say at once what matters."""
+
 COPIES_A_TURN = 2_000
 """Copies of lazy objects looked at in one turn, so that the loop goes on; the rest stays due."""
 
@@ -68,6 +72,7 @@ class Projection:
         self._ready_at: dict[Uid, int] = {}
         self._keys: dict[Uid, Key] = {}
         self._lazy_at: dict[Uid, int] = {}
+        self._rounds_at: dict[Uid, int] = {}
         self._files_due: int | None = None
         self._queue: OrderedDict[Uid, None] = OrderedDict()
         self._unwritten: OrderedDict[Key, Mapping[str, object]] = OrderedDict()
@@ -104,8 +109,10 @@ class Projection:
         """The object left the inventory. Inside a transaction."""
         self._world.store.drop_status(held.uid)
         self._keys.pop(held.uid, None)
-        for table in (self._rows, self._conditions, self._ready, self._ready_at, self._lazy_at):
+        for table in (self._rows, self._conditions, self._ready, self._ready_at):
             table.pop(held.uid, None)
+        self._lazy_at.pop(held.uid, None)
+        self._rounds_at.pop(held.uid, None)
         self._gone.append(held.object.meta.key)
         self._wake_apps(held)
         self.moved.add(held.uid)
@@ -144,17 +151,30 @@ class Projection:
         touched = self._world.touched.statuses
         due = []
         for uid in touched:
-            copies = len(self._world.assignments.get(uid, ()))
-            if copies < LARGE:
+            wait = self._wait(uid, now)
+            if not wait:
                 due.append(uid)
             else:
-                wait = min(LAZY_MOST, copies * LAZY_PER_COPY)
                 self._lazy_at[uid] = min(self._lazy_at.get(uid, now + wait), now + wait)
         touched.clear()
         late = self._late(now)
         for uid in late:
             del self._lazy_at[uid]
         return [*due, *late]
+
+    def _wait(self, uid: Uid, now: int) -> int:
+        """ms until a status that was touched is projected."""
+        copies = len(self._world.assignments.get(uid, ()))
+        if copies >= LARGE:
+            return min(LAZY_MOST, copies * LAZY_PER_COPY)
+        round_ = self._world.learning.known.get(uid, Learning()).round
+        if round_ is None or round_.state.over:
+            self._rounds_at.pop(uid, None)
+            return 0
+        wait = max(0, self._rounds_at.get(uid, 0) + ROUNDS_EVERY - now)
+        if not wait:
+            self._rounds_at[uid] = now
+        return wait
 
     def _late(self, now: int) -> list[Uid]:
         """What has waited long enough; of the very large, which take long, one a turn."""
@@ -167,6 +187,8 @@ class Projection:
                 continue
             chosen.append(uid)
             copies += its
+            if uid in self._rounds_at:
+                self._rounds_at[uid] = now
         return chosen
 
     def _one(self, held: Held, reconciler: Reconciler, now: int) -> None:

@@ -27,7 +27,7 @@ from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
 from propeller.reconcile.events import Event, Learned, Measured, ModuleResolved, SpecsTaken, Tick
-from propeller.reconcile.inbox import Inbox
+from propeller.reconcile.inbox import Inbox, Pace
 from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.modelshelf import Due, ModelShelf
@@ -203,9 +203,11 @@ class Service:
         """The loop, until `stop` is set or `until` says so after a turn."""
         failures = 0
         settled: Reconciler | None = None
+        pace = Pace()
         while not self.stop.is_set():
             wait = 0.0 if failures else self._due_in()
-            events = self.inbox.take(wait)
+            events = self.inbox.take(wait, rest=pace.rest)
+            pace.begin()
             try:
                 self._next_due = self.reconciler.turn(events)
                 self.outlets.turned()
@@ -219,6 +221,7 @@ class Service:
                 failures += 1
                 log.exception("turn failed, starting again from the store")
                 self._start_over(events, failures)
+            pace.end()
             if self.reconciler is not settled and self.reconciler.ready_to_plan:
                 settled = self.reconciler
                 leave_alone()

@@ -147,11 +147,13 @@ class Spool:
         if only is not None and not is_digest(only):
             raise WireError("bad_digest", repr(only[:100]))
         folder = self.directory / proplet
-        if not folder.is_dir():
+        try:
+            paths = list(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
             return
-        for path in folder.glob(f"{only[7:]}.*" if only else "*"):
+        for path in paths:
             match = _NAME.match(path.name)
-            if match is None:
+            if match is None or (only is not None and match[1] != only[7:]):
                 continue
             digest, total = Digest(f"sha256:{match[1]}"), int(match[2])
             if match[3] == "part":

@@ -35,6 +35,7 @@ KEYS: Mapping[str, str] = {
     "good": "uid",
     "steer": "uid",
     "window": "uid",
+    "round": "uid",
 }
 """By kind, the field that says what an entry replaces. Entries of other kinds replace nothing."""
 

@@ -32,6 +32,15 @@ def job_blobs(job: Job) -> set[Digest]:
     return {blob.digest for blob in blobs if blob}
 
 
+def moved(after: Round, before: Round) -> bool:
+    """Whether the row of a round says something else now; its parts have rows of their own."""
+    return any(
+        getattr(after, field.name) != getattr(before, field.name)
+        for field in fields(after)
+        if field.name not in ("parts", "judges")
+    )
+
+
 def round_text(round_: Round) -> str:
     rest = {
         field.name: getattr(round_, field.name)

@@ -80,12 +80,13 @@ class RoundTables:
         same = before is not None and name == (
             before.uid, before.job, before.number, before.attempt,
         )  # fmt: skip
-        self._db.write(
-            "INSERT INTO fl_round (uid, job, number, attempt, state, body)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (uid, job, number, attempt)"
-            " DO UPDATE SET state = excluded.state, body = excluded.body",
-            (*name, str(after.state), rows.round_text(after)),
-        )
+        if before is None or not same or rows.moved(after, before):
+            self._db.write(
+                "INSERT INTO fl_round (uid, job, number, attempt, state, body)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (uid, job, number, attempt)"
+                " DO UPDATE SET state = excluded.state, body = excluded.body",
+                (*name, str(after.state), rows.round_text(after)),
+            )
         round_id = next(
             iter(
                 self._db.rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 
 CONFIGURATION = "epoch-1"
@@ -17,6 +17,7 @@ def runtime_version() -> str:
     return version("wasmtime")
 
 
+@lru_cache(maxsize=1024)
 def native_name(digest: str, *, fuel: bool, exact: bool = False) -> str:
     """The file name of a module's native code: everything it depends on, hashed."""
     configuration = f"{CONFIGURATION}-exact-1" if exact else CONFIGURATION

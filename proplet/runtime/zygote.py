@@ -22,6 +22,12 @@ import traceback
 
 from proplet.runtime import limits
 
+TRAINING = (
+    *("numpy.random", "propeller.fl.encodings", "propeller.fl.model"),
+    *("proplet.runtime.lesson", "proplet.runtime.training", "proplet.runtime.contract"),
+)
+"""What a worker that trains uses; numpy brings some of it only when it is first asked for."""
+
 
 def main() -> None:
     """See the module."""
@@ -77,9 +83,8 @@ def main() -> None:
 def _load() -> None:
     """Import what every worker that trains would import for itself, in ten times the time."""
     with contextlib.suppress(Exception):  # then each says for itself what is wrong
-        importlib.import_module("propeller.fl.encodings")
-        importlib.import_module("propeller.fl.model")
-        importlib.import_module("proplet.runtime.training")
+        for name in TRAINING:
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
 

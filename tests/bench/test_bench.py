@@ -12,11 +12,12 @@ import pytest
 from bench.__main__ import MODULES, main
 from bench.rows import BUDGETS, Row, beside, line, percentile
 
-LIVE = {"edits", "idle", "throughput"}
+LIVE = {"edits", "idle", "throughput", "fl_rounds"}
 BUDGETED = {
     "start": {"start.help", "start.get"},
     "guests": {"guest.warm.first_instruction", "guest.warm.instantiate"},
     "edits": {"edit.saved_to_running.p50", "edit.saved_to_running.p99"},
+    "fl_rounds": {"fl.round"},
     "idle": {"idle.agent.rss", "idle.bytes_per_day"},
     "throughput": set(),
     "scale": {"scale.full_pass", "scale.report.p50", "scale.report.p99", "scale.memory"},

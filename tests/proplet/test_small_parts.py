@@ -13,7 +13,7 @@ from proplet_agent_world import MODULE, a_task
 
 from propeller.errors import Conflict, DigestMismatch, Unavailable
 from propeller.wire.messages import BlobRef, Observed
-from proplet.blobs import Blobs
+from proplet.blobs import CACHED, Blobs
 from proplet.effects import DropUpload, SaveDesired, SaveRun, SaveTrust, SaveUpload, TailLog
 from proplet.live import Live, fresh
 from proplet.logs import LogReads
@@ -223,6 +223,17 @@ class TestBlobs:
         blobs.free(one.digest)
         blobs.free(two.digest)
         assert (blobs.has(one.digest), blobs.has(two.digest)) == (False, True)
+
+    def test_of_what_nobody_uses_only_the_newest_stay(self, tmp_path: Path) -> None:
+        """A thousand rounds do not leave a thousand models, also not across a restart."""
+        blobs = Blobs(tmp_path, quota=1 << 20)
+        kept = [blobs.keep(bytes([number])) for number in range(CACHED + 5)]
+        blobs.spare(frozenset({kept[0].digest}))
+        left = [blob.digest for blob in kept if blobs.has(blob.digest)]
+        assert left == [kept[0].digest, *(blob.digest for blob in kept[-CACHED:])]
+        again = Blobs(tmp_path, quota=1 << 20)
+        assert set(again.digests()) == set(left)
+        assert again.used() == blobs.used() == len(left)
 
     def test_a_direct_pull_is_verified_like_everything(self, tmp_path: Path) -> None:
         """Wrong bytes of a registry never get the name."""

@@ -145,6 +145,19 @@ def test_superseded_entries_are_dropped_in_a_rewrite(folder: Path) -> None:
     assert found[-2:] == [("slot", {"uid": "u1", "slot": 39}), ("ledger", {"spent": 1})]
 
 
+def test_of_a_federated_job_the_newest_round_is_enough(folder: Path) -> None:
+    """Each entry says the whole job, so a thousand rounds do not make a file of a thousand."""
+    journal = FileJournal(folder, compact_from=20)
+    for number in range(100):
+        for uid in ("u1", "u2"):
+            journal.append("round", {"uid": uid, "job": f"{uid} after {number}", "record": {}})
+    journal.close()
+    found = list(FileJournal(folder).read())
+    assert len(found) <= 21
+    newest = {str(entry["uid"]): entry["job"] for kind, entry in found if kind == "round"}
+    assert newest == {"u1": "u1 after 99", "u2": "u2 after 99"}
+
+
 def test_many_live_entries_are_not_rewritten_each_time(folder: Path) -> None:
     """A rewrite that would free little is not worth its cost: the file stays the same file."""
     journal = FileJournal(folder, compact_from=10)

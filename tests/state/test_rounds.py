@@ -122,6 +122,16 @@ def test_only_parts_that_changed_are_written_again(store: SqliteStore) -> None:
     assert store.rounds(UID) == [after]
 
 
+def test_a_round_of_which_only_parts_moved_keeps_its_row(store: SqliteStore) -> None:
+    """And one that moved itself is written."""
+    before = a_round()
+    put(store, before)
+    parts = {**before.parts, PropletId("b"): a_part("b", tries=2)}
+    moved = replace(before, parts=parts, closed_at=77)
+    put(store, moved, before)
+    assert store.rounds(UID) == [moved]
+
+
 def test_old_parts_go_first(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds beyond the quota lose their parts, and stay themselves until theirs is reached."""
     monkeypatch.setattr(tables, "KEPT_PARTS", 2)
