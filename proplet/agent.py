@@ -42,12 +42,14 @@ from proplet.effects import (
 from proplet.live import Phase
 from proplet.operations import Operations
 from proplet.records import AgentConfig, Key, Stored
+from proplet.releases import Releases
 from proplet.reporting import Reporting
 from proplet.runs import Runs
 from proplet.seals import Seals
 from proplet.uploads import Uploads
 
-HEARD = tuple(Topic)
+HEARD = tuple(topic for topic in Topic if topic is not Topic.RELEASES)
+"""What every device hears; release lists only where trust names who signs them."""
 TRUST_EVERY = 2_000
 """Ms between two requests for the trust document."""
 
@@ -75,7 +77,8 @@ class Agent:
         self._storage = 0
         self._vitals: tuple[tuple[str, int], ...] = ()
         self.counts: Counter[str] = Counter()
-        self._runs = Runs(config, rng)
+        self._releases = Releases(stored.releases, stored.held)
+        self._runs = Runs(config, rng, may=self._may)
         self._downloads = Downloads(config.hello.id, config.chunk, rng)
         self._uploads = Uploads(config.chunk, rng)
         self._operations = Operations(config.hello, ship_training=config.ship_training)
@@ -95,6 +98,8 @@ class Agent:
                 self._seals.trust(stored.trust)
             except WireError as error:
                 self._say(out, "warning", f"the stored keys are not taken: {error.what}")
+        self._documents.trusted_anew(self._seals.believed, now)
+        self._releases.trusted_anew(self._seals)
         for blob in stored.uploads:
             self._uploads.add(blob, lasting=True)
         self._runs.load(stored.entries, stored.runs, now, out.append)
@@ -102,7 +107,8 @@ class Agent:
 
     def connected(self, conn: int, now: Now) -> tuple[Effect, ...]:
         """The broker took us in; `conn` counts connections of this boot from 1."""
-        out: list[Effect] = [Subscribe(HEARD)]
+        lists = (Topic.RELEASES,) if self._releases.required else ()
+        out: list[Effect] = [Subscribe((*HEARD, *lists))]
         self._conn, self._connected = conn, True
         self._operations.forget_connection()
         self._announce(now, out)
@@ -144,7 +150,9 @@ class Agent:
                 case Topic.DESIRED:
                     self._hear_desired(payload, now, out)
                 case Topic.TRUST:
-                    self._hear_trust(payload, out)
+                    self._hear_trust(payload, now, out)
+                case Topic.RELEASES:
+                    self._hear_releases(payload, out)
                 case Topic.OP:
                     self._hear_op(self._seals.op(payload), now, out)
                 case Topic.MANAGER:
@@ -172,7 +180,7 @@ class Agent:
         if not payload:
             return  # (d): the broker's slot was freed; nothing is removed by silence
         try:
-            document = self._seals.desired(payload)
+            document, kid = self._seals.desired(payload)
         except WireError as error:
             self._drop(error.reject)
             nameless = Refused(fence=0, gen=0, digest="", reason=error.reject)
@@ -180,13 +188,34 @@ class Agent:
             if error.reject == "unknown_kid":
                 self._ask_for_trust(now, out)
             return
-        self._documents.hear(document, now, out)
+        self._documents.hear(document, kid, now, out)
 
-    def _hear_trust(self, payload: bytes, out: list[Effect]) -> None:
+    def _hear_trust(self, payload: bytes, now: Now, out: list[Effect]) -> None:
         if payload and self._seals.trust(payload):
             out.append(SaveTrust(payload))
             out.append(Subscribe((Topic.DESIRED, Topic.MANAGER), again=True))
             self._say(out, "info", f"trust is now version {self._seals.version}")
+            self._documents.trusted_anew(self._seals.believed, now)
+            self._releases.trusted_anew(self._seals)
+            if self._releases.required:
+                out.append(Subscribe((Topic.RELEASES,), again=True))
+
+    def _hear_releases(self, payload: bytes, out: list[Effect]) -> None:
+        """Without one that counts nothing starts, so an empty slot or a bad list frees nothing."""
+        if not payload or not self._releases.required:
+            return
+        try:
+            saved = self._releases.hear(payload, self._seals)
+        except WireError as error:
+            self._say(out, "warning", f"refused a release list: {error.what}")
+            raise
+        if saved is not None:
+            out.append(saved)
+            self._say(out, "info", f"release list is now {self._releases.version}")
+
+    def _may(self, digest: str, now: Now) -> str:
+        """Why no module of this digest may be started, "" where it may."""
+        return self._releases.why_not(digest, self._documents.time(now))
 
     def _hear_op(self, op: Op, now: Now, out: list[Effect]) -> None:
         dropped = self._operations.hear(op, conn=self._conn, now=now, runs=self._runs, out=out)
@@ -310,6 +339,10 @@ class Agent:
 
     def _turn(self, now: Now, out: list[Effect]) -> tuple[Effect, ...]:
         """Look at the whole state, whatever happened, and ask for what is due."""
+        if self._releases.required:
+            held = self._releases.hold(self._runs.modules(), self._documents.time(now))
+            if held is not None:
+                out.append(held)
         self._runs.settle(now, out.append)
         self._spare(out)
         self._operations.settle(self._runs, out)

@@ -9,6 +9,7 @@ a blob. Leaves frames and keys to `seals`, fetching to `downloads`, when a refus
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from propeller.errors import WireError
@@ -25,6 +26,7 @@ class _Incoming:
     """A document accepted in all but its body, which is on its way (unless it was given up)."""
 
     document: Desired
+    signer: str
     body: BlobRef
     given_up: bool = False
 
@@ -48,6 +50,8 @@ class Documents:
         self._counts = counts
         self._floor = stored.iat
         self._incoming: _Incoming | None = None
+        self._signer = stored.signer or ""
+        self._disowned = False
         self.observed = stored.observed
 
     @property
@@ -59,8 +63,23 @@ class Documents:
         """Whether the clock is set, and not far behind what was signed."""
         return now.synced and now.wall + 300_000 >= self._floor
 
-    def hear(self, document: Desired, now: Now, out: list[Effect]) -> None:
-        """A verified document came: accept it, refuse it, or ask for its body."""
+    def trusted_anew(self, believed: Callable[[str], bool], now: Now) -> None:
+        """The keys that are believed have changed. believed: whether a kid still is.
+
+        What a stolen key signed must not outbid its successor for ever (fast-forward): once the
+        root took that key back, neither its fence nor its time counts.
+        """
+        self._disowned = bool(self._signer) and not believed(self._signer)
+        if self._disowned and now.synced:
+            self._floor = min(self._floor, now.wall)
+        if self._incoming is not None and not believed(self._incoming.signer):
+            self._incoming = None
+
+    def hear(self, document: Desired, signer: str, now: Now, out: list[Effect]) -> None:
+        """A verified document came: accept it, refuse it, or ask for its body.
+
+        signer: kid of the key that signed it.
+        """
         reason = self._why_not(document, now)
         if reason == "same":
             self._reporting.asked_again(now)
@@ -74,11 +93,11 @@ class Documents:
             return
         if document.body is None:
             assert document.tasks is not None
-            self._accept(document, document.tasks, now, out)
+            self._accept(document, document.tasks, signer, now, out)
             return
         incoming = self._incoming
         if incoming is None or incoming.given_up or incoming.document != document:
-            self._incoming = _Incoming(document, document.body)
+            self._incoming = _Incoming(document, signer, document.body)
             out.append(Fetch(document.body.digest, document.body.size, Purpose.BODY))
 
     def refuse(self, refused: Refused, now: Now, out: list[Effect]) -> None:
@@ -110,7 +129,7 @@ class Documents:
         if len(entries) > self._config.max_entries:
             self.refuse(_refused(document, "too_many"), now, out)
             return True
-        self._accept(document, entries, now, out)
+        self._accept(document, entries, incoming.signer, now, out)
         return True
 
     def give_up(self, digest: str, now: Now, out: list[Effect]) -> bool:
@@ -130,10 +149,11 @@ class Documents:
             return "other_inst"
         held = self.observed
         pair, ours = (document.fence, document.gen), (held.fence, held.gen)
-        if pair == ours and held.digest:
-            return "same" if document.digest == held.digest else "other_digest"
-        if pair < ours:
-            return "stale"
+        if not self._disowned:
+            if pair == ours and held.digest:
+                return "same" if document.digest == held.digest else "other_digest"
+            if pair < ours:
+                return "stale"
         incoming = self._incoming
         if incoming is not None:
             awaited = incoming.document
@@ -141,7 +161,7 @@ class Documents:
                 return "stale"
             if pair == (awaited.fence, awaited.gen) and document.digest != awaited.digest:
                 return "other_digest"
-        if document.not_after is not None and self._time(now) > document.not_after:
+        if document.not_after is not None and self.time(now) > document.not_after:
             return "expired"
         if document.body is not None and document.body.size > self._config.max_desired:
             return "too_big"
@@ -149,12 +169,17 @@ class Documents:
             return "too_many"
         return ""
 
-    def _time(self, now: Now) -> int:
+    def time(self, now: Now) -> int:
         """Unix ms as far as can be known: without a set clock, no earlier than what was signed."""
         return max(now.wall, self._floor) if self.synced(now) else self._floor
 
     def _accept(
-        self, document: Desired, entries: tuple[Entry, ...], now: Now, out: list[Effect]
+        self,
+        document: Desired,
+        entries: tuple[Entry, ...],
+        signer: str,
+        now: Now,
+        out: list[Effect],
     ) -> None:
         keys = {(entry.uid, entry.run) for entry in entries}
         if len(keys) != len(entries):
@@ -163,7 +188,8 @@ class Documents:
         self._incoming = None
         self.observed = Observed(fence=document.fence, gen=document.gen, digest=document.digest)
         self._floor = max(self._floor, document.iat)
-        out.append(SaveDesired(self.observed, self._floor, entries))
+        self._signer, self._disowned = signer, False
+        out.append(SaveDesired(self.observed, self._floor, entries, signer))
         self._runs.want(entries, out.append)
         self._reporting.accepted()
         words = f"accepted {document.fence}/{document.gen}: {len(entries)} tasks"

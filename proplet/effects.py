@@ -40,6 +40,7 @@ class Topic(StrEnum):
     BLOB_ACK = "blob/ack"
     TRUST = "trust"
     MANAGER = "manager/status"
+    RELEASES = "releases"
 
 
 class Purpose(StrEnum):
@@ -54,11 +55,12 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SaveDesired:
-    """The document just accepted."""
+    """The document just accepted. signer: kid of the key that signed it."""
 
     observed: Observed
     iat: int
     entries: tuple[Entry, ...]
+    signer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,14 @@ class SaveTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveReleases:
+    """The newest release list, as it came, and the modules that were held while it was good."""
+
+    frame: bytes
+    held: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SaveUpload:
     """A blob the manager must still get."""
 
@@ -96,7 +106,7 @@ class DropUpload:
     digest: str
 
 
-Persist = SaveDesired | SaveRun | DropRun | SaveTrust | SaveUpload | DropUpload
+Persist = SaveDesired | SaveRun | DropRun | SaveTrust | SaveReleases | SaveUpload | DropUpload
 
 # -- the broker -----------------------------------------------------------------------------------
 

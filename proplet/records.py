@@ -86,13 +86,20 @@ def report_of(record: RunRecord, *, state: State, ready: bool, error: str) -> Ru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Everything read back at boot. `trust` is the signed frame as it came, verified again."""
+    """Everything read back at boot. trust, releases: signed frames as they came, verified again.
+
+    signer: kid of the key that signed the accepted document. held: modules that were held by a good
+    release list. None: never saved.
+    """
 
     observed: Observed = field(default_factory=Observed)
     iat: int = 0
     entries: tuple[Entry, ...] = ()
     runs: tuple[RunRecord, ...] = ()
     trust: bytes = b""
+    signer: str | None = None
+    releases: bytes | None = None
+    held: tuple[str, ...] | None = None
     uploads: tuple[BlobRef, ...] = ()
 
 

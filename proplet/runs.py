@@ -39,13 +39,20 @@ from proplet.tombstones import Tombstones
 _MOVING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STOPPING})
 
 Emit = Callable[[Effect], None]
+May = Callable[[str, Now], str]
+"""Why no module of a digest may be started now, "" where it may."""
+
+
+def _may_all(_digest: str, _now: Now) -> str:
+    return ""
 
 
 class Runs:
     """The inventory. `changed` is set whenever a report would read differently."""
 
-    def __init__(self, config: AgentConfig, rng: random.Random) -> None:
+    def __init__(self, config: AgentConfig, rng: random.Random, *, may: May = _may_all) -> None:
         self._hello = config.hello
+        self._may = may
         self._grace = config.grace
         self._rng = rng
         self._live: dict[Key, Live] = {}
@@ -292,7 +299,9 @@ class Runs:
                     live.ready = True
                     self.changed = True
                 if live.stale and not self.draining:
-                    first = live.kills_first and not refusal(live, self._hello)
+                    first = live.kills_first and not (
+                        refusal(live, self._hello) or self._may(live.entry.module.digest, now)
+                    )
                     if first or self._obtain(live, now, emit):
                         self._stop(live, Why.REPLACED, emit)
             case Phase.BACK_OFF if now.mono < live.due:
@@ -312,6 +321,11 @@ class Runs:
             else:
                 refused = replace(live.record, state=State.REFUSED, error=cut(words))
                 self._end(live, replace(refused, digest=entry.digest), emit)
+            return False
+        words = self._may(entry.module.digest, now)
+        if words:  # before anything of it is fetched or compiled; it may be released later
+            self._trouble(live, words)
+            self._show(live, Phase.WAITING)
             return False
         if live.kills_first and older(live, self._live.values()):
             return False
@@ -378,6 +392,10 @@ class Runs:
         self._tombstones.bury(live.record, emit)
         emit(ForgetRun(live.key))
         return True
+
+    def modules(self) -> frozenset[str]:
+        """Of everything that is listed."""
+        return frozenset(live.entry.module.digest for live in self._live.values() if live.wanted)
 
     # -- what is told -----------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from propeller.wire.messages import (
     Message,
     Op,
     OpAnswer,
+    Releases,
     Report,
     RunReport,
     Status,
@@ -55,9 +56,23 @@ class Seals:
         self.version = trust.version
         return True
 
-    def desired(self, frame: bytes) -> Desired:
+    @property
+    def releasing(self) -> bool:
+        """Whether trust names somebody who says which modules exist at all."""
+        return self._keys.has("release")
+
+    def releases(self, frame: bytes) -> Releases:
         """Raises WireError."""
-        return codec.decode(Desired, open_frame("desired", frame, self._keys).body)
+        return codec.decode(Releases, open_frame("releases", frame, self._keys).body)
+
+    def desired(self, frame: bytes) -> tuple[Desired, str]:
+        """The document and the kid of the key that signed it. Raises WireError."""
+        opened = open_frame("desired", frame, self._keys)
+        return codec.decode(Desired, opened.body), opened.kid
+
+    def believed(self, kid: str) -> bool:
+        """Whether trust still names that key."""
+        return self._keys.find(kid) is not None
 
     def op(self, frame: bytes) -> Op:
         """Raises WireError; not_allowed where a gateway asks for more than it may."""

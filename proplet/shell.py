@@ -41,11 +41,13 @@ from proplet.effects import (
     InUse,
     KeepBlob,
     Outcome,
+    Persist,
     Prepare,
     Publish,
     Purpose,
     Quit,
     SaveDesired,
+    SaveReleases,
     SaveRun,
     SaveTrust,
     SaveUpload,
@@ -76,6 +78,7 @@ _TOPICS = {
     Kind.BLOB_DATA: Topic.BLOB_DATA,
     Kind.BLOB_ACK: Topic.BLOB_ACK,
     Kind.TRUST: Topic.TRUST,
+    Kind.RELEASES: Topic.RELEASES,
     Kind.MANAGER_STATUS: Topic.MANAGER,
 }
 DISK_RETRY = 1000
@@ -125,6 +128,7 @@ class Shell:
             Topic.BLOB_DATA: channel.blob_data(hello.id),
             Topic.BLOB_ACK: channel.blob_ack(hello.id),
             Topic.TRUST: channel.trust(),
+            Topic.RELEASES: channel.releases(),
             Topic.MANAGER: channel.manager_status(),
         }
 
@@ -242,13 +246,7 @@ class Shell:
 
     def _flush(self) -> None:
         effects, self._backlog = list(self._backlog), deque()
-        persist = [
-            effect
-            for effect in effects
-            if isinstance(
-                effect, SaveDesired | SaveRun | DropRun | SaveTrust | SaveUpload | DropUpload
-            )
-        ]
+        persist = [effect for effect in effects if isinstance(effect, Persist)]
         try:
             self._store.save(persist)
         except Unavailable as error:
@@ -262,7 +260,9 @@ class Shell:
 
     def _act(self, effect: Effect) -> None:
         match effect:
-            case SaveDesired() | SaveRun() | DropRun() | SaveTrust() | SaveUpload() | DropUpload():
+            case SaveDesired() | SaveRun() | DropRun() | SaveTrust() | SaveReleases():
+                pass
+            case SaveUpload() | DropUpload():
                 pass
             case Subscribe(topics, again):
                 filters = [self._filters[topic] for topic in topics]

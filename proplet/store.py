@@ -28,6 +28,7 @@ from proplet.effects import (
     DropUpload,
     Persist,
     SaveDesired,
+    SaveReleases,
     SaveRun,
     SaveTrust,
     SaveUpload,
@@ -101,7 +102,7 @@ class Store:
         """Everything as last saved."""
         observed = json.loads(str(self._meta("observed") or "{}"))
         entries = self._meta("entries")
-        trust = self._meta("trust")
+        trust, releases = self._meta("trust"), self._meta("releases")
         runs = self._db.execute("SELECT record FROM run ORDER BY born, uid, run")
         uploads = self._db.execute("SELECT digest, size FROM upload ORDER BY rowid")
         return Stored(
@@ -110,6 +111,9 @@ class Store:
             entries=codec.decode_tasks(entries) if isinstance(entries, bytes) else (),
             runs=tuple(_record(row[0]) for row in runs),
             trust=trust if isinstance(trust, bytes) else b"",
+            signer=str(self._meta("signer") or "") or None,
+            releases=releases if isinstance(releases, bytes) else None,
+            held=tuple(json.loads(str(self._meta("held") or "[]"))),
             uploads=tuple(BlobRef(digest=row[0], size=row[1]) for row in uploads),
         )
 
@@ -134,10 +138,11 @@ class Store:
 
     def _apply(self, change: Persist) -> None:
         match change:
-            case SaveDesired(observed, iat, entries):
+            case SaveDesired(observed, iat, entries, signer):
                 self._set("observed", json.dumps(asdict(observed)))
                 self._set("iat", iat)
                 self._set("entries", codec.encode_tasks(entries))
+                self._set("signer", signer)
             case SaveRun(record):
                 self._db.execute(
                     "INSERT INTO run VALUES (?, ?, (SELECT coalesce(max(born), 0) + 1 FROM run), ?)"
@@ -148,6 +153,9 @@ class Store:
                 self._db.execute("DELETE FROM run WHERE uid = ? AND run = ?", key)
             case SaveTrust(frame):
                 self._set("trust", frame)
+            case SaveReleases(frame, held):
+                self._set("releases", frame)
+                self._set("held", json.dumps(held))
             case SaveUpload(blob):
                 self._db.execute(
                     "INSERT OR REPLACE INTO upload VALUES (?, ?)", (blob.digest, blob.size)

@@ -95,6 +95,7 @@ def access(channel: Channel, *, revoked: Iterable[str] = ()) -> str:
     fleet = (
         channel.trust(1),
         channel.trust(2),
+        channel.releases(),
         channel.manager_status(1),
         channel.manager_status(2),
     )

@@ -54,6 +54,9 @@ class Disk:
     entries: tuple[Entry, ...] = ()
     runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
     trust: bytes = b""
+    signer: str = ""
+    releases: bytes = b""
+    held: tuple[str, ...] = ()
     uploads: dict[str, BlobRef] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     parts: dict[str, bytes] = field(default_factory=dict)
@@ -165,6 +168,9 @@ class SimProplet:
             entries=disk.entries,
             runs=tuple(disk.runs.values()),
             trust=disk.trust,
+            signer=disk.signer,
+            releases=disk.releases,
+            held=disk.held,
             uploads=tuple(disk.uploads.values()),
         )
         self.agent = Agent(AgentConfig(hello=hello), stored, seals=Seals(self._root), rng=self._rng)
@@ -229,14 +235,17 @@ class SimProplet:
     def _one(self, effect: fx.Effect) -> None:
         disk = self.disk
         match effect:
-            case fx.SaveDesired(observed, iat, entries):
+            case fx.SaveDesired(observed, iat, entries, signer):
                 disk.observed, disk.iat, disk.entries = observed, iat, entries
+                disk.signer = signer
             case fx.SaveRun(record):
                 disk.runs[record.key] = record
             case fx.DropRun(key):
                 disk.runs.pop(key, None)
             case fx.SaveTrust(frame):
                 disk.trust = frame
+            case fx.SaveReleases(frame, held):
+                disk.releases, disk.held = frame, held
             case fx.SaveUpload(blob):
                 disk.uploads[blob.digest] = blob
             case fx.DropUpload(digest):
@@ -286,6 +295,7 @@ class SimProplet:
             fx.Topic.BLOB_DATA: channel.blob_data(self.id),
             fx.Topic.BLOB_ACK: channel.blob_ack(self.id),
             fx.Topic.TRUST: channel.trust(),
+            fx.Topic.RELEASES: channel.releases(),
             fx.Topic.MANAGER: channel.manager_status(),
         }[topic]
 
@@ -413,5 +423,6 @@ _TOPICS = {
     Kind.BLOB_DATA: fx.Topic.BLOB_DATA,
     Kind.BLOB_ACK: fx.Topic.BLOB_ACK,
     Kind.TRUST: fx.Topic.TRUST,
+    Kind.RELEASES: fx.Topic.RELEASES,
     Kind.MANAGER_STATUS: fx.Topic.MANAGER,
 }

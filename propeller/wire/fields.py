@@ -303,6 +303,22 @@ TRUST = shape(
         ),
     ],
 )
+MAX_RELEASED = 800
+"""Modules of one release list: a retained message every device takes, below 64 KiB."""
+RELEASES = shape(
+    m.Releases,
+    [
+        VERSION_FIELD,
+        Field(1, "version", integer(1), "Only ever grows; an older one is refused."),
+        Field(
+            2,
+            "modules",
+            listed(DIGEST, MAX_RELEASED),
+            "Digests of all modules that may be started, as they travel; no other may.",
+        ),
+        Field(3, "not_after", TIME, "Unix milliseconds; after it nothing new is started by it."),
+    ],
+)
 LOG = shape(
     m.Log,
     [
@@ -344,6 +360,7 @@ BODIES: Mapping[type[Any], Shape] = {
         MANAGER_STATUS,
         ECHO,
         TRUST,
+        RELEASES,
         LOG,
         METRICS,
     )

@@ -52,6 +52,10 @@ class Keyring:
         """The key named `kid`, if it is believed at all."""
         return self._held.get(kid)
 
+    def has(self, role: str) -> bool:
+        """Whether any key of this role is believed."""
+        return any(role in held.roles for held in self._held.values())
+
     def __add__(self, other: Keyring) -> Keyring:
         return Keyring({**self._held, **other._held})
 

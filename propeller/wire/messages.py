@@ -392,6 +392,19 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Releases:
+    """Every module that may be started at all, signed by the release role. `version` only grows.
+
+    After `not_after` (Unix ms) a device starts nothing new by it; what it held goes on.
+    """
+
+    version: int
+    modules: tuple[str, ...] = ()
+    not_after: int | None = None
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """A batch of log lines, QoS 0. `n` counts batches per (boot, run).
 
@@ -436,6 +449,7 @@ Message = (
     | ManagerStatus
     | Echo
     | Trust
+    | Releases
     | Log
     | Metrics
 )

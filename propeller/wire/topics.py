@@ -25,6 +25,7 @@ from propeller.wire.messages import (
     Metrics,
     Op,
     OpAnswer,
+    Releases,
     Report,
     Status,
     Trust,
@@ -50,6 +51,7 @@ class Kind(StrEnum):
     METRICS = "metrics"
     LOG = "log"
     TRUST = "trust"
+    RELEASES = "releases"
     MANAGER_STATUS = "manager/status"
     MANAGER_ECHO = "manager/echo"
 
@@ -68,6 +70,7 @@ MESSAGE_OF: dict[Kind, type[Message]] = {
     Kind.METRICS: Metrics,
     Kind.LOG: Log,
     Kind.TRUST: Trust,
+    Kind.RELEASES: Releases,
     Kind.MANAGER_STATUS: ManagerStatus,
     Kind.MANAGER_ECHO: Echo,
 }
@@ -76,7 +79,14 @@ MESSAGE_OF: dict[Kind, type[Message]] = {
 _PLAIN = {
     kind.value: kind
     for kind in Kind
-    if kind not in (Kind.OP_ANSWER, Kind.TRUST, Kind.MANAGER_STATUS, Kind.MANAGER_ECHO)
+    if kind
+    not in (
+        Kind.OP_ANSWER,
+        Kind.TRUST,
+        Kind.RELEASES,
+        Kind.MANAGER_STATUS,
+        Kind.MANAGER_ECHO,
+    )
 }
 
 
@@ -171,6 +181,10 @@ class Channel:
         """Root to everyone, retained; one topic an algorithm, as a device may know only one."""
         return f"{self.base}trust{_ALG_END[alg]}"
 
+    def releases(self) -> str:
+        """The release role to everyone, retained; carried by the manager."""
+        return f"{self.base}releases"
+
     def manager_status(self, alg: int = 1) -> str:
         """Manager to everyone, retained, and its will; one topic an algorithm."""
         return f"{self.base}manager/status{_ALG_END[alg]}"
@@ -225,6 +239,7 @@ _ALG_END = {1: "", 2: "/p256"}
 _FLEET = {
     "trust": Heard(Kind.TRUST),
     "trust/p256": Heard(Kind.TRUST, "", "p256"),
+    "releases": Heard(Kind.RELEASES),
     "manager/status": Heard(Kind.MANAGER_STATUS),
     "manager/status/p256": Heard(Kind.MANAGER_STATUS, "", "p256"),
 }

@@ -81,6 +81,7 @@ def effect_json(effect: Effect) -> Json:
         }
     made = plain(effect)
     assert isinstance(made, dict)
+    made.pop("signer", None)  # kept by the Linux proplet only, so far
     return {"do": do, **made}
 
 
@@ -88,6 +89,7 @@ def stored_json(stored: Stored) -> Json:
     """What a reboot finds."""
     made = plain(stored)
     assert isinstance(made, dict)
+    made.pop("signer", None)
     return made
 
 

@@ -43,6 +43,7 @@ from proplet.effects import (
     Publish,
     Quit,
     SaveDesired,
+    SaveReleases,
     SaveRun,
     SaveTrust,
     SaveUpload,
@@ -133,8 +134,16 @@ def signed(document: Desired, key: SigningKey = MANAGER) -> bytes:
     return seal("desired", codec.encode(document), key)
 
 
-def trust(version: int = 1, *, manager: SigningKey = MANAGER, root: SigningKey = ROOT) -> bytes:
+def trust(
+    version: int = 1,
+    *,
+    manager: SigningKey = MANAGER,
+    root: SigningKey = ROOT,
+    release: SigningKey | None = None,
+) -> bytes:
     keys = (trusted(manager.public, "manager"), trusted(GATEWAY.public, "gateway"))
+    if release is not None:
+        keys = (*keys, trusted(release.public, "release"))
     return seal("trust", codec.encode(Trust(version=version, keys=keys)), root)
 
 
@@ -145,6 +154,7 @@ class Disk:
     desired: SaveDesired | None = None
     runs: dict[Key, RunRecord] = field(default_factory=dict)
     trust: bytes = b""
+    releases: SaveReleases | None = None
     uploads: dict[str, BlobRef] = field(default_factory=dict)
 
     def save(self, effect: Effect) -> None:
@@ -157,6 +167,8 @@ class Disk:
                 self.runs.pop(key, None)
             case SaveTrust(frame):
                 self.trust = frame
+            case SaveReleases():
+                self.releases = effect
             case SaveUpload(blob):
                 self.uploads[blob.digest] = blob
             case DropUpload(digest):
@@ -168,10 +180,18 @@ class Disk:
         found = Stored(
             runs=tuple(self.runs.values()), trust=self.trust, uploads=tuple(self.uploads.values())
         )
+        if self.releases is not None:
+            found = replace(found, releases=self.releases.frame, held=self.releases.held)
         if self.desired is None:
             return found
         saved = self.desired
-        return replace(found, observed=saved.observed, iat=saved.iat, entries=saved.entries)
+        return replace(
+            found,
+            observed=saved.observed,
+            iat=saved.iat,
+            entries=saved.entries,
+            signer=saved.signer,
+        )
 
 
 class World:

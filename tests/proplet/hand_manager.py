@@ -33,6 +33,7 @@ from propeller.wire.messages import (
     ManagerStatus,
     Op,
     OpAnswer,
+    Releases,
     Report,
     RunReport,
     Status,
@@ -84,6 +85,7 @@ class HandManager:
     endpoint: Endpoint
     root: SigningKey = field(default_factory=SigningKey.generate)
     key: SigningKey = field(default_factory=SigningKey.generate)
+    release: SigningKey | None = None
     fence: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     serving: bool = True
 
@@ -114,16 +116,37 @@ class HandManager:
 
     def _online(self) -> None:
         self.transport.subscribe(CHANNEL.control_filters() + CHANNEL.blob_filters())
-        trust = Trust(version=1, keys=(trusted(self.key.public, "manager"),))
-        frame = seal("trust", codec.encode(trust), self.root)
-        self.transport.publish(CHANNEL.trust(), frame, retain=True)
+        self.transport.publish(CHANNEL.trust(), self.trust(1), retain=True)
         online = ManagerStatus(state="online", fence=self.fence, src="hand", conn=1)
         payload = seal("manager", codec.encode(online), self.key)
         self.transport.publish(CHANNEL.manager_status(), payload, retain=True)
         self.up.set()
 
+    def trust(self, version: int, *, root: SigningKey | None = None) -> bytes:
+        """The fleet's keys, as the root signs them."""
+        keys = [trusted(self.key.public, "manager")]
+        if self.release is not None:
+            keys.append(trusted(self.release.public, "release"))
+        trust = Trust(version=version, keys=tuple(keys))
+        return seal("trust", codec.encode(trust), root or self.root)
+
+    def released(self, version: int, *modules: bytes, key: SigningKey | None = None) -> bytes:
+        """A release list that names these modules, as its offline key signs it."""
+        names = tuple(sorted(sha256(each) for each in modules))
+        signer = key or self.release
+        assert signer is not None
+        return seal("releases", codec.encode(Releases(version=version, modules=names)), signer)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Anything on any topic, retained: what a broker can do."""
+        assert self.transport.publish(topic, payload, retain=True)
+
     def want(self, *entries: Entry, as_blob: bool = False) -> None:
         """Publish a document for the device that said hello last."""
+        self.say(CHANNEL.desired(ID), self.document(*entries, as_blob=as_blob))
+
+    def document(self, *entries: Entry, as_blob: bool = False) -> bytes:
+        """The next document for the device that said hello last, signed."""
         self.gen += 1
         data = codec.encode_tasks(entries)
         body = None
@@ -140,8 +163,7 @@ class HandManager:
             tasks=None if as_blob else entries,
             body=body,
         )
-        payload = seal("desired", codec.encode(document), self.key)
-        assert self.transport.publish(CHANNEL.desired(ID), payload, retain=True)
+        return seal("desired", codec.encode(document), self.key)
 
     def ask(self, verb: str, entry: Entry | None = None, **changes: object) -> str:
         """Send an op for the present connection; its id."""

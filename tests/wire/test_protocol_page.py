@@ -27,7 +27,9 @@ def test_every_example_is_a_vector(vectors: Callable[[str], Any]) -> None:
 def test_the_table_of_topics_is_complete_and_right() -> None:
     """Every kind has its row, with the purpose it is signed for."""
     channel = Channel("d", "c")
-    rows = re.findall(r"^\| `(proplet/\S*|trust|manager/\S*)` \|(.*)\|$", TEXT, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(proplet/\S*|trust|releases|manager/\S*)` \|(.*)\|$", TEXT, re.MULTILINE
+    )
     found = {}
     for topic, rest in rows:
         heard = channel.parse(channel.base + re.sub(r"\{\w+\}", "x", topic))
@@ -39,7 +41,9 @@ def test_the_table_of_topics_is_complete_and_right() -> None:
 
 def test_the_table_of_roles_is_right() -> None:
     """Who may sign what, read from the page."""
-    rows = re.findall(r"^\| `(root|manager|gateway|device)` \| (`.*) \|$", TEXT, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(root|manager|release|gateway|device)` \| (`.*) \|$", TEXT, re.MULTILINE
+    )
     found = {(role, purpose) for role, may in rows for purpose in re.findall(r"`(\w+)`", may)} - {
         ("gateway", "invoke")
     }

@@ -90,7 +90,7 @@ def test_seeds_and_pems_that_are_none() -> None:
 def test_a_frame_opens_for_its_purpose_alone(purpose: str) -> None:
     """What was signed for one topic proves nothing on another."""
     key = SigningKey.generate()
-    everything = Keyring.of([key.public], "manager", "device", "root", "gateway")
+    everything = Keyring.of([key.public], "manager", "device", "root", "gateway", "release")
     frame = seal(purpose, b"body", key)
     assert open_frame(purpose, frame, everything).body == b"body"
     for other in ROLES.keys() - {purpose}:

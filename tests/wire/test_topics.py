@@ -33,6 +33,7 @@ MADE = {
     CHANNEL.log("p"): Heard(Kind.LOG, "p"),
     CHANNEL.trust(): Heard(Kind.TRUST),
     CHANNEL.trust(2): Heard(Kind.TRUST, "", "p256"),
+    CHANNEL.releases(): Heard(Kind.RELEASES),
     CHANNEL.manager_status(): Heard(Kind.MANAGER_STATUS),
     CHANNEL.manager_status(2): Heard(Kind.MANAGER_STATUS, "", "p256"),
     CHANNEL.manager_echo("m1"): Heard(Kind.MANAGER_ECHO, "", "m1"),

@@ -366,6 +366,8 @@ MESSAGES: dict[str, m.Message] = {
             m.TrustedKey(kid="0011223344556677", alg=9, pub="later:AAAA", roles=("oracle",)),
         ),
     ),
+    "releases": m.Releases(version=3, modules=(FILTER, RESULT), not_after=NOW + 86_400_000),
+    "releases: none": m.Releases(version=1),
     "log": m.Log(
         id="gw-01",
         boot=3,

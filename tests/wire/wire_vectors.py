@@ -131,6 +131,7 @@ def topics() -> dict[str, object]:
         (base + "proplet/report/report", "report", "report", ""),
         (base + "trust", "trust", "", ""),
         (base + "trust/p256", "trust", "", "p256"),
+        (base + "releases", "releases", "", ""),
         (base + "manager/status", "manager/status", "", ""),
         (base + "manager/status/p256", "manager/status", "", "p256"),
         (base + "manager/echo/manager-7", "manager/echo", "", "manager-7"),
