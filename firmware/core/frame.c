@@ -19,6 +19,7 @@ static const struct {
 	[PP_FOR_MANAGER] = {"manager", PP_ROLE_MANAGER},
 	[PP_FOR_ECHO] = {"echo", PP_ROLE_MANAGER},
 	[PP_FOR_TRUST] = {"trust", PP_ROLE_ROOT},
+	[PP_FOR_RELEASES] = {"releases", PP_ROLE_RELEASE},
 	[PP_FOR_REPORT] = {"report", PP_ROLE_DEVICE},
 	[PP_FOR_HELLO] = {"hello", PP_ROLE_DEVICE},
 	[PP_FOR_STATUS] = {"status", PP_ROLE_DEVICE},

@@ -117,9 +117,10 @@ static const struct pp_kind kind_61 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kin
 static const struct pp_kind kind_62 = {PP_INT, 0, INT64_C(1), INT64_C(9007199254740991), NULL};
 static const struct pp_kind kind_63 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_trusted_key};
 static const struct pp_kind kind_64 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_63};
-static const struct pp_kind kind_65 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_13};
-static const struct pp_kind kind_66 = {PP_TEXT, 1, INT64_C(0), INT64_C(8192), NULL};
-static const struct pp_kind kind_67 = {PP_NAMED, 0, INT64_C(128), INT64_C(256), &kind_45};
+static const struct pp_kind kind_65 = {PP_LIST, 0, INT64_C(0), INT64_C(800), &kind_0};
+static const struct pp_kind kind_66 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_13};
+static const struct pp_kind kind_67 = {PP_TEXT, 1, INT64_C(0), INT64_C(8192), NULL};
+static const struct pp_kind kind_68 = {PP_NAMED, 0, INT64_C(128), INT64_C(256), &kind_45};
 
 const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, INT64_C(1024), &kind_33};
 const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, INT64_C(1024), &kind_41};
@@ -449,13 +450,24 @@ const struct pp_shape pp_shape_trust = {
 	"Trust", trust_fields, trust_sorted, 3, 0, 0, 0,
 };
 
+static const struct pp_field releases_fields[] = {
+	{0, 1, "v", &kind_31, NULL, 0},
+	{1, 1, "version", &kind_62, NULL, 0},
+	{2, 0, "modules", &kind_65, (const uint8_t *)"\x80", 1},
+	{3, 0, "notAfter", &kind_1, NULL, 0},
+};
+static const uint8_t releases_sorted[] = {2, 3, 0, 1};
+const struct pp_shape pp_shape_releases = {
+	"Releases", releases_fields, releases_sorted, 4, 0, 0, 0,
+};
+
 static const struct pp_field log_fields[] = {
 	{0, 1, "v", &kind_31, NULL, 0},
 	{1, 1, "id", &kind_32, NULL, 0},
 	{2, 1, "boot", &kind_26, NULL, 0},
 	{3, 1, "n", &kind_26, NULL, 0},
-	{4, 1, "stream", &kind_65, NULL, 0},
-	{5, 1, "text", &kind_66, NULL, 0},
+	{4, 1, "stream", &kind_66, NULL, 0},
+	{5, 1, "text", &kind_67, NULL, 0},
 	{6, 0, "uid", &kind_6, NULL, 0},
 	{7, 0, "run", &kind_10, NULL, 0},
 	{8, 0, "dropped", &kind_1, (const uint8_t *)"\x00", 1},
@@ -471,7 +483,7 @@ static const struct pp_field metrics_fields[] = {
 	{2, 1, "boot", &kind_26, NULL, 0},
 	{3, 1, "n", &kind_26, NULL, 0},
 	{4, 1, "at", &kind_1, NULL, 0},
-	{5, 1, "values", &kind_67, NULL, 0},
+	{5, 1, "values", &kind_68, NULL, 0},
 	{6, 0, "dropped", &kind_1, (const uint8_t *)"\x00", 1},
 };
 static const uint8_t metrics_sorted[] = {4, 2, 6, 1, 3, 0, 5};

@@ -18,6 +18,7 @@ static const char *const words[PP_TOPICS] = {
 	[PP_TOPIC_METRICS] = "metrics",
 	[PP_TOPIC_LOG] = "log",
 	[PP_TOPIC_TRUST] = "trust",
+	[PP_TOPIC_RELEASES] = "releases",
 	[PP_TOPIC_MANAGER_STATUS] = "manager/status",
 	[PP_TOPIC_MANAGER_ECHO] = "manager/echo",
 };
@@ -54,6 +55,10 @@ static bool fleet_topic(const char *rest, struct pp_heard *heard)
 							     *end == 0 ? 0u : 4u};
 			return true;
 		}
+	}
+	if (strcmp(rest, words[PP_TOPIC_RELEASES]) == 0) {
+		heard->topic = PP_TOPIC_RELEASES;
+		return true;
 	}
 	if (take(&rest, "manager/echo/") && pp_is_id(rest, strlen(rest))) {
 		heard->topic = PP_TOPIC_MANAGER_ECHO;

@@ -192,6 +192,9 @@ enum pp_trusted_key_field { PP_TRUSTED_KEY_KID = 1, PP_TRUSTED_KEY_ALG = 2, PP_T
 extern const struct pp_shape pp_shape_trust;
 enum pp_trust_field { PP_TRUST_V = 0, PP_TRUST_VERSION = 1, PP_TRUST_KEYS = 2 };
 
+extern const struct pp_shape pp_shape_releases;
+enum pp_releases_field { PP_RELEASES_V = 0, PP_RELEASES_VERSION = 1, PP_RELEASES_MODULES = 2, PP_RELEASES_NOT_AFTER = 3 };
+
 extern const struct pp_shape pp_shape_log;
 enum pp_log_field { PP_LOG_V = 0, PP_LOG_ID = 1, PP_LOG_BOOT = 2, PP_LOG_N = 3, PP_LOG_STREAM = 4, PP_LOG_TEXT = 5, PP_LOG_UID = 6, PP_LOG_RUN = 7, PP_LOG_DROPPED = 8 };
 #define PP_LOG_STREAM_STDOUT 0
