@@ -24,9 +24,6 @@ MIN_INTERVAL = 1_000
 """ms: what a git host can be asked to take all day long."""
 
 
-DASHBOARD = "127.0.0.1:7070"
-
-
 def add_hooks(parser: argparse.ArgumentParser) -> None:
     """The option that opens the door for webhooks."""
     parser.add_argument(
@@ -119,48 +116,6 @@ def receivers_of(fleet: Fleet) -> list[Receiver]:
             name=row["name"], type=row["type"], secret=fleet.base / row["secretFile"]
         )
     return list(receivers.values())
-
-
-def add_dashboard(parser: argparse.ArgumentParser) -> None:
-    """The option that says where the pages are."""
-    parser.add_argument(
-        "--dashboard",
-        metavar="HOST:PORT|off",
-        help="pages that show the fleet (default 127.0.0.1:7070, or a free port)",
-    )
-
-
-def open_dashboard(state: StateDir, fleet: Fleet) -> HookServer | None:
-    """Start to serve the pages; stop it with `.stop()`. None where they are off.
-
-    Without a word about where, a port that is taken is no reason not to start: another one is
-    chosen. Raises UsageError when it cannot listen where it was told to.
-    """
-    from propeller.cli.clock import now_ms
-    from propeller.gateway.dashboard.pages import make_dashboard
-    from propeller.gateway.hookserver import HookServer
-
-    told = fleet.text("dashboard.address")
-    if told == "off":
-        return None
-    host, colon, text = (told or DASHBOARD).rpartition(":")
-    if not colon or not text.isdecimal() or int(text) > 65_535:
-        raise UsageError(f"--dashboard {told!r} is neither HOST:PORT nor off")
-    host = host.strip("[]") or "127.0.0.1"
-    hosts = ["localhost", "127.0.0.1", "[::1]", host]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - somebody asked for every interface
-        hosts = ["*"]
-    app = make_dashboard(state.database, clock=now_ms, hosts=hosts)
-    port = int(text)
-    try:
-        server = HookServer(app, host, port, what="the dashboard")
-    except UsageError:
-        if told:
-            raise
-        server = HookServer(app, host, 0, what="the dashboard")
-    server.start()
-    state.write_ports({**state.read_ports(), "dashboard": server.port})
-    return server
 
 
 def open_hooks(service: Service, state: StateDir, fleet: Fleet) -> HookServer | None:

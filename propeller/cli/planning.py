@@ -21,7 +21,6 @@ from propeller.cli.names import short_revision
 from propeller.cli.secretview import secrets_under, vault_of
 from propeller.cli.settings import fleet_of
 from propeller.cli.specread import read_specs
-from propeller.cli.statuses import RUN_APP
 from propeller.model.ids import PropletId, Uid
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import App, Daemon, Object, Proplet, Secret, Task
@@ -32,6 +31,7 @@ from propeller.plan.moves import identified
 from propeller.plan.preview import changes, foresee
 from propeller.plan.rehearsal import Misfit, Traffic, misfits, traffic
 from propeller.plan.types import Change, ChangeOp, FieldDiff, Policy, Snapshot
+from propeller.reconcile.deposits import SOURCELESS
 from propeller.reconcile.secretbook import read_noted
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ def snapshot_of(store: Store, revision: Revision, *, now: int, listening: bool) 
 
     listening: whether a reconciler runs. Where none does nobody's silence says anything.
     """
-    objects = {held.uid: held for held in store.inventory() if held.object.meta.app != RUN_APP}
+    objects = {
+        held.uid: held for held in store.inventory() if held.object.meta.app not in SOURCELESS
+    }
     assignments: dict[Uid, dict[PropletId, Assignment]] = {}
     for one in store.assignments():
         if one.uid in objects:

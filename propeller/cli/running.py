@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from propeller.cli.outward import outlets_of
 from propeller.cli.settings import Fleet, identities_of, registries_of
 from propeller.cli.specsource import open_specs
+from propeller.gateway.access.audit import Audit
 from propeller.gateway.api import make_app
 from propeller.gateway.bridge import Bridge
 from propeller.gateway.server import ApiServer
@@ -64,9 +65,12 @@ def make_service(
 
 def serve_api(service: Service, state: StateDir, fleet: Fleet) -> ApiServer:
     """Start the API on the state directory's socket; stop it with `.stop()`."""
-    server = ApiServer(
-        make_app(Bridge(service, domain=fleet.domain, cache=state.git)), state.socket
+    app = make_app(
+        Bridge(service, domain=fleet.domain, cache=state.git),
+        clock=clock,
+        audit=Audit(state.audit),
     )
+    server = ApiServer(app, state.socket)
     server.start()
     return server
 

@@ -7,7 +7,8 @@ import contextlib
 from pathlib import Path
 
 from propeller.cli.context import add_state, state_dir
-from propeller.cli.outward import add_dashboard, add_hooks, open_dashboard, open_hooks
+from propeller.cli.gateway import add_dashboard, open_gateway
+from propeller.cli.outward import add_hooks, open_hooks
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
 
@@ -56,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
         if hooks is not None:
             stack.callback(hooks.stop)
             narrator.say(f"webhooks on port {hooks.port}")
-        pages = open_dashboard(state, fleet)
+        pages = open_gateway(service, state, fleet)
         if pages is not None:
             stack.callback(pages.stop)
-            narrator.say(f"dashboard on http://{pages.host}:{pages.port}")
+            narrator.say(f"dashboard on {pages.url}")
         service.start()
         stop_on_signals(service)
         service.run(until=told)

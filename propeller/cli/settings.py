@@ -44,8 +44,8 @@ class Fleet:
     """What a command knows of the fleet.
 
     values: everything by dotted name; paths are already relative to the current folder.
-    registries, repositories, receivers: as the file has them. base: the folder of the file. path:
-    the file, None for none.
+    registries, repositories, receivers, grants: as the file has them. base: the folder of the file.
+    path: the file, None for none.
     """
 
     values: Mapping[str, Value]
@@ -53,6 +53,7 @@ class Fleet:
     base: Path
     path: Path | None = None
     receivers: Sequence[Mapping[str, str]] = ()
+    grants: Sequence[Mapping[str, Any]] = ()
     repositories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
@@ -107,6 +108,16 @@ _DEFAULTS = {
     "commitStatus.tokenFile": "",
     "hooks.address": "",
     "dashboard.address": "",
+    "access.anonymous": "",
+    "access.publicUrl": "",
+    "access.cert": "",
+    "access.key": "",
+    "access.oidc.issuer": "",
+    "access.oidc.clientId": "",
+    "access.oidc.clientSecretFile": "",
+    "access.oidc.audience": "",
+    "access.oidc.groupsClaim": "groups",
+    "access.oidc.ca": "",
     "alerts.secrets": "",
     "secrets.ageKeyFile": "",
 }
@@ -121,6 +132,10 @@ _FILES = (
     "broker.key",
     "statusBranch.signingKey",
     "commitStatus.tokenFile",
+    "access.cert",
+    "access.key",
+    "access.oidc.clientSecretFile",
+    "access.oidc.ca",
     "alerts.secrets",
     "secrets.ageKeyFile",
 )
@@ -161,12 +176,14 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
     registries: Mapping[str, Mapping[str, Any]] = {}
     repositories: Mapping[str, Mapping[str, Any]] = {}
     receivers: Sequence[Mapping[str, str]] = ()
+    grants: Sequence[Mapping[str, Any]] = ()
     base = path.parent if path is not None else Path()
     if path is not None:
         document = _read(path)
         registries = _without_nulls(document.get("registries"))
         repositories = _without_nulls(document.get("repositories"))
         receivers = document.get("receivers") or ()
+        grants = ((document.get("access") or {}).get("oidc") or {}).get("grants") or ()
         for name, text, line in _flat(document):
             shown = str(base / text) if name in _FILES else text
             values[name] = Value(shown, f"{path}:{line}")
@@ -188,7 +205,7 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         if given is not None:
             values[name] = Value(given, "flag")
     _check(values)
-    return Fleet(values, registries, base, path, receivers, repositories)
+    return Fleet(values, registries, base, path, receivers, grants, repositories)
 
 
 def variable_of(name: str) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from propeller.cli.context import add_state, state_dir
+from propeller.cli.gateway import add_dashboard, open_gateway
 from propeller.cli.local import LocalProplet, LocalProplets, names
-from propeller.cli.outward import add_dashboard, add_hooks, open_dashboard, open_hooks
+from propeller.cli.outward import add_hooks, open_hooks
 from propeller.cli.settings import Fleet, add_fleet, endpoint_of, fleet_of
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
 from propeller.model.ids import PropletId
@@ -86,10 +87,10 @@ def run(args: argparse.Namespace) -> int:
         if hooks is not None:
             stack.callback(hooks.stop)
             narrator.say(f"webhooks on port {hooks.port}")
-        pages = open_dashboard(state, fleet)
+        pages = open_gateway(service, state, fleet)
         if pages is not None:
             stack.callback(pages.stop)
-            narrator.say(f"dashboard on http://{pages.host}:{pages.port}")
+            narrator.say(f"dashboard on {pages.url}")
         service.start()
         local = _local(args, service, state, fleet=fleet, broker=broker, declared=declared)
         proplets = LocalProplets(local, tell=narrator.say)

@@ -29,11 +29,14 @@ class _ShortLived(H11Protocol):
     """A connection that is cut when its time is over."""
 
     _end: asyncio.TimerHandle | None = None
+    lifetime = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # uvicorn itself narrows asyncio's BaseTransport here
         super().connection_made(transport)
-        self._end = asyncio.get_running_loop().call_later(LIFETIME, transport.abort)
+        self._end = asyncio.get_running_loop().call_later(
+            self.lifetime or LIFETIME, transport.abort
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._end is not None:
@@ -41,13 +44,28 @@ class _ShortLived(H11Protocol):
         super().connection_lost(exc)
 
 
+def _lasting(seconds: float) -> type[_ShortLived]:
+    return type("_Lasting", (_ShortLived,), {"lifetime": seconds})
+
+
 class HookServer:
     """Starts and stops uvicorn on one port. port: the one it got, where 0 was asked for.
 
+    lifetime: seconds a connection may last, 0 for a minute. tls: files of a certificate chain and its key.
     Raises UsageError when it cannot listen there.
     """
 
-    def __init__(self, app: Starlette, host: str, port: int, *, what: str = "webhooks") -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        host: str,
+        port: int,
+        *,
+        what: str = "webhooks",
+        lifetime: float = 0.0,
+        connections: int = MAX_CONNECTIONS,
+        tls: tuple[str, str] | None = None,
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._listener = socket.create_server((host, port), family=family)
@@ -58,15 +76,20 @@ class HookServer:
             ) from error
         self.port: int = self._listener.getsockname()[1]
         self.host = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{self.host}:{self.port}"
         config = uvicorn.Config(
             app,
-            http=_ShortLived,
+            http=_lasting(lifetime),
+            ssl_certfile=tls[0] if tls else None,
+            ssl_keyfile=tls[1] if tls else None,
             ws="none",
             lifespan="off",
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=connections,
+            # Who asks is who connected: what a proxy tells of others is for the log only.
+            proxy_headers=False,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=2,
             h11_max_incomplete_event_size=MAX_HEAD,

@@ -15,6 +15,7 @@ from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.module import Resolved
 from propeller.model.revision import Revision
 from propeller.model.specs import ModuleRef, Object, Suspend
+from propeller.reconcile.deposits import Deposit, Withdraw
 from propeller.reconcile.learning import Answer
 from propeller.transport.base import Connected, Disconnected, Received
 
@@ -236,6 +237,8 @@ Request = (
     | SetProplet
     | RunOnce
     | Drop
+    | Deposit
+    | Withdraw
     | Operate
     | Confirm
     | GiveUp

@@ -22,15 +22,13 @@ from propeller.plan.diff import InventoryChange, diff
 from propeller.plan.guards import part_of, without
 from propeller.plan.types import ChangeOp
 from propeller.reconcile.approvals import Approvals
+from propeller.reconcile.deposits import SOURCELESS
 from propeller.reconcile.events import SpecsTaken
 from propeller.reconcile.world import World
 from propeller.state.base import Event
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
-
-RUN_APP = "run"
-"""The App of objects made by `propeller run`: no source holds them, so none prunes them."""
 
 
 @dataclass(slots=True)
@@ -62,7 +60,7 @@ class Intake:
         """What revisions of that source decide about, with the Apps as `revision` has them."""
         wanted = revision.objects.values() if revision is not None else ()
         found = owned(self._world.objects, source, wanted)
-        return {uid: held for uid, held in found.items() if held.object.meta.app != RUN_APP}
+        return {uid: held for uid, held in found.items() if held.object.meta.app not in SOURCELESS}
 
     def _tombstones(self, revision: Revision) -> dict[Uid, Held]:
         """What left any source and is wanted by this revision: it rises, whoever had it."""
@@ -89,7 +87,7 @@ class Intake:
             if uid not in mine
             and uid not in handed
             and held.deleted_at is None
-            and held.object.meta.app != RUN_APP
+            and held.object.meta.app not in SOURCELESS
         }
         self.waiting.pop(source, None)
         faults = []

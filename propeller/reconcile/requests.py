@@ -15,6 +15,7 @@ from propeller.model.inventory import Held
 from propeller.model.seen import Presence
 from propeller.model.withheld import Override
 from propeller.plan.windows import mark, windows_of
+from propeller.reconcile.deposits import RUN_APP, Deposit, Withdraw, deposit, withdraw
 from propeller.reconcile.events import (
     AskStanding,
     Confirm,
@@ -29,7 +30,6 @@ from propeller.reconcile.events import (
     SetProplet,
     Steer,
 )
-from propeller.reconcile.intake import RUN_APP
 from propeller.reconcile.letgo import give_up
 from propeller.reconcile.ops import Operations, holders_of
 from propeller.reconcile.rollouts import Rollouts
@@ -73,6 +73,11 @@ class Requests:
                 self._run(request, now)
             case Drop():
                 self._drop(request, now)
+            case Deposit():
+                self._answer(request.reply, deposit(self._world, request, now))
+                self._specs.want_module()
+            case Withdraw():
+                self._answer(request.reply, withdraw(self._world, request, now))
             case Operate():
                 self._operate(request, now)
             case Confirm():

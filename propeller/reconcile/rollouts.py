@@ -22,8 +22,8 @@ from propeller.model.versions import MOST_REJECTED, Course, Phase, Rejected, Ver
 from propeller.plan.rollout import reject
 from propeller.plan.types import Advance
 from propeller.plan.versions import short, version_of
+from propeller.reconcile.deposits import RUN_APP
 from propeller.reconcile.events import Measured, Steer, SteerVerb
-from propeller.reconcile.intake import RUN_APP
 from propeller.reconcile.world import World
 from propeller.state.base import Event
 

@@ -7,6 +7,8 @@
     oci/              the local OCI layout that stands in for a registry
     status/           status files, for people and git
     run/              lease, ports, socket: only means something while a process lives   private
+    audit/            what was asked of the gateway, chained   private
+    api/              specs of objects that came through the API   private
     logs/             what local proplets printed
     proplets/<id>/    storage of local proplets; kept when `up` ends   private
     git/              bare clones of the sources   private
@@ -75,6 +77,21 @@ class StateDir:
     @property
     def ports(self) -> Path:
         return self.run / "ports.json"
+
+    @property
+    def tokens(self) -> Path:
+        """API tokens, as hashes: beside the keys, because they are no state either."""
+        return self.keys / "tokens.json"
+
+    @property
+    def audit(self) -> Path:
+        """What was asked of the gateway. Private."""
+        return self.path / "audit"
+
+    @property
+    def shelves(self) -> Path:
+        """Specs of objects that no source but the API has. Private."""
+        return self.path / "api"
 
     @property
     def logs(self) -> Path:

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import re
-import time
 from html import unescape
 from urllib.parse import urljoin
 
 import pytest
 import requests
 
-from propeller.gateway.dashboard.pages import make_dashboard
-from propeller.gateway.hookserver import HookServer
 from propeller.model.ids import PropletId
 from propeller.state.base import Event, Pause, RevisionRecord
 
-HOSTS = ("127.0.0.1", "localhost")
 NASTY = '<script>alert("1")</script>\x1b[31m'
 
 
 @pytest.fixture
-def pages(state):
-    """The dashboard of the state, and a way to ask it."""
-    now = time.time_ns() // 1_000_000
-    server = HookServer(
-        make_dashboard(state.database, clock=lambda: now, hosts=HOSTS), "127.0.0.1", 0
-    )
-    server.start()
-    base = f"http://127.0.0.1:{server.port}"
+def pages(open_door):
+    """The pages as somebody on this machine sees them who shows no login, and a way to ask."""
+    door = open_door(open_to_anyone=True)
 
     def ask(path="/", **headers):
-        return requests.get(urljoin(base, path), headers=headers, timeout=20)
+        return requests.get(
+            urljoin(door.base, path), headers={"Accept": "text/html", **headers}, timeout=20
+        )
 
-    ask.base = base
-    yield ask
-    server.stop()
+    ask.base = door.base
+    return ask
 
 
 def text_of(answer):
@@ -132,7 +124,7 @@ def test_a_page_elsewhere_cannot_read_the_fleet(fleet, pages):
 
 
 def test_nothing_can_be_changed_here(fleet, pages):
-    """No page takes anything but a look."""
+    """No page takes anything but a look, without a login."""
     for method in ("POST", "PUT", "DELETE"):
         assert requests.request(method, pages.base + "/objects", timeout=20).status_code == 405
     assert pages("/static/../pages.py").status_code == 404
@@ -180,15 +172,9 @@ def test_a_change_is_told_at_once(fleet, pages):
     assert "something moved" in text_of(pages())
 
 
-def test_before_there_is_a_state_it_says_so(tmp_path):
+def test_before_there_is_a_state_it_says_so(open_door, state, pages):
     """No database yet: an answer in words, not an error page of a library."""
-    server = HookServer(
-        make_dashboard(tmp_path / "none.db", clock=lambda: 0, hosts=HOSTS), "127.0.0.1", 0
-    )
-    server.start()
-    try:
-        answer = requests.get(f"http://127.0.0.1:{server.port}/", timeout=20)
-    finally:
-        server.stop()
+    state.database.rename(state.database.with_name("elsewhere.db"))
+    answer = pages()
     assert answer.status_code == 503
     assert "Nothing to show yet" in answer.text

@@ -1,0 +1,72 @@
+"""The gateway on a TCP port: pages, `/api/v1`, the first Propeller's routes, behind one gate.
+
+`entries` is the whole route table; the application, the OpenAPI document and the test that tries
+every route in every role are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from propeller.gateway.access.gate import Gate
+from propeller.gateway.asking import Loop
+from propeller.gateway.dashboard.actions import action_entries
+from propeller.gateway.dashboard.pages import page_entries
+from propeller.gateway.dashboard.rendering import Renderer
+from propeller.gateway.gallery import Clock, Gallery
+from propeller.gateway.routing import Entry, Routes, application
+from propeller.gateway.shelf import Shelf
+from propeller.gateway.v1.openapi import openapi_entry
+from propeller.gateway.v1.oversight import oversight_entries
+from propeller.gateway.v1.reads import read_entries
+from propeller.gateway.v1.watching import watch_entries
+from propeller.gateway.v1.writes import write_entries
+from propeller.registry.blobs import BlobStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What the gateway stands on. shelves: where objects of the API are kept."""
+
+    database: Path
+    blobs: BlobStore
+    shelves: Path
+    loop: Loop
+    clock: Clock
+
+
+def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
+    """The route table."""
+    gallery = Gallery(house.database, house.clock)
+    shelf = Shelf(house.loop, house.shelves / "objects")
+    api = [
+        *read_entries(gallery, house.blobs, house.loop),
+        *watch_entries(gallery),
+        *write_entries(house.loop, shelf),
+        *oversight_entries(gate),
+    ]
+    return [
+        *page_entries(gallery, renderer),
+        *action_entries(house.loop, gate, renderer),
+        *api,
+        openapi_entry(api),
+    ]
+
+
+def make_gateway(house: House, gate: Gate, *, hosts: Sequence[str]) -> Starlette:
+    """The application. hosts: names it answers to."""
+    renderer = Renderer(house.clock)
+    guard = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    routes = Routes(gate, renderer.refusal).routes(entries(house, gate, renderer))
+    return application(routes, [guard])
+
+
+def put_back(house: House) -> None:
+    """What the API was given before this process began."""
+    Shelf(house.loop, house.shelves / "objects").restore()
