@@ -51,7 +51,8 @@ def _lasting(seconds: float) -> type[_ShortLived]:
 class HookServer:
     """Starts and stops uvicorn on one port. port: the one it got, where 0 was asked for.
 
-    lifetime: seconds a connection may last, 0 for a minute. tls: files of a certificate chain and its key.
+    lifetime: seconds a connection may last, 0 for a minute. tls: files of a certificate chain and
+    its key.
     Raises UsageError when it cannot listen there.
     """
 
