@@ -78,6 +78,8 @@ class Trainer:
             "data": None if data is None else str(data),
             "error": None if self._leftovers is None else self._leftovers.before(fl),
             "samples": self._samples,
+            "clip": fl.clip,
+            "noise": fl.noise,
             "room": (128 << 20) + (0 if model is None else 24 * model.size),
         }
 
@@ -157,6 +159,7 @@ class Trainer:
 
 
 def _flags(fl: WireTraining, made: Mapping[str, object]) -> Flag:
+    flags = NONE if fl.clip is None else Flag.CLIPPED
     if fl.format == "f32-full":
-        return Flag.FULL
-    return Flag.FEEDBACK if made["feedback"] else NONE
+        return flags | Flag.FULL
+    return flags | (Flag.FEEDBACK if made["feedback"] else NONE)

@@ -139,6 +139,8 @@ def _lines(found: Found, metric: str | None, *, tall: bool, width: int) -> Itera
             f"  best    {_watched(found)} {job.best_value[:8]}, "
             f"{short_digest(job.best_model.digest)} (round {job.best_round})"
         )
+    if job is not None and job.spent:
+        yield f"  privacy {spent_text(found, dict(job.spent))}"
     name = metric_of(found, attempts, metric)
     drawn = points([one for one in attempts if one.state.over], name)
     if drawn:
@@ -149,6 +151,16 @@ def _lines(found: Found, metric: str | None, *, tall: bool, width: int) -> Itera
     if attempts:
         yield ""
         yield from (f"  {line}".rstrip() for line in _table(attempts[-SHOWN:]).split("\n"))
+
+
+def spent_text(found: Found, spent: dict[str, str]) -> str:
+    """`epsilon 4.73 of 8 spent at delta 1e-05, 3 noised rounds`."""
+    noise = found.task.terms.noise
+    most = f" of {noise.most}" if noise is not None else ""
+    rounds = int(spent["rounds"])
+    plural = "" if rounds == 1 else "s"
+    epsilon = f"epsilon {float(spent['epsilon']):.4g}{most}"
+    return f"{epsilon} spent at delta {spent['delta']}, {rounds} noised round{plural}"
 
 
 def _watched(found: Found) -> str:
@@ -207,6 +219,7 @@ def document(found: Found, metric: str | None) -> dict[str, Any]:
         "rounds": {"wanted": found.task.rounds, "committed": job.done if job is not None else 0},
         "model": blob_row(job.model) if job is not None else None,
         "best": best,
+        "privacy": dict(job.spent) if job is not None and job.spent else None,
         "metric": {"name": name, "points": [list(point) for point in points(over, name)]},
         "round": None if newest is None else round_document(found.task, newest),
     }

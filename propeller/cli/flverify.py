@@ -62,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
 
 def verify(found: Found, round_: Round) -> Iterator[Check]:
     """Every comparison, in the order of what depends on what. Raises UsageError."""
+    if round_.terms.noise is not None:
+        raise UsageError(
+            f"round {round_.number} has noise in it that nobody kept: it cannot be computed again",
+            hint="`propeller fl lineage` still says what it came from",
+        )
     blobs = BlobStore(found.state.blobs)
     yield record_check(round_)
     before = next((one for one in found.committed() if one.number == round_.number - 1), None)

@@ -29,6 +29,7 @@ class Why(StrEnum):
     BAD_SIGNATURE = "bad-signature"  # not signed by the proplet it came from
     DUPLICATE = "duplicate"  # the proplet's update of this round is in already
     ZERO_WEIGHT = "zero-weight"  # no update of a round carries any weight
+    UNCLIPPED = "unclipped"  # the device did not do to it what the round asked for
     NO_STEPS = "no-steps"  # a strategy weighs by local steps and it does not say them
     BUDGET = "budget"  # a round would spend more privacy than the spec allows
     LEDGER = "ledger"  # what was spent is not known, so nothing may be

@@ -15,6 +15,7 @@ from typing import Any
 
 from propeller.model.ids import Digest, Key
 from propeller.model.parts import Limits, Meta, ModuleRef, Prune, RunSpec, Suspend
+from propeller.model.privacy import Adapt, Local, Noise, adapt_of, local_of, noise_of
 from propeller.model.selector import Selector
 
 ZEROS = "Zeros"
@@ -120,7 +121,8 @@ class Terms:
 
     target: updates that make it full; least: without which it is not committed.
     samples: the most one update counts for; None: as many as it says. clip: largest L2 norm of an
-    update as text, "" for any.
+    update as text, "" for any; where it starts with `adapt`. local: what devices do first. secure:
+    whether only sums are seen.
     """
 
     mode: Mode = Mode.TRAIN
@@ -137,6 +139,10 @@ class Terms:
     hyperparameters: Pairs = ()
     evaluation: Evaluation | None = None
     clip: str = ""
+    adapt: Adapt | None = None
+    noise: Noise | None = None
+    local: Local | None = None
+    secure: bool = False
 
     def invited(self, eligible: int) -> int:
         """How many are invited of so many (federated.md 2.13, ruling 19)."""
@@ -228,6 +234,10 @@ def terms_of(spec: Mapping[str, Any]) -> Terms:
         hyperparameters=pairs(spec["hyperparameters"]),
         evaluation=_evaluation(spec.get("evaluation")),
         clip=clipping["norm"] if clipping is not None else "",
+        adapt=adapt_of(spec["privacy"]),
+        noise=noise_of(spec["privacy"]),
+        local=local_of(spec["privacy"]),
+        secure=spec["privacy"]["secureAggregation"] == "Enabled",
     )
 
 

@@ -96,7 +96,7 @@ class Fold:
     """What came of folding the accepted updates. why: what stood in the way, "" when it went.
 
     refused: proplets whose update is not in it after all, which only the others could show, with
-    the reason.
+    the reason. bound: the clipping norm of the next round, "" where it does not move.
     """
 
     model: Blob = NO_BLOB
@@ -105,6 +105,7 @@ class Fold:
     why: str = ""
     refused: Pairs = ()
     notes: Pairs = ()
+    bound: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,8 @@ class Round:
     been invited, sorted; the cohort is the keys of `parts`. judges: who measures the new model.
     base, layout, state: what it starts from. fold: what came of the updates, None before.
     parent, record: a chain of digests over everything that was decided; see `plan.records`.
-    failed: whether this attempt counts against `maxAttempts`.
+    failed: whether this attempt counts against `maxAttempts`. bound: the clipping norm where it
+    follows updates. spent: what its noise has cost, with all before it; written before any noise.
     """
 
     uid: Uid
@@ -141,6 +143,8 @@ class Round:
     metrics: Pairs = ()
     why: str = ""
     failed: bool = False
+    bound: str = ""
+    spent: Pairs = ()
     parent: Digest = NOTHING
     record: Digest = NOTHING
 
@@ -172,7 +176,12 @@ class Round:
 
     @property
     def contributors(self) -> Digest:
-        """Over (proplet, body digest, samples) of what is folded, a line each (ruling 19)."""
+        """Over (proplet, body digest, samples) of what is folded, a line each (ruling 19).
+
+        Nothing under noise: whoever guesses an update could see in it that the guess is right.
+        """
+        if self.terms.noise is not None:
+            return NOTHING
         lines = (f"{part.proplet} {part.body} {part.samples}\n" for part in self.accepted)
         return sha256_digest("".join(lines).encode())
 
@@ -187,7 +196,9 @@ class Job:
     is. best_*: the best model so far by the metric of the terms, round 0 for none. since_best:
     measurements since. stopped:
     why it ended before all rounds were done, "" while it did not. failed: why it cannot go on, with
-    the generation that could not. promoted: the round whose model was good enough first.
+    the generation that could not. promoted: the round whose model was good enough first. bound: the
+    next clipping norm where it follows updates, which began at bound_of. spent: epsilon, delta and
+    rounds of noise so far; broke: why it cannot pay for one more, "" while it can.
     """
 
     uid: Uid
@@ -212,6 +223,10 @@ class Job:
     stopped: str = ""
     failed: str = ""
     failed_generation: int = 0
+    bound: str = ""
+    bound_of: str = ""
+    spent: Pairs = ()
+    broke: str = ""
     promoted: int = 0
     record: Digest = NOTHING
 

@@ -14,7 +14,15 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 Row = tuple[ConditionStatus, str, str]
 
 NEEDS_A_PERSON = frozenset(
-    {"ModuleInvalid", "Unfit", "RolledBack", "RolloutPaused", "DriftFlapping", "ModelInvalid"}
+    {
+        "ModuleInvalid",
+        "Unfit",
+        "RolledBack",
+        "RolloutPaused",
+        "DriftFlapping",
+        "ModelInvalid",
+        "BudgetSpent",
+    }
 )
 """What only an edit, an operator, or another fleet can lift."""
 WAITS = frozenset(

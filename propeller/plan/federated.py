@@ -44,6 +44,7 @@ GRACE = 5_000
 
 ANOTHER_JOB = "another job took its place"
 TOO_FEW = "TooFewProplets"
+SPENT = "BudgetSpent"
 
 
 @dataclass(slots=True)
@@ -117,7 +118,10 @@ class _Conductor:
             return
         if self.round is not None and not self.round.state.over:
             self._end(abandon(self.round, ANOTHER_JOB, now=self.now, failed=False))
-        self.job = Job(uid=self.held.uid, job=name, run_digest=digest, begun_at=self.now)
+        spent = self.job.spent if self.job is not None else ()  # of the same data
+        self.job = Job(
+            uid=self.held.uid, job=name, run_digest=digest, begun_at=self.now, spent=spent
+        )
         self.round = None
         self.notes.append(Note("JobBegun", f"job {name}: {self.obj.rounds} rounds"))
 
@@ -191,6 +195,8 @@ class _Conductor:
             words = f"{len(eligible)} proplets may take part now, needs {terms.least}"
             self._block(TOO_FEW, words)
             return False
+        if not self._can_pay(job):
+            return False
         number = job.done + 1
         infer = terms.mode is Mode.INFER
         step = Step.EVALUATE if infer else Step.TRAIN
@@ -211,9 +217,29 @@ class _Conductor:
             # Another strategy begins with nothing: it could not read what this one left.
             state_before=job.state if job.strategy == terms.strategy else NO_BLOB,
             selected_at=self.now,
+            bound=self._bound(job),
             parent=job.record,
         )
         return True
+
+    def _can_pay(self, job: Job) -> bool:
+        """Whether the privacy budget has one more round; a person is told once when it has not."""
+        noise = self.obj.terms.noise
+        why = "" if noise is None else self.snapshot.purse(self.held.uid, noise).why
+        if why:
+            self._block(SPENT, why)
+        if why != job.broke:
+            self.job = replace(job, broke=why)
+            if why:
+                self.notes.append(Note(SPENT, why, warning=True))
+        return not why
+
+    def _bound(self, job: Job) -> str:
+        """The clipping norm, where it follows updates: as the last round left it."""
+        terms = self.obj.terms
+        if terms.adapt is None:
+            return ""
+        return job.bound if job.bound and job.bound_of == terms.clip else terms.clip
 
     def _invite(self, round_: Round) -> bool:
         """Once the cohort was told, it is invited."""
@@ -295,7 +321,7 @@ class _Conductor:
         if fold is not None:
             name = round_.terms.strategy
             job = replace(job, model=fold.model, layout=fold.layout, state=fold.state)
-            job = replace(job, strategy=name)
+            job = replace(job, strategy=name, bound=fold.bound, bound_of=round_.terms.clip)
         counts = round_.counts()
         told = ", ".join(f"{name} {value[:8]}" for name, value in round_.metrics[:3])
         words = f"round {round_.number} of {self.obj.rounds}: {counts[Bucket.ACCEPTED]} updates"

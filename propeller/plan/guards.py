@@ -19,8 +19,9 @@ from propeller.model.ids import Digest, Key, Uid
 from propeller.model.inventory import Held
 from propeller.model.parse import stored_form
 from propeller.model.rollout import Amount
-from propeller.model.specs import App, Daemon, Guards, Modular, Object, Task
+from propeller.model.specs import App, Daemon, FederatedTask, Guards, Modular, Object, Task
 from propeller.plan.diff import InventoryChange
+from propeller.plan.exposure import exposes
 from propeller.plan.types import Change, ChangeOp
 
 SHOWN = 3
@@ -35,8 +36,9 @@ _DAEMON = (*_RUN, "spec.limits", "spec.restart", "spec.health")
 class Trip:
     """A guard that one App's part of a change went through.
 
-    guard: the field of `spec.guards`. message: what was allowed and what would happen. digest: of
-    that part; confirming it lets the part through. uids: everything that is held back with it.
+    guard: the field of `spec.guards`, or `privacy`, which is always on. message: what was allowed
+    and what would happen. digest: of that part; confirming it lets the part through. uids:
+    everything that is held back with it.
     """
 
     app: str
@@ -91,14 +93,16 @@ def guard(
     after_sizes = Counter(
         one.object.meta.app for one in (*change.moved(), *change.unchanged) if _counts(one)
     )
+    will = {one.uid: one.object for one in change.moved()}
     trips = []
     for app, lines in sorted(parts.items()):
+        bare = _exposed(lines, held, will)
         sizes = _Sizes(
             before=before_sizes[app],
             after=after_sizes[app],
             workloads=workloads[app],
         )
-        found = _first(held, lines, apps.get(app, Guards()), sizes, placed)
+        found = bare or _first(held, lines, apps.get(app, Guards()), sizes, placed)
         if found is not None:
             uids = part_of(held, change, app)
             digest = change_digest(held, change, uids)
@@ -189,6 +193,20 @@ def _first(
             f"maxRestart is {guards.max_restart}, and {len(again)} of {sizes.workloads} Tasks and"
             f" Daemons would be restarted ({_named(again)})"
         )
+    return None
+
+
+def _exposed(
+    lines: Iterable[Change], held: Mapping[Uid, Held], will: Mapping[Uid, Object]
+) -> tuple[str, str] | None:
+    """Less privacy than devices gave their data under. No guard of an App can allow that."""
+    for line in lines:
+        before, after = held[line.uid].object, will.get(line.uid)
+        if line.op is not ChangeOp.UPDATE or not isinstance(before, FederatedTask):
+            continue
+        told = exposes(before, after) if isinstance(after, FederatedTask) else ()
+        if told:
+            return "privacy", f"{line.key} would have less privacy: {'; '.join(told)}"
     return None
 
 

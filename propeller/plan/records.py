@@ -21,7 +21,11 @@ def record_of(round_: Round) -> dict[str, object]:
     is recomputed somewhere else must get the same digest.
     """
     fold = round_.fold
+    private: dict[str, object] = {"bound": round_.bound} if round_.bound else {}
+    if round_.spent:
+        private["spent"] = [list(pair) for pair in round_.spent]
     return {
+        **private,
         "job": round_.job,
         "round": round_.number,
         "attempt": round_.attempt,
@@ -64,5 +68,21 @@ def terms_digest(terms: Terms) -> str:
             "evaluation": None
             if evaluation is None
             else [evaluation.every, evaluation.fraction, evaluation.metric, evaluation.maximise],
+            **_private(terms),
         }
     )
+
+
+def _private(terms: Terms) -> dict[str, object]:
+    """What is asked for beyond clipping; terms without it keep the digest they always had."""
+    adapt, noise, local = terms.adapt, terms.noise, terms.local
+    told: dict[str, object] = {}
+    if adapt is not None:
+        told["adapt"] = [adapt.rate, adapt.quantile]
+    if noise is not None:
+        told["noise"] = [noise.multiplier, noise.delta, noise.most]
+    if local is not None:
+        told["local"] = [local.norm, local.multiplier]
+    if terms.secure:
+        told["secure"] = True
+    return told

@@ -90,7 +90,9 @@ def folded(round_: Round, *, now: int, measured: bool) -> Round:
     round_ = replace(round_, parts=parts)
     if fold.why:
         return abandon(round_, fold.why, now=now, failed=True)
-    round_ = replace(round_, metrics=mean(round_.accepted))
+    # What trainers measured has no noise on it, so it is not told beside a model that has.
+    metrics = mean(round_.accepted) if round_.terms.noise is None else ()
+    round_ = replace(round_, metrics=metrics)
     return replace(round_, state=RoundState.EVALUATING) if measured else commit(round_, now=now)
 
 

@@ -16,6 +16,7 @@ from propeller.model.drift import Corrections
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
+from propeller.model.privacy import Noise, Purse
 from propeller.model.rounds import Learning, Round, Step
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
@@ -56,6 +57,10 @@ def _long_ago(_proplet: PropletId) -> int:
     return 0
 
 
+def _full(_uid: Uid, _noise: Noise) -> Purse:
+    return Purse()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything a decision rests on. Mappings may be live views: read, never kept, never written.
@@ -77,7 +82,8 @@ class Snapshot:
     anything (Unix ms).
     learning: how far each FederatedTask is. told: rounds (`Round.name`) whose cohort is in the
     status, where anybody can see it before it is invited.
-    readings: what was measured outside, newest a check.
+    readings: what was measured outside, newest a check. purse: what an object has spent of its
+    privacy budget.
     """
 
     objects: Mapping[Uid, Held]
@@ -100,6 +106,7 @@ class Snapshot:
     learning: Mapping[Uid, Learning] = field(default_factory=dict)
     told: Container[tuple[Uid, str, int, int, Step]] = frozenset()
     readings: Mapping[Uid, Mapping[str, Reading]] = field(default_factory=dict)
+    purse: Callable[[Uid, Noise], Purse] = _full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """What workers are asked to do for federated jobs, and what they answer. Data only.
 
 A worker never writes the store: it reads blobs, writes blobs, and posts one of the events here to
-the inbox. Each answer is a pure function of the work (same blobs, same answer), so whatever was
-under way when the process died is simply asked again and comes to the same bytes.
+the inbox. Each answer but one with noise in it is a pure function of the work (same blobs, same
+answer), so whatever was under way when the process died is simply asked again and comes to the same
+bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gather:
-    """Fold the accepted updates into the next model. clients: who could ever take part."""
+    """Fold the accepted updates into the next model. clients: who could ever take part. bound: the
+    clipping norm of this round, where it follows updates.
+
+    With noise in the terms the answer is another one each time it is asked for, and each asking is
+    paid for.
+    """
 
     uid: Uid
     job: str
@@ -55,6 +61,7 @@ class Gather:
     state: Blob
     parts: tuple[Part, ...]
     clients: int = 0
+    bound: str = ""
 
 
 Work = Prepare | Look | Gather

@@ -12,6 +12,7 @@ from propeller.model.ids import RunId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.rounds import Blob, Learning, Part, Round, Step
 from propeller.plan.training import seed_of
+from propeller.reconcile.purses import Purses
 from propeller.state.base import Store
 from propeller.wire.messages import BlobRef, WireTraining
 
@@ -21,6 +22,7 @@ class LearningBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.purses = Purses(store, self._noised)
         self.known: dict[Uid, Learning] = store.learnings()
         self.told: set[tuple[Uid, str, int, int, Step]] = set()
         """Rounds whose cohort is in the status (`Round.name`)."""
@@ -30,6 +32,10 @@ class LearningBook:
         """Objects whose round file may have to be written."""
         self._lessons: dict[RunId, WireTraining] = {}
         """What runs of newest rounds are told: said once a round, asked for in every turn."""
+
+    def _noised(self, uid: Uid) -> int:
+        job = self.known.get(uid, Learning()).job
+        return 0 if job is None else int(dict(job.spent).get("rounds", 0))
 
     def put(self, uid: Uid, after: Learning) -> None:
         """What becomes of a job and its newest round. Inside a transaction."""
@@ -74,6 +80,7 @@ class LearningBook:
 def _training(round_: Round, part: Part, step: Step) -> WireTraining:
     terms, fold = round_.terms, round_.fold
     model, layout = round_.base, round_.layout
+    local = terms.local if step is Step.TRAIN else None
     if step is Step.EVALUATE and terms.mode is Mode.TRAIN and fold is not None:
         model, layout = fold.model, fold.layout
     return WireTraining(
@@ -89,6 +96,8 @@ def _training(round_: Round, part: Part, step: Step) -> WireTraining:
         params=_parameters(terms),
         guest=terms.guest,
         samples=terms.samples,
+        clip=local.norm if local is not None else None,
+        noise=local.multiplier or None if local is not None else None,
     )
 
 

@@ -1,7 +1,8 @@
 """What a worker does for a federated job: have a model at hand, look at an update, fold updates.
 
 `perform` is called on a worker thread; it reads and writes blobs and touches nothing else, so its
-answer depends on the work alone (federated.md 4.9) and the same work may be done twice. numpy and
+answer depends on the work alone (federated.md 4.9) and the same work may be done twice; only noise
+is drawn anew, from entropy that is given. numpy and
 `propeller.fl` are imported when the first federated job is worked for, not when Propeller starts.
 """
 
@@ -31,6 +32,7 @@ from propeller.reconcile.learning import (
     Prepared,
     Work,
 )
+from propeller.reconcile.noisework import next_bound, noised_mean
 from propeller.registry.blobs import BlobStore
 from propeller.wire.signing import VerifyKey
 
@@ -66,11 +68,15 @@ KeyOf = Callable[[PropletId], VerifyKey | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What a worker is given. key_of: by which updates of a proplet are signed, None where not."""
+    """What a worker is given. key_of: by which updates of a proplet are signed, None where not.
+
+    entropy: so many bytes of the system's; noise is made of them and they are kept nowhere.
+    """
 
     blobs: BlobStore
     find: Find
     key_of: KeyOf
+    entropy: Callable[[int], bytes] = os.urandom
 
 
 def perform(work: Work, shop: Workshop) -> Answer:
@@ -169,7 +175,7 @@ def _update(work: Look, shop: Workshop) -> Looked:
     from propeller.fl.layout import Layout
     from propeller.fl.strategies.base import Trait
     from propeller.fl.strategies.registry import strategy
-    from propeller.wire.updates import unpack
+    from propeller.wire.updates import Flag, unpack
 
     size = shop.blobs.size(work.update.digest)
     if size != work.update.size or size > MAX_UPDATE:
@@ -198,6 +204,8 @@ def _update(work: Look, shop: Workshop) -> Looked:
         layout,
         base,
     )
+    if work.terms.local is not None and not found.update.flags & Flag.CLIPPED:
+        return Looked(work=work, why=str(Refusal(Why.UNCLIPPED, "the device did not shorten it")))
     chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
     if Trait.STEPS in chosen.traits and found.update.steps < 1:
         return Looked(work=work, why=str(Refusal(Why.NO_STEPS, "it does not say its local steps")))
@@ -273,7 +281,9 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
     from propeller.fl.strategies.base import Round
     from propeller.fl.strategies.registry import strategy
 
-    far = far_out({part.proplet: float(part.norm) for part in work.parts})
+    # Under noise nobody is left out for what the others sent: the price would not cover that.
+    noised = work.terms.noise is not None
+    far = far_out({} if noised else {part.proplet: float(part.norm) for part in work.parts})
     parts = [part for part in work.parts if part.proplet not in far]
     refused = tuple((str(name), Why.HUGE_NORM.value) for name in sorted(far))
     if len(parts) < work.terms.least:
@@ -281,7 +291,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         return Fold(why=f"{words}, needs {work.terms.least}", refused=refused)
     layout, base = _base(shop.blobs, work.base, work.layout)
     with TemporaryFile(dir=shop.blobs.directory) as file:
-        spooled = _Spool(file, work.terms.clip)
+        spooled = _Spool(file, "" if noised else work.bound or work.terms.clip)
         for part in parts:
             wrong = spooled.add(part, shop.blobs, layout, base)
             if wrong:
@@ -290,10 +300,13 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         assert layout is not None, "a round is folded only with updates"
         if base is None:
             base = np.zeros(layout.count, np.float32)
+        contributions = tuple(spooled.contributions)
+        if noised:
+            contributions = (noised_mean(work, contributions, len(base), shop.entropy),)
         step = strategy(work.terms.strategy, dict(work.terms.parameters)).step(
             Round(
                 base=base,
-                contributions=tuple(spooled.contributions),
+                contributions=contributions,
                 state=shop.blobs.read(work.state.digest) if work.state else None,
                 clients=work.clients,
             )
@@ -304,6 +317,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         state=NO_BLOB if step.state is None else _keep(shop.blobs, step.state),
         refused=refused,
         notes=tuple(sorted(step.notes.items())),
+        bound=next_bound(work, shop.entropy),
     )
 
 

@@ -290,6 +290,7 @@ class Reconciler:
             learning=world.learning.known,
             told=world.learning.told,
             readings=world.versions.readings,
+            purse=world.learning.purses.look,
         )
 
     def _waits(self, uid: Uid) -> str:

@@ -138,6 +138,9 @@ def round_document(thing: FederatedTask, round_: Round) -> dict[str, object]:
         "parameters": dict(round_.terms.parameters),
         "terms": terms_digest(round_.terms),
     }
+    private = _privacy(round_)
+    if private:
+        told["privacy"] = private
     told["parent"] = {"model": str(round_.base.digest), "record": str(round_.parent)}
     if round_.state.over:
         told |= _outcome(round_)
@@ -148,6 +151,23 @@ def round_document(thing: FederatedTask, round_: Round) -> dict[str, object]:
             for part in sorted(round_.parts.values(), key=lambda one: one.proplet)
             if part.bucket is not Bucket.ACCEPTED
         ]
+    return told
+
+
+def _privacy(round_: Round) -> dict[str, object]:
+    """What was done so that single updates tell less; "" and nothing where nothing was asked."""
+    terms = round_.terms
+    told: dict[str, object] = {}
+    if terms.clip:
+        told["clipping"] = round_.bound or terms.clip
+    if terms.noise is not None:
+        told["noise"] = terms.noise.multiplier
+    if round_.spent:
+        told["spent"] = dict(round_.spent)
+    if terms.local is not None:
+        told["local"] = {"norm": terms.local.norm, "multiplier": terms.local.multiplier or "0"}
+    if terms.secure:
+        told["secureAggregation"] = True
     return told
 
 
@@ -195,7 +215,7 @@ def _received(round_: Round) -> dict[str, object]:
 
 def _outcome(round_: Round) -> dict[str, object]:
     told: dict[str, object] = {"outcome": str(round_.state), "record": str(round_.record)}
-    if round_.parts:
+    if round_.parts and round_.terms.noise is None:
         told["samples"] = sum(part.samples for part in round_.accepted)
         told["contributorsDigest"] = round_.contributors
     fold = round_.fold
@@ -240,6 +260,8 @@ def learning_detail(thing: FederatedTask, learning: Learning) -> dict[str, objec
         told["model"] = {"digest": str(job.model.digest), "size": job.model.size}
     if job.metrics:
         told["metrics"] = dict(job.metrics)
+    if job.spent and thing.terms.noise is not None:
+        told["privacy"] = {**dict(job.spent), "maxEpsilon": thing.terms.noise.most}
     if job.best_round:
         told["best"] = {
             "round": job.best_round,

@@ -8,14 +8,16 @@ are those of a run in which nothing died.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from propeller.errors import Unavailable, WireError
 from propeller.model.federated import FederatedTask
 from propeller.model.ids import Digest, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.rounds import Bucket, Job, Learning, Part, Round, RoundState, Step
+from propeller.model.rounds import Bucket, Fold, Job, Learning, Part, Round, RoundState, Step
 from propeller.model.seen import RunState
 from propeller.plan.records import record_of
 from propeller.plan.types import Conduct
@@ -30,6 +32,7 @@ from propeller.reconcile.learning import (
     Work,
 )
 from propeller.reconcile.modelshelf import AGAIN, due, left_over
+from propeller.reconcile.purses import facts
 from propeller.reconcile.roundfiles import RoundFiles
 from propeller.reconcile.world import World
 from propeller.state.base import Event
@@ -37,6 +40,8 @@ from propeller.state.failpoints import fail_point
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings
+
+log = logging.getLogger("propeller.reconcile")
 
 RETRY = 15_000
 """ms until a model that could not be had is tried again."""
@@ -225,10 +230,48 @@ class Rounds:
             return
         for uid in sorted(dirty):
             for work in self._wanted(uid):
-                if work not in self._under_way:
-                    self._under_way.add(work)
-                    learn(work)
+                if work in self._under_way:
+                    continue
+                if isinstance(work, Gather) and not self._paid(work):
+                    continue
+                self._under_way.add(work)
+                learn(work)
         dirty.clear()
+
+    def _paid(self, work: Gather) -> bool:
+        """Pay for the noise of this fold, in the journal first: a crash may forget the noise, and
+        then it is drawn and paid for again, but never what it has cost.
+
+        False where the budget does not have it; the round then ends without a model.
+        """
+        noise = work.terms.noise
+        if noise is None:
+            return True
+        purses, learning = self._world.learning.purses, self._world.learning.known[work.uid]
+        job, round_ = learning.job, learning.round
+        assert job is not None
+        assert round_ is not None
+        try:
+            ledger = purses.after(work.uid, noise)
+        except WireError as error:
+            with self._world.store.transaction():
+                fold = Fold(why=str(error))
+                self._put(replace(learning, round=replace(round_, fold=fold)))
+            return False
+        text, spent = ledger.to_json().decode(), facts(ledger, noise)
+        entry = {"uid": work.uid, "round": work.number, "attempt": work.attempt, "ledger": text}
+        try:
+            self._around.journal.append("spend", entry)
+        except Unavailable as error:
+            log.warning("%s; round %d waits", error, work.number)
+            self._again_at[work.uid] = self._around.clock() + RETRY
+            return False
+        fail_point("learning.spent")
+        with self._world.store.transaction(durable=True):
+            purses.keep(work.uid, text)
+            job, round_ = replace(job, spent=spent), replace(round_, spent=spent)
+            self._put(replace(learning, job=job, round=round_))
+        return True
 
     def _wanted(self, uid: Uid) -> Iterable[Work]:
         learning = self._world.learning.known.get(uid)
@@ -259,6 +302,7 @@ class Rounds:
             state=round_.state_before,
             parts=round_.accepted,
             clients=len(round_.eligible),
+            bound=round_.bound,
         )
 
     def _looks(self, round_: Round) -> Iterable[Look]:
@@ -322,7 +366,10 @@ class Rounds:
         from propeller.state.round_rows import job_of
 
         jobs: dict[Uid, Job] = {}
+        ledgers: dict[Uid, str] = {}
         for kind, entry in entries:
+            if kind == "spend":
+                ledgers[Uid(str(entry["uid"]))] = str(entry["ledger"])
             if kind != "round":
                 continue
             uid = Uid(str(entry["uid"]))
@@ -330,5 +377,7 @@ class Rounds:
             jobs.pop(uid, None)
             if text:
                 jobs[uid] = job_of(text)
+        for uid, ledger in ledgers.items():
+            self._world.learning.purses.keep(uid, ledger)
         for uid, job in jobs.items():
             self._world.learning.put(uid, Learning(job=job))

@@ -17,7 +17,8 @@ from propeller.fl.encodings import encode
 from propeller.fl.layout import Layout
 from propeller.wire.messages import Entry, WireTraining
 from propeller.wire.signing import SigningKey
-from propeller.wire.updates import Update, pack, signed_bytes, update_id
+from propeller.wire.updates import Flag, Update, pack, signed_bytes, update_id
+from proplet.runtime.private import veil_of, veiled
 
 Twist = Callable[[str, bytes], bytes]
 """What a liar makes of the update it should send: (proplet, bytes) -> bytes."""
@@ -28,7 +29,7 @@ class Trainer:
     """count: numbers of the model. samples: of a proplet, by name, else 10. twist: see `Twist`.
 
     steps: local steps it tells, by name, else none. score: the accuracy that a measurement of round
-    n gives.
+    n gives. entropy: what the device's own noise is made of.
     """
 
     count: int = 4
@@ -37,6 +38,7 @@ class Trainer:
     score: Callable[[int], float] = lambda number: 0.5 + number / 100
     twist: Twist = lambda _proplet, data: data
     declines: frozenset[str] = frozenset()
+    entropy: Callable[[int], bytes] = lambda size: b"\7" * size
 
     def delta(self, training: WireTraining) -> np.ndarray:
         """The numbers of that seed."""
@@ -48,7 +50,10 @@ class Trainer:
         training = entry.fl
         assert training is not None and training.step == "train"
         layout = Layout.flat(self.count)
-        body = encode(training.format, self.delta(training), layout=layout).body
+        delta, veil = self.delta(training), veil_of(training.clip, training.noise)
+        if veil is not None:
+            delta = veiled(delta, veil, self.entropy)
+        body = encode(training.format, delta, layout=layout).body
         update = Update(
             encoding=training.format,
             job=uuid.UUID(training.job).bytes,
@@ -60,6 +65,7 @@ class Trainer:
             base=training.model.digest if training.model is not None else "",
             layout=training.layout.digest if training.layout is not None else "",
             meta={"loss": f"{1 / training.round:.4f}"},
+            flags=Flag(0) if veil is None else Flag.CLIPPED,
             body=body,
         )
         # The name covers the header, which says that it is signed, but not the signature.

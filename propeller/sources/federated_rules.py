@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from propeller.errors import UsageError
+from propeller.errors import PropellerError, UsageError
 from propeller.model.federated import ZEROS
 from propeller.sources.nodes import Path
 
@@ -153,14 +153,13 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:
     privacy = spec["privacy"]
-    for name in ("clipping", "noise"):
-        for field, text in privacy.get(name, {}).items():
-            if float(text) <= 0:
-                yield ("privacy", name, field), "must be above 0"
-    if "noise" in privacy:
-        if "clipping" not in privacy:
-            yield ("privacy", "clipping"), "required with noise: it says how much one may weigh"
-        yield ("privacy", "noise"), "is not available in this version; leave it out"
+    faults = list(_positive(privacy))
+    yield from faults
+    if "noise" in privacy and not faults:
+        yield from _noise(spec)
+    if "local" in privacy and spec["updateFormat"].startswith("topk-"):
+        words = "must not leave numbers out with privacy.local: they would come in a later round"
+        yield ("updateFormat",), words
     if privacy["secureAggregation"] != "Enabled":
         return
     where: Path = ("privacy", "secureAggregation")
@@ -168,6 +167,49 @@ def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield where, "must be Disabled with reveal: Proplets or retainUpdates: Enabled"
     else:
         yield where, "is not available in this version; leave it Disabled"
+
+
+def _positive(privacy: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in ("clipping", "noise", "local"):
+        for field, text in privacy.get(name, {}).items():
+            if isinstance(text, str) and float(text) <= 0:
+                yield ("privacy", name, field), "must be above 0"
+    adapt = privacy.get("clipping", {}).get("adapt", {})
+    for field, low, high in (("quantile", 0, 1), ("rate", 0, 1.0000001)):
+        if field in adapt and not low < float(adapt[field]) < high:
+            words = "must be above 0 and below 1" if high == 1 else "must be above 0, at most 1"
+            yield ("privacy", "clipping", "adapt", field), words
+
+
+def _noise(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """What must hold for noise to be worth its name (docs/explanation/privacy.md)."""
+    from propeller.fl.privacy.accounting import MOST, Budget, Ledger
+
+    privacy, cohort = spec["privacy"], spec["cohort"]
+    noise, clipping = privacy["noise"], privacy.get("clipping")
+    where: Path = ("privacy", "noise")
+    if spec["reveal"] == "Proplets":
+        yield ("reveal",), "must be Aggregates with privacy.noise"
+    if spec["retainUpdates"] == "Enabled":
+        yield ("retainUpdates",), "must be Disabled with privacy.noise: they are without noise"
+    if spec["mode"] == "Infer":
+        yield where, "must not stand beside mode: Infer, which makes no model"
+    if clipping is None:
+        yield ("privacy", "clipping"), "required with noise: it says how much one may weigh"
+        return
+    multiplier = float(noise["multiplier"])
+    try:
+        budget = Budget(epsilon=float(noise["maxEpsilon"]), delta=float(noise["delta"]))
+        if multiplier > MOST:
+            yield (*where, "multiplier"), f"must be at most {MOST:g}"
+            return
+        Ledger(job="").pay(budget, multiplier=multiplier)
+        if "adapt" in clipping:
+            from propeller.fl.privacy.clipping import count_noise, split
+
+            split(multiplier, counts=count_noise(cohort["clientsPerRound"]))
+    except PropellerError as error:
+        yield where, error.what
 
 
 def _infer(spec: Mapping[str, Any]) -> Iterator[Problem]:

@@ -36,6 +36,7 @@ KEYS: Mapping[str, str] = {
     "steer": "uid",
     "window": "uid",
     "round": "uid",
+    "spend": "uid",
 }
 """By kind, the field that says what an entry replaces. Entries of other kinds replace nothing."""
 

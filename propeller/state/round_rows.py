@@ -8,6 +8,7 @@ from typing import Any
 
 from propeller.model.federated import Close, Comparison, Evaluation, Mode, Pairs, Terms
 from propeller.model.ids import Digest, PropletId, RunId, Uid
+from propeller.model.privacy import Adapt, Local, Noise
 from propeller.model.rounds import Blob, Bucket, Fold, Job, Part, Round, RoundState
 from propeller.state.columns import from_json, shared, to_json
 from propeller.state.database import Row
@@ -24,7 +25,8 @@ def job_of(text: str) -> Job:
     found: dict[str, Any] = from_json(text)
     for name in ("model", "layout", "state", "best_model"):
         found[name] = _blob(found[name])
-    return Job(**{**found, "metrics": _pairs(found["metrics"])})
+    told = {"metrics": _pairs(found["metrics"]), "spent": _pairs(found.get("spent", ()))}
+    return Job(**{**found, **told})
 
 
 def job_blobs(job: Job) -> set[Digest]:
@@ -68,6 +70,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             why=fold["why"],
             refused=_pairs(fold["refused"]),
             notes=_pairs(fold["notes"]),
+            bound=fold.get("bound", ""),
         )
     asked: dict[str, dict[PropletId, Part]] = {"train": {}, "evaluate": {}}
     for step, part in parts:
@@ -83,6 +86,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             "terms": _terms(found["terms"]),
             "eligible": tuple(PropletId(name) for name in found["eligible"]),
             "metrics": _pairs(found["metrics"]),
+            "spent": _pairs(found.get("spent", ())),
             "parts": asked["train"],
             "judges": asked["evaluate"],
         }
@@ -151,6 +155,11 @@ def _terms(found: Mapping[str, Any]) -> Terms:
             "parameters": _pairs(found["parameters"]),
             "hyperparameters": _pairs(found["hyperparameters"]),
             "evaluation": evaluation,
+            **{
+                name: make(**found[name])
+                for name, make in (("adapt", Adapt), ("noise", Noise), ("local", Local))
+                if found.get(name) is not None
+            },
         }
     )
 

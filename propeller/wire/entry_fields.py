@@ -43,6 +43,7 @@ ACCESS = enum("ReadOnly", "ReadWrite")
 RESTART = enum("Never", "OnFailure", "Always")
 UPDATE = enum("KillThenDownload", "HandOver")
 ROUND = integer(1, MAX_U32)
+POSITIVE = spelled(r"[0-9]{1,9}(\.[0-9]{1,9})?", "a positive decimal number")
 
 BLOB_REF = shape(
     m.BlobRef,
@@ -72,13 +73,28 @@ MOUNT = shape(
         Field(3, "access", ACCESS, "What the guest may do there."),
     ],
 )
+SECURE = shape(
+    m.WireSecure,
+    [
+        Field(1, "range", POSITIVE, "Of each weighted number; what is beyond is cut."),
+        Field(2, "bits", integer(2, 31), "Of a number in the sum."),
+        Field(3, "most", integer(1, MAX_U32), "The largest weight, in samples."),
+        Field(4, "members", integer(1, MAX_U32), "The most updates that are summed."),
+        Field(5, "blob", BLOB_REF.kind, "What the step is about; absent in `keys`."),
+    ],
+)
 TRAINING = shape(
     m.WireTraining,
     [
         Field(1, "job", UID, "The training job this round belongs to."),
         Field(2, "round", ROUND, "Counts from 1."),
         Field(3, "attempt", ROUND, "Of the round, from 1."),
-        Field(4, "step", enum("train", "evaluate"), "What is asked of the module."),
+        Field(
+            4,
+            "step",
+            enum("train", "evaluate", "keys", "shares", "open"),
+            "What is asked of the module; the last three of the device itself.",
+        ),
         Field(5, "format", WORD, "Encoding of the update, by name."),
         Field(6, "nonce", hexed(16), "Of this invitation; signed along with the update."),
         Field(7, "seed", hexed(8), "Where the module's randomness starts."),
@@ -87,6 +103,10 @@ TRAINING = shape(
         Field(10, "params", named(text(1024), 64), "Hyperparameters as decimal text, by name."),
         Field(11, "guest", enum("Imports", "Env", "File"), "How the module gets the model."),
         Field(12, "samples", SIZE, "The most samples that count; absent: no cap."),
+        Field(13, "clip", POSITIVE, "Largest L2 norm of the update; absent: any."),
+        Field(14, "noise", POSITIVE, "Standard deviation of the device's noise, in `clip`."),
+        Field(15, "secure", SECURE.kind, "Only sums of updates are seen."),
+        Field(16, "control", BLOB_REF.kind, "State of the strategy that trainers need."),
     ],
 )
 ENTRY = shape(

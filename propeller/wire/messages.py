@@ -41,12 +41,31 @@ class WireMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WireSecure:
+    """Of a round whose updates are only ever seen as a sum.
+
+    range: of each weighted number, as decimal text. bits: of a number in the sum. most: the largest
+    weight. members: the most updates that are summed. blob: what the step is about: the keys of all
+    (`shares`), the shares for this device (`train`), whose update is in the sum (`open`).
+    """
+
+    range: str
+    bits: int
+    most: int
+    members: int
+    blob: BlobRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireTraining:
     """What a round of federated learning asks of one device.
 
     Several devices share `job`, `round` and `attempt`; `nonce` is of this one. `seed` stays the
     same when an interrupted run is tried again, so that the same data give the same update.
     Without `model` training starts at zero, without `layout` the parameters are one flat list.
+    clip, noise: what the device does to its update before it leaves: its largest L2 norm, and the
+    standard deviation of noise as a multiple of that. control: state of the strategy that trainers
+    need (SCAFFOLD).
     """
 
     job: str
@@ -61,6 +80,10 @@ class WireTraining:
     params: tuple[tuple[str, str], ...] = ()
     guest: str = "Env"
     samples: int | None = None
+    clip: str | None = None
+    noise: str | None = None
+    secure: WireSecure | None = None
+    control: BlobRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hmac
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from propeller.errors import PropellerError
 from proplet.runtime.lesson import Lesson
+from proplet.runtime.private import veiled
 from proplet.runtime.virtual import Refusal
 
 if TYPE_CHECKING:
@@ -145,23 +147,30 @@ def encoded(lesson: Lesson, answer: Answer) -> dict[str, object]:
 
     count = len(answer.delta)
     layout = layout_of(lesson, count)
-    body, left = answer.body, None
+    delta, body, left, error = answer.delta, answer.body, None, lesson.error
+    if lesson.veil is not None:
+        try:
+            # What the guest encoded itself has not been looked at, and what earlier rounds left
+            # out would come on top.
+            delta, body, error = veiled(delta, lesson.veil, os.urandom), None, None
+        except PropellerError as problem:
+            raise Refusal(f"rejected: {problem.what}") from None
     if body is None:
         key = hmac.digest(lesson.seed, b"propeller-fl-rounding-v1", "sha256")
         uniform = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
         try:
             sent = encode(
                 lesson.format,
-                answer.delta,
+                delta,
                 base=base_of(lesson, count),
                 layout=layout,
                 uniform=uniform,
                 keep=_kept(lesson, count),
-                error=lesson.error,
+                error=error,
             )
-            body, left = sent.body, sent.error
-        except PropellerError as error:
-            raise Refusal(f"rejected: {error.what}") from None
+            body, left = sent.body, None if lesson.veil is not None else sent.error
+        except PropellerError as problem:
+            raise Refusal(f"rejected: {problem.what}") from None
     known = "" if lesson.layout is None else layout.digest
     rest = None if left is None else left.astype("<f4").tobytes()
     return {"body": body, "left": rest, "count": count, "layout": known}

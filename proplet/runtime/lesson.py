@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from proplet.runtime.private import Veil, veil_of
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -30,7 +32,7 @@ class Lesson:
     seed: 8 bytes. version: digest of the model, "" without one. samples: as the device's owner set
     them. base: f32 in layout order, None where no model and no layout is given: then the first
     round's updates decide how many parameters there are. error: what earlier top-k updates of this
-    job left out, f32 in layout order.
+    job left out, f32 in layout order. veil: what becomes of the update before it leaves.
     """
 
     proplet: str
@@ -48,6 +50,7 @@ class Lesson:
     base: np.ndarray | None
     layout: Layout | None
     error: np.ndarray | None = None
+    veil: Veil | None = None
 
     @property
     def count(self) -> int | None:
@@ -56,7 +59,7 @@ class Lesson:
 
 
 def read_lesson(told: Mapping[str, object]) -> Lesson:
-    """The lesson of a job. Raises WireError (model or layout) and OSError."""
+    """The lesson of a job. Raises WireError (model or layout), ValueError and OSError."""
     base, layout = _start(cast("str | None", told["model"]), cast("str | None", told["layout"]))
     data = cast("str | None", told["data"])
     return Lesson(
@@ -75,6 +78,7 @@ def read_lesson(told: Mapping[str, object]) -> Lesson:
         base=base,
         layout=layout,
         error=_left(cast("str | None", told["error"]), layout),
+        veil=veil_of(cast("str | None", told["clip"]), cast("str | None", told["noise"])),
     )
 
 

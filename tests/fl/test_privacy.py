@@ -13,7 +13,7 @@ from propeller.fl.admit import length
 from propeller.fl.errors import Refusal, Why
 from propeller.fl.privacy.accounting import Budget, Ledger, renyi
 from propeller.fl.privacy.clipping import AdaptiveBound, clipped, count_noise, split
-from propeller.fl.privacy.noise import Mechanism
+from propeller.fl.privacy.noise import Fresh, Mechanism
 from tests.fl.contributions import Vector, crowd, given, vector
 
 
@@ -216,3 +216,27 @@ def test_a_budget_that_protects_nothing_is_refused(epsilon: float, delta: float)
     """Infinite epsilon, delta of 1."""
     with pytest.raises(UsageError):
         Budget(epsilon=epsilon, delta=delta)
+
+
+def test_fresh_noise_is_normal_and_its_seed_decides_it() -> None:
+    """Mean 0, deviation 1, tails as they should be, an odd number of draws, pieces that go on."""
+    draw = Fresh(bytes(range(32)))
+    found = np.concatenate([draw.standard_normal(size) for size in (1, 4095, 100_000)])
+    assert found.mean() == pytest.approx(0, abs=0.02)
+    assert found.std() == pytest.approx(1, abs=0.02)
+    assert (np.abs(found) > 2).mean() == pytest.approx(0.0455, abs=0.005)
+    assert np.isfinite(found).all()
+    assert len(np.unique(found)) == len(found)
+    again = Fresh(bytes(range(32))).standard_normal(1)
+    assert again.tolist() == found[:1].tolist()
+    assert Fresh(bytes(32)).standard_normal(1).tolist() != again.tolist()
+
+
+def test_a_bound_moves_by_who_was_expected_and_not_by_who_came() -> None:
+    """One client more or less moves the count by half a client, and the divisor not at all."""
+    bound = AdaptiveBound(bound=1.0, rate=1.0)
+    nobody = bound.after([], members=10)
+    one = bound.after([0.5], members=10)
+    assert nobody.bound == 1.0
+    assert one.bound == pytest.approx(math.exp(-0.05))
+    assert bound.after([0.5] * 10, members=10).bound == bound.after([0.5] * 10).bound

@@ -58,6 +58,47 @@ REFUSED = [
     ),
     ({"privacy": {"secureAggregation": "Enabled"}}, "spec.privacy.secureAggregation", "version"),
     ({"privacy": {"noise": {"multiplier": "1"}}}, "spec.privacy.clipping", "required with noise"),
+    ({"privacy": {"local": {"norm": "0"}}}, "spec.privacy.local.norm", "above 0"),
+    (
+        {"privacy": {"local": {"norm": "1"}}, "updateFormat": "topk-f32"},
+        "spec.updateFormat",
+        "would come in a later round",
+    ),
+    (
+        {"privacy": {"clipping": {"norm": "1", "adapt": {"quantile": "1"}}}},
+        "spec.privacy.clipping.adapt.quantile",
+        "below 1",
+    ),
+    (
+        {"privacy": {"clipping": {"norm": "1"}, "noise": {"multiplier": "0.5"}}},
+        "spec.privacy.noise",
+        "round 1 would spend epsilon",
+    ),
+    (
+        {"privacy": {"clipping": {"norm": "1"}, "noise": {"multiplier": "4", "delta": "1"}}},
+        "spec.privacy.noise",
+        "delta must be between 0 and 1",
+    ),
+    (
+        {"privacy": {"clipping": {"norm": "1", "adapt": {}}, "noise": {"multiplier": "4"}}},
+        "spec.privacy.noise",
+        "a fixed clipping norm or a larger cohort",
+    ),
+    *(
+        (
+            {**more, "privacy": {"clipping": {"norm": "1"}, "noise": {"multiplier": "4"}}},
+            path,
+            words,
+        )
+        for more, path, words in (
+            ({"strategy": {"name": "Median"}}, "spec.strategy", "not calibrated for Median"),
+            ({"strategy": {"name": "FedNova"}}, "spec.strategy", "not calibrated for FedNova"),
+            ({"strategy": {"name": "NormClip"}}, "spec.strategy", "not calibrated for NormClip"),
+            ({"reveal": "Proplets"}, "spec.reveal", "must be Aggregates"),
+            ({"retainUpdates": "Enabled"}, "spec.retainUpdates", "they are without noise"),
+            ({"mode": "Infer"}, "spec.privacy.noise", "which makes no model"),
+        )
+    ),
     ({"privacy": {"clipping": {"norm": "0"}}}, "spec.privacy.clipping.norm", "above 0"),
     ({"model": {"image": "r.example/m"}}, "spec.model.initial", "required with image"),
     ({"model": {"initial": "Zeros"}}, "spec.model.layout", "required with initial: Zeros"),

@@ -113,6 +113,31 @@ FIRST_ROUND = replace(
     ),
 )
 FIRST_ROUND = replace(FIRST_ROUND, digest=entry_digest(FIRST_ROUND))
+PRIVATE_ROUND = replace(
+    ROUND,
+    cause="shares:7",
+    digest=ADD,
+    fl=m.WireTraining(
+        job="0f8fad5b-d9cb-469f-a165-70867728950e",
+        round=7,
+        attempt=1,
+        step="shares",
+        format="secagg-u32",
+        nonce="000102030405060708090a0b0c0d0e0f",
+        seed="0123456789abcdef",
+        clip="1.0",
+        noise="0.5",
+        secure=m.WireSecure(
+            range="8.0",
+            bits=22,
+            most=5_000,
+            members=21,
+            blob=m.BlobRef(digest=RESULT, size=1_042),
+        ),
+        control=m.BlobRef(digest=FILTER, size=19_344),
+    ),
+)
+PRIVATE_ROUND = replace(PRIVATE_ROUND, digest=entry_digest(PRIVATE_ROUND))
 OBSERVED = m.Observed(fence=NOW, gen=4, digest=tasks_digest(TASKS))
 DONE = m.RunReport(
     uid=UID_ADD,
@@ -195,6 +220,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((FIRST_ROUND,)),
         tasks=(FIRST_ROUND,),
+    ),
+    "desired: the shares of a secure round": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=9,
+        iat=NOW,
+        digest=tasks_digest((PRIVATE_ROUND,)),
+        tasks=(PRIVATE_ROUND,),
     ),
     "desired: two that take over": m.Desired(
         to="gw-01",

@@ -29,16 +29,25 @@ def clipped(delta: Vector, bound: float) -> Vector:
     Not longer by a rounding either: the sensitivity of what is added up is what noise is measured
     by. Raises Refusal (not-finite).
     """
+    factor = shortening(delta, bound)
+    return delta if factor == 1.0 else scaled(delta, factor)
+
+
+def shortening(delta: Vector, bound: float) -> float:
+    """By what to multiply `delta` so that it is at most `bound` long; 1 where it is."""
     assert bound > 0
     norm = length(delta)
     if norm <= bound:
-        return delta
+        return 1.0
     factor = bound / norm
-    while True:
-        found = (delta.astype(np.float64) * factor).astype(np.float32)
-        if length(found) <= bound:
-            return found
+    while length(scaled(delta, factor)) > bound:
         factor *= 1.0 - 2.0**-23
+    return factor
+
+
+def scaled(delta: Vector, factor: float) -> Vector:
+    """Each number times `factor` with one rounding: the same in pieces as in whole."""
+    return (delta.astype(np.float64) * factor).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +58,19 @@ class AdaptiveBound:
     rate: float = 0.2
     quantile: float = 0.5
 
-    def after(self, norms: Sequence[float], *, noise: float = 0.0) -> AdaptiveBound:
+    def after(
+        self, norms: Sequence[float], *, noise: float = 0.0, members: int | None = None
+    ) -> AdaptiveBound:
         """The bound of the next round. norms: of the round's updates before they were clipped.
-        noise: one draw of N(0, sigma_b^2)."""
-        if not norms:
+        noise: one draw of N(0, sigma_b^2).
+
+        members: of the cohort that was expected, where noise has to cover who came: each counts
+        one half up or down, and bbar = 1/2 + (sum (b_k - 1/2) + noise) / members.
+        """
+        if members is None and not norms:
             return self
-        within = (sum(norm <= self.bound for norm in norms) + noise) / len(norms)
+        halves = math.fsum(0.5 if norm <= self.bound else -0.5 for norm in norms)
+        within = 0.5 + (halves + noise) / (len(norms) if members is None else members)
         return replace(self, bound=self.bound * math.exp(-self.rate * (within - self.quantile)))
 
 

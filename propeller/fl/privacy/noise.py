@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from propeller.errors import UsageError
 from propeller.fl.fold import (
     TILE,
     Contribution,
-    Held,
     Sum,
     Vector,
     fold_tile,
@@ -28,7 +29,7 @@ from propeller.fl.fold import (
     piece,
     tiles,
 )
-from propeller.fl.privacy.clipping import clipped
+from propeller.fl.privacy.clipping import scaled, shortening
 from propeller.fl.strategies.base import moved
 
 BLOCK: Final = 4096
@@ -36,11 +37,42 @@ BLOCK: Final = 4096
 
 
 class Normal(Protocol):
-    """Where noise comes from: `numpy.random.Generator` over a bit generator that the caller seeded
-    from the system's entropy, and forgets."""
+    """Where noise comes from: `Fresh`; in tests a `numpy.random.Generator`."""
 
     def standard_normal(self, size: int) -> Sum:
         """`size` draws of N(0, 1), f64."""
+
+
+class Fresh:
+    """N(0, 1) from the ChaCha20 key stream of 32 bytes of the system's entropy, by Box and Muller.
+
+    seed: drawn for this and kept nowhere. A generator made for simulations would be one whose other
+    draws could be computed from a few.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._stream = Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor()
+
+    def standard_normal(self, size: int) -> Sum:
+        """See `Normal`."""
+        pairs = -(-size // 2)
+        raw = np.frombuffer(self._stream.update(bytes(16 * pairs)), "<u8") >> np.uint64(11)
+        uniform = (raw.astype(np.float64) + 0.5) * 2.0**-53  # in (0, 1): the logarithm is finite
+        radius = np.sqrt(-2.0 * np.log(uniform[:pairs]))
+        angle = 2.0 * np.pi * uniform[pairs:]
+        return np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))[:size]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortened:
+    """A delta that is multiplied as it is read: nothing of its size is held."""
+
+    whole: Contribution
+    factor: float
+
+    def read(self, at: int, count: int) -> Vector:
+        found = piece(self.whole, at, count)
+        return found if self.factor == 1.0 else scaled(found, self.factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +111,7 @@ class Mechanism:
         Raises Refusal (duplicate, not-finite, wrong-size).
         """
         order = tuple(
-            replace(one, deltas=Held(clipped(piece(one, 0, count), self.bound)))
+            replace(one, deltas=_Shortened(one, shortening(piece(one, 0, count), self.bound)))
             for one in ordered(contributions)
         )
         weights = [self.weight_of(one.samples) for one in order]

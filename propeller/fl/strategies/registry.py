@@ -84,7 +84,7 @@ def compatible(
         faults.append("secagg-u32 is for secure aggregation only")
     if encoding == "f64-partial":
         faults.append("f64-partial is what gateways send, not trainers")
-    if noise and chosen.traits & {Trait.RANKS, Trait.CONTROL, Trait.ASYNC}:
+    if noise and chosen.traits & {Trait.RANKS, Trait.CONTROL, Trait.ASYNC, Trait.STEPS}:
         faults.append(f"the noise of differential privacy is not calibrated for {chosen.name}")
     if secure and cohort < 3:
         faults.append("secure aggregation needs minClients of at least 3")
