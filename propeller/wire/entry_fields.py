@@ -43,7 +43,8 @@ ACCESS = enum("ReadOnly", "ReadWrite")
 RESTART = enum("Never", "OnFailure", "Always")
 UPDATE = enum("KillThenDownload", "HandOver")
 ROUND = integer(1, MAX_U32)
-POSITIVE = spelled(r"[0-9]{1,9}(\.[0-9]{1,9})?", "a positive decimal number")
+POSITIVE = text(40)
+"""A decimal number above 0, as text; who counts with it looks at it."""
 
 BLOB_REF = shape(
     m.BlobRef,
