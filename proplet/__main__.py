@@ -23,10 +23,11 @@ from propeller.wire.topics import Channel
 from proplet import chatter, config
 from proplet.agent import Agent
 from proplet.blobs import Blobs
+from proplet.ceilings import Ceilings
 from proplet.orphans import kill_orphans
 from proplet.pulls import Pull
 from proplet.records import AgentConfig
-from proplet.runtime.fit import IMPORTS
+from proplet.runtime.fit import offered
 from proplet.runtime.native import runtime_version
 from proplet.seals import Seals, unsealed
 from proplet.store import Store
@@ -91,7 +92,16 @@ def serve(settings: config.Settings) -> int:
     )
     chunk = max(512, min(65536, settings.max_payload - 1024))
     agent_config = AgentConfig(
-        hello=hello, chunk=chunk, grace=settings.grace, ship_training=settings.fl_logs == "Ship"
+        hello=hello,
+        chunk=chunk,
+        grace=settings.grace,
+        ship_training=settings.fl_logs == "Ship",
+        ceilings=Ceilings(
+            memory=settings.guest_memory,
+            fuel=settings.guest_fuel,
+            timeout=settings.guest_timeout,
+            output=settings.guest_output,
+        ),
     )
     rng = random.Random(secrets.randbits(64))  # noqa: S311  jitter, nothing secret
     agent = Agent(agent_config, store.load(), seals=seals, rng=rng)
@@ -127,6 +137,8 @@ def serve(settings: config.Settings) -> int:
             answers=answers,
             selector=selector,
             clock=mono,
+            memory=min(hello.memory, settings.guest_memory or hello.memory),
+            deny=settings.deny,
             unseal=lambda entry: unsealed(entry, box, device=settings.id, inst=store.inst),
             trainer=Trainer(
                 settings.id,
@@ -190,7 +202,7 @@ def make_hello(
         max_payload=settings.max_payload,
         min_run_interval=0,
         heartbeat=settings.heartbeat,
-        imports=IMPORTS,
+        imports=offered(settings.deny),
         components=False,
         mounts=tuple(
             f"{name}:rw" if writable else name

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from propeller.wire.messages import Free, Hello
+from proplet.ceilings import Ceilings
 from proplet.live import Live
 
 
-def refusal(live: Live, hello: Hello) -> str:
+def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
     """Why this device will never run the newest entry of a run as it is, or ""."""
     entry = live.entry
     if entry.mode not in ("once", "daemon"):
@@ -28,7 +29,7 @@ def refusal(live: Live, hello: Hello) -> str:
             return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
         if mount.access == "ReadWrite" and not offered[mount.name]:
             return f"mount {mount.name!r} is read-only here"
-    return ""
+    return ceilings.refusal(entry)
 
 
 class Room:

@@ -36,12 +36,17 @@ class Compiling:
         workers: Workers,
         clock: Callable[[], int],
         judge: Judge,
+        memory: int | None = None,
+        deny: tuple[str, ...] = (),
     ) -> None:
+        """memory: bytes a compilation may take. deny: capabilities no guest gets here."""
         self._directory = directory
         self._blobs = blobs
         self._workers = workers
         self._clock = clock
         self._judge = judge
+        self._memory = memory
+        self._deny = deny
         self._facts: dict[Looks, Facts] = {}
         self._queue: deque[Entry] = deque()
         self._again: int | None = None
@@ -95,6 +100,8 @@ class Compiling:
             "fuel": entry.fuel is not None,
             "exact": entry.fl is not None,
             "processor": COMPILE_MS // 1000,
+            "memory": self._memory,
+            "deny": self._deny,
         }
         self._workers.send(worker, job)
         return True

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from propeller.errors import Fault, SpecError, UsageError
+from propeller.wire.capabilities import CAPABILITIES
 from proplet.words import read_milliseconds, read_size
 
 MAX_FILE = 64 * 1024
@@ -64,6 +65,11 @@ class Settings:
     grace: int
     tasks: int
     memory: int
+    guest_memory: int | None
+    guest_fuel: int | None
+    guest_timeout: int | None
+    guest_output: int | None
+    deny: tuple[str, ...]
     storage: int
     max_module: int
     max_payload: int
@@ -249,6 +255,13 @@ SETTINGS = (
     Setting("grace", read_milliseconds, "2s", (), "a task may go on so long at SIGTERM"),
     Setting("tasks", _number(1, 1024), "64", (), "guests at one time"),
     Setting("memory", read_size, "1GiB", (), "memory of all guests"),
+    Setting("guest_memory", read_size, None, (), "most memory one guest may ask for"),
+    Setting("guest_fuel", _number(1, 1 << 62), None, (), "most fuel one guest may ask for"),
+    Setting("guest_timeout", read_milliseconds, None, (), "longest a run may be asked to take"),
+    Setting("guest_output", read_size, None, (), "most output one guest may ask for"),
+    Setting(
+        "deny", _one_of(*CAPABILITIES), None, (), "Clock, Random or Sleep: given to no guest", True
+    ),
     Setting("storage", read_size, "1GiB", (), "modules and results kept on disk"),
     Setting("max_module", read_size, "256MiB", (), "largest module taken"),
     Setting("max_payload", read_size, "256KiB", (), "largest MQTT payload taken"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from propeller.wire.messages import BlobRef, Entry, Hello, Observed, RunReport
+from proplet.ceilings import NONE, Ceilings
 
 Key = tuple[str, str]
 """(uid, run): what is started at most once."""
@@ -110,7 +111,8 @@ class AgentConfig:
     hello: what it says it is (id, inst, boot, heartbeat, capacities); the limits here are enforced.
     chunk: most bytes of one blob request. grace: ms a once-run may go on while draining.
     debounce: ms a change waits for others before it is reported. ship_training: whether the logs of
-    a guest that trains may be read from elsewhere: they can hold anything it saw.
+    a guest that trains may be read from elsewhere: they can hold anything it saw. ceilings: what no
+    entry may go beyond.
     """
 
     hello: Hello
@@ -121,3 +123,4 @@ class AgentConfig:
     max_entries: int = 1000
     tombstones: int = 1000
     ship_training: bool = False
+    ceilings: Ceilings = NONE

@@ -53,6 +53,7 @@ class Runs:
     def __init__(self, config: AgentConfig, rng: random.Random, *, may: May = _may_all) -> None:
         self._hello = config.hello
         self._may = may
+        self._ceilings = config.ceilings
         self._grace = config.grace
         self._rng = rng
         self._live: dict[Key, Live] = {}
@@ -300,7 +301,8 @@ class Runs:
                     self.changed = True
                 if live.stale and not self.draining:
                     first = live.kills_first and not (
-                        refusal(live, self._hello) or self._may(live.entry.module.digest, now)
+                        refusal(live, self._hello, self._ceilings)
+                        or self._may(live.entry.module.digest, now)
                     )
                     if first or self._obtain(live, now, emit):
                         self._stop(live, Why.REPLACED, emit)
@@ -314,7 +316,9 @@ class Runs:
     def _obtain(self, live: Live, now: Now, emit: Emit) -> bool:
         """Whether the entry can be started; asks for what is missing. Refuses what never can."""
         entry, running = live.entry, live.phase is Phase.RUNNING
-        words = refusal(live, self._hello) or (live.unfit if live.asked == entry.digest else "")
+        words = refusal(live, self._hello, self._ceilings) or (
+            live.unfit if live.asked == entry.digest else ""
+        )
         if words:
             if running:
                 self._trouble(live, words)

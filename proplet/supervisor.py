@@ -47,8 +47,9 @@ class Supervisor:
     """See the module. `mounts`: name -> (directory, writable). `mark` names us in process lists.
 
     unseal: the entry's secret variables in clear; they go to the worker over its socket and live in
-    its memory and the guest's, nowhere else. trainer: what rounds of federated learning need;
-    without one they are refused.
+    its memory and the guest's, nowhere else. memory: bytes for one guest whose entry has no limit,
+    and for a compilation; None bounds neither. deny: capabilities no guest gets. trainer: what
+    rounds of federated learning need; without one they are refused.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Supervisor:
         selector: selectors.BaseSelector,
         clock: Callable[[], int],
         max_output: int = 16 << 20,
+        memory: int | None = None,
+        deny: tuple[str, ...] = (),
         unseal: Unseal = _no_secrets,
         trainer: Trainer | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class Supervisor:
         self._answers = answers
         self._clock = clock
         self._max_output = max_output
+        self._memory = memory
         self._unseal = unseal
         self._workers = Workers(mark, self, selector, clock)
         self._compiling = Compiling(
@@ -80,6 +84,8 @@ class Supervisor:
             workers=self._workers,
             clock=clock,
             judge=self._judge,
+            memory=memory,
+            deny=deny,
         )
         self._trainer = trainer
         self.last_warm_us = 0
@@ -125,7 +131,7 @@ class Supervisor:
                 (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
                 for mount in entry.mounts
             ],
-            "memory": entry.memory,
+            "memory": self._memory if entry.memory is None else entry.memory,
             "fuel": entry.fuel,
             "timeout": entry.timeout,
             "output": min(entry.output, self._max_output),

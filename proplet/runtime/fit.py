@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from propeller.wire.capabilities import WASI, left_without
 from propeller.wire.messages import Entry
 from proplet.runtime.values import read_args
 
-WASI = "wasi_snapshot_preview1"
 _NAMES = """
 args_get args_sizes_get environ_get environ_sizes_get clock_res_get clock_time_get fd_advise
 fd_allocate fd_close fd_datasync fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights
@@ -30,8 +30,17 @@ _FL_NAMES = "model_len model_read data_next param_i64 param_f64 rand_u64 metric 
 FL_NAMES = frozenset(_FL_NAMES.split())
 """What a module that trains may import besides: see `training`."""
 
-IMPORTS = (WASI, FL)
-"""What the agent says it provides."""
+
+def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What the agent says it provides: WASI by its name, or by function where some are denied."""
+    if not denied:
+        return (WASI, FL)
+    left = sorted(WASI_NAMES - left_without(denied))
+    return (*(f"{WASI}.{name}" for name in left), FL)
+
+
+IMPORTS = offered()
+"""What an agent provides that denies nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,8 +97,12 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         check_owner(native)
         module = Module.deserialize_file(engine, str(native))
         store.set_epoch_deadline(1)
-        if memory is not None:
-            store.set_limits(memory_size=memory)
+        store.set_limits(
+            memory_size=-1 if memory is None else memory,
+            memories=limits.MEMORIES,
+            tables=limits.TABLES,
+            table_elements=limits.TABLE_ELEMENTS,
+        )
         if job["fuel"] is not None:
             store.set_fuel(cast(int, job["fuel"]))
         store.set_wasi(_wasi(job, streams, training))
@@ -216,6 +220,9 @@ def _swollen(instances: list[Instance], store: Store, limit: int | None) -> str:
 
 def _first_line(text: str) -> str:
     """What went wrong without the backtrace: the last cause of an error chain, if it has one."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line for line in lines if line[:2].rstrip(":").isdigit()]
-    return (causes[-1].partition(":")[2].strip() if causes else lines[0] if lines else "")[:200]
+    caused = text.partition("Caused by:")[2]
+    lines = [line.strip() for line in (caused or text).splitlines() if line.strip()]
+    if not lines:
+        return ""
+    number, colon, cause = lines[-1 if caused else 0].partition(":")
+    return (cause.strip() if colon and number.isdigit() else lines[-1 if caused else 0])[:200]

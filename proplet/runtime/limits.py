@@ -16,6 +16,8 @@ FILE_SIZE = 1 << 30
 """Bytes of the largest file a guest may write into a mount."""
 ROOM = 192 << 20
 """Bytes of private memory a worker needs besides its guest's linear memory."""
+MEMORIES, TABLES, TABLE_ELEMENTS = 1, 8, 1_000_000
+"""What else a guest may grow: a limit on its memory is none on a second one or on tables."""
 
 
 def die_with(parent: int) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from wasmtime import WasmtimeError
 
 from propeller.errors import WireError
 from propeller.registry.wasm import inspect
+from propeller.wire.capabilities import WASI, left_without
 from proplet.runtime.engine import compile_to, is_whole
-from proplet.runtime.fit import FL, FL_NAMES, WASI, WASI_NAMES
+from proplet.runtime.fit import FL, FL_NAMES, WASI_NAMES
 
 NAMES = 8
 
@@ -22,6 +24,7 @@ NAMES = 8
 def prepare(job: Mapping[str, object]) -> dict[str, object]:
     """The facts of `fit.Facts`; native code is in place when there is no trouble in them."""
     wasm = Path(str(job["wasm"])).read_bytes()
+    denied = left_without(cast("list[str]", job["deny"]))
     try:
         facts = inspect(wasm)
     except WireError as error:
@@ -31,7 +34,7 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
     missing = [
         f"{wanted.module}.{wanted.name}"
         for wanted in facts.imports
-        if not (wanted.module == WASI and wanted.name in WASI_NAMES)
+        if not (wanted.module == WASI and wanted.name in WASI_NAMES - denied)
         and not (wanted.module == FL and wanted.name in FL_NAMES)
     ]
     entry = next((e for e in facts.exports if e.name == job["entrypoint"]), None)

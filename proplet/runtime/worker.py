@@ -64,6 +64,7 @@ def work(connection: socket.socket, native: bytes) -> None:
     began = time.perf_counter()
     if job["do"] == "prepare":
         limits.bound_processor(cast(int, job["processor"]))
+        limits.bound_memory(cast("int | None", job["memory"]))
         connection.sendall(pack({"event": "prepared", **prepare(job)}))
     elif job.get("fl") is not None:
         _train(job, watch, streams, connection, began)

@@ -1,0 +1,42 @@
+"""What the owner of this device allows one guest at most, whatever a manager signed. Pure.
+
+Read by `config`, asked by `capacity` for every entry that could start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from propeller.wire.messages import Entry
+from proplet.words import milliseconds, size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """None: as much as it wants. memory, output in bytes, timeout (of a once-run) in ms.
+
+    An entry that names no limit is above every ceiling, but for memory: it gets what the ceiling
+    leaves.
+    """
+
+    memory: int | None = None
+    fuel: int | None = None
+    timeout: int | None = None
+    output: int | None = None
+
+    def refusal(self, entry: Entry) -> str:
+        """What of the entry is more than this device's owner allows, in words, or ""."""
+        if self.memory is not None and (entry.memory or 0) > self.memory:
+            return f"may have {size(self.memory)} of memory here (guestMemory), asks for more"
+        if self.output is not None and entry.output > self.output:
+            return f"may write {size(self.output)} here (guestOutput), asks for more"
+        if self.fuel is not None and (entry.fuel is None or entry.fuel > self.fuel):
+            return f"may use {self.fuel} fuel here (guestFuel), asks for more"
+        if self.timeout is None or entry.mode != "once":
+            return ""
+        if entry.timeout is None or entry.timeout > self.timeout:
+            return f"may run {milliseconds(self.timeout)} here (guestTimeout), asks for more"
+        return ""
+
+
+NONE = Ceilings()

@@ -1,0 +1,2 @@
+;; Never ends.
+(module (memory (export "memory") 1) (func (export "_start") (loop br 0)))
