@@ -63,6 +63,7 @@ class Facts:
 
     imports: import modules it provides, as `module` (all of it) or `module.name`.
     mounts: names it offers; those ending in `:rw` may be written to.
+    encodings: of messages, the one it would rather read first. algs: signatures it can verify.
     """
 
     arch: str = ""
@@ -79,8 +80,19 @@ class Facts:
     mounts: frozenset[str] = frozenset()
     encodings: tuple[str, ...] = ("json",)
     fetch: tuple[str, ...] = ("mqtt",)
+    algs: tuple[str, ...] = ("ed25519",)
     labels: Mapping[str, str] = field(default_factory=dict)
     public_key: str = ""
+
+    @property
+    def cbor(self) -> bool:
+        """Whether it would rather read CBOR than JSON."""
+        return next((name for name in self.encodings if name in ("cbor", "json")), "") == "cbor"
+
+    @property
+    def p256(self) -> bool:
+        """Whether what it is sent must be signed with ECDSA P-256: it knows no Ed25519."""
+        return "p256" in self.algs and "ed25519" not in self.algs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +128,7 @@ class Seen:
     quarantine: why it gets no work (DuplicateIdentity, IdentityMismatch, ForeignFence, ...), or "".
     labels: declared over announced, with runtime overrides: what selectors see.
     scheduling and capacities are resolved from spec, runtime holds and hello, in that order.
+    wake: a device that sleeps is heard at least this often (ms), 0: it is always there.
     metrics: numbers it reports of itself, last told at metrics_at (Unix ms, 0 never).
     box: whether secrets can be sealed to it, and to which key.
     """
@@ -143,6 +156,7 @@ class Seen:
     memory: int | None = None
     tasks: int | None = None
     heartbeat: int = 30_000
+    wake: int = 0
     metrics: Mapping[str, int] = field(default_factory=dict)
     metrics_at: int = 0
     box: Box = Box()

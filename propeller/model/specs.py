@@ -160,6 +160,9 @@ class Proplet:
 
     `memory` and `tasks` are capacities the planner may not exceed (None: what hello says).
     `heartbeat`: ms between reports; three missed ones mean offline.
+    `wake`: ms within which a device that sleeps is heard again, 0: it does not sleep.
+    `blob_chunk`, `blob_rate`: bytes of a blob at once and a second it is sent at most; None: as it
+    asks.
     `public_key`: `ed25519:<base64>` or `p256:<base64>` enrolled for it, None to pin the first seen.
     `encryption_key`: `x25519:<base64>`, what secrets are sealed to; None: see `reconcile.devices`.
     `time_zone`: IANA name of where it stands, for windows in device time; None where nobody said.
@@ -171,6 +174,9 @@ class Proplet:
     memory: int | None = None
     tasks: int | None = None
     heartbeat: int
+    wake: int = 0
+    blob_chunk: int | None = None
+    blob_rate: int | None = None
     public_key: str | None = None
     encryption_key: str | None = None
     time_zone: str | None = None

@@ -109,8 +109,13 @@ def judge(
 
 
 def offline_at(seen: Seen, since: int, patience: Patience = Patience()) -> int:
-    """When an online proplet counts as offline if nothing is heard of it until then (Unix ms)."""
+    """When an online proplet counts as offline if nothing is heard of it until then (Unix ms).
+
+    One that sleeps does when it is late: past its wake interval and the heartbeats it may miss.
+    """
     limit = max(seen.last_heard, since) + patience.heartbeats * seen.heartbeat
+    if seen.wake:
+        return limit + seen.wake  # asleep it says nothing, and its connection may end
     if seen.will_at is not None:
         limit = min(limit, max(seen.will_at, since) + patience.will)
     return limit

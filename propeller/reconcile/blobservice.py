@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from propeller.errors import WireError
 from propeller.model.ids import Digest, PropletId
+from propeller.model.specs import Proplet
 from propeller.reconcile.events import BlobStored
 from propeller.registry.blobs import BlobStore
 from propeller.registry.pacing import Pacer
@@ -40,14 +41,16 @@ class BlobWork:
     """What the service is given.
 
     grants: digests a device may fetch now. open_put: the body of a put signed by that device.
+    key_for: what signs for it. declared: what its spec says of how blobs are sent to it.
     """
 
     channel: Channel
-    key: SigningKey
     blobs: BlobStore
     spool: Spool
     grants: Callable[[PropletId], frozenset[str]]
     open_put: Callable[[PropletId, bytes], bytes]
+    key_for: Callable[[PropletId], SigningKey]
+    declared: Callable[[PropletId], Proplet | None]
     post: Callable[[BlobStored], None]
     clock: Callable[[], int]
 
@@ -58,7 +61,7 @@ class BlobService:
     def __init__(self, work: BlobWork, transport: Transport) -> None:
         self._work = work
         self._transport = transport
-        self._pacer = Pacer()
+        self._pacer = Pacer(rate=self._rate)
         self.dropped: Counter[str] = Counter()
         self.served_bytes = 0
         self.last_traffic = 0
@@ -90,6 +93,7 @@ class BlobService:
         get = decode(BlobGet, payload)
         if get.id != heard.proplet:
             raise WireError("id_mismatch", get.id)
+        get = replace(get, len=min(get.len, self._chunk(PropletId(get.id))))
         if not self._pacer.offer(get, self._work.clock()):
             self._transport.publish(self._work.channel.blob_data(get.id), encode(busy(get)))
 
@@ -103,8 +107,18 @@ class BlobService:
         if ack.state == "stored":
             self._work.post(BlobStored(proplet, Digest(put.digest)))
 
+    def _rate(self, proplet: str) -> int | None:
+        declared = self._work.declared(PropletId(proplet))
+        return None if declared is None else declared.blob_rate
+
+    def _chunk(self, proplet: PropletId) -> int:
+        declared = self._work.declared(proplet)
+        if declared is None or declared.blob_chunk is None:
+            return MAX_CHUNK
+        return declared.blob_chunk
+
     def _ack(self, proplet: PropletId, ack: BlobAck) -> None:
-        frame = seal("ack", encode(ack), self._work.key)
+        frame = seal("ack", encode(ack), self._work.key_for(proplet))
         self._transport.publish(self._work.channel.blob_ack(proplet), frame)
 
     def turn(self) -> int | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from propeller.model.ids import PropletId
+from propeller.wire.signing import ED25519, P256
 from propeller.wire.topics import Channel
 
 SLICE = 500
@@ -82,8 +83,7 @@ class Bootstrap:
         ]
         filters = (
             self._channel.manager_echo(self._source_id),
-            self._channel.trust(),
-            self._channel.manager_status(),
+            *(topic for alg in (ED25519, P256) for topic in self._channel.own_words(alg)),
             *self._channel.control_filters(),
         )
         self._first = self._marker + 1

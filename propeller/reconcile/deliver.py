@@ -7,6 +7,7 @@ until its content changes, so a restart republishes nothing (protocol rules b, c
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -16,8 +17,8 @@ from propeller.model.specs import Backoff
 from propeller.plan.delivery import Ask, Held, Wanted, decide
 from propeller.reconcile.world import World
 from propeller.state.base import Asked, Event
-from propeller.wire.codec import encode, encode_tasks, tasks_digest
-from propeller.wire.frame import seal
+from propeller.wire.codec import Encoding, encode, encode_tasks, tasks_digest
+from propeller.wire.frame import head_size, seal
 from propeller.wire.messages import BlobRef, Desired, Entry
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Delivery:
             backoff=self._patience(seen),
         )
         self._republish.discard(seen.id)
-        self._grant(seen.id, entries, digest)
+        self._grant(seen, entries, digest)
         if not isinstance(decision, Ask):
             if decision.until is not None:
                 self._dues[seen.id] = decision.until
@@ -181,26 +182,34 @@ class Delivery:
             digest=digest,
             tasks=entries,
         )
-        body = encode(document)
-        if len(body) <= min(INLINE_LIMIT, seen.facts.max_payload):
+        encoding: Encoding = "cbor" if seen.facts.cbor else "json"
+        body = encode(document, encoding=encoding)
+        room = seen.facts.max_payload - head_size(self._around.key_for(seen))
+        if len(body) <= min(INLINE_LIMIT, room):
             return body
-        data = encode_tasks(entries)
+        data = encode_tasks(entries, encoding=encoding)
         stored = self._around.blobs.put(data)
-        return encode(replace(document, tasks=None, body=BlobRef(digest=stored, size=len(data))))
+        ref = BlobRef(digest=stored, size=len(data))
+        return encode(replace(document, tasks=None, body=ref), encoding=encoding)
 
-    def _grant(self, proplet: PropletId, entries: tuple[Entry, ...], digest: str) -> None:
-        """Which blobs this device may fetch: its modules and models, and its own document."""
+    def _grant(self, seen: Seen, entries: tuple[Entry, ...], digest: str) -> None:
+        """Which blobs this device may fetch: its modules and models, and its own document, which
+        is another blob in CBOR than in the JSON that its digest is of."""
         granted = {entry.module.digest for entry in entries} | {digest}
+        if seen.facts is not None and seen.facts.cbor:
+            data = encode_tasks(entries, encoding="cbor")
+            granted.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
         for entry in entries:
             if entry.fl is not None:
                 granted |= {ref.digest for ref in (entry.fl.model, entry.fl.layout) if ref}
-        self._world.grants[proplet] = frozenset(granted)
+        self._world.grants[seen.id] = frozenset(granted)
 
     def publish(self, now: int) -> None:
         """Send what was decided, after it was committed. What is not taken is due again at once."""
         for proplet, asked in self._pending.items():
             body = asked.body or self._world.store.asked_body(proplet)
-            frame = seal("desired", body, self._around.key)
+            key = self._around.key_for(self._world.proplets.get(proplet))
+            frame = seal("desired", body, key)
             topic = self._around.channel.desired(proplet)
             if self._around.transport.publish(topic, frame, retain=True):
                 self._fleet.published(proplet, asked.fence, asked.gen, asked.digest)

@@ -32,6 +32,7 @@ def _no_box(_: PropletId) -> BoxPublic | None:
 class FleetKeys:
     """The fleet's public side: manager keys that sign documents, the trust document as sealed.
 
+    trust_p256: the same signed by the root that devices without Ed25519 know; None: there is none.
     enrolled: the public key enrolled for a device in the key directory, or None. boxes: the same
     for its encryption key.
     """
@@ -40,6 +41,7 @@ class FleetKeys:
     trust: bytes
     enrolled: Callable[[PropletId], VerifyKey | None]
     boxes: Callable[[PropletId], BoxPublic | None] = _no_box
+    trust_p256: bytes | None = None
 
 
 class DeviceKeys:
@@ -60,6 +62,11 @@ class DeviceKeys:
     def trust(self) -> bytes:
         """The retained trust document, sealed by the root."""
         return self._fleet.trust
+
+    @property
+    def trust_p256(self) -> bytes | None:
+        """The same for devices that know only P-256."""
+        return self._fleet.trust_p256
 
     def known(self, proplet: PropletId, world: World) -> str | None:
         """The text of the key `proplet` is known by, or None before its first hello."""

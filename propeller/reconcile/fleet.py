@@ -69,6 +69,15 @@ class Fleet:
             fence=fence,
             source_id=around.source_id,
         )
+        self._voices = {"": self._own}
+        if around.key_p256 is not None and around.devices.trust_p256 is not None:
+            self._voices["p256"] = OwnWords(
+                around.channel,
+                around.key_p256,
+                around.devices.trust_p256,
+                fence=fence,
+                source_id=around.source_id,
+            )
         self._outbox: list[tuple[str, bytes, bool]] = []
         self._commands: list[Command] = []
         self._broker_lost = False
@@ -127,6 +136,7 @@ class Fleet:
     def refresh(self) -> None:
         """Declared proplets, labels and holds changed: bring every Seen in line."""
         declared = {PropletId(proplet.meta.key.name): proplet for proplet in self._world.declared()}
+        self._world.declared_now = declared
         others = [name for name in self._world.proplets if name not in declared]
         for proplet_id in [*declared, *others]:
             seen = self._world.proplets.get(proplet_id)
@@ -149,7 +159,8 @@ class Fleet:
             self._event(now, "Info", "BrokerBack", "the broker takes us in again", None)
         self._conn += 1
         self._world.handings.connected(now)
-        self._own.begin(self._conn, now)
+        for voice in self._voices.values():
+            voice.begin(self._conn, now)
         self._retained = {}
         self._retained_unchecked = True
         self.hearing.heard_since_connect = set()
@@ -167,7 +178,8 @@ class Fleet:
         self.connected_now = False
         self._path = self._path.lost(now)
         self.bootstrap.lost()
-        self._own.lost()
+        for voice in self._voices.values():
+            voice.lost()
         self._outbox, self._commands = [], []
 
     def received(self, heard: Heard, received: Received, now: int) -> None:
@@ -176,8 +188,9 @@ class Fleet:
             if heard.extra == self._around.source_id:
                 self._echoed(received.payload, now)
         elif heard.kind in (Kind.MANAGER_STATUS, Kind.TRUST):
-            if not heard.extra:
-                self._own.heard(heard.kind, received.payload, now)
+            voice = self._voices.get(heard.extra)
+            if voice is not None:
+                voice.heard(heard.kind, received.payload, now)
         elif heard.kind is Kind.DESIRED:
             self._desired(PropletId(heard.proplet), received, now)
         elif heard.proplet:
@@ -234,7 +247,8 @@ class Fleet:
                 self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
         wishes.fence_seen = {}
         if wishes.distrusted:
-            self._own.distrusted(now)
+            for voice in self._voices.values():
+                voice.distrusted(now)
         wishes.distrusted = False
 
     # -- retained documents -------------------------------------------------------------------
@@ -340,7 +354,8 @@ class Fleet:
         """Bootstrap graces, echoes, silence, suspects."""
         self._commands += self.bootstrap.tick(self.hearing.heard_since_connect, now)
         self._after_bootstrap()
-        self._outbox += [(topic, payload, True) for topic, payload in self._own.take(now)]
+        for voice in self._voices.values():
+            self._outbox += [(topic, payload, True) for topic, payload in voice.take(now)]
         if self.connected_now and now >= self._echo_at + ECHO_EVERY:
             self._echo_at = now
             self._echo_n += 1
@@ -429,7 +444,8 @@ class Fleet:
 
     def due(self) -> int | None:
         """When `tick` has something to do (Unix ms)."""
-        dues = [self.bootstrap.due(), self._own.due(), self._liveness_due]
+        dues = [self.bootstrap.due(), self._liveness_due]
+        dues += [voice.due() for voice in self._voices.values()]
         if self.connected_now:
             dues.append(self._echo_at + ECHO_EVERY)
         dues += [since + SUSPECT_TIMEOUT for _, since in self._suspects.values()]

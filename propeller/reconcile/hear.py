@@ -149,6 +149,7 @@ class Hearing:
             mounts=frozenset(hello.mounts),
             encodings=hello.encodings,
             fetch=hello.fetch,
+            algs=hello.algs,
             labels=dict(hello.labels),
             public_key=hello.key,
         )

@@ -25,7 +25,10 @@ TRUST_EVERY = 2_000
 
 
 class OwnWords:
-    """See the module. `trust`: the trust document as the root sealed it."""
+    """See the module. `trust`: the trust document as the root of `key`'s algorithm sealed it.
+
+    Devices that know only P-256 hear on topics of their own, by an instance with such a key.
+    """
 
     def __init__(
         self, channel: Channel, key: SigningKey, trust: bytes, *, fence: int, source_id: str
@@ -36,8 +39,8 @@ class OwnWords:
         self._source_id = source_id
         self._wanted = {Kind.TRUST: trust}
         self._topics = {
-            Kind.MANAGER_STATUS: channel.manager_status(),
-            Kind.TRUST: channel.trust(),
+            Kind.MANAGER_STATUS: channel.manager_status(key.alg),
+            Kind.TRUST: channel.trust(key.alg),
         }
         self._unsaid: set[Kind] = set()
         self._due: int | None = None

@@ -15,6 +15,7 @@ from typing import assert_never
 from propeller.model.checks import Probe
 from propeller.model.ids import Digest, PropletId, Uid
 from propeller.model.inventory import Assignment
+from propeller.model.seen import Seen
 from propeller.model.specs import ModuleRef
 from propeller.plan.placement import Looks
 from propeller.plan.planner import affected, plan
@@ -92,6 +93,7 @@ class Surroundings:
     keys_predate: the key directory is older than the store (rule f: there may be a fleet).
     vault: opens Secrets; None where no identity is configured.
     learn: hand work of a federated job to a worker, which posts `Learned`; None: there are none.
+    key_p256: what signs for devices that know only P-256; None: they cannot be spoken to.
     drop_upload: what a proplet uploaded is not needed any more.
     publish: hand the model of a round to the thread that pushes it; None: there is none.
     measure: hand a measurement to a worker, which posts `Measured`.
@@ -111,11 +113,18 @@ class Surroundings:
     domain: str
     source_id: str
     keys_predate: bool
+    key_p256: SigningKey | None = None
     vault: Vault | None = None
     learn: Callable[[Work], None] | None = None
     drop_upload: Callable[[PropletId, Digest], None] = _nothing
     publish: Callable[[Due], None] | None = None
     measure: Callable[[Probe], None] = _nobody_measures
+
+    def key_for(self, seen: Seen | None) -> SigningKey:
+        """What signs for this device."""
+        if self.key_p256 is not None and seen is not None and seen.facts is not None:
+            return self.key_p256 if seen.facts.p256 else self.key
+        return self.key
 
     def read_blob(self, digest: str) -> bytes | None:
         """A document or report that travelled as a blob; None when it is not here (yet)."""

@@ -299,7 +299,10 @@ class Requests:
         its outcome is Unknown, and said so when it expires."""
         sending, self._to_send = self._to_send, []
         for op in sending:
-            frame = seal("op", encode(op), self._around.key)
+            seen = self._world.proplets.get(PropletId(op.to))
+            cbor = seen is not None and seen.facts is not None and seen.facts.cbor
+            body = encode(op, encoding="cbor" if cbor else "json")
+            frame = seal("op", body, self._around.key_for(seen))
             self._around.transport.publish(self._around.channel.op(op.to), frame)
 
     def answer(self) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, PropletId
-from propeller.model.specs import ModuleRef
+from propeller.model.specs import ModuleRef, Proplet
 from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
@@ -56,7 +56,7 @@ from propeller.transport.base import Connected, Disconnected, Received, Transpor
 from propeller.transport.endpoint import Endpoint
 from propeller.transport.mqtt import MqttTransport
 from propeller.wire.keyring import Keyring
-from propeller.wire.signing import VerifyKey
+from propeller.wire.signing import P256, VerifyKey
 from propeller.wire.topics import Channel
 from propeller.writeback.probes import Probes
 
@@ -139,8 +139,11 @@ class Service:
         self.spool = Spool(state.path / "uploads", self.blobs)
         self.devices = DeviceKeys(
             FleetKeys(
-                manager=Keyring.of([self.keys.manager().public], "manager"),
+                manager=Keyring.of(
+                    [self.keys.manager().public, self.keys.manager(P256).public], "manager"
+                ),
                 trust=self.keys.trust_frame(),
+                trust_p256=self._trust_p256(),
                 enrolled=self._enrolled,
                 boxes=self.keys.enrolled_box,
             )
@@ -161,6 +164,7 @@ class Service:
             transport=self._control,
             channel=self.channel,
             key=self.keys.manager(),
+            key_p256=self.keys.manager(P256),
             devices=self.devices,
             blobs=self.blobs,
             status=StatusFiles(state.status, self.outlets.file_changed),
@@ -308,6 +312,16 @@ class Service:
             self._control.set_will(self.reconciler.fleet.will())
         self.inbox.put(event)
 
+    def _trust_p256(self) -> bytes | None:
+        """None where the root that signs it is kept elsewhere and never signed these keys."""
+        try:
+            return self.keys.trust_frame(P256)
+        except UsageError:
+            return None
+
+    def _declared(self, proplet: PropletId) -> Proplet | None:
+        return self.reconciler.world.declared_now.get(proplet)
+
     def _enrolled(self, proplet: PropletId) -> VerifyKey | None:
         return self.keys.enrolled(proplet)
 
@@ -389,7 +403,10 @@ class Service:
         return BlobService(
             BlobWork(
                 channel=self.channel,
-                key=self.keys.manager(),
+                key_for=lambda proplet: self._around.key_for(
+                    self.reconciler.world.proplets.get(proplet)
+                ),
+                declared=self._declared,
                 blobs=self.blobs,
                 spool=self.spool,
                 grants=lambda proplet: self.reconciler.world.grants.get(proplet, frozenset()),

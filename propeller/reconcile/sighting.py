@@ -77,6 +77,7 @@ def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold 
         memory=memory or None,
         tasks=tasks or None,
         heartbeat=declared.heartbeat if declared is not None else seen.heartbeat,
+        wake=declared.wake if declared is not None else 0,
     )
 
 

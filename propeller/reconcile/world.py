@@ -66,6 +66,7 @@ class World:
         self._noted: dict[PropletId, dict[Uid, SeenRun]] = {}
         self.past: dict[PropletId, dict[tuple[Uid, RunId], SeenRun]] = {}
         self.grants: dict[PropletId, frozenset[str]] = {}
+        self.declared_now: Mapping[PropletId, Proplet] = {}
         self._secret_users = SecretUsers()
         self.versions = VersionBook(store)
         self.handings = Handings(store)

@@ -12,7 +12,7 @@ from propeller.errors import Unavailable
 from propeller.model.checks import Probe
 from propeller.model.federated import ModelSpec
 from propeller.model.ids import Digest, Key, PropletId
-from propeller.model.specs import ModuleRef
+from propeller.model.specs import ModuleRef, Proplet
 from propeller.plan.planner import plan
 from propeller.plan.types import Action
 from propeller.reconcile.blobservice import BlobService, BlobWork
@@ -112,41 +112,44 @@ class Manager:
         self.store = SqliteStore.open(state.database, clock=fleet.clock)
         blobs = BlobStore(state.blobs)
         self.spool = Spool(state.path / "uploads", blobs)
+        p256 = None if fleet.p256 is None else fleet.p256.manager
+        ours = [key.public] if p256 is None else [key.public, p256.public]
         devices = DeviceKeys(
             FleetKeys(
-                manager=Keyring.of([key.public], "manager"),
+                manager=Keyring.of(ours, "manager"),
                 trust=fleet.trust_frame,
                 enrolled=lambda proplet: (
                     fleet.device_key(proplet).public if fleet.enrolled else None
                 ),
                 boxes=fleet.enrolled_boxes.get,
+                trust_p256=fleet.trust_p256(),
             )
         )
         self.control = Noted(fleet.broker, client or name, max_payload=1 << 20)
         self.control.sent = []
         self._blob_link = fleet.broker.client(f"{client or name}-blobs")
-        self.reconciler = Reconciler(
-            Surroundings(
-                store=self.store,
-                journal=FileJournal(state.journal),
-                transport=self.control,
-                channel=fleet.channel,
-                key=key,
-                devices=devices,
-                blobs=blobs,
-                status=StatusFiles(state.status) if fleet.files else NoFiles(state.status),
-                clock=fleet.clock,
-                new_id=lambda: f"{fleet.rng.getrandbits(64):016x}",
-                resolve=self._resolve,
-                domain=fleet.channel.domain,
-                source_id=name,
-                keys_predate=fleet.keys_predate,
-                vault=Vault(fleet.identities, bytes([3]) * 32),
-                learn=self._learn,
-                drop_upload=self._drop_upload,
-                measure=self._measure,
-            )
+        around = Surroundings(
+            store=self.store,
+            journal=FileJournal(state.journal),
+            transport=self.control,
+            channel=fleet.channel,
+            key=key,
+            key_p256=p256,
+            devices=devices,
+            blobs=blobs,
+            status=StatusFiles(state.status) if fleet.files else NoFiles(state.status),
+            clock=fleet.clock,
+            new_id=lambda: f"{fleet.rng.getrandbits(64):016x}",
+            resolve=self._resolve,
+            domain=fleet.channel.domain,
+            source_id=name,
+            keys_predate=fleet.keys_predate,
+            vault=Vault(fleet.identities, bytes([3]) * 32),
+            learn=self._learn,
+            drop_upload=self._drop_upload,
+            measure=self._measure,
         )
+        self.reconciler = Reconciler(around)
         fleet.keys_predate = True
         self.keep = blobs.put
         self.shop = Workshop(
@@ -157,10 +160,11 @@ class Manager:
         self.blob_service = BlobService(
             BlobWork(
                 channel=fleet.channel,
-                key=key,
                 blobs=blobs,
                 spool=self.spool,
                 grants=self._grants,
+                key_for=lambda proplet: around.key_for(self.reconciler.world.proplets.get(proplet)),
+                declared=self._declared,
                 open_put=lambda proplet, payload: devices.open_signed(
                     "put", proplet, payload, self.reconciler.world
                 ),
@@ -176,6 +180,9 @@ class Manager:
         self.control.start(self._hear, self.reconciler.fleet.will())
         self._blob_link.start(self._hear_blobs)
         self.read()
+
+    def _declared(self, proplet: PropletId) -> Proplet | None:
+        return self.reconciler.world.declared_now.get(proplet)
 
     def _grants(self, proplet: PropletId) -> frozenset[str]:
         return self.reconciler.world.grants.get(proplet, frozenset())

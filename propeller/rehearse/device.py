@@ -30,7 +30,7 @@ from propeller.wire.messages import (
     Report,
     Status,
 )
-from propeller.wire.signing import SigningKey, VerifyKey
+from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
 from propeller.wire.topics import Channel, Kind
 from proplet import effects as fx
 from proplet.agent import Agent
@@ -102,6 +102,8 @@ class SimProplet:
         memory: int = 1 << 30,
         max_module: int = 64 << 20,
         box: BoxKey | None = None,
+        encodings: tuple[str, ...] = ("json",),
+        algs: tuple[str, ...] = ("ed25519",),
     ) -> None:
         self.id = proplet
         self.starts: Counter[tuple[str, str]] = Counter()
@@ -115,6 +117,7 @@ class SimProplet:
         self._heartbeat, self._max_payload = heartbeat, max_payload
         self._mounts, self._memory, self._max_module = mounts, memory, max_module
         self.box = box
+        self._encodings, self._algs = encodings, algs
         self.secrets: dict[str, dict[str, str]] = {}
         """What guests were given of Secrets when they last began: ref -> variable -> value."""
         self.metrics: Callable[[], tuple[tuple[str, int], ...]] = tuple
@@ -155,8 +158,8 @@ class SimProplet:
             imports=self._imports,
             components=False,
             mounts=self._mounts,
-            encodings=("json",),
-            algs=("ed25519",),
+            encodings=self._encodings,
+            algs=self._algs,
             fetch=("mqtt",),
             labels=self._labels,
             key=self._key.public.text,
@@ -289,14 +292,15 @@ class SimProplet:
 
     def _filter(self, topic: fx.Topic) -> str:
         channel = self._channel
+        alg = ED25519 if "ed25519" in self._algs else P256
         return {
             fx.Topic.DESIRED: channel.desired(self.id),
             fx.Topic.OP: channel.op(self.id),
             fx.Topic.BLOB_DATA: channel.blob_data(self.id),
             fx.Topic.BLOB_ACK: channel.blob_ack(self.id),
-            fx.Topic.TRUST: channel.trust(),
+            fx.Topic.TRUST: channel.trust(alg),
             fx.Topic.RELEASES: channel.releases(),
-            fx.Topic.MANAGER: channel.manager_status(),
+            fx.Topic.MANAGER: channel.manager_status(alg),
         }[topic]
 
     def _publish(self, message: Report | Status | Hello | OpAnswer | BlobGet, retain: bool) -> None:

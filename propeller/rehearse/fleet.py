@@ -56,6 +56,15 @@ CALM = Weather()
 STORM = Weather(loss=0.3, duplicate=0.1, reorder=0.1, delay=(1, 80))
 
 
+@dataclass(frozen=True, slots=True)
+class P256Side:
+    """The fleet's keys for devices that know only P-256. Their signatures are chance, so a fleet
+    that has them leaves another trace each time."""
+
+    root: SigningKey
+    manager: SigningKey
+
+
 class Sim:
     """The world of one scenario. Times are Unix ms on the fake clock.
 
@@ -98,6 +107,8 @@ class Sim:
         self.root = SigningKey.from_seed(bytes([1]) * 32)
         self.manager_key = SigningKey.from_seed(bytes([2]) * 32)
         self.trust_frame = self.trust(1)
+        self.p256: P256Side | None = None
+        """Set before a manager starts, where devices that know no Ed25519 take part."""
         self.proplets: dict[str, SimProplet] = {}
         self.outside: Callable[[Probe], Reading | None] = lambda _probe: None
         self.managers: list[Manager] = []
@@ -117,6 +128,13 @@ class Sim:
             version=version, keys=tuple(trusted(key.public, "manager") for key in manager)
         )
         return seal("trust", encode(document), self.root)
+
+    def trust_p256(self) -> bytes | None:
+        """The same for devices that know only P-256."""
+        if self.p256 is None:
+            return None
+        key = trusted(self.p256.manager.public, "manager")
+        return seal("trust", encode(Trust(version=1, keys=(key,))), self.p256.root)
 
     def set_weather(self, weather: Weather) -> None:
         """From now on."""
@@ -145,7 +163,7 @@ class Sim:
             client=client or proplet,
             broker=self.broker,
             channel=CHANNEL,
-            root=self.root.public,
+            root=more.pop("root", self.root.public),
             key=more.pop("key", self.device_key(proplet)),
             schedule=self.after,
             clock=self.clock,

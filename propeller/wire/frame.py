@@ -101,6 +101,11 @@ def seal(purpose: str, body: bytes, key: SigningKey) -> bytes:
     return head + key.sign(_signed(purpose, body)) + body
 
 
+def head_size(key: SigningKey) -> int:
+    """Bytes that `seal` puts before the body."""
+    return len(MAGIC) + 2 + len(key.kid) + SIGNATURE_SIZE
+
+
 def open_frame(purpose: str, frame: bytes, keys: KeyLookup) -> Opened:
     """The body of `frame`, if one of `keys` with a role for `purpose` signed it for that.
 

@@ -198,6 +198,10 @@ class Channel:
         """Anyone who may, to the manager: look at the source now. What it carries is not read."""
         return f"{self.base}manager/poke"
 
+    def own_words(self, alg: int = 1) -> tuple[str, ...]:
+        """What a manager keeps retained about itself, for devices that know this algorithm."""
+        return self.trust(alg), self.manager_status(alg)
+
     # -- filters -----------------------------------------------------------------------------
     def control_filters(self) -> tuple[str, ...]:
         """What the manager's control connection hears of every proplet."""

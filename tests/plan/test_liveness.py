@@ -32,6 +32,17 @@ def test_three_missed_heartbeats_are_offline(w: Any) -> None:
     assert after.changes == {P1: (Presence.OFFLINE, NOW)}
 
 
+def test_a_device_that_sleeps_is_offline_only_when_it_is_late(w: Any) -> None:
+    """Its silence and the will of its last connection say nothing until its wake interval and the
+    heartbeats it may miss have passed."""
+    late = NOW + 3_600_000 + 3 * 10_000
+    asleep = _one(w, last_heard=NOW, will_at=NOW + 1_000, heartbeat=10_000, wake=3_600_000)
+    before = judge(asleep, _path(last=late - 1), now=late - 1)
+    assert (before.changes, before.due) == ({}, late)
+    after = judge(asleep, _path(last=late), now=late)
+    assert after.changes == {P1: (Presence.OFFLINE, NOW + 1_000)}
+
+
 def test_a_will_counts_after_half_a_minute(w: Any) -> None:
     """Under 3.1.1 wills are immediate, and most of those devices are back at once."""
     fleet = _one(w, last_heard=NOW, will_at=NOW + 1_000, heartbeat=60_000)

@@ -259,3 +259,18 @@ def test_a_device_that_left_is_forgotten():
     assert _turn(pacer) == [("a", 1)]
     pacer.forget("a")
     assert _turn(pacer) == [("b", 1)]
+
+
+def test_a_device_is_sent_no_more_than_its_rate() -> None:
+    """10 bytes a second: an answer of 10 bytes takes a second, and others are not held up."""
+    pacer = Pacer(per_device=2, in_all=10, rate={"slow": 10}.get)
+    for proplet in ("slow", "fast"):
+        for req in (1, 2, 3):
+            assert _ask(pacer, proplet, req)
+    assert sorted(_turn(pacer)) == [("fast", 1), ("fast", 2), ("slow", 1)]
+    assert pacer.next_at() == 1000
+    assert _turn(pacer, 999) == []
+    assert sorted(_turn(pacer, 1000)) == [("fast", 3), ("slow", 2)]
+    assert _turn(pacer, 1500) == []
+    assert _turn(pacer, 2000) == [("slow", 3)]
+    assert pacer.next_at() is None
