@@ -37,3 +37,15 @@ def test_the_wire_vectors(tmp_path: Path) -> None:
     ran = run(program, str(VECTORS))
     assert ran.status == 0, ran.text
     assert " 0 failed" in ran.text
+
+
+def test_the_conversations_of_the_linux_agent(tmp_path: Path) -> None:
+    """Whatever the Linux agent does when it hears, waits or reboots, the C agent does: every line
+    of every conversation, with the same effects in the same order."""
+    sources = [*core_sources(), *CRYPTO, TESTS / "test_conversation.c"]
+    program = compile_to(tmp_path / "conversation", sources, *SANITIZED, libs=["-lcrypto"])
+    names = sorted(path.name for path in (VECTORS / "agent").glob("*.json"))
+    assert len(names) >= 15
+    ran = run(program, str(VECTORS / "agent"), *names)
+    assert ran.status == 0, ran.text
+    assert " 0 failed" in ran.text

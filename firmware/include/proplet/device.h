@@ -43,27 +43,6 @@ struct proplet_config {
 	size_t label_count;
 };
 
-/*
- * The memory it works in. The caller's, static on a microcontroller; sizes are the limits of what
- * it can hold, and what is above them is refused in words.
- */
-struct proplet_memory {
-	uint8_t *desired, *incoming; /* documents, as CBOR: the one held, the one that comes */
-	size_t document;             /* bytes of each */
-	uint8_t *scratch;            /* messages on their way out, records; 2 KiB or more */
-	size_t scratch_size;
-	char *notes;                 /* results, errors and causes of all runs together */
-	size_t notes_size;
-	struct pp_run *runs;         /* listed runs and those on their way out */
-	size_t run_count;
-	struct pp_stone *stones;     /* finished tasks that may not start again */
-	size_t stone_count;
-	struct pp_blob *blobs;       /* three a run is always enough */
-	size_t blob_count;
-	uint8_t *early;              /* (window - 1) * chunk bytes; NULL with a window of 1 */
-	size_t early_size;
-};
-
 struct proplet;
 
 /* Reads what is stored, counts the boot, stores it. Fails where the storage does. */

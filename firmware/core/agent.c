@@ -1,0 +1,667 @@
+/*
+ * The agent's turns: the twin of proplet/agent.py. Frames are verified before anything in them is
+ * read; trust.c believes, documents.c decides on desired documents, runs.c and lives.c on guests,
+ * downloads.c and uploads.c on blobs, operations.c on ops, reporting.c on when to tell.
+ */
+#include "inside.h"
+
+#define TRUST_EVERY 2000
+#define DRAIN_MARGIN 1500
+#define MANAGER_EVERY 1000
+#define IDLE 60000
+
+/* -- small services of all parts ---------------------------------------------------------------- */
+
+int pp_emit(struct pp_agent *a, const struct pp_effect *effect)
+{
+	return a->shell.effect(a->shell.ctx, effect);
+}
+
+int pp_emit_digest(struct pp_agent *a, enum pp_do what, const uint8_t *digest, uint64_t size)
+{
+	const struct pp_effect effect = {.what = what, .digest = digest, .size = size};
+
+	return pp_emit(a, &effect);
+}
+
+void pp_say(struct pp_agent *a, enum proplet_level level, const char *text)
+{
+	const struct pp_effect effect = {.what = PP_DO_SAY, .level = level, .text = text};
+
+	(void)pp_emit(a, &effect);
+}
+
+void pp_message_begin(struct pp_agent *a, struct pp_out *out)
+{
+	pp_out_init(out, a->memory.scratch + PP_HEADROOM, a->memory.scratch_size - PP_HEADROOM);
+}
+
+int pp_publish(struct pp_agent *a, const struct pp_shape *shape, const struct pp_out *out,
+	       bool retain, const char *op)
+{
+	const struct pp_effect effect = {
+		.what = PP_DO_PUBLISH,
+		.shape = shape,
+		.data = out->at,
+		.len = out->len,
+		.retain = retain,
+		.op = op,
+	};
+
+	if (out->full) {
+		pp_agent_count(a, "too_long_to_send");
+		return PROPLET_FULL;
+	}
+	return pp_emit(a, &effect);
+}
+
+void pp_publish_hello(struct pp_agent *a)
+{
+	struct pp_out out;
+
+	pp_message_begin(a, &out);
+	pp_put_raw(&out, a->hello.at, a->hello.len);
+	(void)pp_publish(a, &pp_shape_hello, &out, true, NULL);
+}
+
+void pp_hashing_begin(struct pp_hashing *h, const struct proplet_port *port)
+{
+	h->port = port;
+	h->size = 0;
+	(void)port->hash_begin(port->ctx, &h->state);
+}
+
+void pp_hash_sink(void *ctx, const void *data, size_t len)
+{
+	struct pp_hashing *const h = ctx;
+
+	h->size += len;
+	(void)h->port->hash_add(h->port->ctx, &h->state, data, len);
+}
+
+void pp_hashing_end(struct pp_hashing *h, uint8_t digest[32])
+{
+	memset(digest, 0, 32);
+	(void)h->port->hash_end(h->port->ctx, &h->state, digest);
+}
+
+void pp_agent_count(struct pp_agent *a, const char *word)
+{
+	unsigned i;
+
+	for (i = 0; i < a->count_count && strcmp(a->counts[i].word, word) != 0; i++) {
+	}
+	if (i == PP_COUNTS) {
+		return;
+	}
+	if (i == a->count_count) {
+		a->counts[i].word = word;
+		a->counts[i].count = 0;
+		a->count_count++;
+	}
+	a->counts[i].count++;
+}
+
+/* -- the end of every turn ---------------------------------------------------------------------- */
+
+static void status(struct pp_agent *a, bool online)
+{
+	struct pp_out out;
+
+	pp_message_begin(a, &out);
+	pp_agent_status(a, online, a->conn, &out);
+	(void)pp_publish(a, &pp_shape_status, &out, true, NULL);
+}
+
+static void subscribe(struct pp_agent *a, const enum pp_topic *topics, unsigned count, bool again)
+{
+	const struct pp_effect effect = {
+		.what = PP_DO_SUBSCRIBE, .topics = topics, .topic_count = count, .again = again};
+
+	(void)pp_emit(a, &effect);
+}
+
+static void finish_drain(struct pp_agent *a, struct pp_now now)
+{
+	const struct pp_effect quit = {.what = PP_DO_QUIT};
+
+	if (a->drain_by < 0 || (!pp_runs_idle(a) && now.mono < a->drain_by)) {
+		return;
+	}
+	if (a->connected) {
+		pp_reporting_at_once(a, now);
+		pp_reporting_tick(a, now);
+		status(a, false);
+		a->connected = false;
+	}
+	a->drain_by = -1;
+	(void)pp_emit(a, &quit);
+}
+
+static PP_APART void give_up(struct pp_agent *a, const uint8_t *digest, struct proplet_text words,
+			     struct pp_now now)
+{
+	pp_downloads_forget(a, digest);
+	if (!pp_documents_give_up(a, digest, now)) {
+		pp_modules_gave_up(a, digest, words, now);
+		a->changed = true;
+	}
+	pp_say(a, PROPLET_WARNING, "gave up fetching a blob");
+}
+
+static PP_APART void fetch(struct pp_agent *a, struct pp_now now)
+{
+	struct pp_words words;
+	uint8_t digest[32];
+
+	while (pp_downloads_tick(a, now, digest, &words)) {
+		give_up(a, digest, pp_words_all(&words), now);
+	}
+}
+
+static void ask_for_the_document(struct pp_agent *a)
+{
+	static const enum pp_topic desired[] = {PP_TOPIC_DESIRED};
+
+	/* One was not taken for want of room: once a run has left, it may fit. */
+	if (a->want_document && a->connected && a->run_count < a->memory.run_count) {
+		a->want_document = false;
+		subscribe(a, desired, 1, true);
+	}
+}
+
+static void wake(struct pp_agent *a, bool served, struct pp_now now)
+{
+	struct pp_effect effect = {.what = PP_DO_WAKE, .at = pp_runs_due(a)};
+
+	if (a->connected) {
+		effect.at = pp_min(effect.at, pp_reporting_due(a));
+	}
+	if (served) {
+		effect.at = pp_min(effect.at, pp_downloads_due(a));
+		effect.at = pp_min(effect.at, pp_uploads_due(a));
+	}
+	if (a->drain_by >= 0) {
+		effect.at = pp_min(effect.at, a->drain_by);
+	}
+	if (effect.at == PP_NEVER) {
+		effect.at = now.mono + IDLE;
+	}
+	effect.at = pp_max(effect.at, now.mono);
+	(void)pp_emit(a, &effect);
+}
+
+static void turn(struct pp_agent *a, struct pp_now now)
+{
+	const bool away = a->manager.known && !a->manager.online;
+	bool served;
+
+	pp_runs_settle(a, now);
+	pp_downloads_spare(a);
+	pp_operations_settle(a);
+	if (a->changed) {
+		a->changed = false;
+		pp_reporting_mark(a, now);
+	}
+	if (!pp_runs_moving(a)) {
+		pp_reporting_settled(a, now);
+	}
+	ask_for_the_document(a);
+	served = a->connected && !away;
+	if (served) {
+		fetch(a, now);
+	}
+	finish_drain(a, now);
+	if (a->connected) {
+		pp_reporting_tick(a, now);
+	}
+	if (served) {
+		pp_uploads_tick(a, now);
+	}
+	wake(a, served, now);
+}
+
+/* -- the life of the agent ---------------------------------------------------------------------- */
+
+enum pp_reject pp_agent_init(struct pp_agent *a, const struct pp_agent_config *config,
+			     const struct proplet_memory *memory, const struct pp_shell *shell,
+			     const struct proplet_port *port)
+{
+	const struct pp_view hello = {config->hello, config->hello_len};
+	const struct proplet_text id = pp_text(pp_field(hello, PP_HELLO_ID));
+	enum pp_reject why;
+	size_t len;
+
+	memset(a, 0, sizeof *a);
+	a->config = *config;
+	a->memory = *memory;
+	a->shell = *shell;
+	a->port = port;
+	a->hello = hello;
+	memcpy(a->id, id.at, id.len);
+	memcpy(a->inst, pp_bytes(pp_field(hello, PP_HELLO_INST), &len), 16);
+	a->boot = pp_int(pp_field(hello, PP_HELLO_BOOT), 0);
+	a->heartbeat = pp_int(pp_field(hello, PP_HELLO_HEARTBEAT), 0);
+	a->most_memory = (uint64_t)pp_int(pp_field(hello, PP_HELLO_MEMORY), 0);
+	a->most_tasks = (uint64_t)pp_int(pp_field(hello, PP_HELLO_TASKS), 0);
+	a->max_module = (uint64_t)pp_int(pp_field(hello, PP_HELLO_MAX_MODULE), 0);
+	a->max_payload = (uint64_t)pp_int(pp_field(hello, PP_HELLO_MAX_PAYLOAD), 0);
+	a->drain_by = -1;
+	a->trust_asked = -TRUST_EVERY;
+	if (a->config.window < 1 || a->config.window > PP_WINDOW) {
+		a->config.window = 1;
+	}
+	pp_reporting_init(a);
+	why = pp_key_read(port, pp_words_of(config->root), &a->keys[0]);
+	a->keys[0].roles = PP_ROLE_ROOT;
+	a->key_count = 1;
+	return why;
+}
+
+void pp_agent_boot(struct pp_agent *a, const struct pp_stored *stored, struct pp_now now)
+{
+	bool newer;
+
+	a->observed = stored->observed;
+	a->floor = stored->iat;
+	a->desired_len = stored->entries_len;
+	if (stored->trust_len > 0 &&
+	    pp_trust_take(a, stored->trust, stored->trust_len, &newer) != PP_TAKEN) {
+		pp_say(a, PROPLET_WARNING, "the stored keys are not taken");
+	}
+	for (unsigned i = 0; i < stored->upload_count; i++) {
+		(void)pp_uploads_add(a, stored->uploads[i].digest, stored->uploads[i].size, true);
+	}
+	pp_runs_load(a, (struct pp_view){a->memory.desired, a->desired_len}, now);
+	turn(a, now);
+}
+
+/* Say who we are and what we hold, and ask again for all that is open. */
+static void announce(struct pp_agent *a, struct pp_now now)
+{
+	pp_publish_hello(a);
+	status(a, true);
+	pp_reporting_at_once(a, now);
+	a->report.beats = 0;
+	pp_downloads_reopen(a, now);
+	pp_uploads_reopen(a, now);
+}
+
+void pp_agent_connected(struct pp_agent *a, int64_t conn, struct pp_now now)
+{
+	static const enum pp_topic heard[] = {
+		PP_TOPIC_DESIRED,  PP_TOPIC_OP,    PP_TOPIC_BLOB_DATA,
+		PP_TOPIC_BLOB_ACK, PP_TOPIC_TRUST, PP_TOPIC_MANAGER_STATUS,
+	};
+
+	subscribe(a, heard, sizeof heard / sizeof heard[0], false);
+	a->conn = conn;
+	a->connected = true;
+	a->source_count = 0;
+	announce(a, now);
+	turn(a, now);
+}
+
+void pp_agent_disconnected(struct pp_agent *a, struct pp_now now)
+{
+	a->connected = false;
+	turn(a, now);
+}
+
+void pp_agent_drain(struct pp_agent *a, struct pp_now now)
+{
+	if (a->drain_by < 0) {
+		a->drain_by = now.mono + a->config.grace + DRAIN_MARGIN;
+		pp_runs_drain(a);
+	}
+	turn(a, now);
+}
+
+void pp_agent_tick(struct pp_agent *a, struct pp_now now)
+{
+	turn(a, now);
+}
+
+void pp_agent_status(const struct pp_agent *a, bool online, int64_t conn, struct pp_out *out)
+{
+	pp_put_map(out, 6);
+	pp_put_int(out, 0);
+	pp_put_int(out, 1);
+	pp_put_int(out, PP_STATUS_ID);
+	pp_put_text(out, a->id, strlen(a->id));
+	pp_put_int(out, PP_STATUS_STATE);
+	pp_put_int(out, online ? PP_STATUS_STATE_ONLINE : PP_STATUS_STATE_OFFLINE);
+	pp_put_int(out, PP_STATUS_INST);
+	pp_put_bytes(out, a->inst, 16);
+	pp_put_int(out, PP_STATUS_BOOT);
+	pp_put_int(out, a->boot);
+	pp_put_int(out, PP_STATUS_CONN);
+	pp_put_int(out, conn);
+}
+
+/* -- what is heard ------------------------------------------------------------------------------ */
+
+static void ask_for_trust(struct pp_agent *a, struct pp_now now)
+{
+	static const enum pp_topic trust[] = {PP_TOPIC_TRUST};
+
+	if (now.mono >= a->trust_asked + TRUST_EVERY) {
+		a->trust_asked = now.mono;
+		subscribe(a, trust, 1, true);
+	}
+}
+
+static void hear_desired(struct pp_agent *a, const uint8_t *payload, size_t len, struct pp_now now)
+{
+	struct pp_refused nameless = {.fence = 0};
+	struct pp_view document;
+	enum pp_reject why;
+
+	if (len == 0) {
+		return; /* the broker's slot was freed; nothing is removed by silence */
+	}
+	why = pp_open(a, PP_FOR_DESIRED, &pp_shape_desired, payload, len, &document, NULL);
+	if (why == PP_TAKEN) {
+		pp_documents_hear(a, document, now);
+		return;
+	}
+	pp_agent_count(a, pp_reject_word(why));
+	nameless.reason = pp_reject_word(why);
+	pp_documents_refuse(a, &nameless, now);
+	if (why == PP_UNKNOWN_KID) {
+		ask_for_trust(a, now);
+	}
+}
+
+static enum pp_reject hear_trust(struct pp_agent *a, const uint8_t *payload, size_t len)
+{
+	static const enum pp_topic both[] = {PP_TOPIC_DESIRED, PP_TOPIC_MANAGER_STATUS};
+	const struct pp_effect save = {.what = PP_DO_SAVE_TRUST, .data = payload, .len = len};
+	enum pp_reject why;
+	bool newer = false;
+
+	if (len == 0) {
+		return PP_TAKEN;
+	}
+	why = pp_trust_take(a, payload, len, &newer);
+	if (why == PP_TAKEN && newer) {
+		(void)pp_emit(a, &save);
+		subscribe(a, both, 2, true);
+		pp_say(a, PROPLET_INFO, "took a newer trust document");
+	}
+	return why;
+}
+
+static enum pp_reject hear_op(struct pp_agent *a, const uint8_t *payload, size_t len,
+			      struct pp_now now)
+{
+	struct pp_view op;
+	uint8_t roles = 0;
+	const enum pp_reject why = pp_open(a, PP_FOR_OP, &pp_shape_op, payload, len, &op, &roles);
+
+	if (why != PP_TAKEN) {
+		return why;
+	}
+	/* A gateway only invokes, and this device is not invoked. */
+	if ((roles & PP_ROLE_MANAGER) == 0) {
+		const struct proplet_text verb = pp_text(pp_field(op, PP_OP_VERB));
+
+		if (verb.len != 6 || memcmp(verb.at, "invoke", 6) != 0) {
+			return PP_NOT_ALLOWED;
+		}
+	}
+	pp_operations_hear(a, op, now);
+	if (a->collect) {
+		a->collect = false;
+		pp_reporting_at_once(a, now);
+	}
+	return PP_TAKEN;
+}
+
+static enum pp_reject open_manager(struct pp_agent *a, const uint8_t *payload, size_t len,
+				   struct pp_view *message)
+{
+	struct pp_out out;
+	enum pp_reject why;
+
+	if (len > 0 && payload[0] == 'P') {
+		return pp_open(a, PP_FOR_MANAGER, &pp_shape_manager_status, payload, len, message,
+			       NULL);
+	}
+	pp_out_init(&out, a->memory.incoming, a->memory.document);
+	why = pp_read(&pp_shape_manager_status, payload, len, &out);
+	message->at = out.at;
+	message->len = out.len;
+	if (why == PP_TAKEN && pp_int(pp_field(*message, PP_MANAGER_STATUS_STATE), 0) !=
+				       PP_MANAGER_STATUS_STATE_OFFLINE) {
+		return PP_NOT_FRAMED;
+	}
+	return why;
+}
+
+static enum pp_reject hear_manager(struct pp_agent *a, const uint8_t *payload, size_t len,
+				   struct pp_now now)
+{
+	struct pp_view message;
+	const enum pp_reject why = open_manager(a, payload, len, &message);
+	struct proplet_text src;
+	int64_t fence, conn;
+	bool online, same;
+
+	if (why != PP_TAKEN) {
+		return why;
+	}
+	online = pp_int(pp_field(message, PP_MANAGER_STATUS_STATE), 0) ==
+		 PP_MANAGER_STATUS_STATE_ONLINE;
+	fence = pp_int(pp_field(message, PP_MANAGER_STATUS_FENCE), 0);
+	conn = pp_int(pp_field(message, PP_MANAGER_STATUS_CONN), 0);
+	src = pp_text(pp_field(message, PP_MANAGER_STATUS_SRC));
+	if (!online && a->manager.known &&
+	    (fence < a->manager.fence ||
+	     (fence == a->manager.fence && conn < a->manager.conn))) {
+		return PP_TAKEN; /* an older one's will does not speak for a newer one */
+	}
+	same = a->manager.known && a->manager.online == online && a->manager.fence == fence &&
+	       a->manager.conn == conn && strlen(a->manager.src) == src.len &&
+	       memcmp(a->manager.src, src.at, src.len) == 0;
+	a->manager.known = true;
+	a->manager.online = online;
+	a->manager.fence = fence;
+	a->manager.conn = conn;
+	memcpy(a->manager.src, src.at, src.len);
+	a->manager.src[src.len] = 0;
+	if (!online || (same && now.mono - a->manager.at < MANAGER_EVERY)) {
+		return PP_TAKEN;
+	}
+	a->manager.at = now.mono;
+	pp_modules_retry(a);
+	pp_documents_ask_again(a);
+	announce(a, now);
+	return PP_TAKEN;
+}
+
+static enum pp_reject hear_chunk(struct pp_agent *a, const uint8_t *payload, size_t len,
+				 struct pp_now now)
+{
+	struct pp_chunk chunk;
+	const enum pp_reject why = pp_chunk_read(payload, len, &chunk);
+
+	if (why == PP_TAKEN && !pp_downloads_hear(a, &chunk, now)) {
+		pp_agent_count(a, "unasked");
+	}
+	return why;
+}
+
+static enum pp_reject hear_ack(struct pp_agent *a, const uint8_t *payload, size_t len,
+			       struct pp_now now)
+{
+	struct pp_view ack;
+	const enum pp_reject why =
+		pp_open(a, PP_FOR_ACK, &pp_shape_blob_ack, payload, len, &ack, NULL);
+	const struct pp_upload *upload;
+	struct proplet_text id;
+	uint8_t digest[32];
+	bool lasting;
+	size_t size;
+
+	if (why != PP_TAKEN) {
+		return why;
+	}
+	id = pp_text(pp_field(ack, PP_BLOB_ACK_ID));
+	if (id.len != strlen(a->id) || memcmp(id.at, a->id, id.len) != 0) {
+		pp_agent_count(a, "foreign");
+		return PP_TAKEN;
+	}
+	memcpy(digest, pp_bytes(pp_field(ack, PP_BLOB_ACK_DIGEST), &size), 32);
+	upload = pp_uploads_find(a, digest);
+	lasting = upload != NULL && upload->lasting;
+	if (pp_uploads_hear(a, ack, now)) {
+		if (lasting) {
+			(void)pp_emit_digest(a, PP_DO_DROP_UPLOAD, digest, 0);
+		}
+		(void)pp_emit_digest(a, PP_DO_FREE_BLOB, digest, 0);
+	}
+	return PP_TAKEN;
+}
+
+void pp_agent_hear(struct pp_agent *a, enum pp_topic topic, const uint8_t *payload, size_t len,
+		   struct pp_now now)
+{
+	enum pp_reject why = PP_TAKEN;
+
+	switch (topic) {
+	case PP_TOPIC_DESIRED:
+		hear_desired(a, payload, len, now);
+		break;
+	case PP_TOPIC_TRUST:
+		why = hear_trust(a, payload, len);
+		break;
+	case PP_TOPIC_OP:
+		why = hear_op(a, payload, len, now);
+		break;
+	case PP_TOPIC_MANAGER_STATUS:
+		why = hear_manager(a, payload, len, now);
+		break;
+	case PP_TOPIC_BLOB_DATA:
+		why = hear_chunk(a, payload, len, now);
+		break;
+	case PP_TOPIC_BLOB_ACK:
+		why = hear_ack(a, payload, len, now);
+		break;
+	default:
+		break;
+	}
+	if (why != PP_TAKEN) {
+		pp_agent_count(a, pp_reject_word(why));
+		if (why == PP_UNKNOWN_KID) {
+			ask_for_trust(a, now);
+		}
+	}
+	turn(a, now);
+}
+
+/* -- answers of the shell ----------------------------------------------------------------------- */
+
+void pp_agent_fetch_from(struct pp_agent *a, const uint8_t digest[32], uint64_t size, uint64_t have,
+			 struct pp_now now)
+{
+	if (!pp_downloads_begin(a, digest, size, have, now)) {
+		give_up(a, digest, pp_words_of("too many blobs are on their way"), now);
+	}
+	turn(a, now);
+}
+
+void pp_agent_fetched(struct pp_agent *a, const uint8_t digest[32], const uint8_t *data, size_t len,
+		      struct pp_now now)
+{
+	pp_downloads_forget(a, digest);
+	if (data == NULL || !pp_documents_take(a, digest, data, len, now)) {
+		pp_modules_fetched(a, digest);
+	}
+	turn(a, now);
+}
+
+void pp_agent_fetch_failed(struct pp_agent *a, const uint8_t digest[32], const char *words,
+			   struct pp_now now)
+{
+	give_up(a, digest, pp_words_of(words), now);
+	turn(a, now);
+}
+
+void pp_agent_prepared(struct pp_agent *a, const uint8_t uid[16], const uint8_t run[16],
+		       const uint8_t digest[32], struct pp_now now)
+{
+	struct pp_run *const found = pp_runs_find(a, uid, run);
+
+	if (found != NULL && found->has_asked && memcmp(found->asked, digest, 32) == 0) {
+		found->prepared = true;
+		pp_note_set(a, &found->note[PP_NOTE_UNFIT], pp_words_of(""));
+	}
+	turn(a, now);
+}
+
+void pp_agent_unfit(struct pp_agent *a, const uint8_t uid[16], const uint8_t run[16],
+		    const uint8_t digest[32], const char *words, struct pp_now now)
+{
+	struct pp_run *const found = pp_runs_find(a, uid, run);
+
+	if (found != NULL && found->has_asked && memcmp(found->asked, digest, 32) == 0) {
+		pp_note_set(a, &found->note[PP_NOTE_UNFIT], pp_words_of(words));
+	}
+	turn(a, now);
+}
+
+void pp_agent_ended(struct pp_agent *a, const uint8_t uid[16], const uint8_t run[16],
+		    const struct pp_outcome *outcome, struct pp_now now)
+{
+	struct pp_run *const found = pp_runs_find(a, uid, run);
+
+	if (outcome->has_blob) {
+		(void)pp_emit_digest(a, PP_DO_SAVE_UPLOAD, outcome->blob, outcome->blob_size);
+		if (!pp_uploads_add(a, outcome->blob, outcome->blob_size, true)) {
+			pp_say(a, PROPLET_ERROR, "too many results wait to be sent: one is not");
+		}
+	}
+	if (found != NULL && pp_run_alive(found)) {
+		pp_runs_ended(a, found, outcome, now);
+	}
+	turn(a, now);
+}
+
+void pp_agent_upload_lost(struct pp_agent *a, const uint8_t digest[32], struct pp_now now)
+{
+	if (pp_uploads_forget(a, digest)) {
+		(void)pp_emit_digest(a, PP_DO_DROP_UPLOAD, digest, 0);
+	}
+	turn(a, now);
+}
+
+void pp_agent_untold(struct pp_agent *a, struct pp_now now)
+{
+	pp_reporting_again(a, now);
+	turn(a, now);
+}
+
+/* -- what others may ask ------------------------------------------------------------------------ */
+
+bool pp_agent_uses(const struct pp_agent *a, const uint8_t digest[32])
+{
+	for (unsigned i = 0; i < a->upload_count; i++) {
+		if (memcmp(a->uploads[i].digest, digest, 32) == 0) {
+			return true;
+		}
+	}
+	return pp_modules_need(a, digest) || pp_documents_await(a, digest);
+}
+
+const struct pp_run *pp_agent_find(const struct pp_agent *a, const uint8_t uid[16],
+				   const uint8_t run[16])
+{
+	return pp_runs_find(a, uid, run);
+}
+
+struct proplet_text pp_agent_note(const struct pp_agent *a, const struct pp_run *run,
+				  enum pp_note_of which)
+{
+	return pp_note_get(a, run->note[which]);
+}

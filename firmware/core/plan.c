@@ -1,0 +1,264 @@
+/*
+ * What an entry asks for, what fits on this device, and which older run gives way to which newer
+ * one: the twin of proplet/capacity.py and takeover.py.
+ */
+#include "inside.h"
+
+static void read_blob(struct pp_view ref, uint8_t digest[32], uint64_t *size)
+{
+	size_t len;
+	const uint8_t *const bytes = pp_bytes(pp_field(ref, PP_BLOB_REF_DIGEST), &len);
+
+	if (len == 32) {
+		memcpy(digest, bytes, 32);
+	}
+	*size = (uint64_t)pp_int(pp_field(ref, PP_BLOB_REF_SIZE), 0);
+}
+
+void pp_plan_read(struct pp_plan *plan, struct pp_view entry)
+{
+	const struct pp_view fl = pp_field(entry, PP_ENTRY_FL);
+	const struct pp_view most = pp_field(entry, PP_ENTRY_MAX_RESTARTS);
+	const struct pp_view model = pp_field(fl, PP_WIRE_TRAINING_MODEL);
+	const struct pp_view layout = pp_field(fl, PP_WIRE_TRAINING_LAYOUT);
+	size_t len;
+
+	memset(plan, 0, sizeof *plan);
+	memcpy(plan->digest, pp_bytes(pp_field(entry, PP_ENTRY_DIGEST), &len), 32);
+	read_blob(pp_field(entry, PP_ENTRY_MODULE), plan->module, &plan->module_size);
+	plan->mode = (uint8_t)pp_int(pp_field(entry, PP_ENTRY_MODE), 0);
+	plan->restart = (uint8_t)pp_int(pp_field(entry, PP_ENTRY_RESTART), 0);
+	plan->update = (uint8_t)(1 + pp_int(pp_field(entry, PP_ENTRY_UPDATE), -1));
+	plan->has_memory = pp_has(entry, PP_ENTRY_MEMORY);
+	plan->memory = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_MEMORY), 0);
+	plan->backoff_base = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_BACKOFF_BASE), 1000);
+	plan->backoff_cap = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_BACKOFF_CAP), 300000);
+	plan->ready_after = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_READY_AFTER), 0);
+	plan->has_max_restarts = most.at != NULL;
+	plan->max_restarts = (uint32_t)pp_int(most, 0);
+	plan->trains = fl.at != NULL;
+	if (model.at != NULL) {
+		plan->has_model = true;
+		read_blob(model, plan->input[0], &plan->input_size[0]);
+		plan->inputs = 1;
+	}
+	if (layout.at != NULL) {
+		read_blob(layout, plan->input[plan->inputs], &plan->input_size[plan->inputs]);
+		plan->inputs++;
+	}
+}
+
+bool pp_stale(const struct pp_run *run)
+{
+	return run->mode == PP_ENTRY_MODE_DAEMON && memcmp(run->digest, run->plan.digest, 32) != 0;
+}
+
+bool pp_kills_first(const struct pp_run *run)
+{
+	return run->mode == PP_ENTRY_MODE_DAEMON &&
+	       run->plan.update == 1 + PP_ENTRY_UPDATE_KILL_THEN_DOWNLOAD;
+}
+
+bool pp_hands_over(const struct pp_run *run)
+{
+	return run->mode == PP_ENTRY_MODE_DAEMON &&
+	       run->plan.update == 1 + PP_ENTRY_UPDATE_HAND_OVER;
+}
+
+bool pp_could_start(const struct pp_run *run)
+{
+	return run->prepared && run->has_asked && memcmp(run->asked, run->plan.digest, 32) == 0;
+}
+
+/* -- what can never run here ---------------------------------------------------------------- */
+
+static bool module_too_large(const struct pp_agent *a, const struct pp_run *run, struct pp_words *why)
+{
+	if (a->max_module == 0 || run->plan.module_size <= a->max_module) {
+		return false;
+	}
+	pp_words_add(why, "the module is ");
+	pp_words_number(why, run->plan.module_size);
+	pp_words_add(why, " bytes, the most here is ");
+	pp_words_number(why, a->max_module);
+	return true;
+}
+
+static struct proplet_text without_rw(struct proplet_text offered, bool *writable)
+{
+	*writable = offered.len >= 3 && memcmp(offered.at + offered.len - 3, ":rw", 3) == 0;
+	if (*writable) {
+		offered.len -= 3;
+	}
+	return offered;
+}
+
+static void list_offered(struct pp_view mounts, struct pp_words *why)
+{
+	struct pp_items items = pp_items(mounts);
+	struct pp_view item;
+	bool writable, first = true;
+
+	while (pp_next(&items, &item)) {
+		pp_words_add(why, first ? "" : ", ");
+		pp_words_text(why, without_rw(pp_text(item), &writable));
+		first = false;
+	}
+	pp_words_add(why, first ? "none" : "");
+}
+
+static bool mount_refused(struct pp_view offers, struct pp_view mount, struct pp_words *why)
+{
+	const struct proplet_text name = pp_text(pp_field(mount, PP_WIRE_MOUNT_NAME));
+	struct pp_items items = pp_items(offers);
+	struct pp_view item;
+	bool writable = false, found = false;
+
+	while (!found && pp_next(&items, &item)) {
+		const struct proplet_text offered = without_rw(pp_text(item), &writable);
+
+		found = offered.len == name.len && memcmp(offered.at, name.at, name.len) == 0;
+	}
+	if (found && (writable || pp_int(pp_field(mount, PP_WIRE_MOUNT_ACCESS), 0) !=
+					  PP_WIRE_MOUNT_ACCESS_READ_WRITE)) {
+		return false;
+	}
+	pp_words_add(why, found ? "mount '" : "no mount '");
+	pp_words_text(why, name);
+	pp_words_add(why, found ? "' is read-only here" : "' here; offered: ");
+	if (!found) {
+		list_offered(offers, why);
+	}
+	return true;
+}
+
+bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_words *why)
+{
+	static const char *const modes[] = {"once", "daemon"};
+	const struct pp_view entry = {run->entry, run->entry_len};
+	struct pp_items mounts = pp_items(pp_field(entry, PP_ENTRY_MOUNTS));
+	struct pp_view mount;
+
+	pp_words_init(why);
+	if (run->plan.mode != run->mode) {
+		pp_words_add(why, "the run was listed as ");
+		pp_words_add(why, modes[run->mode & 1]);
+		pp_words_add(why, " before: ");
+		pp_words_add(why, modes[run->plan.mode & 1]);
+		pp_words_add(why, " needs a new run");
+		return true;
+	}
+	if (module_too_large(a, run, why)) {
+		return true;
+	}
+	if (run->plan.has_memory && a->most_memory != 0 && run->plan.memory > a->most_memory) {
+		pp_words_add(why, "needs ");
+		pp_words_number(why, run->plan.memory);
+		pp_words_add(why, " bytes of memory, has ");
+		pp_words_number(why, a->most_memory);
+		return true;
+	}
+	while (pp_next(&mounts, &mount)) {
+		if (mount_refused(pp_field(a->hello, PP_HELLO_MOUNTS), mount, why)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* -- what does not fit just now ------------------------------------------------------------- */
+
+static void in_use(const struct pp_agent *a, uint64_t *alive, uint64_t *memory)
+{
+	*alive = 0;
+	*memory = 0;
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (pp_run_alive(&a->memory.runs[i])) {
+			++*alive;
+			*memory += a->memory.runs[i].memory;
+		}
+	}
+}
+
+bool pp_fits(const struct pp_agent *a, const struct pp_run *run)
+{
+	uint64_t alive, memory;
+
+	for (size_t i = 0; i < a->run_count; i++) {
+		const struct pp_run *const other = &a->memory.runs[i];
+
+		if (pp_run_alive(other) && !other->wanted && !pp_hands_over(run) &&
+		    memcmp(other->uid, run->uid, 16) == 0) {
+			return false;
+		}
+	}
+	in_use(a, &alive, &memory);
+	if (a->most_tasks != 0 && alive >= a->most_tasks) {
+		return false;
+	}
+	return a->most_memory == 0 || memory + run->plan.memory <= a->most_memory;
+}
+
+void pp_free(const struct pp_agent *a, uint64_t *memory, uint64_t *tasks)
+{
+	uint64_t alive, used;
+
+	in_use(a, &alive, &used);
+	*memory = a->most_memory > used ? a->most_memory - used : 0;
+	*tasks = a->most_tasks > alive ? a->most_tasks - alive : 0;
+}
+
+/* -- who gives way to whom -------------------------------------------------------------------- */
+
+bool pp_is_older(const struct pp_run *run, const struct pp_run *newer)
+{
+	return !run->gone && !run->wanted && run != newer && memcmp(run->uid, newer->uid, 16) == 0;
+}
+
+bool pp_has_older(const struct pp_agent *a, const struct pp_run *run)
+{
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (pp_is_older(&a->memory.runs[i], run)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool needs_it(struct pp_agent *a, const struct pp_run *newer)
+{
+	const bool coming = newer->phase == PP_PHASE_WAITING || newer->phase == PP_PHASE_FETCHING ||
+			    newer->phase == PP_PHASE_PREPARING;
+
+	if (pp_kills_first(newer)) {
+		return false;
+	}
+	if (!pp_hands_over(newer)) {
+		return coming && !pp_could_start(newer);
+	}
+	if (newer->ready) {
+		return false;
+	}
+	if (coming && pp_could_start(newer) && !pp_fits(a, newer)) {
+		pp_say(a, PROPLET_WARNING,
+		       "there is no room for two copies, so the old one is stopped first");
+		return false;
+	}
+	return true; /* not ready yet, or failed: the old one serves until the list says otherwise */
+}
+
+bool pp_awaited(struct pp_agent *a, const struct pp_run *old)
+{
+	if (old->mode != PP_ENTRY_MODE_DAEMON) {
+		return false;
+	}
+	for (size_t i = 0; i < a->run_count; i++) {
+		const struct pp_run *const one = &a->memory.runs[i];
+
+		if (!one->gone && one->wanted && one->mode == PP_ENTRY_MODE_DAEMON &&
+		    memcmp(one->uid, old->uid, 16) == 0 && needs_it(a, one)) {
+			return true;
+		}
+	}
+	return false;
+}

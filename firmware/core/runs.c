@@ -1,0 +1,666 @@
+/*
+ * Which guests run: turns what the list says into fetches, starts and stops. The twin of
+ * proplet/runs.py, with the same three promises: a once-run is started at most once, however often
+ * it is listed and whatever was cut short; a replacement is fetched and checked before the old guest
+ * is stopped; two versions of one object never run side by side unless asked for.
+ */
+#include "inside.h"
+#include "lives.h"
+
+/* -- what is listed ----------------------------------------------------------------------------- */
+
+bool pp_run_alive(const struct pp_run *run)
+{
+	return !run->gone && (run->phase == PP_PHASE_RUNNING || run->phase == PP_PHASE_STOPPING);
+}
+
+struct pp_run *pp_runs_find(const struct pp_agent *a, const uint8_t *uid, const uint8_t *id)
+{
+	for (size_t i = 0; i < a->run_count; i++) {
+		struct pp_run *const run = &a->memory.runs[i];
+
+		if (!run->gone && memcmp(run->uid, uid, 16) == 0 && memcmp(run->run, id, 16) == 0) {
+			return run;
+		}
+	}
+	return NULL;
+}
+
+static void key_of(struct pp_view entry, const uint8_t **uid, const uint8_t **id)
+{
+	size_t len;
+
+	*uid = pp_bytes(pp_field(entry, PP_ENTRY_UID), &len);
+	*id = pp_bytes(pp_field(entry, PP_ENTRY_RUN), &len);
+}
+
+static void listed_as(struct pp_run *run, struct pp_view entry)
+{
+	pp_plan_read(&run->plan, entry);
+	run->entry = entry.at;
+	run->entry_len = entry.len;
+	run->wanted = true;
+}
+
+/* A record nobody has started yet, as the plan says. */
+static void fresh_record(struct pp_agent *a, struct pp_run *run, struct pp_view entry)
+{
+	memcpy(run->digest, run->plan.digest, 32);
+	run->mode = run->plan.mode;
+	run->starts = run->failures = 0;
+	run->started = run->ended = 0;
+	run->has_exit = run->has_result = run->has_blob = false;
+	pp_note_set(a, &run->note[PP_NOTE_CAUSE], pp_text(pp_field(entry, PP_ENTRY_CAUSE)));
+	pp_note_set(a, &run->note[PP_NOTE_RESULT], pp_words_of(""));
+	pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_of(""));
+}
+
+static struct pp_run *new_run(struct pp_agent *a, struct pp_view entry, uint16_t slot)
+{
+	struct pp_run *const run = &a->memory.runs[a->run_count];
+	const uint8_t *uid, *id;
+
+	memset(run, 0, sizeof *run);
+	a->run_count++;
+	key_of(entry, &uid, &id);
+	memcpy(run->uid, uid, 16);
+	memcpy(run->run, id, 16);
+	run->slot = slot;
+	listed_as(run, entry);
+	fresh_record(a, run, entry);
+	run->state = PP_PENDING;
+	return run;
+}
+
+static bool slot_taken(const struct pp_agent *a, uint16_t slot)
+{
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (a->memory.runs[i].slot == slot) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < a->stone_count; i++) {
+		if (a->memory.stones[i].slot == slot) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static uint16_t free_slot(const struct pp_agent *a)
+{
+	uint16_t slot = 0;
+
+	while (slot_taken(a, slot)) {
+		slot++;
+	}
+	return slot;
+}
+
+static void take_record(struct pp_agent *a, struct pp_run *run, const struct pp_record *record)
+{
+	memcpy(run->digest, record->digest, 32);
+	run->mode = record->mode;
+	run->state = record->state;
+	run->has_exit = record->has_exit;
+	run->exit = record->exit;
+	run->has_result = record->has_result;
+	run->has_blob = record->has_blob;
+	if (record->has_blob) {
+		memcpy(run->blob, record->blob, 32);
+	}
+	run->blob_size = record->blob_size;
+	run->starts = record->starts;
+	run->failures = record->failures;
+	run->started = record->started;
+	run->ended = record->ended;
+	pp_note_set(a, &run->note[PP_NOTE_CAUSE], record->cause);
+	pp_note_set(a, &run->note[PP_NOTE_RESULT], record->result);
+	pp_note_set(a, &run->note[PP_NOTE_ERROR], record->error);
+}
+
+static struct pp_record record_of(const struct pp_agent *a, const struct pp_run *run)
+{
+	const struct pp_record record = {
+		.uid = run->uid,
+		.run = run->run,
+		.digest = run->digest,
+		.cause = pp_note_get(a, run->note[PP_NOTE_CAUSE]),
+		.result = pp_note_get(a, run->note[PP_NOTE_RESULT]),
+		.error = pp_note_get(a, run->note[PP_NOTE_ERROR]),
+		.mode = run->mode,
+		.state = run->state,
+		.has_exit = run->has_exit,
+		.has_result = run->has_result,
+		.has_blob = run->has_blob,
+		.exit = run->exit,
+		.blob = run->blob,
+		.blob_size = run->blob_size,
+		.starts = run->starts,
+		.failures = run->failures,
+		.started = run->started,
+		.ended = run->ended,
+	};
+
+	return record;
+}
+
+static int save_record(struct pp_agent *a, uint16_t slot, const struct pp_record *record)
+{
+	const struct pp_effect effect = {.what = PP_DO_SAVE_RUN, .slot = slot, .record = record};
+
+	return pp_emit(a, &effect);
+}
+
+int pp_run_save(struct pp_agent *a, const struct pp_run *run)
+{
+	const struct pp_record record = record_of(a, run);
+
+	return save_record(a, run->slot, &record);
+}
+
+static void drop_record(struct pp_agent *a, uint16_t slot, const uint8_t *uid, const uint8_t *id)
+{
+	const struct pp_effect effect = {
+		.what = PP_DO_DROP_RUN, .slot = slot, .uid = uid, .run_id = id};
+
+	(void)pp_emit(a, &effect);
+}
+
+/* The run is not listed any more: kept if it was a once-run that started. */
+static void bury(struct pp_agent *a, const struct pp_record *record, uint16_t slot)
+{
+	struct pp_stone *const stones = a->memory.stones;
+	struct pp_record stone = *record;
+	struct pp_stone oldest;
+	bool full;
+
+	if (record->mode != PP_ENTRY_MODE_ONCE || record->starts == 0) {
+		drop_record(a, slot, record->uid, record->run);
+		return;
+	}
+	full = a->stone_count == a->memory.stone_count;
+	if (full) {
+		oldest = stones[0];
+		a->stone_count--;
+		memmove(&stones[0], &stones[1], a->stone_count * sizeof *stones);
+	}
+	stone.tombstone = true;
+	stone.order = ++a->stone_order;
+	memcpy(stones[a->stone_count].uid, record->uid, 16);
+	memcpy(stones[a->stone_count].run, record->run, 16);
+	stones[a->stone_count].slot = slot;
+	stones[a->stone_count].order = stone.order;
+	a->stone_count++;
+	(void)save_record(a, slot, &stone);
+	if (full) {
+		drop_record(a, oldest.slot, oldest.uid, oldest.run);
+	}
+}
+
+#define RECORD 1024 /* bytes of the longest record: two notes and what stands around them */
+
+/* The record of a slot, read into the scratch; what it points to stands there until the next. */
+static bool load_record(struct pp_agent *a, uint16_t slot, struct pp_record *record)
+{
+	const size_t cap = a->memory.scratch_size < RECORD ? a->memory.scratch_size : RECORD;
+	uint8_t *const at = a->memory.scratch + a->memory.scratch_size - cap;
+	size_t len;
+
+	return a->shell.load_run(a->shell.ctx, slot, at, cap, &len) == PROPLET_OK &&
+	       pp_record_read(at, len, record);
+}
+
+/* A once-run whose record nobody can read may have run: it is not tried again. */
+static void unreadable(struct pp_agent *a, struct pp_run *run)
+{
+	run->state = PP_INTERRUPTED;
+	run->starts = 1;
+	run->phase = PP_PHASE_ENDED;
+	pp_note_set(a, &run->note[PP_NOTE_ERROR],
+		    pp_words_of("its record could not be read: it may have run"));
+}
+
+static void arrive(struct pp_agent *a, struct pp_view entry)
+{
+	struct pp_stone *const stones = a->memory.stones;
+	const uint8_t *uid, *id;
+	struct pp_record record;
+	struct pp_run *run;
+	uint16_t slot;
+	size_t i;
+
+	key_of(entry, &uid, &id);
+	for (i = 0; i < a->stone_count; i++) {
+		if (memcmp(stones[i].uid, uid, 16) == 0 && memcmp(stones[i].run, id, 16) == 0) {
+			break;
+		}
+	}
+	if (i == a->stone_count) {
+		(void)new_run(a, entry, free_slot(a));
+		return;
+	}
+	slot = stones[i].slot;
+	a->stone_count--;
+	memmove(&stones[i], &stones[i + 1], (a->stone_count - i) * sizeof *stones);
+	run = new_run(a, entry, slot);
+	if (load_record(a, slot, &record)) {
+		take_record(a, run, &record);
+		run->phase = PP_PHASE_ENDED;
+	} else {
+		unreadable(a, run);
+	}
+	run->ready = run->state == PP_SUCCEEDED;
+	(void)pp_run_save(a, run);
+}
+
+static void change(struct pp_agent *a, struct pp_run *run, struct pp_view entry)
+{
+	const bool never_ran = run->starts == 0;
+
+	listed_as(run, entry);
+	pp_note_set(a, &run->note[PP_NOTE_TROUBLE], pp_words_of(""));
+	if (never_ran && run->mode != run->plan.mode) {
+		fresh_record(a, run, entry); /* its state stays */
+	}
+	if (run->phase == PP_PHASE_ENDED &&
+	    (run->mode == PP_ENTRY_MODE_DAEMON || never_ran)) {
+		run->failures = 0;
+		pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_of(""));
+		run->phase = PP_PHASE_WAITING;
+	} else if (run->phase == PP_PHASE_BACK_OFF) {
+		run->failures = 0;
+		run->due = 0;
+	}
+}
+
+bool pp_runs_have_room(const struct pp_agent *a, struct pp_view list)
+{
+	struct pp_items items = pp_items(list);
+	size_t arriving = 0;
+	struct pp_view entry;
+	const uint8_t *uid, *id;
+
+	while (pp_next(&items, &entry)) {
+		key_of(entry, &uid, &id);
+		arriving += pp_runs_find(a, uid, id) == NULL;
+	}
+	return arriving <= a->memory.run_count - a->run_count;
+}
+
+void pp_runs_want(struct pp_agent *a, struct pp_view list, struct pp_now now)
+{
+	struct pp_items items = pp_items(list);
+	struct pp_view entry;
+	const uint8_t *uid, *id;
+	size_t len;
+
+	(void)now;
+	for (size_t i = 0; i < a->run_count; i++) {
+		a->memory.runs[i].wanted = false;
+		a->memory.runs[i].entry = NULL;
+	}
+	while (pp_next(&items, &entry)) {
+		struct pp_run *run;
+
+		key_of(entry, &uid, &id);
+		run = pp_runs_find(a, uid, id);
+		if (run == NULL) {
+			arrive(a, entry);
+		} else if (memcmp(run->plan.digest,
+				  pp_bytes(pp_field(entry, PP_ENTRY_DIGEST), &len), 32) == 0) {
+			listed_as(run, entry); /* only how it takes over may differ */
+		} else {
+			change(a, run, entry);
+		}
+	}
+	pp_modules_retry(a);
+	a->changed = true;
+}
+
+/* -- a boot ------------------------------------------------------------------------------------- */
+
+static void resume(struct pp_agent *a, struct pp_run *run, const struct pp_record *record)
+{
+	take_record(a, run, record);
+	if (run->mode == PP_ENTRY_MODE_ONCE && run->state == PP_RUNNING) {
+		run->state = PP_INTERRUPTED;
+	}
+	if (run->state >= PP_SUCCEEDED && (run->mode == PP_ENTRY_MODE_ONCE || !pp_stale(run))) {
+		run->phase = PP_PHASE_ENDED;
+		run->ready = run->state == PP_SUCCEEDED;
+	}
+}
+
+/* Guests of the last boot are dead: a once-run that was running is Interrupted. */
+static void interrupt(struct pp_agent *a, uint16_t slot, struct pp_record *record, struct pp_now now)
+{
+	if (record->mode == PP_ENTRY_MODE_ONCE && record->state == PP_RUNNING) {
+		record->state = PP_INTERRUPTED;
+		record->error = pp_words_of("cut short: the proplet went down while it ran");
+		record->ended = now.wall;
+		(void)save_record(a, slot, record);
+	}
+}
+
+static bool buried_later(const struct pp_record *one, const struct pp_record *other)
+{
+	return one->tombstone != other->tombstone ? other->tombstone : one->order > other->order;
+}
+
+/* The slot of a record that no entry names and nobody buried yet, the oldest tombstone first;
+ * `slots` where there is none. */
+static uint16_t unburied(struct pp_agent *a, uint16_t slots)
+{
+	struct pp_record record, least = {.order = 0};
+	uint16_t at = slots;
+
+	for (uint16_t slot = 0; slot < slots; slot++) {
+		if (!slot_taken(a, slot) && load_record(a, slot, &record) &&
+		    (at == slots || buried_later(&least, &record))) {
+			least = record; /* its texts are not looked at */
+			at = slot;
+		}
+	}
+	return at;
+}
+
+static void bury_the_rest(struct pp_agent *a, uint16_t slots)
+{
+	struct pp_record record;
+
+	for (uint16_t rounds = 0; rounds < slots; rounds++) {
+		const uint16_t slot = unburied(a, slots);
+
+		if (slot == slots || !load_record(a, slot, &record)) {
+			return;
+		}
+		bury(a, &record, slot);
+	}
+}
+
+static void load_slots(struct pp_agent *a, uint16_t slots, struct pp_now now)
+{
+	struct pp_record record;
+
+	for (uint16_t slot = 0; slot < slots; slot++) {
+		struct pp_run *run = NULL;
+
+		if (!load_record(a, slot, &record)) {
+			continue;
+		}
+		a->stone_order = record.order > a->stone_order ? record.order : a->stone_order;
+		interrupt(a, slot, &record, now);
+		run = pp_runs_find(a, record.uid, record.run);
+		if (run != NULL && run->slot == UINT16_MAX) {
+			run->slot = slot;
+			resume(a, run, &record);
+		}
+	}
+}
+
+void pp_runs_load(struct pp_agent *a, struct pp_view list, struct pp_now now)
+{
+	const uint16_t slots = (uint16_t)(a->memory.run_count + a->memory.stone_count);
+	struct pp_items items = pp_items(list);
+	struct pp_view entry;
+
+	while (a->run_count < a->memory.run_count && pp_next(&items, &entry)) {
+		(void)new_run(a, entry, UINT16_MAX);
+	}
+	load_slots(a, slots, now);
+	bury_the_rest(a, slots);
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (a->memory.runs[i].slot == UINT16_MAX) {
+			a->memory.runs[i].slot = free_slot(a);
+		}
+	}
+	a->changed = true;
+}
+
+/* -- towards what is listed --------------------------------------------------------------------- */
+
+static void trouble(struct pp_agent *a, struct pp_run *run, struct proplet_text words)
+{
+	if (!pp_note_is(a, run->note[PP_NOTE_TROUBLE], words)) {
+		pp_note_set(a, &run->note[PP_NOTE_TROUBLE], words);
+		a->changed = true;
+	}
+}
+
+static void show(struct pp_agent *a, struct pp_run *run, enum pp_phase phase)
+{
+	if (run->phase != PP_PHASE_RUNNING && run->phase != phase) {
+		run->phase = (uint8_t)phase;
+		a->changed = true;
+	}
+}
+
+static bool unfit_or_refused(struct pp_agent *a, struct pp_run *run)
+{
+	const bool judged = run->has_asked && memcmp(run->asked, run->plan.digest, 32) == 0;
+	struct pp_words why;
+
+	if (!pp_refusal(a, run, &why)) {
+		if (!judged || run->note[PP_NOTE_UNFIT].len == 0) {
+			return false;
+		}
+		pp_words_text(&why, pp_note_get(a, run->note[PP_NOTE_UNFIT]));
+	}
+	if (run->phase == PP_PHASE_RUNNING) {
+		trouble(a, run, pp_words_all(&why));
+		return true;
+	}
+	run->state = PP_REFUSED;
+	memcpy(run->digest, run->plan.digest, 32);
+	pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_all(&why));
+	pp_run_end(a, run);
+	return true;
+}
+
+/* Can the entry be started? Asks for what is missing, refuses what never can. */
+static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+{
+	struct pp_effect effect = {.what = PP_DO_PREPARE, .run = run};
+	struct pp_blob *missing;
+	bool present;
+
+	if (unfit_or_refused(a, run) || (pp_kills_first(run) && pp_has_older(a, run))) {
+		return false;
+	}
+	missing = pp_modules_want(a, &run->plan, now, &present);
+	if (!present) {
+		trouble(a, run,
+			missing == NULL ? pp_words_of("") : pp_note_get(a, missing->failed));
+		show(a, run, PP_PHASE_FETCHING);
+		return false;
+	}
+	if (pp_could_start(run)) {
+		trouble(a, run, pp_words_of(""));
+		return true;
+	}
+	if (!run->has_asked || memcmp(run->asked, run->plan.digest, 32) != 0) {
+		run->has_asked = true;
+		run->prepared = false;
+		memcpy(run->asked, run->plan.digest, 32);
+		pp_note_set(a, &run->note[PP_NOTE_UNFIT], pp_words_of(""));
+		(void)pp_emit(a, &effect);
+	}
+	show(a, run, PP_PHASE_PREPARING);
+	return false;
+}
+
+/* What was said of the run before it started, so that it can be taken back. */
+static void start(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+{
+	struct pp_effect effect = {.what = PP_DO_START, .run = run};
+	struct pp_record record;
+
+	if (run->mode == PP_ENTRY_MODE_ONCE && run->starts > 0) {
+		return; /* never twice, whatever led here */
+	}
+	record = record_of(a, run);
+	record.digest = run->plan.digest;
+	record.state = PP_RUNNING;
+	record.has_exit = record.has_result = record.has_blob = false;
+	record.error = record.result = (struct proplet_text){"", 0};
+	record.starts++;
+	record.started = now.wall;
+	record.ended = 0;
+	if (save_record(a, run->slot, &record) != PROPLET_OK) {
+		trouble(a, run, pp_words_of("its start could not be stored"));
+		return;
+	}
+	memcpy(run->digest, run->plan.digest, 32);
+	run->state = PP_RUNNING;
+	run->has_exit = run->has_result = run->has_blob = false;
+	pp_note_set(a, &run->note[PP_NOTE_RESULT], pp_words_of(""));
+	pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_of(""));
+	run->starts++;
+	run->started = now.wall;
+	run->ended = 0;
+	run->began = now.mono;
+	run->why = PP_WHY_NONE;
+	run->memory = run->plan.memory;
+	run->ready = run->mode == PP_ENTRY_MODE_DAEMON && run->plan.ready_after == 0;
+	run->phase = PP_PHASE_RUNNING;
+	a->changed = true;
+	pp_modules_started(a, &run->plan);
+	effect.restarts = run->starts - 1;
+	(void)pp_emit(a, &effect);
+}
+
+static void advance_running(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+{
+	struct pp_words why;
+
+	if (run->mode == PP_ENTRY_MODE_DAEMON && !run->ready &&
+	    now.mono - run->began >= (int64_t)run->plan.ready_after) {
+		run->ready = true;
+		a->changed = true;
+	}
+	if (pp_stale(run) && !a->draining &&
+	    ((pp_kills_first(run) && !pp_refusal(a, run, &why)) || obtain(a, run, now))) {
+		pp_run_stop(a, run, PP_WHY_REPLACED, 0);
+	}
+}
+
+static void advance(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+{
+	switch ((enum pp_phase)run->phase) {
+	case PP_PHASE_ENDED:
+	case PP_PHASE_STOPPING:
+		return;
+	case PP_PHASE_RUNNING:
+		advance_running(a, run, now);
+		return;
+	case PP_PHASE_BACK_OFF:
+		if (now.mono < run->due) {
+			return;
+		}
+		break;
+	case PP_PHASE_WAITING:
+	case PP_PHASE_FETCHING:
+	case PP_PHASE_PREPARING:
+		break;
+	}
+	if (obtain(a, run, now) && !a->draining && pp_fits(a, run)) {
+		start(a, run, now);
+	}
+}
+
+/* Towards gone: a live guest is stopped first, unless its successor still needs it. */
+static void retire(struct pp_agent *a, struct pp_run *run)
+{
+	const struct pp_effect effect = {
+		.what = PP_DO_FORGET_RUN, .uid = run->uid, .run_id = run->run};
+	struct pp_record record;
+
+	if (run->phase == PP_PHASE_STOPPING) {
+		return;
+	}
+	if (run->phase == PP_PHASE_RUNNING) {
+		if (a->draining || !pp_awaited(a, run)) {
+			pp_run_stop(a, run, PP_WHY_REMOVED, 0);
+		}
+		return;
+	}
+	run->gone = true;
+	a->changed = true;
+	record = record_of(a, run);
+	bury(a, &record, run->slot);
+	run->slot = UINT16_MAX; /* the stone's now, or nobody's */
+	(void)pp_emit(a, &effect);
+}
+
+static bool freed_before(const struct pp_agent *a, size_t runs, const struct pp_run *newer,
+			 const uint8_t *module)
+{
+	for (size_t i = 0; i < runs; i++) {
+		const struct pp_run *const run = &a->memory.runs[i];
+
+		if (run->gone && memcmp(run->uid, newer->uid, 16) == 0 &&
+		    memcmp(run->plan.module, module, 32) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One whose predecessor had to go first: its bytes are freed, then this one goes on. */
+static void follow(struct pp_agent *a, struct pp_run *newer, struct pp_now now)
+{
+	bool before = false;
+
+	for (size_t i = 0; i < a->run_count; i++) {
+		const struct pp_run *const run = &a->memory.runs[i];
+
+		if (!run->gone || memcmp(run->uid, newer->uid, 16) != 0) {
+			continue;
+		}
+		before = true;
+		if (!pp_modules_need(a, run->plan.module) &&
+		    !freed_before(a, i, newer, run->plan.module)) {
+			pp_emit_digest(a, PP_DO_FREE_BLOB, run->plan.module, 0);
+		}
+	}
+	if (before) {
+		advance(a, newer, now);
+	}
+}
+
+static void clear_notes(struct pp_agent *a, struct pp_run *run)
+{
+	for (unsigned i = 0; i < PP_NOTES; i++) {
+		pp_note_set(a, &run->note[i], pp_words_of(""));
+	}
+}
+
+void pp_runs_settle(struct pp_agent *a, struct pp_now now)
+{
+	struct pp_run *const runs = a->memory.runs;
+
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (runs[i].wanted) {
+			advance(a, &runs[i], now);
+		}
+	}
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (!runs[i].wanted) {
+			retire(a, &runs[i]);
+		}
+	}
+	pp_modules_settle(a);
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (runs[i].wanted && pp_kills_first(&runs[i])) {
+			follow(a, &runs[i], now);
+		}
+	}
+	for (size_t i = a->run_count; i-- > 0;) {
+		if (runs[i].gone) {
+			clear_notes(a, &runs[i]);
+			a->run_count--;
+			memmove(&runs[i], &runs[i + 1], (a->run_count - i) * sizeof *runs);
+		}
+	}
+}
