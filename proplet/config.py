@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from propeller.capabilities import CAPABILITIES
 from propeller.errors import Fault, SpecError, UsageError
-from propeller.wire.capabilities import CAPABILITIES
 from proplet.words import read_milliseconds, read_size
 
 MAX_FILE = 64 * 1024

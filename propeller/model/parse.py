@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from propeller.model.canonical import Value, canonical_digest
+from propeller.model.ceilings import ceilings_of
 from propeller.model.drift import Drift, DriftReason, IgnoreDrift
 from propeller.model.federated import (
     FederatedTask,
@@ -107,6 +108,7 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
                 prune=Prune(spec["prune"]),
                 discovery=Discovery(spec["discovery"]),
                 guards=_guards(spec.get("guards")),
+                ceilings=ceilings_of(spec.get("ceilings")),
                 windows=_windows(spec),
                 depends_on=_depends_on(head, spec),
                 suspend=_suspend(spec),
@@ -223,6 +225,7 @@ def _run(given: Canonical) -> RunSpec:
             for row in given["env"]
             if "secretRef" in row
         ),
+        capabilities=tuple(sorted(given["capabilities"])) if "capabilities" in given else None,
     )
 
 

@@ -97,6 +97,7 @@ class RunSpec:
 
     `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
     `secrets` are the variables that come from Secrets; the guest sees them after the others.
+    `capabilities` are what it is granted besides (`propeller.capabilities`); None grants all.
     """
 
     entrypoint: str = "_start"
@@ -105,6 +106,7 @@ class RunSpec:
     stdin: str | None = None
     mounts: tuple[Mount, ...] = ()
     secrets: tuple[SecretVar, ...] = ()
+    capabilities: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from propeller.model.ceilings import FREE, Ceilings
 from propeller.model.drift import Drift, IgnoreDrift
 from propeller.model.federated import FederatedTask
 from propeller.model.ids import Key
@@ -219,6 +220,7 @@ class App:
     prune: Prune = Prune.ENABLED
     discovery: Discovery = Discovery.DENY
     guards: Guards = Guards()
+    ceilings: Ceilings = FREE
     windows: tuple[Window, ...] = ()
     depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None

@@ -6,8 +6,9 @@ nor at whether it is there now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from propeller.capabilities import needed
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
 from propeller.model.specs import Access, Modular, Mount, Workload
@@ -30,10 +31,22 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
     if facts.max_module and module.size > facts.max_module:
         return f"module is {size_text(module.size)}, takes at most {size_text(facts.max_module)}"
     return (
-        _lacks_imports(module.imports, facts.imports)
+        lacks_grant(module.imports, obj.run.capabilities)
+        or _lacks_imports(module.imports, facts.imports)
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
     )
+
+
+def lacks_grant(wanted: Iterable[Import], granted: Collection[str] | None) -> str | None:
+    """What a module imports and its spec does not grant, None when it has all it needs."""
+    if granted is None:
+        return None
+    for item in wanted:
+        word = needed(item.module, item.name)
+        if word and word not in granted:
+            return f"imports {item.name}, which needs {word} in run.capabilities"
+    return None
 
 
 def lacks_box(obj: Workload, box: Box) -> str | None:

@@ -58,7 +58,7 @@ def read_once(
 def owner_of(app: App) -> Claim:
     """The App as the owner of all files of its source that no App in there claims."""
     keeps = app.prune is Prune.NEVER
-    return Claim(app.meta.key.name, "", 0, ".", app.namespace, keeps)
+    return Claim(app.meta.key.name, "", 0, ".", app.namespace, keeps, app.ceilings)
 
 
 class SourceReader:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from propeller.model.ceilings import FREE, Ceilings
+
 DEFAULT_APP: Final = "default"
 DEFAULT_NAMESPACE: Final = "default"
 MAX_APP_DEPTH: Final = 8
@@ -28,6 +30,7 @@ class Claim:
     path: str
     namespace: str
     keeps: bool = False
+    ceilings: Ceilings = FREE
 
 
 IMPLICIT: Final = Claim(DEFAULT_APP, "", 0, ".", DEFAULT_NAMESPACE)
@@ -45,6 +48,7 @@ class Owners:
             if claim.path:
                 self._by_path.setdefault(claim.path, claim)
         self._of_folder: dict[str, Claim] = {}
+        self._ceilings: dict[str, Ceilings] = {}
 
     def of(self, file: str) -> Claim:
         """The innermost App whose path holds `file`, else the implicit one."""
@@ -61,6 +65,19 @@ class Owners:
                 return self._by_path[folder]
             folder = folder.rpartition("/")[0]
         return self._by_path.get(".", self._root)
+
+    def ceilings(self, claim: Claim) -> Ceilings:
+        """What the objects of an App may ask for: its own ceilings, and those of Apps around it."""
+        known = self._ceilings.get(claim.name)
+        if known is None:
+            known, owner = claim.ceilings, claim
+            for _ in range(MAX_APP_DEPTH + 1):  # a circle is a fault of its own
+                if owner is self._root:
+                    break
+                owner = self.of(owner.file)
+                known = known.within(owner.ceilings)
+            self._ceilings[claim.name] = known
+        return known
 
     def problems(self, folders: Mapping[str, object]) -> Iterator[tuple[Claim, str, str]]:
         """(claim, field, message). `folders`: every folder of the tree that holds something."""

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from propeller.errors import Fault, SpecError
 from propeller.model.canonical import canonical_digest
-from propeller.model.ids import Digest, Key, Uid, uid_for
+from propeller.model.ceilings import FREE, Ceilings, ceilings_form, ceilings_of
+from propeller.model.ids import Digest, Key, uid_for
 from propeller.model.module import Module
 from propeller.model.parse import parse_object, stored_form
-from propeller.model.quantities import size_text
 from propeller.model.revision import Revision
 from propeller.model.specs import Modular, ModuleRef, Object, Prune
 from propeller.plan.depends import circle, needs
+from propeller.sources.admission import refusals
 from propeller.sources.apps import IMPLICIT, Claim, Owners
 from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file, spec_file
 from propeller.sources.explain import did_you_mean
@@ -30,10 +31,10 @@ from propeller.sources.modules import (
     Keep,
     Modules,
     NoModule,
-    call_problem,
     inside,
     missing,
 )
+from propeller.sources.names import Names
 from propeller.sources.nodes import Path, Place, dotted, printable
 from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
 from propeller.sources.select import IGNORE_FILE, Selection
@@ -112,15 +113,16 @@ class _Load:
         built: dict[Key, _Built] = {}
         used: dict[tuple[Any, ...], _Built] = {}
         written: dict[Key, tuple[str, Document]] = {}
-        names = _Names()
+        names = Names()
         for path, document in self._documents(files):
             if len(built) == MAX_OBJECTS:
                 self._fault(path, document, (), f"more than {MAX_OBJECTS} objects in one tree")
                 break
-            remembered, one = self._build(path, document, owners.of(path))
+            around = owners.of(path)
+            remembered, one = self._build(path, document, around, owners.ceilings(around))
             if one is None:
                 continue
-            clash = names.clash(one.object)
+            clash = names.clash(one.object) or names.crowded(one.object, owners.ceilings(around))
             if clash is not None:
                 field_path, message = clash
                 if path in self.real:
@@ -279,6 +281,7 @@ class _Load:
                     path=document.spec["source"].get("path", ""),
                     namespace=document.spec["namespace"],
                     keeps=document.spec["prune"] == Prune.NEVER.value,
+                    ceilings=ceilings_of(document.spec.get("ceilings")),
                 )
 
     def _check_apps(self, owners: Owners) -> None:
@@ -298,11 +301,14 @@ class _Load:
     # -- objects ------------------------------------------------------------------------------
 
     def _build(
-        self, path: str, document: Document, owner: Claim
+        self, path: str, document: Document, owner: Claim, ceilings: Ceilings
     ) -> tuple[tuple[Any, ...], _Built | None]:
         spec, module = dict(document.spec), None
         if not document.own_prune and owner.keeps and "prune" in spec:
             spec["prune"] = Prune.NEVER.value
+        if document.kind == "App" and ceilings != FREE:
+            own = ceilings_of(spec.get("ceilings"))
+            spec["ceilings"] = ceilings_form(own.within(ceilings))
         if "file" in spec.get("module", ()):
             found = self._module(path, document)
             if found is None:
@@ -318,6 +324,7 @@ class _Load:
         remember = (
             self.content[path], document.index, path, self.domain, owner.name, namespace,
             spec.get("prune"), module and module.digest, spec.get("model", {}).get("initial"),
+            ceilings,
         )  # fmt: skip
         known = self.cache.objects.get(remember)
         if known is not None:
@@ -336,8 +343,8 @@ class _Load:
             "line": int(document.line),
         }
         made = parse_object(document.kind, meta, spec)
-        if module is not None and isinstance(made, Modular):
-            wrong = list(_module_problems(made, module))
+        if isinstance(made, Modular):
+            wrong = list(refusals(made, module, ceilings, owner))
             for below, message in wrong:
                 self._fault(path, document, ("spec", *below), message)
             if wrong:
@@ -405,49 +412,8 @@ class _Load:
         )
 
 
-class _Names:
-    """What is taken: identities, uids and device ids, each by the first who claims it."""
-
-    def __init__(self) -> None:
-        self._keys: dict[Key, Object] = {}
-        self._uids: dict[Uid, Object] = {}
-        self._devices: dict[str, Object] = {}
-
-    def clash(self, made: Object) -> tuple[Path, str] | None:
-        """Who has it already, as (field, message); None, and it is taken, when nobody has."""
-        meta = made.meta
-        twin = self._keys.setdefault(meta.key, made)
-        if twin is not made:
-            return ("metadata", "name"), f"{meta.key} is declared in {_place(twin)} already"
-        twin = self._uids.setdefault(meta.uid, made)
-        if twin is not made:
-            return ("metadata", "uid"), f"{twin.meta.key} in {_place(twin)} has the same uid"
-        if meta.key.kind == "Proplet":
-            twin = self._devices.setdefault(meta.key.name, made)
-            if twin is not made:
-                message = f"{twin.meta.key} in {_place(twin)} is the same device: names are ids"
-                return ("metadata", "name"), message
-        return None
-
-
 def _want(made: Object) -> str:
     """Equal for objects that differ in nothing but the place they were written in."""
     form = stored_form(made)
     meta = {key: value for key, value in form["meta"].items() if key not in ("file", "line")}
     return canonical_digest(meta)
-
-
-def _place(made: Object) -> str:
-    return f"{made.meta.origin.file}:{made.meta.origin.line}"
-
-
-def _module_problems(made: Modular, module: Module) -> Iterator[tuple[Path, str]]:
-    called = call_problem(made.run, module)
-    if called is not None:
-        yield called
-    most = made.limits.memory
-    if most is not None and module.memory_min > most:
-        message = (
-            f"must be at least {size_text(module.memory_min)}: {made.module} needs that to start"
-        )
-        yield ("limits", "memory"), message

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from propeller.wire.capabilities import WASI, left_without
+from propeller.capabilities import WASI, left_without
 from propeller.wire.messages import Entry
 from proplet.runtime.values import read_args
 

@@ -12,9 +12,9 @@ from typing import cast
 
 from wasmtime import WasmtimeError
 
+from propeller.capabilities import WASI, left_without
 from propeller.errors import WireError
 from propeller.registry.wasm import inspect
-from propeller.wire.capabilities import WASI, left_without
 from proplet.runtime.engine import compile_to, is_whole
 from proplet.runtime.fit import FL, FL_NAMES, WASI_NAMES
 

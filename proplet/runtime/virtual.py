@@ -14,7 +14,7 @@ from typing import cast
 
 from wasmtime import Caller, FuncType, Linker, Memory, ValType
 
-from propeller.wire.capabilities import WASI
+from propeller.capabilities import WASI
 
 STEP_NS = 1_000_000
 MAX_WAITS = 1024

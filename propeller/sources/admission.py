@@ -1,0 +1,39 @@
+"""What one object may not ask for: of its module, of its App, of whoever grants it something.
+
+Called by `load` for every object that runs a module, with what is known of the module where the
+tree has it. A module from a registry is held to its grants by the planner (`plan.fit`), once its
+bytes were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from propeller.model.ceilings import Ceilings, beyond
+from propeller.model.module import Module
+from propeller.model.quantities import size_text
+from propeller.model.specs import Modular
+from propeller.plan.fit import lacks_grant
+from propeller.sources.apps import Claim
+from propeller.sources.modules import call_problem
+from propeller.sources.nodes import Path
+
+
+def refusals(
+    made: Modular, module: Module | None, ceilings: Ceilings, owner: Claim
+) -> Iterator[tuple[Path, str]]:
+    """(field below `spec`, message) of everything that stands against taking it."""
+    for field, message in beyond(made.meta.key.kind, made.run, made.limits, ceilings):
+        yield field, f'{message}: spec.ceilings of App "{owner.name}"'
+    if module is None:
+        return
+    called = call_problem(made.run, module)
+    if called is not None:
+        yield called
+    most = made.limits.memory
+    if most is not None and module.memory_min > most:
+        needs = size_text(module.memory_min)
+        yield ("limits", "memory"), f"must be at least {needs}: {made.module} needs that to start"
+    denied = lacks_grant(module.imports, made.run.capabilities)
+    if denied is not None:
+        yield ("run", "capabilities"), f"{made.module} {denied}"
