@@ -27,6 +27,9 @@ KINDS = {
     "secrets": "Secret",
     "task": "Task",
     "tasks": "Task",
+    "workflow": "Workflow",
+    "workflows": "Workflow",
+    "wf": "Workflow",
 }
 """What people type for a kind, in lower case."""
 
@@ -43,7 +46,11 @@ def known_kind(text: str) -> str:
         import difflib
 
         near = difflib.get_close_matches(text.lower(), KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "kinds: alert, app, daemon, proplet, task"
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else "kinds: alert, app, daemon, proplet, task, workflow"
+        )
         raise UsageError(f"no kind is called {text!r}", hint=hint)
     return kind
 

@@ -179,7 +179,11 @@ def _judge(
 ) -> tuple[int | None, Sequence[str]]:
     """What the statuses say."""
     if args.all:
-        chosen = [one for one in found if one["metadata"]["app"] != statuses.RUN_APP]
+        chosen = [
+            one
+            for one in found
+            if one["metadata"]["app"] != statuses.RUN_APP and "partOf" not in one["metadata"]
+        ]
         missing: list[str] = []
     else:
         chosen, missing = _named(found, args)

@@ -63,8 +63,11 @@ from propeller.model.specs import (
     Task,
     Tls,
     WebhookSink,
+    Workflow,
 )
+from propeller.model.steps import Step
 from propeller.model.windows import Window, WindowKind
+from propeller.model.workflow import edges, flow_key, step_of
 
 Canonical: TypeAlias = Mapping[str, Any]
 """A mapping of canonical values. `Any` because JSON has no static shape; the schema gave it one."""
@@ -88,6 +91,8 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
             return _alert(head, spec)
         case "FederatedTask":
             return _federated(head, spec)
+        case "Workflow":
+            return _workflow(head, spec)
         case "Secret":
             return Secret(
                 meta=head,
@@ -315,7 +320,27 @@ def _task(meta: Meta, spec: Canonical) -> Task:
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),
+        step=step_of(spec["step"]) if "step" in spec else None,
     )
+
+
+def _workflow(meta: Meta, spec: Canonical) -> Workflow:
+    timeout = spec["timeout"]
+    return Workflow(
+        meta=meta,
+        steps=tuple(_step(meta, row) for row in spec["steps"]),
+        key=flow_key(spec),
+        max_parallel=spec.get("maxParallel"),
+        timeout=_limit(timeout),
+        schedule=_schedule(spec.get("schedule")),
+        prune=Prune(spec["prune"]),
+        depends_on=_depends_on(meta, spec),
+        suspend=_suspend(spec),
+    )
+
+
+def _step(meta: Meta, row: Canonical) -> Step:
+    return step_of({"workflow": meta.uid, "of": str(meta.key), "name": row["name"], **edges(row)})
 
 
 def _ignore_drift(given: Canonical) -> IgnoreDrift:

@@ -29,6 +29,7 @@ from propeller.model.parts import (
     Suspend,
 )
 from propeller.model.rollout import Amount, Rollout
+from propeller.model.steps import Step
 from propeller.model.windows import Window
 
 __all__ = [
@@ -119,6 +120,28 @@ class Task:
     schedule: Schedule | None = None
     rollout: Rollout | None = None
     windows: tuple[Window, ...] = ()
+    prune: Prune = Prune.ENABLED
+    depends_on: tuple[Key, ...] = ()
+    suspend: Suspend | None = None
+    step: Step | None = None
+    """Its place in the Workflow that it is a step of; nobody writes that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Steps that run once each, in the order of a directed graph.
+
+    steps: in the order written; each is carried out by a Task (`Step`). key: what is to be run, all
+    of it: another key is another run. timeout: ms from the first step's beginning, None: none.
+    max_parallel: steps under way at once, None: any number.
+    """
+
+    meta: Meta
+    steps: tuple[Step, ...]
+    key: str
+    max_parallel: int | None = None
+    timeout: int | None = None
+    schedule: Schedule | None = None
     prune: Prune = Prune.ENABLED
     depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
@@ -316,4 +339,4 @@ class Secret:
 Workload = Task | Daemon
 Modular = Task | Daemon | FederatedTask
 """What runs a module on devices."""
-Object = Alert | App | Proplet | Secret | Task | Daemon | FederatedTask
+Object = Alert | App | Proplet | Secret | Task | Daemon | FederatedTask | Workflow

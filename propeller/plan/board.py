@@ -34,6 +34,7 @@ WAITS = frozenset(
         "DependencyNotReady",
         "TooFewProplets",
         "ModelUnavailable",
+        "StepWaiting",
     }
 )
 """Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""

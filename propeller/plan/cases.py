@@ -33,6 +33,7 @@ from propeller.plan.types import (
     Wakeup,
 )
 from propeller.plan.windows import Gate
+from propeller.plan.workflow import gate_of
 
 NO_NOTES: tuple[Note, ...] = ()
 NO_COPIES: Mapping[PropletId, Assignment] = {}
@@ -62,10 +63,22 @@ class Grounds:
         self.strays = Strays(snapshot, None)
         self.near = self.strays if scope is None else Strays(snapshot, self.scope)
         self._everywhere: list[tuple[PropletId, Seen, int]] | None = None
+        self._steps: dict[Uid, dict[str, Held]] | None = None
 
     def is_there(self, uid: Uid) -> bool:
         """Whether some device holds something of this object, as far as is known."""
         return uid in self.snapshot.assignments or bool(self.strays.of(uid))
+
+    def steps(self, workflow: Uid) -> Mapping[str, Held]:
+        """The Tasks that carry out the steps of a Workflow, by step."""
+        if self._steps is None:
+            self._steps = {}
+            for held in self.snapshot.objects.values():
+                task = held.object
+                if isinstance(task, Task) and task.step is not None and held.deleted_at is None:
+                    mine = self._steps.setdefault(task.step.workflow, {})
+                    mine[task.step.name] = held
+        return self._steps.get(workflow, {})
 
     @property
     def everywhere(self) -> list[tuple[PropletId, Seen, int]]:
@@ -214,7 +227,11 @@ def open_case(held: Held, grounds: Grounds, gate: Gate) -> Case:
             closed=gate.closed,
         )
     apps = snapshot.policy.discovery_apps
-    wish = aim(held, resolved, copies, grounds.now, snapshot.secrets) if helm is None else helm.wish
+    if helm is None:
+        step = gate_of(held, snapshot, grounds.now)
+        wish = aim(held, resolved, copies, grounds.now, snapshot.secrets, gate=step)
+    else:
+        wish = helm.wish
     names = obj.placement.proplets
     case = Case(
         held=held,

@@ -24,6 +24,7 @@ from propeller.model.specs import (
     Schedule,
     Secret,
     Task,
+    Workflow,
 )
 from propeller.plan.board import (
     FALSE,
@@ -35,7 +36,9 @@ from propeller.plan.board import (
     Row,
     Summary,
 )
+from propeller.plan.depends import is_step
 from propeller.plan.drift import flapping_words
+from propeller.plan.flowing import flowing
 from propeller.plan.learning import learning
 from propeller.plan.lifecycle import suspension
 from propeller.plan.progress import Progress, progress
@@ -81,6 +84,8 @@ def summarize(
             return learning(
                 held, held.object, snapshot, blocked=blocked, previous=previous, now=now
             )
+        case Workflow():
+            return flowing(held, held.object, snapshot, blocked=blocked, previous=previous, now=now)
         case Proplet():
             return _proplet(held, snapshot, previous, now)
         case Alert():
@@ -366,6 +371,8 @@ def _app(
     rest = 0
     for uid, other in snapshot.objects.items():
         if other.object.meta.app == name and uid != held.uid and not other.orphan:
+            if is_step(other.object):
+                continue  # it counts as its Workflow does
             if other.deleted_at is None and suspension(other, now) is not None:
                 rest += 1  # somebody wants it to stay as it is
                 continue

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from propeller.model.ids import Key, Uid
 from propeller.model.inventory import Held
-from propeller.model.specs import App, Modular, Object
+from propeller.model.specs import App, Modular, Object, Task, Workflow
 
 MAX_APPS_AROUND = 64
 """Apps around an App that are followed at most: a circle of owners ends here."""
@@ -24,7 +24,12 @@ SHOWN = 3
 
 def needs(thing: Object) -> tuple[Key, ...]:
     """What the object itself names in `dependsOn`."""
-    return thing.depends_on if isinstance(thing, App | Modular) else ()
+    return thing.depends_on if isinstance(thing, App | Modular | Workflow) else ()
+
+
+def is_step(thing: Object) -> bool:
+    """A step of a Workflow waits for nothing by itself: its Workflow does."""
+    return isinstance(thing, Task) and thing.step is not None
 
 
 class _Web:
@@ -81,7 +86,7 @@ class Links:
         self._dependents: dict[Uid, set[Uid]] = {}
         self._needs: dict[Uid, tuple[Key, ...]] = {}
         for one in held:
-            if not isinstance(one.object, Modular):
+            if not isinstance(one.object, Modular | Workflow) or is_step(one.object):
                 continue
             wanted = self._web.all_needs(one.object)
             if not wanted:

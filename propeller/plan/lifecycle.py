@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from propeller.model.ids import Digest, PropletId, RunId
 from propeller.model.inventory import Assignment, Held
@@ -41,6 +42,9 @@ from propeller.plan.runs import (
 from propeller.plan.schedule import latest_slot, next_slot
 from propeller.plan.secrets import NOTHING, given
 from propeller.plan.types import Policy
+
+if TYPE_CHECKING:
+    from propeller.plan.workflow import Gate
 
 
 class Fate(Enum):
@@ -154,9 +158,14 @@ def aim(
     copies: Mapping[PropletId, Assignment],
     now: int,
     secrets: Secrets = NO_SECRETS,
+    *,
+    gate: Gate | None = None,
 ) -> Aim:
-    """What `held`, a Task or Daemon that was not deleted, wants now."""
-    obj = held.object
+    """What `held`, a Task or Daemon that was not deleted, wants now.
+
+    gate: of a step of a Workflow, what its run lets it do.
+    """
+    obj = held.object if gate is None else gate.task
     assert isinstance(obj, Task | Daemon)
     module = resolved if isinstance(resolved, Module) else None
     suspended = suspension(held, now)
@@ -186,7 +195,22 @@ def aim(
         wish.blocked, wish.why_blocked = gift.reason, gift.words
     if isinstance(obj, Task) and obj.schedule is not None:
         _take_slot(wish, obj.schedule, copies, now)
+    if gate is not None:
+        _pass(wish, gate)
     return wish
+
+
+def _pass(wish: Aim, gate: Gate) -> None:
+    """A step of a Workflow does what the run of that lets it do."""
+    wish.base = gate.base
+    if gate.open and gate.base is not None:
+        return
+    wish.starts = False
+    if wish.suspended is None:
+        # What is under way and not meant to be is taken off; what has ended stays, as a record.
+        wish.suspended = Suspend(reason=gate.why, by="")
+        if gate.reason:
+            wish.blocked, wish.why_blocked = gate.reason, gate.why
 
 
 def _suspended_text(suspend: Suspend) -> str:

@@ -13,7 +13,16 @@ from collections.abc import Iterable, Mapping
 
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.specs import Alert, App, Daemon, FederatedTask, Proplet, Secret, Task
+from propeller.model.specs import (
+    Alert,
+    App,
+    Daemon,
+    FederatedTask,
+    Proplet,
+    Secret,
+    Task,
+    Workflow,
+)
 from propeller.model.withheld import Withheld
 from propeller.plan.cases import Case, Grounds, open_case
 from propeller.plan.drift import correct
@@ -34,11 +43,13 @@ from propeller.plan.types import (
     Gone,
     LetIn,
     Plan,
+    Proceed,
     Release,
     Snapshot,
     Wakeup,
 )
 from propeller.plan.windows import Gate, closed_block, gate
+from propeller.plan.workflow import proceed
 
 NOTHING_BLOCKED: Mapping[Uid, Blocked] = {}
 
@@ -48,11 +59,12 @@ _RANK: Mapping[type[Action], int] = {
     Advance: 2,
     Correct: 3,
     Conduct: 4,
-    Gone: 5,
-    Adopt: 6,
-    Release: 7,
-    Assign: 8,
-    Forget: 9,
+    Proceed: 5,
+    Gone: 6,
+    Adopt: 7,
+    Release: 8,
+    Assign: 9,
+    Forget: 10,
 }
 OPEN = "its window is open"
 _LAST = "\x7f"
@@ -85,6 +97,7 @@ def plan(
     if touched is not None:
         waiting = {uid for uid, block in standing.items() if block.reason in _WAITING_FOR_OTHERS}
         chosen = frozenset(uid for uid in touched | whole | waiting if uid in snapshot.objects)
+        chosen |= _workflows_of(chosen, snapshot)
         if whole:
             whole |= waiting  # an edit may free room on proplets that did not change
     grounds = Grounds(
@@ -125,6 +138,7 @@ def plan(
         actions += kept
         wakeups += case.wakeups
     _conduct_all(_in_order(snapshot, chosen), grounds, actions, blocks, wakeups)
+    _proceed_all(_in_order(snapshot, chosen), grounds, actions, blocks, wakeups)
     _tell_of_windows(snapshot, gates, cases, blocks, wakeups)
     if hold:
         actions = [action for action in actions if _is_bookkeeping(action)]
@@ -155,6 +169,41 @@ def _conduct_all(
         if held.deleted_at is not None or not isinstance(held.object, FederatedTask):
             continue
         done = conduct(held, grounds, waits=waits(held.uid) if waits is not None else "")
+        actions += done.actions
+        wakeups += done.wakeups
+        if done.block is not None:
+            blocks[held.uid] = done.block
+
+
+def _workflows_of(chosen: Iterable[Uid], snapshot: Snapshot) -> frozenset[Uid]:
+    """A step that moved concerns its Workflow."""
+    found = set()
+    for uid in chosen:
+        thing = snapshot.objects[uid].object
+        if isinstance(thing, Task) and thing.step is not None:
+            found.add(thing.step.workflow)
+    return frozenset(uid for uid in found if uid in snapshot.objects)
+
+
+def _proceed_all(
+    helds: Iterable[Held],
+    grounds: Grounds,
+    actions: list[Action],
+    blocks: dict[Uid, Blocked],
+    wakeups: list[Wakeup],
+) -> None:
+    """The runs of every live Workflow that is looked at."""
+    waits = grounds.snapshot.waits
+    for held in helds:
+        if held.deleted_at is not None or not isinstance(held.object, Workflow):
+            continue
+        done = proceed(
+            held,
+            grounds.snapshot,
+            grounds.now,
+            tasks=grounds.steps,
+            waits=waits(held.uid) if waits is not None else "",
+        )
         actions += done.actions
         wakeups += done.wakeups
         if done.block is not None:
@@ -252,7 +301,7 @@ def _survey_all(
                 cases.append(case)
             case FederatedTask():
                 pass  # `_conduct_all`: it needs nothing of the cases
-            case Alert() | App() | Proplet() | Secret():
+            case Alert() | App() | Proplet() | Secret() | Workflow():
                 pass
     return cases
 
@@ -294,7 +343,7 @@ def _is_bookkeeping(action: Action) -> bool:
 
 def _order(action: Action) -> tuple[Key, Uid, str, int]:
     rank = _RANK[type(action)]
-    if isinstance(action, Fire | Advance | LetIn | Correct | Conduct):
+    if isinstance(action, Fire | Advance | LetIn | Correct | Conduct | Proceed):
         return (action.key, action.uid, "", rank)
     if isinstance(action, Forget):
         return (action.key, action.uid, _LAST, rank)

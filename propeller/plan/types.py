@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from propeller.model.checks import Probe, Reading
 from propeller.model.drift import Corrections
+from propeller.model.flow import Flow
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
@@ -53,6 +54,10 @@ def _no_entry(_copy: Assignment) -> str:
     return ""
 
 
+def _no_blob(_digest: Digest) -> bytes | None:
+    return None
+
+
 def _long_ago(_proplet: PropletId) -> int:
     return 0
 
@@ -84,6 +89,7 @@ class Snapshot:
     status, where anybody can see it before it is invited.
     readings: what was measured outside, newest a check. purse: what an object has spent of its
     privacy budget.
+    flows: how far each Workflow is. blob: a result that is a blob; None while it is not here.
     """
 
     objects: Mapping[Uid, Held]
@@ -107,6 +113,8 @@ class Snapshot:
     told: Container[tuple[Uid, str, int, int, Step]] = frozenset()
     readings: Mapping[Uid, Mapping[str, Reading]] = field(default_factory=dict)
     purse: Callable[[Uid, Noise], Purse] = _full
+    flows: Mapping[Uid, Flow] = field(default_factory=dict)
+    blob: Callable[[Digest], bytes | None] = _no_blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +228,19 @@ class Conduct:
     notes: tuple[Note, ...] = ()
 
 
-Action = Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn | Correct | Conduct
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proceed:
+    """The row of a Workflow's run becomes this. notes: what to tell of it."""
+
+    uid: Uid
+    key: Key
+    flow: Flow
+    notes: tuple[Note, ...] = ()
+
+
+Action = (
+    Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn | Correct | Conduct | Proceed
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +250,7 @@ class Blocked:
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
     NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed; of a FederatedTask also
-    ModelInvalid, ModelUnavailable, TooFewProplets.
+    ModelInvalid, ModelUnavailable, TooFewProplets; of a step StepWaiting, StepSkipped.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 

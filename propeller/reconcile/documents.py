@@ -21,6 +21,7 @@ from propeller.model.specs import (
     RestartPolicy,
     Secret,
     Task,
+    Workflow,
 )
 from propeller.plan.fit import memory_need
 from propeller.plan.training import trainer
@@ -33,7 +34,7 @@ def template(held: Held, module: Module) -> Entry:
     thing = held.object
     spec = trainer(thing) if isinstance(thing, FederatedTask) else thing
     match spec:
-        case Alert() | App() | Proplet() | Secret():
+        case Alert() | App() | Proplet() | Secret() | Workflow():
             raise AssertionError(f"{spec.meta.key} is not a workload")
         case Task():
             mode, restart = "once", RestartPolicy.NEVER

@@ -19,6 +19,7 @@ from propeller.model.specs import Daemon, FederatedTask, Task
 from propeller.plan.runs import namer as namer_of
 from propeller.plan.runs import run_digest, run_key
 from propeller.plan.secrets import given
+from propeller.plan.workflow import as_run
 from propeller.reconcile.documents import entries_of, fill, in_order, template
 from propeller.wire.messages import Entry
 
@@ -177,7 +178,15 @@ class Entries:
         """The object as that copy has it; None while that cannot be told."""
         held = self._world.objects[assignment.uid]
         waiting = self._world.windows.withheld.get(assignment.uid)
-        return self._world.versions.meaning(held, assignment.version, self._world.modules, waiting)
+        world = self._world
+        found = world.versions.meaning(held, assignment.version, world.modules, waiting)
+        if found is None:
+            return None
+        held, module = found
+        thing = held.object
+        if isinstance(thing, Task) and thing.step is not None:
+            held = as_run(held, world.flows.known.get(thing.step.workflow))
+        return held, module
 
     def is_current(self, assignment: Assignment, run: SeenRun) -> bool:
         """Whether the device began that run from what it is asked for now."""

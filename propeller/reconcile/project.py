@@ -20,10 +20,11 @@ from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
 from propeller.model.rounds import Learning
 from propeller.model.seen import Presence, Seen, SeenRun
-from propeller.model.specs import Alert, App, Daemon, FederatedTask, Proplet, Secret, Task
+from propeller.model.specs import Alert, App, Daemon, FederatedTask, Proplet, Secret, Task, Workflow
 from propeller.plan.board import Summary
 from propeller.plan.conditions import summarize
 from propeller.plan.findings import Finding
+from propeller.reconcile.flowdetail import workflow_detail
 from propeller.reconcile.roundfiles import learning_detail
 from propeller.reconcile.specs import history_row
 from propeller.reconcile.world import World
@@ -262,6 +263,8 @@ class Projection:
         }
         if meta.labels:
             metadata["labels"] = dict(sorted(meta.labels.items()))
+        if isinstance(held.object, Task) and held.object.step is not None:
+            metadata["partOf"] = str(held.object.step.of)
         if held.deleted_at is not None:
             metadata["deleted"] = moment(held.deleted_at)
         status: dict[str, object] = {
@@ -295,6 +298,8 @@ class Projection:
             return learning_detail(thing, self._world.learning.known.get(held.uid, Learning()))
         if isinstance(thing, Secret):
             return {"keys": list(thing.keys)}
+        if isinstance(thing, Workflow):
+            return workflow_detail(thing, self._world.flows.known.get(held.uid), summary.counts)
         detail: dict[str, object] = {"devices": dict(summary.counts)}
         copies = self._copies(held)
         if copies:

@@ -32,6 +32,7 @@ from propeller.plan.types import (
     LetIn,
     Plan,
     Policy,
+    Proceed,
     Release,
     Snapshot,
 )
@@ -158,6 +159,7 @@ class Reconciler:
             self.specs.replay_journal(around.journal.read())
             self.rollouts.replay_journal(around.journal.read())
             self.rounds.replay_journal(around.journal.read())
+            self.world.flows.replay(around.journal.read())
             self.fleet.refresh()
             if self.store.fresh and around.keys_predate:
                 self.fleet.begin_recovery()
@@ -212,6 +214,7 @@ class Reconciler:
             case BlobStored():
                 self.fleet.stored(event, now)
                 self.rounds.arrived(event.digest)
+                self.world.look_at_flows()
             case Learned():
                 self.rounds.take(event.answer, now)
             case Received():
@@ -300,6 +303,8 @@ class Reconciler:
             told=world.learning.told,
             readings=world.versions.readings,
             purse=world.learning.purses.look,
+            flows=world.flows.known,
+            blob=self._around.read_blob,
         )
 
     def _waits(self, uid: Uid) -> str:
@@ -416,6 +421,7 @@ class Reconciler:
                     self._event(now, "Deleted", action.reason, action)
                     self.projection.forget(world.objects[action.uid])
                     self.rounds.forget(action.uid)
+                    world.flows.forget(action.uid, self._around.journal)
                     world.drop_held(action.uid)
                     self.blocked.pop(action.uid, None)
                     self.wakeups.pop(action.uid, None)
@@ -426,6 +432,8 @@ class Reconciler:
                     self._event(now, "LetIn", action.reason, action)
                 case Conduct():
                     self.rounds.conducted(action, now)
+                case Proceed():
+                    self._proceed(action, now)
                 case Advance():
                     self.rollouts.advance(action, now)
                 case Fire():
@@ -439,6 +447,13 @@ class Reconciler:
         self.world.put_corrections(action.corrections)
         for proplet in action.proplets:
             self.delivery.ask_anew(proplet)
+        self._tell(action, now)
+
+    def _proceed(self, action: Proceed, now: int) -> None:
+        self.world.put_flow(action.flow, self._around.journal)
+        self._tell(action, now)
+
+    def _tell(self, action: Correct | Proceed, now: int) -> None:
         for note in action.notes:
             self.store.add_event(
                 StoredEvent(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from propeller.model.conditions import Condition
 from propeller.model.ids import Key
+from propeller.model.specs import Task
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Reconciler
@@ -63,8 +64,9 @@ def of_reconciler(reconciler: Reconciler) -> Standing:
     """The standing of a reconciler in this process."""
     rows: list[tuple[Key, Sequence[Condition]]] = []
     for held in reconciler.world.objects.values():
-        if held.object.meta.app == "run":
-            continue
+        thing = held.object
+        if thing.meta.app == "run" or (isinstance(thing, Task) and thing.step is not None):
+            continue  # a step counts as its Workflow does
         conditions: Sequence[Condition] = reconciler.projection.conditions(held.uid)
         if held.deleted_at is not None and not held.orphan:
             conditions = ()
@@ -81,7 +83,7 @@ def of_documents(documents: Iterable[Mapping[str, object]]) -> Standing:
         metadata, status = document["metadata"], document["status"]
         assert isinstance(metadata, Mapping)
         assert isinstance(status, Mapping)
-        if metadata["app"] == "run":
+        if metadata["app"] == "run" or "partOf" in metadata:
             continue
         key = Key(str(document["kind"]), str(metadata["namespace"]), str(metadata["name"]))
         conditions = [Condition.from_mapping(item) for item in status["conditions"]]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from propeller.model.drift import Corrections
+from propeller.model.flow import Flow
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
@@ -23,11 +24,13 @@ from propeller.model.specs import (
     ModuleRef,
     Proplet,
     Secret,
+    Workflow,
 )
 from propeller.model.versions import Course
 from propeller.plan.depends import Links, needs
 from propeller.plan.findings import strays_among, strays_on
 from propeller.reconcile.entries import Entries
+from propeller.reconcile.flowbook import FlowBook
 from propeller.reconcile.handings import Handings
 from propeller.reconcile.learningbook import LearningBook
 from propeller.reconcile.runrecords import as_seen, record_of
@@ -38,7 +41,7 @@ from propeller.reconcile.touched import Touched
 from propeller.reconcile.versionbook import VersionBook
 from propeller.reconcile.windowbook import WindowBook
 from propeller.secrets.vault import Vault
-from propeller.state.base import Asked, PropletHold, RunRecord, Store
+from propeller.state.base import Asked, Journal, PropletHold, RunRecord, Store
 
 
 class World:
@@ -72,6 +75,7 @@ class World:
         self.handings = Handings(store)
         self.learning = LearningBook(store)
         self.windows = WindowBook(store)
+        self.flows = FlowBook(store)
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self.strays: dict[Uid, set[PropletId]] = {}
         self._declared: dict[PropletId, Proplet] | None = None
@@ -159,6 +163,20 @@ class World:
         self.touched.objects.add(uid)
         self.touched.statuses.add(uid)
 
+    def put_flow(self, flow: Flow, journal: Journal) -> None:
+        """How far a Workflow is: its steps are looked at again."""
+        self.flows.put(flow, journal)
+        for uid in (flow.uid, *self.flows.steps_of(flow.uid, self.objects)):
+            self.entries.forget(uid)
+            self.touched.objects.add(uid)
+            self.touched.statuses.add(uid)
+
+    def look_at_flows(self) -> None:
+        """A result came that a Workflow may have waited for."""
+        self.touched.objects.update(
+            uid for uid, flow in self.flows.known.items() if not flow.ended and uid in self.objects
+        )
+
     def retry_secrets(self, now: int) -> None:
         """See whether what was locked can be opened now. Inside a store transaction."""
         for name in self.secrets.retry(now):
@@ -200,6 +218,8 @@ class World:
             self._relink(held if before is None else before, held)
         if isinstance(held.object, App):
             self.windows.apps_changed()
+        if isinstance(held.object, Workflow):
+            self.flows.remember(held.uid)
         self.windows.edited(before, held, self.objects.values(), self.modules)
         waits = held.uid in self.windows.withheld
         if before is not None and before.generation != held.generation and not waits:

@@ -28,6 +28,7 @@ class Document:
 
     index: counts all documents of the file, foreign ones too.
     own_prune: whether the author wrote `prune`, or it may come from the App.
+    within: where its spec stands in what was written.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Document:
     meta: Mapping[str, Any]
     spec: Mapping[str, Any]
     own_prune: bool = False
+    within: Path = ("spec",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ def spelled(kind: str, spec: Mapping[str, Value]) -> dict[str, Any]:
     """A canonical spec as a person would write it: the inverse of `fill_for`, for display."""
     if kind == "Secret":
         spec = {name: value for name, value in spec.items() if name != "sops"}
+    if kind == "Task":  # nobody writes a step's place in its Workflow
+        spec = {name: value for name, value in spec.items() if name != "step"}
     return dict(_spelled(load_schema(kind)["properties"]["spec"], spec))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from propeller.errors import Fault, SpecError
@@ -39,6 +39,8 @@ from propeller.sources.nodes import Path, Place, dotted, printable
 from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
+from propeller.sources.workflow_rules import name_problem
+from propeller.sources.workflow_tasks import tasks_of
 
 MAX_OBJECTS: Final = 200_000
 
@@ -114,7 +116,7 @@ class _Load:
         used: dict[tuple[Any, ...], _Built] = {}
         written: dict[Key, tuple[str, Document]] = {}
         names = Names()
-        for path, document in self._documents(files):
+        for path, document in self._with_steps(files, owners):
             if len(built) == MAX_OBJECTS:
                 self._fault(path, document, (), f"more than {MAX_OBJECTS} objects in one tree")
                 break
@@ -256,11 +258,44 @@ class _Load:
             for document in spec.documents:
                 yield path, document
 
+    def _with_steps(
+        self, files: Mapping[str, SpecFile], owners: Owners
+    ) -> Iterator[tuple[str, Document]]:
+        """Every document, and behind a Workflow the Tasks that carry its steps out."""
+        for path, document in self._documents(files):
+            if document.kind != "Workflow":
+                yield path, document
+                continue
+            pinned = self._pinned(path, document)
+            if pinned is not None:
+                namespace = document.meta.get("namespace", owners.of(path).namespace)
+                yield path, pinned
+                yield from ((path, one) for one in tasks_of(pinned, self.domain, namespace))
+
+    def _pinned(self, path: str, document: Document) -> Document | None:
+        """A Workflow whose modules are known by digest, so that other bytes are another run."""
+        steps: list[Mapping[str, Any]] = []
+        for index, row in enumerate(document.spec["steps"]):
+            one = replace(document, spec=row, within=("spec", "steps", index))
+            long = name_problem(document.meta["name"], row["name"])
+            if long:
+                self._fault(path, one, ("spec", "name"), long)
+                return None
+            if "file" in row["module"]:
+                found = self._module(path, one)
+                if found is None:
+                    return None
+                row = {**row, "module": {**row["module"], "digest": found.identity}}  # noqa: PLW2901
+            steps.append(row)
+        return replace(document, spec={**document.spec, "steps": steps})
+
     def _modules(self) -> Iterator[str]:
         selection = Selection(self.tree.files.get(IGNORE_FILE, b""))
         return (path for path in self.tree.files if selection.is_module(path))
 
     def _fault(self, file: str, document: Document, path: Path, message: str) -> None:
+        if path[:1] == ("spec",):
+            path = (*document.within, *path[1:])
         line = self._line(file, document.index, path)
         self.faults.append(Fault(file, line, dotted(path), message))
 
@@ -322,8 +357,10 @@ class _Load:
             spec["model"] = {**spec["model"], "initial": digest}
         namespace = document.meta.get("namespace", owner.namespace)
         remember = (
-            self.content[path], document.index, path, self.domain, owner.name, namespace,
-            spec.get("prune"), module and module.digest, spec.get("model", {}).get("initial"),
+            self.content[path], document.index, document.within, path, self.domain, owner.name,
+            namespace, spec.get("prune"), module and module.digest,
+            spec.get("model", {}).get("initial"),
+            spec["runKey"] if len(document.within) > 1 else _modules_of(spec),
             ceilings,
         )  # fmt: skip
         known = self.cache.objects.get(remember)
@@ -410,6 +447,11 @@ class _Load:
             skipped=tuple(self.skipped),
             signed_by=self.tree.signed_by,
         )
+
+
+def _modules_of(spec: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """The modules of a Workflow's steps, by digest where they are files."""
+    return tuple(row["module"].get("digest") for row in spec.get("steps", ()))
 
 
 def _want(made: Object) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from propeller.errors import UsageError
 from propeller.model.windows import DEVICE
-from propeller.sources import federated_rules
+from propeller.sources import federated_rules, workflow_rules
 from propeller.sources.address import parse_address
 from propeller.sources.explain import did_you_mean
 from propeller.sources.nodes import Path
@@ -34,6 +34,8 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _app(spec)
     if kind == "Alert":
         yield from _sinks(spec["sinks"])
+    if kind == "Workflow":
+        yield from _workflow(spec)
     if kind not in ("Task", "Daemon", "FederatedTask"):
         return
     yield from _module(spec["module"])
@@ -59,6 +61,15 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _rollout(kind, spec)
 
 
+def _workflow(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, row in enumerate(spec["steps"]):
+        for below, message in problems("Task", row):
+            yield ("steps", index, *below), message
+    yield from workflow_rules.problems(spec)
+    if "schedule" in spec:
+        yield from _schedule(spec["schedule"])
+
+
 def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     """One spelling for what can be written in several ways. Idempotent."""
     if kind == "App":
@@ -66,6 +77,8 @@ def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
             return spec
         path = posixpath.normpath(spec["source"]["path"])
         return {**spec, "source": {**spec["source"], "path": path}}
+    if kind == "Workflow":
+        return {**spec, "steps": [finish("Task", row) for row in spec["steps"]]}
     if kind not in ("Task", "Daemon", "FederatedTask"):
         return spec
     if kind == "FederatedTask":

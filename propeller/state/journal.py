@@ -37,6 +37,7 @@ KEYS: Mapping[str, str] = {
     "window": "uid",
     "round": "uid",
     "spend": "uid",
+    "flow": "uid",
 }
 """By kind, the field that says what an entry replaces. Entries of other kinds replace nothing."""
 

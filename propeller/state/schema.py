@@ -187,7 +187,13 @@ _CHAIN: Migration = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _STEERING, _LEARNING, _CHAIN)
+_FLOWS: Migration = (
+    """CREATE TABLE flow (
+        uid TEXT PRIMARY KEY REFERENCES held (uid) ON DELETE CASCADE, body TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _STEERING, _LEARNING, _CHAIN, _FLOWS)
 
 
 def version(database: Database) -> int:

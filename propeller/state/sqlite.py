@@ -22,6 +22,7 @@ from propeller.state.database import Corrupt, Database, connect_reader, connect_
 from propeller.state.drift import DriftTables
 from propeller.state.files import sync_directory
 from propeller.state.fleet import FleetTables
+from propeller.state.flows import FlowTables
 from propeller.state.history import HistoryTables
 from propeller.state.inventory import InventoryTables
 from propeller.state.news import NewsTables
@@ -45,6 +46,7 @@ class SqliteStore(
     WindowTables,
     DriftTables,
     RoundTables,
+    FlowTables,
     NewsTables,
     InventoryTables,
     FleetTables,

@@ -33,6 +33,7 @@ MINIMAL = {
     "Proplet": {},
     "Secret": {"data": {"token": ""}},
     "Task": {"module": {"image": "r.example/a:1"}},
+    "Workflow": {"steps": [{"name": "a", "module": {"image": "r.example/a:1"}}]},
 }
 
 
