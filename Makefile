@@ -92,6 +92,7 @@ bench: packages $(VENV)/.dev
 
 soak: toolchains
 	"$(BIN)/pytest" -m "soak or not soak" --hypothesis-profile=soak --timeout=0 tests/property tests/scenario $(TESTS)
+	"$(BIN)/pytest" -m soak --timeout=0 --ignore=tests/property --ignore=tests/scenario tests
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -388,7 +388,7 @@ class SimProplet:
             return fx.Outcome(ok=False, exit=75, error="exit status 75")
         if entry.fl.step == "evaluate":
             return fx.Outcome(ok=True, exit=0, result=trainer.measurement(entry, self.id))
-        return self._blob(trainer.update(entry, self.id, self._key))
+        return self._blob(trainer.update(entry, self.id, self._key, self.disk.blobs))
 
     def _blob(self, data: bytes) -> fx.Outcome:
         blob = BlobRef(digest="sha256:" + hashlib.sha256(data).hexdigest(), size=len(data))

@@ -1,6 +1,7 @@
 """A training guest that is pure arithmetic: a delta of seeded numbers, in a real, signed PFU1.
 
 What it makes depends on its entry alone (seed, base, format), as a guest's must (federated.md 4.8).
+Where a `pupil` is given, that one learns from the model of the round instead.
 """
 
 from __future__ import annotations
@@ -8,20 +9,37 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from propeller.fl.encodings import encode
 from propeller.fl.layout import Layout
+from propeller.fl.model import read_model
 from propeller.wire.messages import Entry, WireTraining
 from propeller.wire.signing import SigningKey
 from propeller.wire.updates import Flag, Update, pack, signed_bytes, update_id
 from proplet.runtime.private import veil_of, veiled
 
+MAX_COUNT = 1 << 24
+"""Parameters of the largest model of a simulation."""
+
 Twist = Callable[[str, bytes], bytes]
 """What a liar makes of the update it should send: (proplet, bytes) -> bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What a pupil made of a round: f32 in layout order, records it has, steps it took."""
+
+    delta: np.ndarray
+    samples: int
+    steps: int = 0
+
+
+Pupil = Callable[[str, WireTraining, Layout, np.ndarray], Learnt]
+"""(proplet, training, layout, parameters to start from) -> what it learnt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +47,8 @@ class Trainer:
     """count: numbers of the model. samples: of a proplet, by name, else 10. twist: see `Twist`.
 
     steps: local steps it tells, by name, else none. score: the accuracy that a measurement of round
-    n gives. entropy: what the device's own noise is made of.
+    n gives. entropy: what the device's own noise is made of. pupil: who really learns, which needs
+    a job with a model.
     """
 
     count: int = 4
@@ -39,29 +58,45 @@ class Trainer:
     twist: Twist = lambda _proplet, data: data
     declines: frozenset[str] = frozenset()
     entropy: Callable[[int], bytes] = lambda size: b"\7" * size
+    pupil: Pupil | None = None
 
     def delta(self, training: WireTraining) -> np.ndarray:
         """The numbers of that seed."""
         rng = random.Random(training.seed)
         return np.array([rng.uniform(-1, 1) for _ in range(self.count)], np.float32)
 
-    def update(self, entry: Entry, proplet: str, key: SigningKey) -> bytes:
-        """The whole file."""
+    def _learnt(
+        self, training: WireTraining, proplet: str, blobs: Mapping[str, bytes]
+    ) -> tuple[Layout, np.ndarray, Learnt]:
+        """The layout, where it started, and what it learnt."""
+        if self.pupil is None:
+            samples, steps = self.samples.get(proplet, 10), self.steps.get(proplet, 0)
+            layout = Layout.flat(self.count)
+            zeros = np.zeros(self.count, np.float32)
+            return layout, zeros, Learnt(delta=self.delta(training), samples=samples, steps=steps)
+        assert training.model is not None, "a pupil starts from a model"
+        layout, base = read_model(blobs[training.model.digest], max_count=MAX_COUNT)
+        return layout, base, self.pupil(proplet, training, layout, base)
+
+    def update(
+        self, entry: Entry, proplet: str, key: SigningKey, blobs: Mapping[str, bytes]
+    ) -> bytes:
+        """The whole file. blobs: what the device has fetched."""
         training = entry.fl
         assert training is not None and training.step == "train"
-        layout = Layout.flat(self.count)
-        delta, veil = self.delta(training), veil_of(training.clip, training.noise)
+        layout, base, learnt = self._learnt(training, proplet, blobs)
+        delta, veil = learnt.delta, veil_of(training.clip, training.noise)
         if veil is not None:
             delta = veiled(delta, veil, self.entropy)
-        body = encode(training.format, delta, layout=layout).body
+        body = encode(training.format, delta, base=base, layout=layout).body
         update = Update(
             encoding=training.format,
             job=uuid.UUID(training.job).bytes,
             round=training.round,
             attempt=training.attempt,
-            samples=self.samples.get(proplet, 10),
-            steps=self.steps.get(proplet, 0),
-            count=self.count,
+            samples=learnt.samples,
+            steps=learnt.steps,
+            count=layout.count,
             base=training.model.digest if training.model is not None else "",
             layout=training.layout.digest if training.layout is not None else "",
             meta={"loss": f"{1 / training.round:.4f}"},

@@ -331,6 +331,25 @@ def _environment(place: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def new_fleet(tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
+    """Fleets one after the other, by name: making the next one ends the one before."""
+    made: list[Fleet] = []
+
+    def make(name: str) -> Fleet:
+        if made:
+            made.pop().close()
+        (tmp_path / name).mkdir()
+        made.append(Fleet(tmp_path / name))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.close()
+
+
+@pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A place for one fleet; everything started in it ends with the test."""
     place = Fleet(tmp_path)
