@@ -9,7 +9,6 @@ may call it, and says for whom (`by`). Programs elsewhere use `v1`. Errors are
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -222,7 +221,7 @@ class _Api:
                 str(name): base64.b64decode(str(data), validate=True)
                 for name, data in files.items()
             }
-        except binascii.Error as error:
+        except ValueError as error:
             raise Problem(400, f"files: {error}") from error
         try:
             revision = self._loop.load(tree)

@@ -44,6 +44,15 @@ class House:
 def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
     """The route table."""
     gallery = Gallery(house.database, house.clock)
+    return [
+        *page_entries(gallery, renderer),
+        *action_entries(house.loop, gate, renderer),
+        *api_entries(house, gate, gallery),
+    ]
+
+
+def api_entries(house: House, gate: Gate, gallery: Gallery) -> list[Entry]:
+    """The part of it that the OpenAPI document describes."""
     shelf = Shelf(house.loop, house.shelves / "objects")
     api = [
         *read_entries(gallery, house.blobs, house.loop),
@@ -51,12 +60,7 @@ def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
         *write_entries(house.loop, shelf),
         *oversight_entries(gate),
     ]
-    return [
-        *page_entries(gallery, renderer),
-        *action_entries(house.loop, gate, renderer),
-        *api,
-        openapi_entry(api),
-    ]
+    return [*api, openapi_entry(api)]
 
 
 def make_gateway(house: House, gate: Gate, *, hosts: Sequence[str]) -> Starlette:

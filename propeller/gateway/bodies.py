@@ -134,11 +134,11 @@ class Replays:
 
     def begin(self, who: str, request: Request, raw: bytes) -> Replay | Response | None:
         """The answer of the first time; a new Replay; None without a key. Raises Problem."""
-        key = request.headers.get("idempotency-key", "")
-        if not key:
+        key = request.headers.get("idempotency-key")
+        if key is None:
             return None
-        if len(key) > MAX_KEY or not key.isprintable():
-            raise Problem(400, f"Idempotency-Key is at most {MAX_KEY} printable characters")
+        if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+            raise Problem(400, f"Idempotency-Key is 1 to {MAX_KEY} printable characters")
         self._forget()
         what = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
         mark = hashlib.sha256(what + raw).hexdigest()

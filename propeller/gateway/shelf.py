@@ -8,7 +8,6 @@ spec, alone, and posted to the loop, which answers what it changes.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import logging
@@ -107,7 +106,7 @@ class Shelf:
         for name, text in files.items():
             try:
                 tree[name] = base64.b64decode(text, validate=True)
-            except binascii.Error as error:
+            except ValueError as error:
                 raise Problem(422, "files: must be base64") from error
         if len(tree) != len(files) + 1:
             raise Problem(422, f"files: {DOCUMENT} is the document's own name")

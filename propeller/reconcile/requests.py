@@ -315,7 +315,8 @@ class Requests:
         self._answers.append((reply, words))
 
     def _missing(self, reply: Reply, what: str) -> None:
-        self._answer(reply, {"done": True, "error": f"{what} is not in the inventory", "exit": 2})
+        words = {"error": f"{what} is not in the inventory", "missing": True}
+        self._answer(reply, {"done": True, "exit": 2, **words})
 
 
 def _is_meant(held: Held, key: Key) -> bool:

@@ -28,6 +28,12 @@ MAX_TOKEN: Final = 16 << 10
 LEEWAY: Final = 30
 """Seconds that clocks may differ by."""
 
+KEYS_FOR: Final = 300.0
+"""Seconds that a set of keys is believed."""
+
+COOLDOWN: Final = 30.0
+"""Seconds between two looks for a key that is not in the set: strangers cause no flood of them."""
+
 LOGIN_MS: Final = 600_000
 """How long somebody may take at the issuer."""
 
@@ -75,15 +81,21 @@ class _Login:
 
 
 class Oidc:
-    """One issuer. Everything that asks it blocks: call from a worker thread. clock: Unix ms."""
+    """One issuer. Everything that asks it blocks: call from a worker thread. clock: Unix ms.
 
-    def __init__(self, issuer: Issuer, clock: Callable[[], int]) -> None:
+    cooldown: seconds between two looks for an unknown key.
+    """
+
+    def __init__(
+        self, issuer: Issuer, clock: Callable[[], int], *, cooldown: float = COOLDOWN
+    ) -> None:
         url = urlsplit(issuer.url)
         loopback = url.hostname in ("localhost", "127.0.0.1", "::1")
         if url.scheme != "https" and not (url.scheme == "http" and loopback):
             raise UsageError(f"access.oidc.issuer {issuer.url!r} must begin with https://")
         self._issuer = issuer
         self._clock = clock
+        self._cooldown = cooldown
         self._lock = threading.Lock()
         self._logins: OrderedDict[str, _Login] = OrderedDict()
         self._known: Mapping[str, Any] = {}
@@ -201,8 +213,13 @@ class Oidc:
                 import ssl
 
                 context = ssl.create_default_context(cafile=self._issuer.ca or None)
+                # Single keys are not kept: one that the issuer withdrew is forgotten with its set.
                 self._keys = jwt.PyJWKClient(
-                    url, cache_keys=True, lifespan=300, timeout=TIMEOUT, ssl_context=context
+                    url,
+                    lifespan=KEYS_FOR,
+                    timeout=TIMEOUT,
+                    ssl_context=context,
+                    cooldown_duration=self._cooldown,
                 )
             keys = self._keys
         return keys.get_signing_key_from_jwt(token)

@@ -7,7 +7,6 @@ in a namespace that the caller does not see is left out, and is not there when a
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -551,8 +550,10 @@ def _timed_page(found: Sequence[dict[str, Any]], call: Call, serial: int) -> dic
 def _cursor(call: Call) -> str:
     text = call.query.get("after", "")
     try:
-        return base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)).decode()
-    except (ValueError, binascii.Error) as error:
+        return base64.b64decode(
+            text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
+        ).decode()
+    except ValueError as error:
         raise Problem(400, "after is no cursor of ours") from error
 
 

@@ -128,6 +128,7 @@ class Writes:
 
     async def put(self, call: Call) -> Response:
         """Want it."""
+        call.caller.note = "dry run" if call.query["dryRun"] else ""
         changed = await self._shelf.put(
             key_of(call),
             call.body["document"],
@@ -139,6 +140,7 @@ class Writes:
 
     async def delete(self, call: Call) -> Response:
         """Want it no more."""
+        call.caller.note = "dry run" if call.query["dryRun"] else ""
         changed = await self._shelf.drop(key_of(call), by=call.by, dry=call.query["dryRun"])
         return JSONResponse(changed)
 
