@@ -18,6 +18,7 @@ DIGESTS = HERE / "DIGESTS"
 TOOLCHAINS = {
     "vibration-filter/vibration-filter.wasm": ("clang", "--version"),
     "report/report.wasm": ("/usr/bin/rustc", "--version"),
+    "shift/shift.wasm": ("clang", "--version"),
     "fib/fib.wasm": (
         "node",
         "-p",

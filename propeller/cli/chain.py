@@ -30,7 +30,7 @@ from propeller.cli.statuses import moment_ms
 from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
-from propeller.model.specs import App, Daemon, FederatedTask, Modular, Proplet, Task
+from propeller.model.specs import App, Daemon, FederatedTask, Modular, Proplet, Task, Workflow
 from propeller.plan.apps import source_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,15 @@ def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
         yield _module(facts, held.object)
         yield _rounds(conditions)
         yield from broker_link(facts.broker, ready_of(conditions), now)
+    elif isinstance(held.object, Workflow):
+        yield _steps(conditions)
+
+
+def _steps(conditions: Conditions) -> Link:
+    """How far the steps are; `why` of a step's Task says more of it."""
+    ready = ready_of(conditions)
+    state = {"True": OK, "False": BROKEN}.get(ready.status, WAITS)
+    return Link("steps", state, ready.message, at=ready.at, rule=ready.reason)
 
 
 def _rounds(conditions: Conditions) -> Link:

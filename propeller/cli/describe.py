@@ -146,6 +146,8 @@ def _text(
             yield from ("", "Copies:", *_copies(status["copies"]))
         if status.get("drift"):
             yield from ("", "Drift:", *_drift(status["drift"]))
+        if status.get("steps"):
+            yield from ("", "Steps:", *_steps(status["steps"], now))
         if held.object.meta.key.kind == "FederatedTask":
             yield from _rounds(store, held.uid, now)
         for name in ("presence", "quarantine", "facts", "lastScheduled"):
@@ -177,6 +179,21 @@ def _text(
         ]
         table = render(("LAST", "SEVERITY", "REASON", "MESSAGE"), lines, colour=colour_on())
         yield from ("", "Events:", *_indented(table))
+
+
+def _steps(steps: Sequence[Mapping[str, Any]], now: int) -> list[str]:
+    """The steps of a Workflow in the order written."""
+    rows = [
+        (
+            str(one["name"]),
+            str(one["state"]),
+            ", ".join(one.get("after", ())),
+            ago(statuses.moment_ms(one["ended"]), now) if "ended" in one else "",
+            str(one.get("why") or one.get("result", "").strip()[:60]),
+        )
+        for one in steps
+    ]
+    return _indented(render(("STEP", "STATE", "AFTER", "ENDED", "RESULT OR WHY"), rows))
 
 
 def _rounds(store: SqliteStore, uid: Uid, now: int) -> Iterator[str]:

@@ -97,7 +97,10 @@ def devices(document: Document) -> str:
     counts = document["status"].get("devices")
     if not counts:
         objects = document["status"].get("objects")
-        return f"{objects['ready']}/{objects['total']} objects" if objects else "-"
+        if objects:
+            return f"{objects['ready']}/{objects['total']} objects"
+        steps = document["status"].get("counts")
+        return f"{steps['succeeded']}/{steps['total']} steps" if steps else "-"
     text = f"{counts['ready']}/{counts['desired']}"
     silent = counts.get("offline", 0)
     return f"{text} ({silent} offline)" if silent else text

@@ -20,6 +20,8 @@ _STATE_TONES = {
     "Refused": "bad",
     "Interrupted": "bad",
     "BackOff": "bad",
+    "Waiting": "odd",
+    "Skipped": "dim",
 }
 
 
@@ -78,6 +80,7 @@ class _Growth:
     def __init__(self, found: Sequence[Document], silent: Collection[str]) -> None:
         self._found = found
         self._silent = silent
+        self._wholes = {statuses.key_text(one) for one in found if one["kind"] == "Workflow"}
 
     def roots(self, only: str | None) -> list[dict[str, Any]]:
         """The implicit Apps, which nobody wrote and everything else hangs on."""
@@ -94,6 +97,8 @@ class _Growth:
         """One object with what is below it."""
         if document["kind"] == "App":
             below = self._of_app(document["metadata"]["name"])
+        elif document["kind"] == "Workflow":
+            below = self._steps(document)
         else:
             copies = document["status"].get("copies", ())
             below = [self._copy(copy) for copy in copies]
@@ -110,11 +115,41 @@ class _Growth:
             "below": below,
         }
 
+    def _steps(self, document: Document) -> list[dict[str, Any]]:
+        """The steps of a Workflow in the order written, with the copies of their Tasks."""
+        whole = statuses.key_text(document)
+        tasks = {
+            one["metadata"]["name"]: one
+            for one in self._found
+            if one["metadata"].get("partOf") == whole
+        }
+        rows = document["status"].get("steps")
+        if rows is None:
+            return [self.node(task) for task in tasks.values()]
+        return [
+            self._step(row, tasks.get(f"{document['metadata']['name']}-{row['name']}"))
+            for row in rows
+        ]
+
+    def _step(self, row: Mapping[str, Any], task: Document | None) -> dict[str, Any]:
+        words = [f"after {', '.join(row['after'])}"] if "after" in row else []
+        words += [row["why"]] if "why" in row else []
+        if "result" in row:
+            words.append(f"result {row['result'].strip()[:60]!r}")
+        copies = () if task is None else task["status"].get("copies", ())
+        return {
+            "object": f"step {row['name']}",
+            "state": row["state"],
+            "message": "; ".join(words),
+            "below": [self._copy(copy) for copy in copies],
+        }
+
     def _of_app(self, name: str) -> list[dict[str, Any]]:
         return [
             self.node(one)
             for one in self._found
             if one["metadata"]["app"] == name
+            and one["metadata"].get("partOf") not in self._wholes
             and not (one["kind"] == "App" and one["metadata"]["name"] == name)
         ]
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from propeller.model.ids import Key, Uid
 from propeller.model.parts import RunSpec
 
-WHEN = re.compile(r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?) *(==|!=|>=|<=|>|<) *(.+)\Z")
+WHEN = re.compile(r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?) *(==|!=|>=|<=|>|<) *(\S.*)\Z")
 """STEP OPERATOR VALUE."""
 
 

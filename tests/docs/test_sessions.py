@@ -26,6 +26,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/rehearse.md",
         "docs/how-to/signed-modules.md",
         "docs/how-to/status-branch.md",
+        "docs/how-to/workflows.md",
         "docs/how-to/write-a-trainer.md",
     ],
 )

@@ -37,11 +37,13 @@ def with_modules(files):
     out = {name: text.encode() for name, text in files.items()}
     for name, text in files.items():
         for document in yaml.safe_load_all(text):
-            module = document.get("spec", {}).get("module", {}).get("file")
-            if module:
-                text_form = module.endswith(".wat")
-                data = STAND_IN if text_form else bytes(wasmtime.wat2wasm(STAND_IN.decode()))
-                out[str(PurePosixPath(name).parent / module)] = data
+            spec = document.get("spec", {})
+            for holder in (spec, *spec.get("steps", ())):
+                module = holder.get("module", {}).get("file")
+                if module:
+                    text_form = module.endswith(".wat")
+                    data = STAND_IN if text_form else bytes(wasmtime.wat2wasm(STAND_IN.decode()))
+                    out[str(PurePosixPath(name).parent / module)] = data
     return out
 
 

@@ -157,3 +157,10 @@ def test_flood_writes_a_gigabyte(world):
 def test_missing_import_cannot_be_linked(world):
     """The name of the function nobody has is in the message."""
     assert "open_valve" in world.run(bad("missing-import")).trap
+
+
+def test_the_workflow_has_the_module_it_was_built_with():
+    """The example's folder holds a copy, because a spec's modules lie inside its tree."""
+    built = MODULES / "shift" / "shift.wasm"
+    copy = MODULES.parent / "workflow" / "shift.wasm"
+    assert copy.read_bytes() == built.read_bytes()

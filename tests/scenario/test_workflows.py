@@ -11,6 +11,7 @@ from specs_text import task_yaml
 
 from propeller.model.flow import StepState
 from propeller.model.ids import Key
+from propeller.plan.planner import plan
 from propeller.rehearse.fleet import MINUTE, SECOND
 
 FOREVER = 60 * MINUTE
@@ -351,3 +352,17 @@ def test_others_may_depend_on_a_workflow(tmp_path: Path) -> None:
     until_ready(sim)
     assert not sim.started_twice()
     assert sum(sim.started("last").values()) == 1
+
+
+def test_looking_at_everything_anew_says_the_same(tmp_path: Path) -> None:
+    """In the middle of a run and after: a full plan says what the small ones said."""
+    sim = plant(tmp_path)
+    guests(sim, run_ms=(2_000, 2_000), traps=traps("right"))
+    sim.write("flow.yaml", workflow_yaml(DIAMOND))
+    for _ in range(8):
+        sim.run(1_300)
+        reconciler = sim.manager.reconciler
+        whole = plan(reconciler.snapshot(), now=sim.now)
+        assert whole.actions == ()
+        assert whole.blocked == reconciler.blocked
+    assert over(sim)

@@ -11,7 +11,14 @@ HEAD = "apiVersion: propeller.dev/v1alpha1\n"
 TASK = HEAD + "kind: Task\nmetadata: {name: add}\nspec:\n  module: {file: add.wat}\n"
 APP = HEAD + "kind: App\nmetadata: {name: a}\nspec:\n"
 PROPLET = HEAD + "kind: Proplet\nmetadata: {name: gw}\nspec:\n"
-HEADS = {"@task\n": TASK, "@app\n": APP, "@proplet\n": PROPLET, "@head\n": HEAD}
+WORKFLOW = HEAD + "kind: Workflow\nmetadata: {name: w}\nspec:\n  steps:\n"
+HEADS = {
+    "@workflow\n": WORKFLOW,
+    "@task\n": TASK,
+    "@app\n": APP,
+    "@proplet\n": PROPLET,
+    "@head\n": HEAD,
+}
 
 
 def records():
