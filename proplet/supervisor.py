@@ -148,7 +148,7 @@ class Supervisor:
             return {}
         data = next((self._mounts[mount.name][0] for mount in entry.mounts), None)
         output = self._max_output
-        return {"fl": self._trainer.lesson(entry.fl, data), "env": (), "output": output}
+        return {"fl": self._trainer.lesson(entry.fl, data), "env": entry.env, "output": output}
 
     def stop(self, key: Key, grace: int) -> None:
         """Stop the guest, after `grace` ms at the latest; answered by `ended`."""

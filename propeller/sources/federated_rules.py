@@ -20,6 +20,9 @@ MAX_PARAMETERS: Final = 1 << 28
 MAX_ENV: Final = 98_304
 """Numbers that could fit into 256 KiB of base64 at all, two characters of JSON each."""
 
+TOLD: Final = ("ROUND_ID", "MODEL_URI", "HYPERPARAMS", "PROPLET_ID", "MODEL_DATA")
+"""Variables of a round that do not begin with FL_: the first Propeller's."""
+
 Problem = tuple[Path, str]
 
 
@@ -106,10 +109,10 @@ def _run(run: Mapping[str, Any]) -> Iterator[Problem]:
     for index, row in enumerate(run["env"]):
         if "secretRef" in row:
             yield ("run", "env", index, "secretRef"), "must not be given to a training module"
-        elif row["name"].startswith("FL_"):
+        elif row["name"].startswith("FL_") or row["name"] in TOLD:
             yield (
                 ("run", "env", index, "name"),
-                "must not begin with FL_: a round says those",
+                f"must not begin with FL_, nor be {', '.join(TOLD)}: a round says those",
             )
     for index, mount in enumerate(run["mounts"]):
         if mount["access"] != "ReadOnly":

@@ -106,7 +106,14 @@ def _hyperparameters(params: tuple[tuple[str, str], ...]) -> str:
 def read_update(lesson: Lesson, stdout: bytes, metrics: Metrics) -> Answer:
     """The update on stdout. Raises Refusal with what is wrong with it."""
     if lesson.format != "json-f64":
-        return from_body(lesson, lesson.format, stdout)
+        answer = from_body(lesson, lesson.format, stdout)
+        if lesson.count is None:
+            # Any text of a length that divides by four would be numbers.
+            size = len(stdout)
+            raise Refusal(
+                f"rejected: {size} bytes of stdout; without model or layout only json-f64 is taken"
+            )
+        return answer
     value = _json(stdout)
     if isinstance(value, list):
         return from_numbers(lesson, value, full=True)

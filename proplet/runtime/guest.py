@@ -129,7 +129,10 @@ def _wasi(job: Mapping[str, object], streams: Streams, training: Training | None
         wasi.env = cast("list[list[str]]", job["env"])
         mounts = cast("list[tuple[str, str, bool]]", job["mounts"])
     else:
-        wasi.env = training.environment()
+        told = training.environment()
+        taken = {name for name, _ in told}
+        given = cast("list[list[str]]", job["env"])
+        wasi.env = [*(row for row in given if row[0] not in taken), *told]
         mounts = [(host, guest, False) for host, guest in training.directories()]
     stdin = cast("str | None", job["stdin"])
     if stdin:

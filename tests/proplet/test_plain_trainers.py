@@ -91,10 +91,10 @@ def says(text: str) -> str:
 
 def teach(workshop: Workshop, module: str | bytes, number: int = 1, **changes: object) -> Outcome:
     """Run it as one step of a round that begins with BASE."""
-    mounts = changes.pop("mounts", ())
+    mounts, env = changes.pop("mounts", ()), changes.pop("env", ())
     ref = workshop.blobs.keep(write_model(WB, BASE))
     fl = replace(FL, model=BlobRef(digest=ref.digest, size=ref.size), **changes)  # type: ignore[arg-type]
-    return workshop.run(module, number, fl=fl, mounts=mounts)
+    return workshop.run(module, number, fl=fl, mounts=mounts, env=env)
 
 
 def update_of(workshop: Workshop, outcome: Outcome) -> Update:
@@ -243,6 +243,30 @@ def test_a_program_finds_its_variables_and_no_others(workshop: Workshop) -> None
         "[1,2,3,4]",
     )
     assert update_of(workshop, teach(workshop, module)).samples == 1
+
+
+def test_a_program_finds_the_variables_of_the_spec_as_well(workshop: Workshop) -> None:
+    """Those it names, and a round's own where both would name one."""
+    count = len(environment(LESSON, 1))
+    module = program(
+        f"""(drop (call $env (i32.const 100) (i32.const 104)))
+        (if (i32.ne (i32.load (i32.const 100)) (i32.const {count + 1})) (then unreachable))
+        (call $say (i32.const 1000) (i32.const 9))""",
+        "[1,2,3,4]",
+    )
+    env = (("RATE", "5"), ("FL_SEED", "mine"))
+    assert update_of(workshop, teach(workshop, module, env=env)).samples == 1
+
+
+def test_numbers_without_a_model_are_not_guessed_from_bytes(workshop: Workshop) -> None:
+    """Twelve bytes of text are no three numbers; JSON says what it is."""
+    told = replace(LESSON, base=None, layout=None, version="", format="f32-delta")
+    with pytest.raises(Refusal, match="12 bytes of stdout; without model or layout only json-f64"):
+        read_update(told, b"hello world\n", Metrics())
+    with pytest.raises(Refusal, match="13 bytes, not a list of f32"):
+        read_update(told, b"hello, world\n", Metrics())
+    named = replace(told, format="json-f64")
+    assert read_update(named, b"[1, 2, 3]", Metrics()).delta.tolist() == [1, 2, 3]
 
 
 def test_no_file_outside_of_its_data(tmp_path: Path, make_workshop: Maker) -> None:

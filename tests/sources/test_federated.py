@@ -129,6 +129,7 @@ REFUSED = [
         "must not be given to a training module",
     ),
     ({"run": {"env": [{"name": "FL_SEED", "value": "1"}]}}, "spec.run.env[0].name", "FL_"),
+    ({"run": {"env": [{"name": "ROUND_ID", "value": "1"}]}}, "spec.run.env[0].name", "ROUND_ID"),
     ({"evaluation": {"stop": {}}}, "spec.evaluation.stop", "`when`, `patience` or both"),
     ({"evaluation": {"stop": {"when": "accuracy > 1"}}}, "spec.evaluation.stop.when", "metrics."),
 ]
