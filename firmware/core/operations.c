@@ -7,6 +7,7 @@
 #define MOST_TAIL (256 * 1024)
 #define MOST_FOLLOW 600000
 #define PIECE 4096
+#define ROOM 768 /* bytes of the scratch's end, for what a device tells of itself */
 
 /* state: the place of its word in the tables */
 static void answer(struct pp_agent *a, struct pp_op *op, int64_t state, struct proplet_text text,
@@ -231,10 +232,20 @@ static void read_key(struct pp_op *op, struct pp_view message)
 	}
 }
 
-static PP_APART void refuse_verb(struct pp_agent *a, struct pp_op *op, struct proplet_text verb)
+/* A verb of this device alone, or one that nobody knows. */
+static PP_APART void other_verb(struct pp_agent *a, struct pp_op *op, struct proplet_text verb)
 {
 	struct pp_words words;
+	/* Behind the answer that is put together, in front of records that are read. */
+	char *const text = (char *)a->memory.scratch + a->memory.scratch_size - ROOM;
+	const size_t len = a->shell.tell == NULL
+				   ? 0
+				   : a->shell.tell(a->shell.ctx, verb.at, verb.len, text, ROOM);
 
+	if (len > 0) {
+		answer(a, op, PP_OP_ANSWER_STATE_DONE, (struct proplet_text){text, len}, 0, 0);
+		return;
+	}
 	answer(a, op, PP_OP_ANSWER_STATE_REFUSED, pp_words_of(unknown(verb, &words)), 0, 0);
 }
 
@@ -258,7 +269,7 @@ void pp_operations_hear(struct pp_agent *a, struct pp_view message, struct pp_no
 	} else if (op.cancel || text_is(verb, "restart")) {
 		act_on_run(a, &op);
 	} else {
-		refuse_verb(a, &op, verb);
+		other_verb(a, &op, verb);
 	}
 }
 

@@ -1,12 +1,18 @@
 # Every source of the portable core, for CMake here and for the Zephyr module.
 set(PROPLET_CORE_SOURCES
+  admit.c
   agent.c
   base64.c
+  binary.c
+  blobs.c
   cbor.c
+  device.c
   documents.c
   downloads.c
   emit.c
   frame.c
+  guests.c
+  hello.c
   json.c
   lives.c
   modules.c
@@ -15,7 +21,10 @@ set(PROPLET_CORE_SOURCES
   plan.c
   record.c
   reporting.c
+  ring.c
   runs.c
+  shell.c
+  stored.c
   tables.c
   topics.c
   trust.c

@@ -481,7 +481,7 @@ static void store_run(json run, unsigned slot)
 
 static void boot(json head, json line, struct pp_now now)
 {
-	static const struct pp_shell shell = {NULL, effect, chance, load_run};
+	static const struct pp_shell shell = {NULL, effect, chance, load_run, NULL};
 	static struct proplet_port port;
 	static uint8_t trust[1 << 16];
 	json on_disk = json_get(line, "stored"), config = json_get(head, "config"), found;

@@ -196,6 +196,9 @@ struct pp_shell {
 	int64_t (*chance)(void *ctx, int64_t low, int64_t high);
 	/* The record stored in `slot`. */
 	int (*load_run)(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len);
+	/* Answers an operation that only looks: text, at most cap bytes of it; 0: no such verb. NULL:
+	 * there are none. */
+	size_t (*tell)(void *ctx, const char *verb, size_t verb_len, char *text, size_t cap);
 };
 
 /* -- the whole ------------------------------------------------------------------------------ */

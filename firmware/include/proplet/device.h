@@ -43,7 +43,62 @@ struct proplet_config {
 	size_t label_count;
 };
 
-struct proplet;
+#define PROPLET_GUESTS 32 /* slots of an engine, at most */
+#define PROPLET_LOGS 4    /* logs read at one time */
+#define PROPLET_HELLO 1536 /* bytes of the longest hello */
+#define PROPLET_RING 16   /* decisions remembered across boots */
+
+/* A decision, for whoever looks at a device that did something odd. */
+struct proplet_decision {
+	int64_t wall, gen;
+	uint32_t boot;
+	uint8_t what;   /* enum proplet_did */
+	uint8_t detail; /* a reset's cause, a run's state */
+	uint8_t uid[4]; /* the first bytes of the object's */
+};
+enum proplet_did {
+	PROPLET_DID_BOOT = 1,
+	PROPLET_DID_ACCEPT = 2,
+	PROPLET_DID_START = 3,
+	PROPLET_DID_STOP = 4,
+	PROPLET_DID_END = 5,
+	PROPLET_DID_TRUST = 6,
+	PROPLET_DID_DRAIN = 7
+};
+
+/* Made by proplet_init; look, do not touch. */
+struct proplet {
+	struct proplet_config config;
+	const struct proplet_port *port;
+	const struct proplet_engine *engine;
+	struct pp_agent agent;
+	struct pp_channel channel;
+	struct pp_key key;
+	uint8_t hello[PROPLET_HELLO];
+	int64_t last_mono, wake;
+	uint32_t boot, conn;
+	bool drained, untold, ring_changed;
+	char lost_why[64], start_why[96]; /* of a write, of a start that failed within a turn */
+	uint8_t lost_blob[32];
+	bool has_lost_blob, has_lost_upload;
+	uint8_t lost_upload[32];
+	struct proplet_place {
+		uint8_t uid[16], run[16];
+		int64_t stop_at; /* -1: not asked to */
+		bool taken, ended, failed;
+	} places[PROPLET_GUESTS];
+	struct proplet_log {
+		char op[65];
+		uint8_t place, stream, turn; /* turn: which of the two is read */
+		int64_t until;
+		uint32_t off[2];
+		bool used;
+	} logs[PROPLET_LOGS];
+	struct proplet_ended ended; /* what the engine told last */
+	bool busy; /* the engine asked for a check to be tried again */
+	struct proplet_decision ring[PROPLET_RING];
+	uint32_t ring_next;
+};
 
 /* Reads what is stored, counts the boot, stores it. Fails where the storage does. */
 int proplet_init(struct proplet *p, const struct proplet_config *config,

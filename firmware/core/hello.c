@@ -1,0 +1,105 @@
+/* What the device says it is, put together once a boot. */
+#include "device.h"
+
+static void text(struct pp_out *out, const char *value)
+{
+	pp_put_text(out, value, strlen(value));
+}
+
+static void named_text(struct pp_out *out, unsigned field, const char *value)
+{
+	pp_put_int(out, field);
+	text(out, value);
+}
+
+static void named_number(struct pp_out *out, unsigned field, uint64_t value)
+{
+	pp_put_int(out, field);
+	pp_put_int(out, (int64_t)(value > (uint64_t)PP_MAX_INTEGER ? (uint64_t)PP_MAX_INTEGER : value));
+}
+
+/* The signatures this device can check, its own kind first: asked of the port with rubbish. */
+static void algs(const struct proplet *p, struct pp_out *out)
+{
+	static const char *const names[] = {"", "ed25519", "p256"};
+	static const uint8_t sizes[] = {0, 32, 65};
+	static const uint8_t rubbish[65] = {4};
+	const uint8_t first = p->key.alg, second = (uint8_t)(3 - first);
+	const bool both = p->port->verify(p->port->ctx, (enum proplet_alg)second, rubbish,
+					  sizes[second], rubbish, rubbish, 1) != PROPLET_MISSING;
+
+	pp_put_int(out, PP_HELLO_ALGS);
+	pp_put_list(out, both ? 2 : 1);
+	text(out, names[first]);
+	if (both) {
+		text(out, names[second]);
+	}
+}
+
+static void lists(const struct proplet *p, struct pp_out *out)
+{
+	size_t count = 0;
+
+	while (p->engine->imports[count] != NULL) {
+		count++;
+	}
+	pp_put_int(out, PP_HELLO_IMPORTS);
+	pp_put_list(out, count);
+	for (size_t i = 0; i < count; i++) {
+		text(out, p->engine->imports[i]);
+	}
+	pp_put_int(out, PP_HELLO_COMPONENTS);
+	pp_put_bool(out, false);
+	pp_put_int(out, PP_HELLO_MOUNTS);
+	pp_put_list(out, 0);
+	pp_put_int(out, PP_HELLO_ENCODINGS);
+	pp_put_list(out, 2);
+	text(out, "cbor");
+	text(out, "json");
+	algs(p, out);
+	pp_put_int(out, PP_HELLO_FETCH);
+	pp_put_list(out, 1);
+	text(out, "mqtt");
+	pp_put_int(out, PP_HELLO_LABELS);
+	pp_put_map(out, p->config.label_count);
+	for (size_t i = 0; i < p->config.label_count; i++) {
+		text(out, p->config.labels[i].name);
+		text(out, p->config.labels[i].value);
+	}
+}
+
+size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *out)
+{
+	const struct proplet_config *const c = &p->config;
+
+	pp_put_map(out, 24);
+	named_number(out, PP_HELLO_V, 1);
+	named_text(out, PP_HELLO_ID, c->id);
+	pp_put_int(out, PP_HELLO_INST);
+	pp_put_bytes(out, inst, 16);
+	named_number(out, PP_HELLO_BOOT, p->boot);
+	named_text(out, PP_HELLO_ARCH, c->arch);
+	named_text(out, PP_HELLO_OS, c->os);
+	named_text(out, PP_HELLO_RUNTIME, p->engine->name);
+	named_text(out, PP_HELLO_RUNTIME_VERSION, p->engine->version);
+	named_text(out, PP_HELLO_AGENT, c->agent);
+	named_number(out, PP_HELLO_MEMORY, p->engine->memory);
+	named_number(out, PP_HELLO_STORAGE, c->storage);
+	named_number(out, PP_HELLO_TASKS, p->engine->slots);
+	named_number(out, PP_HELLO_MAX_MODULE, c->max_module);
+	named_number(out, PP_HELLO_MAX_PAYLOAD, c->max_payload);
+	named_number(out, PP_HELLO_MIN_RUN_INTERVAL, c->min_run_interval);
+	named_number(out, PP_HELLO_HEARTBEAT, c->heartbeat);
+	lists(p, out);
+	named_text(out, PP_HELLO_KEY, c->key);
+	if (out->full) {
+		return 0;
+	}
+	/* Held to the table like anything else that leaves: labels and names come from outside. */
+	{
+		struct pp_out checked;
+
+		pp_out_init(&checked, p->agent.memory.scratch, p->agent.memory.scratch_size);
+		return pp_read(&pp_shape_hello, out->at, out->len, &checked) == PP_TAKEN ? out->len : 0;
+	}
+}
