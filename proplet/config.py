@@ -8,7 +8,6 @@ the value came from and what is allowed.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from propeller.capabilities import CAPABILITIES
-from propeller.errors import Fault, SpecError, UsageError
+from propeller.errors import Fault, SpecError
+from proplet.settingsfile import read_file
 from proplet.words import read_milliseconds, read_size
 
-MAX_FILE = 64 * 1024
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -78,6 +77,11 @@ class Settings:
     log_level: str
 
 
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row: the field, how its text is read, its default, other environment names, its help.
@@ -105,8 +109,14 @@ class Setting:
     @property
     def key(self) -> str:
         """Its name in the file."""
-        head, *rest = self.field.split("_")
-        return head + "".join(part.capitalize() for part in rest)
+        return _camel(self.field)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name it may have in the file: its own, and those of SuperMQ and the first Propeller
+        (`client_id`, `clientId`)."""
+        old = [alias.removeprefix("PROPLET_").lower() for alias in self.aliases]
+        return (self.key, *old, *(_camel(name) for name in old))
 
 
 def _id(text: str) -> str:
@@ -189,7 +199,13 @@ def _directory(text: str) -> Path:
 
 _OLD_TLS = "PROPLET_MQTT_TLS_"
 SETTINGS = (
-    Setting("id", _id, None, ("PROPLET_ENTITY_ID",), "name of this proplet in its channel"),
+    Setting(
+        "id",
+        _id,
+        None,
+        ("PROPLET_ENTITY_ID", "PROPLET_CLIENT_ID"),
+        "name of this proplet in its channel",
+    ),
     Setting(
         "domain", _id, "local", ("PROPLET_DOMAIN_ID", "PROPLET_TENANT_ID"), "domain of the fleet"
     ),
@@ -198,8 +214,16 @@ SETTINGS = (
         "broker", _address, "127.0.0.1:1883", ("PROPLET_MQTT_ADDRESS",), "host:port or mqtts://..."
     ),
     Setting("mqtt", _one_of("3.1.1", "5"), "3.1.1", (), "MQTT version: 3.1.1 or 5"),
-    Setting("username", str, None, ("PROPLET_ENTITY_ID",), "user at the broker"),
-    Setting("password", str, None, ("PROPLET_API_KEY",), "password at the broker (better a file)"),
+    Setting(
+        "username", str, None, ("PROPLET_ENTITY_ID", "PROPLET_CLIENT_ID"), "user at the broker"
+    ),
+    Setting(
+        "password",
+        str,
+        None,
+        ("PROPLET_API_KEY", "PROPLET_CLIENT_KEY"),
+        "password at the broker (better a file)",
+    ),
     Setting("password_file", _secret, None, (), "file holding the password", file=True),
     Setting("tls_ca", str, None, (f"{_OLD_TLS}CA_CERT",), "PEM file of the broker's CA", file=True),
     Setting(
@@ -302,7 +326,7 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
     """The settings. Raises SpecError with every fault, UsageError for an unreadable file."""
     faults: list[Fault] = []
     path = flags.config or environment.get("PROPLET_CONFIG")
-    file = read_file(Path(path), faults) if path else {}
+    file = read_file(Path(path), SETTINGS, faults) if path else {}
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         where, line, given = _given(setting, flags, environment, file, path or "")
@@ -355,60 +379,6 @@ def _given(
             texts = [str(Path(path).parent / Path(text).expanduser()) for text in texts]
         return path, line, texts
     return "default", 0, [setting.default] if setting.default is not None else []
-
-
-def read_file(path: Path, faults: list[Fault]) -> dict[str, tuple[int, list[str]]]:
-    """Key -> (line, texts) of a settings file. Adds faults; UsageError if it is unreadable."""
-    import yaml
-
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise UsageError(f"{path}: larger than {MAX_FILE} bytes")
-        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}", hint="give another --config") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise SpecError([Fault(str(path), line, "", str(error.problem))]) from error
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise SpecError([Fault(str(path), 1, "", "not a mapping of settings")])
-    known = {setting.key: setting for setting in SETTINGS}
-    found: dict[str, tuple[int, list[str]]] = {}
-    for key_node, node in root.value:
-        key, line = str(key_node.value), key_node.start_mark.line + 1
-        setting = known.get(key)
-        if setting is None:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f', did you mean "{near[0]}"?' if near else ""
-            faults.append(Fault(str(path), line, key, f"unknown setting{hint}"))
-        elif key in found:
-            faults.append(Fault(str(path), line, key, "given twice"))
-        else:
-            try:
-                found[key] = line, _texts(setting, node)
-            except ValueError as error:
-                faults.append(Fault(str(path), line, key, str(error)))
-    return found
-
-
-def _texts(setting: Setting, node: Any) -> list[str]:
-    """A value of the file as the texts a flag would have."""
-    import yaml
-
-    if isinstance(node, yaml.ScalarNode) and not setting.many:
-        return [str(node.value)]
-    if setting.many and isinstance(node, yaml.SequenceNode):
-        items = node.value
-        if all(isinstance(item, yaml.ScalarNode) for item in items):
-            return [str(item.value) for item in items]
-    if setting.many and isinstance(node, yaml.MappingNode):
-        pairs = node.value
-        if all(isinstance(value, yaml.ScalarNode) for _, value in pairs):
-            return [f"{name.value}={value.value}" for name, value in pairs]
-    wanted = "a list or a mapping of texts" if setting.many else "a single value"
-    raise ValueError(f"wanted {wanted}")
 
 
 def total_memory() -> int:

@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from propeller.cli import provisionmq
 from propeller.cli.clock import now_ms
 from propeller.cli.output import add_dry_run, say
 from propeller.errors import UsageError
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fleet.add_argument("--specs", metavar="DIR", help="every Proplet declared there is a device")
     fleet.add_argument("--ca-cert", metavar="FILE", help="your certificate authority (PEM)")
     fleet.add_argument("--ca-key", metavar="FILE", help="its private key (PEM, P-256)")
+    provisionmq.add_arguments(fleet)
     add_dry_run(fleet)
     token = below.add_parser("token", help="let a device fetch its certificate once")
     _folder(token)
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = below.add_parser(action, help=summary)
         _folder(one)
         one.add_argument("device", metavar="ID", help="the device")
+        provisionmq.add_token(one)
         add_dry_run(one)
     rotate = below.add_parser("rotate", help="the next step towards a new certificate authority")
     _folder(rotate)
@@ -107,8 +110,14 @@ def _fleet(args: argparse.Namespace) -> int:
     devices = [*args.device, *(_declared(args.specs, record.domain) if args.specs else ())]
     if len(devices) + len(record.devices) > MOST_DEVICES:
         raise UsageError(f"more than {MOST_DEVICES} devices")
-    with opened(path, now_ms() // 1000, dry=args.dry_run, new=record) as folder:
+    if record.supermq is not None and args.ca_cert:
+        raise UsageError("--ca-cert goes with certificates of ours, not with --supermq")
+    identity = provisionmq.identity_of(args, record)
+    now = now_ms() // 1000
+    with opened(path, now, dry=args.dry_run, new=record, identity=identity) as folder:
         folder.record = _wanted(args, folder.record)
+        if args.broker_ca:
+            folder.put("broker/ca.pem", _read(args.broker_ca), "who signs the broker's certificate")
         if args.ca_cert:
             given = Authority.load(_read(args.ca_cert), _read(args.ca_key), where=str(args.ca_cert))
             if given.id not in folder.record.authorities:
@@ -123,9 +132,10 @@ def _fleet(args: argparse.Namespace) -> int:
         folder.settle()
         _tell(folder)
         if not known and not args.dry_run:
+            conf = path / "broker" / "mosquitto.conf"
             say(
-                f"broker:  mosquitto -c {path / 'broker' / 'mosquitto.conf'}\n"
-                f"manager: propeller serve SPECS --config {path / 'manager' / 'propeller.yaml'}\n"
+                (f"broker:  mosquitto -c {conf}\n" if record.supermq is None else "")
+                + f"manager: propeller serve SPECS --config {path / 'manager' / 'propeller.yaml'}\n"
                 f"device:  hand it {path / 'devices'}/ID and run: "
                 "proplet --config ID/proplet.yaml"
             )
@@ -148,7 +158,7 @@ def _wanted(args: argparse.Namespace, known: Record | None) -> Record:
         known = Record(domain="propeller", channel="fleet", host=host, port=port)
     elif any(
         given is not None and given != was
-        for given, was in ((args.domain, known.domain), (args.channel, known.channel))
+        for given, was in zip((args.domain, args.channel), provisionmq.names(known), strict=True)
     ):
         raise UsageError(
             "domain and channel of a fleet do not change: names and runs depend on them",
@@ -161,16 +171,18 @@ def _wanted(args: argparse.Namespace, known: Record | None) -> Record:
     days = args.days if args.days is not None else known.days
     if not 1 <= days <= 3650:
         raise UsageError("--days must be from 1 to 3650")
-    return replace(
+    fresh = known.supermq is None
+    made = replace(
         known,
-        domain=args.domain or known.domain,
-        channel=args.channel or known.channel,
+        domain=(fresh and args.domain) or known.domain,
+        channel=(fresh and args.channel) or known.channel,
         host=host or known.host,
         port=port or known.port,
         hosts=tuple(dict.fromkeys((*known.hosts, *args.host))),
         days=days,
         broker_folder=args.broker_folder or known.broker_folder,
     )
+    return provisionmq.wanted(args, made)
 
 
 def _declared(tree: str, domain: str) -> list[str]:
@@ -196,6 +208,7 @@ def _token(args: argparse.Namespace) -> int:
     if life < 1:
         raise UsageError("--for must be at least a second")
     made = secrets.token_urlsafe(32)
+    _own(Path(args.folder))
     with opened(Path(args.folder), now_ms() // 1000) as folder:
         folder.record = with_token(folder.record, args.device, made, ends=folder.now + life)
         folder.remember()
@@ -208,16 +221,20 @@ def _token(args: argparse.Namespace) -> int:
 
 def _change(args: argparse.Namespace) -> int:
     from propeller.provision.folder import check_id, opened
+    from propeller.provision.record import read_record
     from propeller.provision.rotation import advance
 
-    told = ""
-    with opened(Path(args.folder), now_ms() // 1000, dry=args.dry_run) as folder:
+    told, path = "", Path(args.folder)
+    record = _own(path) if args.action == "rotate" else read_record(path)
+    identity = None if record is None else provisionmq.identity_of(args, record)
+    with opened(path, now_ms() // 1000, dry=args.dry_run, identity=identity) as folder:
         match args.action:
             case "rotate":
                 told = advance(folder, handed_out=args.handed_out)
             case "revoke":
                 folder.revoke(args.device)
-                told = "reload the broker (SIGHUP) now, and restart it when it suits"
+                if folder.record.supermq is None:
+                    told = "reload the broker (SIGHUP) now, and restart it when it suits"
             case _:
                 check_id(args.device)
                 if args.device not in folder.record.devices:
@@ -233,6 +250,19 @@ def _change(args: argparse.Namespace) -> int:
     return 0
 
 
+def _own(path: Path) -> Record | None:
+    """The record, where certificates are signed by an authority in the folder."""
+    from propeller.provision.record import read_record
+
+    record = read_record(path)
+    if record is not None and record.supermq is not None:
+        raise UsageError(
+            "members of this fleet are known to a SuperMQ; there are no certificates to sign",
+            hint="`propeller provision fleet --device ID` makes a bundle",
+        )
+    return record
+
+
 def _serve(args: argparse.Namespace) -> int:
     import logging
 
@@ -242,6 +272,7 @@ def _serve(args: argparse.Namespace) -> int:
     from propeller.provision.service import make_app
 
     path = Path(args.folder)
+    _own(path)
     with opened(path, now_ms() // 1000) as folder:
         folder.settle()
     host, port = _address(args.listen, 7443)

@@ -46,6 +46,45 @@ def manager_settings(record: Record) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def member_settings(record: Record, device: str, *, user: str) -> bytes:
+    """`proplet.yaml` of a device that a SuperMQ knows as `user`, with its key in `password`."""
+    where = record.supermq
+    assert where is not None
+    lines = [
+        "# Written by `propeller provision`. Add labels and mounts as you like; the rest is",
+        "# written anew when the fleet's broker moves.",
+        f"id: {device}",
+        f"domain: {record.domain}",
+        f"channel: {record.channel}",
+        f"broker: {'mqtts' if where.tls else 'mqtt'}://{authority_part(record)}",
+        f"username: {user}",
+        "passwordFile: password",
+        *(["tlsCa: ca.pem"] if where.tls else []),
+        "trust: root.pub",
+        "key: device.pem",
+        "boxKey: box.pem",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def member_manager_settings(record: Record) -> bytes:
+    """`propeller.yaml` of a manager that a SuperMQ knows."""
+    where = record.supermq
+    assert where is not None
+    lines = [
+        "# Written by `propeller provision`.",
+        f"domain: {record.domain}",
+        f"channel: {record.channel}",
+        "keys: ../keys",
+        "broker:",
+        f"  address: {json.dumps(authority_part(record))}",
+        f"  username: {where.manager}",
+        "  passwordFile: password",
+        *(["  ca: ca.pem"] if where.tls else []),
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def authority_part(record: Record) -> str:
     """HOST:PORT, an IPv6 address in brackets."""
     host = f"[{record.host}]" if ":" in record.host else record.host

@@ -18,30 +18,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pwd
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from propeller.errors import Unavailable, UsageError
 from propeller.provision.authority import Authority
-from propeller.provision.bundle import manager_settings, proplet_settings
-from propeller.provision.mosquitto import MANAGER, Listener, access, configuration
+from propeller.provision.identity import AUTHORITY_DAYS, Certificates, IdentityService
+from propeller.provision.mosquitto import MANAGER
 from propeller.provision.record import Issued, Record, read_record, text_of, write_record
 from propeller.state.files import make_directory, replace_file
 from propeller.state.keys import Keys
 from propeller.wire import certificates as x509
-from propeller.wire.topics import Channel, is_id
+from propeller.wire.topics import is_id
 
 DAY_S = 86_400
-AUTHORITY_DAYS = 3650
-RENEW_WITHIN = 0.25
-"""A certificate is made anew in the last quarter of its life."""
-
 _PRIVATE = 0o700
 _LOCK_S = 30
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +53,15 @@ class Change:
 class Folder:
     """One run over the folder. now: Unix seconds. dry: nothing is written.
 
-    record: as it is by now. changes: what was made so far.
+    record: as it is by now. identity: who knows members at the broker. changes: what was made so
+    far.
     """
 
     path: Path
     record: Record
     now: int
     dry: bool = False
+    identity: IdentityService = field(default_factory=Certificates)
     changes: list[Change] = field(default_factory=list)
     _loaded: dict[str, Authority] = field(default_factory=dict)
     _keys: Keys | None = None
@@ -74,8 +70,7 @@ class Folder:
     def settle(self) -> None:
         """Authority, broker, manager, keys, and each device's own files. Raises UsageError,
         Unavailable."""
-        self._authority()
-        self._server()
+        self.identity.prepare(self)
         self._manager()
         for device in sorted(self.record.devices):
             self._bundle(device)
@@ -99,8 +94,8 @@ class Folder:
         """Believe `made` from now on; it does not sign yet unless it is the first."""
         self._loaded[made.id] = made
         if key:
-            self._put(f"ca/{made.id}.key", made.key_pem, why, mode=0o600)
-        self._put(f"ca/{made.id}.pem", made.pem, why)
+            self.put(f"ca/{made.id}.key", made.key_pem, why, mode=0o600)
+        self.put(f"ca/{made.id}.pem", made.pem, why)
         signing = self.record.signing or made.id
         known = (*self.record.authorities, made.id)
         self.record = replace(self.record, authorities=known, signing=signing)
@@ -133,130 +128,40 @@ class Folder:
         except OSError as error:
             raise UsageError(f"ca/{identifier}.pem: {error.strerror}") from error
 
-    def _authority(self) -> None:
+    def first_authority(self) -> None:
+        """Make one where there is none."""
         if not self.record.authorities:
             name = f"Propeller {self.record.domain}/{self.record.channel}"
             made = Authority.make(name, now=self.now, days=AUTHORITY_DAYS)
             self.add_authority(made, "a certificate authority for this fleet")
 
-    # -- broker and manager ----------------------------------------------------------------------
-    def _server(self) -> None:
-        hosts = [self.record.host, *self.record.hosts]
-        if self.record.host in _LOCAL:
-            hosts += _LOCAL
-        wanted = tuple(dict.fromkeys(hosts))
-        self._certificate("broker/server", self.record.host, hosts=wanted)
-        self._put("broker/ca.pem", self.believed(), "who may sign devices' certificates")
-        revoked = self._revocations()
-        here = (self.path / "broker").absolute()
-        folder = PurePath(self.record.broker_folder) if self.record.broker_folder else here
-        # Started by root it becomes user `mosquitto`, who cannot read what is private to us.
-        store = PurePath("/var/lib/mosquitto") if self.record.broker_folder else folder / "store"
-        if not self.record.broker_folder and not self.dry:
-            make_directory(self.path / "broker" / "store", mode=_PRIVATE)
-        user = "" if self.record.broker_folder else pwd.getpwuid(os.getuid()).pw_name
-        address = self.record.host if self.record.host in ("127.0.0.1", "::1") else ""
-        if self.record.host == "localhost":
-            address = "127.0.0.1"
-        listener = Listener(
-            address=address, port=self.record.port, folder=folder, store=store, user=user
-        )
-        conf = configuration(listener, revoked=revoked)
-        self._put("broker/mosquitto.conf", conf.encode(), "the broker's configuration")
-        rights = access(
-            Channel(self.record.domain, self.record.channel),
-            revoked=self.record.revoked_devices(),
-        )
-        self._put("broker/acl", rights.encode(), "who may say and hear what", mode=0o600)
-
-    def _revocations(self) -> bool:
-        """Write the lists, one an authority; whether there are any."""
-        lists = []
-        for one in self.record.authorities:
-            serials = self.record.revoked(one)
-            if serials:
-                lists.append((one, serials))
-        if not lists:
-            return False
-        said = "\n".join(f"{one} {sorted(serials.items())}" for one, serials in lists)
-        if self._same("broker/revoked.txt", said.encode()):
-            return True
-        made = b"".join(
-            self.authority(one).revocations(
-                self.record.revoked(one), now=self.now, days=AUTHORITY_DAYS
-            )
-            # OpenSSL wants a list of every authority once it looks at lists at all.
-            for one in self.record.authorities
-        )
-        self._put("broker/revoked.pem", made, "certificates that were taken back")
-        self._put("broker/revoked.txt", said.encode(), "the same for people")
-        return True
-
+    # -- manager ---------------------------------------------------------------------------------
     def _manager(self) -> None:
-        self._certificate("manager/cert", MANAGER, hosts=())
-        self._put("manager/ca.pem", self.believed(), "who may sign the broker's certificate")
-        self._put("manager/propeller.yaml", manager_settings(self.record), "the manager's way")
+        settings = self.identity.manager_settings(self.record)
+        self.put("manager/propeller.yaml", settings, "the manager's way")
         if not self.dry:
             keys = self.keys()
             keys.trust()
             if keys.created:
                 self.changes.append(Change("keys", "what signs documents for this fleet"))
 
-    def _certificate(self, stem: str, name: str, *, hosts: tuple[str, ...]) -> None:
-        """`stem`.pem and .key, made anew where they do not say what they should."""
-        pem, key = self.path / f"{stem}.pem", self.path / f"{stem}.key"
-        why = self._stale(pem, key, name=name, hosts=hosts)
-        if not why:
-            return
-        private = x509.new_key()
-        made = self.authority().issue(
-            private.public_key(), name=name, now=self.now, days=self.record.days, hosts=hosts
-        )
-        self._put(f"{stem}.key", x509.private_pem(private), why, mode=0o600)
-        self._put(f"{stem}.pem", made, why)
-
-    def _stale(self, pem: Path, key: Path, *, name: str, hosts: tuple[str, ...]) -> str:
-        """Why a certificate must be made anew; "" when it is right."""
-        if not pem.exists() or not key.exists():
-            return f"a certificate for {name}"
-        try:
-            found = x509.facts(pem.read_bytes(), where=str(pem))
-            private = x509.private_key(key.read_bytes(), where=str(key))
-        except UsageError as error:
-            return f"it cannot be read ({error.what})"
-        if x509.key_digest(private.public_key()) != found.key:
-            return "its key is another one's"
-        if found.issuer != self.record.signing:
-            return "another authority signs now"
-        if found.name != name or set(found.hosts) != set(hosts):
-            return f"it named {', '.join((found.name, *found.hosts))}"
-        if self.now > found.ends - (found.ends - found.begins) * RENEW_WITHIN:
-            return "it ends soon"
-        return ""
-
     # -- devices ---------------------------------------------------------------------------------
     def enroll(self, devices: Iterable[str]) -> None:
         """Certificates, keys and a folder for devices that never had any. Raises UsageError."""
-        for device in sorted(set(devices)):
+        new = sorted(set(devices) - set(self.record.devices))
+        for device in new:
             check_id(device)
-            if device not in self.record.devices:
-                self.renew(device, "a new device")
+        self.identity.admit(self, new)
 
     def renew(self, device: str, why: str) -> None:
-        """A new certificate with a new key for a device of which the folder is here."""
-        private = x509.new_key()
-        pem = self.authority().issue(
-            private.public_key(), name=device, now=self.now, days=self.record.days
-        )
-        self._note(device, pem, kept=True)
-        self._put(f"devices/{device}/cert.key", x509.private_pem(private), why, mode=0o600)
-        self._put(f"devices/{device}/cert.pem", pem, why)
+        """New credentials for a device of which the folder is here. Raises UsageError."""
+        self.identity.renew(self, device, why)
 
     def sign(self, device: str, csr: bytes) -> bytes:
         """A certificate for the key of a device's own request. Raises UsageError."""
         public = x509.requested_key(csr)
         pem = self.authority().issue(public, name=device, now=self.now, days=self.record.days)
-        self._note(device, pem, kept=False)
+        self.note_certificate(device, pem, kept=False)
         return pem
 
     def revoke(self, device: str) -> None:
@@ -266,15 +171,23 @@ class Folder:
             raise UsageError(f"{device} was never given a certificate")
         taken = tuple(one if one.revoked else replace(one, revoked=self.now) for one in held)
         self.record = replace(self.record, devices={**self.record.devices, device: taken})
+        self.identity.revoke(self, device)
         if not self.dry:
             self.keys().forget(device)
         self.changes.append(Change(f"devices/{device}", "its certificates are taken back"))
 
-    def _note(self, device: str, pem: bytes, *, kept: bool) -> None:
+    def note_certificate(self, device: str, pem: bytes, *, kept: bool) -> None:
+        """Remember a certificate that was made for a device."""
         found = x509.facts(pem, where=device)
-        issued = Issued(
-            serial=found.serial, issuer=found.issuer, key=found.key, ends=found.ends, kept=kept
+        self.note(
+            device,
+            Issued(
+                serial=found.serial, issuer=found.issuer, key=found.key, ends=found.ends, kept=kept
+            ),
         )
+
+    def note(self, device: str, issued: Issued) -> None:
+        """Remember what a device was given; what ended before goes."""
         before = tuple(
             one for one in self.record.devices.get(device, ()) if one.ends > self.now or one.revoked
         )
@@ -287,26 +200,29 @@ class Folder:
         current = self.record.current(device)
         if current is None or not current.kept:
             return
-        if not (self.path / place / "cert.pem").exists() and not self.dry:
+        if not (self.path / place / self.identity.credential).exists() and not self.dry:
             return  # handed over
-        self._put(f"{place}/ca.pem", self.believed(), "who may sign the broker's certificate")
-        self._put(f"{place}/proplet.yaml", proplet_settings(self.record, device), "its settings")
+        self.identity.complete(self, device)
+        settings = self.identity.proplet_settings(self.record, device)
+        self.put(f"{place}/proplet.yaml", settings, "its settings")
         if self.dry:
             return
         keys = self.keys()
         signing = keys.device(device)
-        self._put(f"{place}/root.pub", _line(keys.roots[0].text), "what it believes")
-        self._put(f"{place}/device.pem", signing.to_pem(), "its identity", mode=0o600)
+        self.put(f"{place}/root.pub", _line(keys.roots[0].text), "what it believes")
+        self.put(f"{place}/device.pem", signing.to_pem(), "its identity", mode=0o600)
         box = keys.device_box(device)
-        self._put(f"{place}/box.pem", box.to_pem(), "what its secrets are sealed to", mode=0o600)
+        self.put(f"{place}/box.pem", box.to_pem(), "what its secrets are sealed to", mode=0o600)
 
     # -- files -----------------------------------------------------------------------------------
-    def _same(self, name: str, data: bytes) -> bool:
+    def same(self, name: str, data: bytes) -> bool:
+        """Whether the file has these bytes already."""
         path = self.path / name
         return path.exists() and path.read_bytes() == data
 
-    def _put(self, name: str, data: bytes, why: str, *, mode: int = 0o644) -> None:
-        if self._same(name, data):
+    def put(self, name: str, data: bytes, why: str, *, mode: int = 0o644) -> None:
+        """Write a file below the folder, if it says something else, and note why."""
+        if self.same(name, data):
             return
         if not self.dry:
             path = self.path / name
@@ -317,24 +233,31 @@ class Folder:
 
 @contextlib.contextmanager
 def opened(
-    path: Path, now: int, *, dry: bool = False, new: Record | None = None
+    path: Path,
+    now: int,
+    *,
+    dry: bool = False,
+    new: Record | None = None,
+    identity: IdentityService | None = None,
 ) -> Iterator[Folder]:
     """One run over the folder at `path`, alone: another one waits its turn.
 
-    new: the record of a folder that is none yet. Raises UsageError where there is no fleet,
+    new: the record of a folder that is none yet. identity: who knows its members at the broker
+    (certificates, when nobody is named). Raises UsageError where there is no fleet,
     Unavailable when another run does not end.
     """
+    identity = identity or Certificates()
     record = read_record(path) or new
     if record is None:
         raise UsageError(f"no fleet in {path}", hint="`propeller provision fleet` sets one up")
     if dry:
-        yield Folder(path, record, now, dry=True)
+        yield Folder(path, record, now, dry=True, identity=identity)
         return
     make_directory(path, mode=_PRIVATE)
     handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock(handle, path)
-        yield Folder(path, read_record(path) or record, now)
+        yield Folder(path, read_record(path) or record, now, identity=identity)
     finally:
         os.close(handle)
 

@@ -47,6 +47,23 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuperMq:
+    """Where members are known instead of by certificates of ours (`supermq`).
+
+    url: of all its services, but for those named in `services`. domain, channel: their names there;
+    the ids are the fleet's. manager: the manager's id. tls: whether the broker speaks TLS; then
+    broker/ca.pem signs its certificate.
+    """
+
+    url: str
+    domain: str
+    channel: str
+    services: Mapping[str, str] = field(default_factory=dict)
+    manager: str = ""
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """See the module. host, port: the broker as devices reach it; hosts: its other names.
 
@@ -66,6 +83,7 @@ class Record:
     signing: str = ""
     devices: Mapping[str, tuple[Issued, ...]] = field(default_factory=dict)
     tokens: Mapping[str, Token] = field(default_factory=dict)
+    supermq: SuperMq | None = None
 
     def current(self, device: str) -> Issued | None:
         """The device's newest certificate, unless that was taken back."""
@@ -138,8 +156,11 @@ def _record(document: Mapping[str, Any]) -> Record:
     plain = {
         name: value
         for name, value in document.items()
-        if name not in ("version", "devices", "tokens")
+        if name not in ("version", "devices", "tokens", "supermq")
     }
+    elsewhere = document.get("supermq")
+    if elsewhere is not None:
+        plain["supermq"] = SuperMq(**elsewhere)
     for name in ("hosts", "authorities"):
         plain[name] = tuple(plain[name])
     return Record(**plain, devices=devices, tokens=tokens)

@@ -18,7 +18,8 @@ from enum import StrEnum
 
 from propeller.errors import UsageError
 from propeller.provision.authority import Authority
-from propeller.provision.folder import AUTHORITY_DAYS, Change, Folder
+from propeller.provision.folder import Change, Folder
+from propeller.provision.identity import AUTHORITY_DAYS
 from propeller.provision.record import Record
 
 _NAMED = 8

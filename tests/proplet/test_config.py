@@ -62,6 +62,33 @@ def test_names_of_the_first_propeller_are_taken(root: Path) -> None:
     assert "password: (set)" in shown(found)
 
 
+@pytest.mark.parametrize("domain", ["domain", "tenant"])
+@pytest.mark.parametrize("member", [("client", "client_key"), ("entity", "api_key")])
+@pytest.mark.parametrize("camel", [True, False], ids=["camelCase", "snake_case"])
+def test_both_spellings_of_supermq_are_taken(
+    tmp_path: Path, root: Path, domain: str, member: tuple[str, str], camel: bool
+) -> None:
+    """domain or tenant, client or entity, key of either; in the file and in the environment."""
+    given = {f"{domain}_id": "d", "channel_id": "c", f"{member[0]}_id": "m", member[1]: "secret"}
+    environment = {f"PROPLET_{name.upper()}": value for name, value in given.items()}
+    file = tmp_path / "proplet.yaml"
+    lines = []
+    for name, value in given.items():
+        head, *rest = name.split("_")
+        key = head + "".join(part.capitalize() for part in rest) if camel else name
+        lines.append(f"{key}: {value}\n")
+    file.write_text("".join(lines))
+    for found in (
+        settings("--trust", root, **environment),
+        settings("--trust", root, "--config", file),
+    ):
+        assert (found.domain, found.channel, found.id) == ("d", "c", "m")
+        assert (found.username, found.password) == ("m", "secret")
+    file.write_text("".join(lines) + "id: press-1\n")
+    named = settings("--trust", root, "--config", file)
+    assert (named.id, named.username) == ("press-1", "m")
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     """With file and line, and what was meant."""
     file = tmp_path / "proplet.yaml"
