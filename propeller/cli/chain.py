@@ -226,7 +226,10 @@ def _module(facts: Facts, thing: Modular) -> Link:
         do = "" if found.retry else "mend the module or the reference in its spec"
         words = f"{thing.module}: {found.reason}: {found.message}"
         return Link("module", state, words, do=do, rule=found.reason)
-    return Link("module", OK, f"{thing.module}, {found.size} bytes, {short_digest(found.digest)}")
+    words = f"{thing.module}, {found.size} bytes, {short_digest(found.digest)}"
+    if found.signed is not None:
+        words += f", signed by {' and '.join(found.signed.by) or 'none of the keys'}"
+    return Link("module", OK, words)
 
 
 def _allowed(conditions: Conditions, held: Held) -> Iterator[Link]:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from propeller.cli.modulepolicies import signing_of
 from propeller.cli.outward import outlets_of
 from propeller.cli.settings import Fleet, identities_of, registries_of
 from propeller.cli.specsource import open_specs
@@ -44,6 +45,7 @@ def make_service(
     verb: str,
 ) -> Service:
     """A reconciler process around `state` and `source`."""
+    rules, keys = signing_of(fleet)
     return Service(
         Settings(
             state=state,
@@ -56,6 +58,8 @@ def make_service(
             open_source=lambda address: open_specs(address, fleet, state),
             outlets=outlets_of(fleet, source),
             identities=identities_of(fleet),
+            signing=rules,
+            signing_keys=keys,
         ),
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,

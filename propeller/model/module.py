@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from propeller.model.ids import Digest
+from propeller.model.signing import Signed
 
 WASM_PAGE = 65536
 """Bytes of one page of linear memory (WebAssembly core specification, 4.2.8)."""
@@ -35,6 +36,7 @@ class Module:
     digest, size: of the Wasm binary, what travels.
     memory_min: bytes it needs to start. memory_max: bytes it may ask for; None when it names none.
     image: `registry/repository@sha256:...` of the manifest where a proplet may pull by itself.
+    signed: who vouches for it, None where nobody looked.
     """
 
     identity: Digest
@@ -46,6 +48,7 @@ class Module:
     memory_max: int | None = None
     component: bool = False
     image: str | None = None
+    signed: Signed | None = None
 
 
 @dataclass(frozen=True, slots=True)

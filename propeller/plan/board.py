@@ -16,6 +16,8 @@ Row = tuple[ConditionStatus, str, str]
 NEEDS_A_PERSON = frozenset(
     {
         "ModuleInvalid",
+        "ModuleUnsigned",
+        "NotReleased",
         "Unfit",
         "RolledBack",
         "RolloutPaused",

@@ -15,6 +15,7 @@ from propeller.model.module import Module
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import Daemon, Task
 from propeller.model.versions import Course
+from propeller.plan.admission import admitted
 from propeller.plan.adoption import Strays
 from propeller.plan.helm import Helm, ended, is_steered, steer
 from propeller.plan.lifecycle import Aim, Verdict, aim
@@ -213,7 +214,7 @@ def open_case(held: Held, grounds: Grounds, gate: Gate) -> Case:
     assert isinstance(obj, Task | Daemon)
     snapshot = grounds.snapshot
     copies = snapshot.assignments.get(held.uid, NO_COPIES)
-    resolved = gate.module or snapshot.modules.get(obj.module)
+    resolved = gate.module or admitted(held, snapshot.modules.get(obj.module), snapshot.policy)
     module = resolved if isinstance(resolved, Module) else None
     helm = None
     if is_steered(held, snapshot):

@@ -26,6 +26,7 @@ from propeller.model.rounds import (
     Step,
 )
 from propeller.model.seen import Presence
+from propeller.plan.admission import admitted
 from propeller.plan.cases import NO_COPIES, Grounds
 from propeller.plan.lifecycle import module_trouble, suspension
 from propeller.plan.notes import Note
@@ -75,7 +76,7 @@ class _Conductor:
         self.ended: list[Round] = []
         self.notes: list[Note] = []
         self.out = Conducted()
-        resolved = self.snapshot.modules.get(obj.module)
+        resolved = admitted(held, self.snapshot.modules.get(obj.module), self.snapshot.policy)
         self.module = resolved if isinstance(resolved, Module) else None
         if self.module is None:
             self._block(*module_trouble(obj, resolved))

@@ -218,11 +218,17 @@ def _suspended_text(suspend: Suspend) -> str:
     return f"suspended{by}: {suspend.reason}" if suspend.reason else f"suspended{by}"
 
 
+REFUSED = frozenset({"ModuleUnsigned", "NotReleased"})
+"""Why a module that is at hand may not be used (`admission`)."""
+
+
 def module_trouble(obj: Modular, resolved: Resolved | None) -> tuple[str, str]:
     """Why a module is not at hand: the reason of its condition, and words."""
     if resolved is None:
         return "ModuleUnresolved", f"module {obj.module} is being resolved"
     assert not isinstance(resolved, Module)
+    if resolved.reason in REFUSED:
+        return resolved.reason, resolved.message
     word = "ModuleUnresolved" if resolved.retry else "ModuleInvalid"
     return word, f"module {obj.module}: {resolved.message}"
 

@@ -36,6 +36,8 @@ from propeller.plan.windows import windows_of
 _STANDS_IN_THE_WAY = frozenset(
     {
         "ModuleInvalid",
+        "ModuleUnsigned",
+        "NotReleased",
         "SecretMissing",
         "SecretLocked",
         "SecretKeyUnknown",

@@ -21,6 +21,7 @@ from propeller.model.privacy import Noise, Purse
 from propeller.model.rounds import Learning, Round, Step
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
+from propeller.model.signing import Rule
 from propeller.model.specs import ModuleRef
 from propeller.model.versions import Course
 from propeller.model.windows import Window
@@ -37,6 +38,8 @@ class Policy:
     discovery_apps: Apps whose work may go to undeclared proplets.
     echo_since: silence counts from here at the earliest (Unix ms, protocol rule h).
     windows: when edits may reach devices, by App.
+    released: modules that may be started at all, None where any may.
+    signing: who has to vouch for modules.
     """
 
     hold: str = ""
@@ -44,6 +47,8 @@ class Policy:
     discovery_apps: frozenset[str] = frozenset({"default"})
     echo_since: int = 0
     windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    released: frozenset[str] | None = None
+    signing: tuple[Rule, ...] = ()
 
 
 def _is_current(_copy: Assignment, _run: SeenRun) -> bool:
@@ -247,7 +252,8 @@ Action = (
 class Blocked:
     """Why an object cannot have all it wants now. reason: that of its condition, CamelCase.
 
-    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, SecretMissing, SecretLocked (it cannot be
+    Reasons: Suspended, ModuleUnresolved, ModuleInvalid, ModuleUnsigned (nobody vouches for it),
+    NotReleased, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
     NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed; of a FederatedTask also
     ModelInvalid, ModelUnavailable, TooFewProplets; of a step StepWaiting, StepSkipped.

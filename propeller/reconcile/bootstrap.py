@@ -84,6 +84,7 @@ class Bootstrap:
         filters = (
             self._channel.manager_echo(self._source_id),
             *(topic for alg in (ED25519, P256) for topic in self._channel.own_words(alg)),
+            self._channel.releases(),
             *self._channel.control_filters(),
         )
         self._first = self._marker + 1

@@ -34,7 +34,8 @@ class FleetKeys:
 
     trust_p256: the same signed by the root that devices without Ed25519 know; None: there is none.
     enrolled: the public key enrolled for a device in the key directory, or None. boxes: the same
-    for its encryption key.
+    for its encryption key. releases: the release list as sealed, b"" where there is none; released:
+    the modules it names, None where any may be started.
     """
 
     manager: Keyring
@@ -42,6 +43,18 @@ class FleetKeys:
     enrolled: Callable[[PropletId], VerifyKey | None]
     boxes: Callable[[PropletId], BoxPublic | None] = _no_box
     trust_p256: bytes | None = None
+    releases: bytes = b""
+    released: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineSaid:
+    """What keys that are not here signed last: fields as in FleetKeys."""
+
+    trust: bytes
+    trust_p256: bytes | None
+    releases: bytes
+    released: frozenset[str] | None
 
 
 class DeviceKeys:
@@ -67,6 +80,28 @@ class DeviceKeys:
     def trust_p256(self) -> bytes | None:
         """The same for devices that know only P-256."""
         return self._fleet.trust_p256
+
+    @property
+    def releases(self) -> bytes:
+        """The retained release list, b"" where there is none."""
+        return self._fleet.releases
+
+    @property
+    def released(self) -> frozenset[str] | None:
+        """The modules that may be started, None where any may."""
+        return self._fleet.released
+
+    def reword(self, words: OfflineSaid) -> bool:
+        """What the root and the release key say now; whether that is news."""
+        fleet = replace(
+            self._fleet,
+            trust=words.trust,
+            trust_p256=words.trust_p256,
+            releases=words.releases,
+            released=words.released,
+        )
+        moved, self._fleet = fleet != self._fleet, fleet
+        return moved
 
     def known(self, proplet: PropletId, world: World) -> str | None:
         """The text of the key `proplet` is known by, or None before its first hello."""

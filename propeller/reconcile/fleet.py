@@ -66,6 +66,7 @@ class Fleet:
             around.channel,
             around.key,
             around.devices.trust,
+            releases=around.devices.releases,
             fence=fence,
             source_id=around.source_id,
         )
@@ -187,7 +188,7 @@ class Fleet:
         if heard.kind is Kind.MANAGER_ECHO:
             if heard.extra == self._around.source_id:
                 self._echoed(received.payload, now)
-        elif heard.kind in (Kind.MANAGER_STATUS, Kind.TRUST):
+        elif heard.kind in (Kind.MANAGER_STATUS, Kind.TRUST, Kind.RELEASES):
             voice = self._voices.get(heard.extra)
             if voice is not None:
                 voice.heard(heard.kind, received.payload, now)
@@ -196,6 +197,15 @@ class Fleet:
         elif heard.proplet:
             self.hearing.take(received, heard.kind, PropletId(heard.proplet), now)
             self._grant_wishes(now)
+
+    def reword(self, now: int) -> None:
+        """The root or the release key said something new: devices are told, everything planned."""
+        devices = self._around.devices
+        self._own.reword(devices.trust, devices.releases, now)
+        other = self._voices.get("p256")
+        if other is not None and devices.trust_p256 is not None:
+            other.reword(devices.trust_p256, b"", now)
+        self._world.touched.everything = True
 
     def stored(self, event: BlobStored, now: int) -> None:
         """An upload became whole."""

@@ -1,4 +1,4 @@
-"""What this manager keeps retained at the broker about itself: that it is online, and the keys.
+"""What this manager keeps retained at the broker for all: that it is online, the keys, what exists.
 
 Both are read back like everything else retained (protocol rules i and j): the broker may have lost
 them, may return older ones after a crash, or publish the will of our last connection after we said
@@ -13,7 +13,7 @@ from __future__ import annotations
 from propeller.errors import WireError
 from propeller.wire.codec import decode, encode
 from propeller.wire.frame import is_framed, peek_body, seal
-from propeller.wire.messages import ManagerStatus, Trust
+from propeller.wire.messages import ManagerStatus, Releases, Trust
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
 
@@ -27,11 +27,19 @@ TRUST_EVERY = 2_000
 class OwnWords:
     """See the module. `trust`: the trust document as the root of `key`'s algorithm sealed it.
 
-    Devices that know only P-256 hear on topics of their own, by an instance with such a key.
+    releases: the release list as sealed, b"" for none. Devices that know only P-256 hear on topics
+    of their own, by an instance with such a key.
     """
 
     def __init__(
-        self, channel: Channel, key: SigningKey, trust: bytes, *, fence: int, source_id: str
+        self,
+        channel: Channel,
+        key: SigningKey,
+        trust: bytes,
+        *,
+        releases: bytes = b"",
+        fence: int,
+        source_id: str,
     ) -> None:
         self._channel = channel
         self._key = key
@@ -42,10 +50,27 @@ class OwnWords:
             Kind.MANAGER_STATUS: channel.manager_status(key.alg),
             Kind.TRUST: channel.trust(key.alg),
         }
+        if releases:
+            self._carry(releases)
         self._unsaid: set[Kind] = set()
         self._due: int | None = None
         self._tries = 0
         self._trust_at = 0
+
+    def _carry(self, releases: bytes) -> None:
+        self._wanted[Kind.RELEASES] = releases
+        self._topics[Kind.RELEASES] = self._channel.releases()
+
+    def reword(self, trust: bytes, releases: bytes, now: int) -> None:
+        """The root or the release key said something new: pass it on."""
+        before = dict(self._wanted)
+        self._wanted[Kind.TRUST] = trust
+        if releases:
+            self._carry(releases)
+        news = {kind for kind, payload in self._wanted.items() if before.get(kind) != payload}
+        if news and Kind.MANAGER_STATUS in self._wanted:  # else all is said on the first connection
+            self._unsaid |= news
+            self._tries, self._due = 0, now
 
     def status(self, state: str, conn: int) -> ManagerStatus:
         """The word about a connection of ours."""
@@ -93,6 +118,9 @@ class OwnWords:
             if kind is Kind.TRUST:
                 ours = decode(Trust, peek_body(self._wanted[kind])).version
                 return decode(Trust, body).version > ours
+            if kind is Kind.RELEASES:
+                carried = decode(Releases, peek_body(self._wanted[kind])).version
+                return decode(Releases, body).version > carried
             return decode(ManagerStatus, body).fence > self._fence
         except WireError:
             return False

@@ -16,6 +16,7 @@ from propeller.model.checks import Probe
 from propeller.model.ids import Digest, PropletId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.seen import Seen
+from propeller.model.signing import Rule
 from propeller.model.specs import ModuleRef
 from propeller.plan.placement import Looks
 from propeller.plan.planner import affected, plan
@@ -98,6 +99,7 @@ class Surroundings:
     drop_upload: what a proplet uploaded is not needed any more.
     publish: hand the model of a round to the thread that pushes it; None: there is none.
     measure: hand a measurement to a worker, which posts `Measured`.
+    signing: who has to vouch for modules.
     """
 
     store: Store
@@ -120,6 +122,7 @@ class Surroundings:
     drop_upload: Callable[[PropletId, Digest], None] = _nothing
     publish: Callable[[Due], None] | None = None
     measure: Callable[[Probe], None] = _nobody_measures
+    signing: tuple[Rule, ...] = ()
 
     def key_for(self, seen: Seen | None) -> SigningKey:
         """What signs for this device."""
@@ -286,6 +289,8 @@ class Reconciler:
                 echo_since=self.fleet.echo_since,
                 discovery_apps=world.discovery_apps(),
                 windows=world.windows.by_app(world.objects.values()),
+                released=self._around.devices.released,
+                signing=self._around.signing,
             ),
             delivered=self.delivery,
             holders=world.holders,

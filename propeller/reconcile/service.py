@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, PropletId
+from propeller.model.signing import Rule
 from propeller.model.specs import ModuleRef, Proplet
 from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.collector import leave_alone
@@ -31,6 +32,7 @@ from propeller.reconcile.inbox import Inbox, Pace
 from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.modelshelf import Due, ModelShelf
+from propeller.reconcile.offlinewords import OfflineWords
 from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
@@ -38,6 +40,7 @@ from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
+from propeller.registry.cosignkey import PublicKey
 from propeller.registry.lineage import push_round
 from propeller.registry.models import model_of
 from propeller.registry.registries import Registries
@@ -73,7 +76,7 @@ class Settings:
 
     open_source: the source an App names.
     endpoint: the way to the broker for a client id. verb: who holds the lease, for people.
-    identities: what opens Secrets.
+    identities: what opens Secrets. signing: who has to vouch for modules, signing_keys: their keys.
     """
 
     state: StateDir
@@ -86,6 +89,8 @@ class Settings:
     open_source: Callable[[str], Source] = _nothing
     outlets: OutletPlan = NO_PLAN
     identities: Identities = field(default_factory=Identities)
+    signing: tuple[Rule, ...] = ()
+    signing_keys: tuple[PublicKey, ...] = ()
 
 
 class Service:
@@ -148,6 +153,8 @@ class Service:
                 boxes=self.keys.enrolled_box,
             )
         )
+        self._offline_words = OfflineWords(self.keys)
+        self._offline_words.read(self.devices)
         source_id = "manager"
         self._control: Transport = MqttTransport(
             settings.endpoint(f"{settings.domain}-{settings.channel}-{source_id}"), self._rng
@@ -179,6 +186,7 @@ class Service:
             drop_upload=self._drop_upload,
             publish=self._models.put,
             measure=self._measure,
+            signing=settings.signing,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()
@@ -213,6 +221,7 @@ class Service:
             events = self.inbox.take(wait, rest=pace.rest)
             pace.begin()
             try:
+                self._read_offline_words()
                 self._next_due = self.reconciler.turn(events)
                 self.outlets.turned()
                 self._follow_apps()
@@ -233,6 +242,11 @@ class Service:
                 return
 
     _next_due = 0
+
+    def _read_offline_words(self) -> None:
+        now = self._clock()
+        if self._offline_words.due(now) and self._offline_words.read(self.devices):
+            self.reconciler.fleet.reword(now)
 
     def _due_in(self) -> float:
         return min(5.0, max(0.0, (self._next_due - self._clock()) / 1000))
@@ -327,7 +341,12 @@ class Service:
 
     def _resolve(self, ref: ModuleRef) -> None:
         def work() -> None:
-            resolved = resolve(ref, registries=self._settings.registries, blobs=self.blobs)
+            resolved = resolve(
+                ref,
+                registries=self._settings.registries,
+                blobs=self.blobs,
+                keys=self._settings.signing_keys,
+            )
             self.inbox.put(ModuleResolved(ref, resolved))
 
         self._workers.submit(work)

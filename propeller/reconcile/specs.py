@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from propeller.model.ids import Digest, PropletId, Uid, is_digest
+from propeller.model.ids import Digest, Key, PropletId, Uid, is_digest
 from propeller.model.inventory import Held
-from propeller.model.module import ModuleProblem
+from propeller.model.module import Module, ModuleProblem, Resolved
+from propeller.model.signing import keys_of
 from propeller.model.specs import App, Modular, ModuleRef, Suspend
+from propeller.plan.admission import UNSIGNED, opinions
 from propeller.plan.diff import diff
 from propeller.plan.guards import change_digest
 from propeller.plan.moves import identified
@@ -30,6 +32,9 @@ RETRY_BASE, RETRY_CAP = 5_000, 300_000
 """ms between attempts to resolve a module whose registry did not answer: doubling, capped."""
 
 
+LOOK_AGAIN = 60_000
+"""ms until signatures are looked for again where a rule misses one."""
+
 KNOWN_SIGNERS = 500
 """Attempts to take the source that are looked through at start for who signed what."""
 
@@ -43,6 +48,7 @@ class Specs:
         self._attempts: dict[ModuleRef, int] = {}
         self._retry_at: dict[ModuleRef, int] = {}
         self._resolving: set[ModuleRef] = set()
+        self._looked_for_keys = not around.signing
         self.looked = False
         self._signers = {
             one.name: one.signed_by
@@ -269,10 +275,42 @@ class Specs:
         for ref in sorted(self._wanted_refs(), key=str):
             known = self._world.modules.get(ref)
             stale = every and ref.file is None and ref.digest is None
+            stale = stale or self._needs_looking(ref, known)
             if ref in self._resolving or (known is not None and not stale):
                 continue
             self._resolving.add(ref)
             self._around.resolve(ref)
+
+    def _needs_looking(self, ref: ModuleRef, known: Resolved | None) -> bool:
+        """Whether the signatures of a module were not looked for with the keys there are now."""
+        rules = self._around.signing
+        if not rules or ref.image is None or not isinstance(known, Module):
+            return False
+        if known.signed is None or known.signed.looked != keys_of(rules):
+            return True
+        return not self._looked_for_keys and bool(self._doubts(ref, known))
+
+    def _doubts(self, ref: ModuleRef, module: Module) -> dict[str, Key]:
+        """What rules say against a module, and of which object."""
+        words: dict[str, Key] = {}
+        for held in self._world.objects.values():
+            if isinstance(held.object, Modular) and held.object.module == ref:
+                for one in opinions(held, module, self._around.signing):
+                    if one.words:
+                        words.setdefault(one.words, held.object.meta.key)
+        return words
+
+    def _opinions(self, ref: ModuleRef, module: Module, now: int) -> None:
+        """Tell what rules say against a module, and look again in a while."""
+        words = self._doubts(ref, module)
+        if words and ref.image is not None:
+            self._retry_at[ref] = now + LOOK_AGAIN
+        if self._world.modules.get(ref) == module:
+            return
+        for text, key in sorted(words.items()):
+            self._world.store.add_event(
+                Event(at=now, severity="Warning", reason=UNSIGNED, message=text, key=key)
+            )
 
     def resolved(self, event: ModuleResolved, now: int) -> None:
         """A worker is done with a reference."""
@@ -297,6 +335,8 @@ class Specs:
                     message=f"{ref}: {resolved.message}",
                 )
             )
+        if isinstance(resolved, Module) and self._around.signing:
+            self._opinions(ref, resolved, now)
         self._world.put_module(ref, resolved)
 
     def _drop_unused_modules(self) -> None:
@@ -365,6 +405,9 @@ class Specs:
 
     def tick(self, now: int) -> None:
         """Try again what a registry did not answer; end suspensions whose time is over."""
+        if not self._looked_for_keys:
+            self._resolve_images(every=False)
+            self._looked_for_keys = True
         if self.intake.resumes is not None and self.intake.resumes <= now:
             self.retake(now)
         due = [ref for ref, at in self._retry_at.items() if at <= now]

@@ -6,18 +6,23 @@ for what a registry or a module does. `file` modules came with the tree and are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from propeller.errors import DigestMismatch, Unavailable, UsageError, WireError
 from propeller.model.ids import Digest
 from propeller.model.module import Module, ModuleProblem, Resolved
+from propeller.model.signing import Signed, key_set
 from propeller.model.specs import ModuleRef
+from propeller.registry.artifacts import Artifacts
 from propeller.registry.blobs import DEFAULT_LIMIT, BlobStore
+from propeller.registry.cosign import vouched
+from propeller.registry.cosignkey import PublicKey
 from propeller.registry.http import Http
 from propeller.registry.problem import ArtifactError
-from propeller.registry.reference import parse_location
+from propeller.registry.reference import Reference, parse_location
 from propeller.registry.registries import Registries
 from propeller.registry.wasm import WasmFacts, inspect
 
@@ -31,15 +36,18 @@ def resolve(
     blobs: BlobStore,
     limit: int = DEFAULT_LIMIT,
     http: Http | None = None,
+    keys: Sequence[PublicKey] = (),
 ) -> Resolved:
     """Bring the module of `ref` into `blobs` and say what it is. limit: bytes of a module.
+
+    keys: who may vouch for an image; which of them do is in `Module.signed`, None without keys.
 
     A tag means what it means now: the caller asks once a revision and keeps the answer. A digest in
     `ref` is that of the module itself. http: for `url` modules; one of its own if None.
     """
     try:
         if ref.image is not None:
-            return _image(ref, ref.image, registries, blobs, limit)
+            return _image(ref, ref.image, registries, blobs, limit=limit, keys=keys)
         if ref.url is not None:
             with _given_or_own(http, registries) as asked:
                 return _url(ref.url, ref.digest, asked, blobs, limit)
@@ -61,14 +69,20 @@ def resolve(
 
 
 def _image(
-    ref: ModuleRef, image: str, registries: Registries, blobs: BlobStore, limit: int
+    ref: ModuleRef,
+    image: str,
+    registries: Registries,
+    blobs: BlobStore,
+    *,
+    limit: int,
+    keys: Sequence[PublicKey],
 ) -> Resolved:
     place = registries.place(parse_location(image))
     try:
         pinned = place.artifacts.resolve(place.reference)
     except Unavailable:
-        if ref.digest is None or not blobs.has(ref.digest):
-            raise
+        if ref.digest is None or not blobs.has(ref.digest) or keys:
+            raise  # with keys the registry is needed: the signatures are there
         # The bytes are here and they are what the spec names: the registry may be down.
         data, known = blobs.read(ref.digest), place.reference.digest
         direct = f"{place.reference.name}@{known}" if known and place.remote else None
@@ -80,7 +94,16 @@ def _image(
         return _not_pinned(image, ref.digest, pulled.digest, pinned.manifest)
     here = f"{pinned.reference.name}@{pinned.manifest}"
     image_for_devices = here if place.remote and not pinned.packed else None
-    return _module(pulled.digest, pulled.size, pulled.facts, image=image_for_devices)
+    module = _module(pulled.digest, pulled.size, pulled.facts, image=image_for_devices)
+    return replace(module, signed=_signed(place.artifacts, pinned.reference, keys))
+
+
+def _signed(artifacts: Artifacts, ref: Reference, keys: Sequence[PublicKey]) -> Signed | None:
+    if not keys:
+        return None
+    found = vouched(artifacts, ref, keys)
+    by = tuple(sorted({one.key.id for one in found}))
+    return Signed(looked=key_set(key.id for key in keys), by=by)
 
 
 def _not_pinned(image: str, wanted: Digest, got: Digest, manifest: Digest) -> ModuleProblem:

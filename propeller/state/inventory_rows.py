@@ -11,6 +11,7 @@ from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Export, Import, Module, ModuleProblem, Resolved
 from propeller.model.parse import parse_object, stored_form
+from propeller.model.signing import Signed
 from propeller.model.specs import ModuleRef, Suspend
 from propeller.state.columns import from_json, shared, to_json
 from propeller.state.database import Row
@@ -93,6 +94,7 @@ def resolved_text(resolved: Resolved) -> str:
         return to_json(
             {"reason": resolved.reason, "message": resolved.message, "retry": resolved.retry}
         )
+    signed = resolved.signed
     return to_json(
         {
             "identity": resolved.identity,
@@ -104,6 +106,7 @@ def resolved_text(resolved: Resolved) -> str:
             "memoryMax": resolved.memory_max,
             "component": resolved.component,
             "image": resolved.image,
+            **({} if signed is None else {"signed": [signed.looked, signed.by]}),
         }
     )
 
@@ -112,6 +115,7 @@ def resolved_of(text: str) -> Resolved:
     found = from_json(text)
     if "reason" in found:
         return ModuleProblem(found["reason"], found["message"], found["retry"])
+    told = found.get("signed")
     return Module(
         identity=Digest(found["identity"]),
         digest=Digest(found["digest"]),
@@ -125,4 +129,5 @@ def resolved_of(text: str) -> Resolved:
         memory_max=found["memoryMax"],
         component=found["component"],
         image=found["image"],
+        signed=None if told is None else Signed(looked=told[0], by=tuple(told[1])),
     )

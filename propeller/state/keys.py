@@ -9,6 +9,8 @@ keeps them), and whether they were there before tells an empty fleet from a lost
       manager.*, manager-p256.*, gateway.*
       trust.json, *.frame     the newest trust document, and as signed: its version must
                               outlive everything
+      release.pub             signs release lists; its private half is never here
+      releases.frame          the newest release list, as signed
       secrets.key             names and seals secret values; with another, what uses them runs anew
       devices/ID.pem, ID.pub  private keys of proplets that run on this machine
       devices/ID.box.*        the same for secrets that are sealed to them
@@ -30,12 +32,14 @@ from propeller.wire.boxes import BoxKey, BoxPublic
 from propeller.wire.codec import decode, encode
 from propeller.wire.frame import open_frame, seal
 from propeller.wire.keyring import Keyring, trusted
-from propeller.wire.messages import Trust, TrustedKey
+from propeller.wire.messages import Releases, Trust, TrustedKey
+from propeller.wire.releases import read_releases
 from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
 from propeller.wire.topics import is_id
 
 _MAX_FILE = 64 * 1024
 SECRETS_KEY = "secrets.key"
+RELEASE_KEY, RELEASE_LIST = "release.pub", "releases.frame"
 
 
 class Keys:
@@ -161,11 +165,13 @@ class Keys:
     def trust(self) -> Trust:
         """The trust document of the keys as they are: the last one, or one with a higher version
         if the keys changed since. Version 1 is the first."""
-        keys = (
+        keys: tuple[TrustedKey, ...] = (
             trusted(self._managers[0].public, "manager"),
             trusted(self._managers[1].public, "manager"),
             trusted(self.gateway.public, "gateway"),
         )
+        if self._path(RELEASE_KEY).exists():
+            keys = (*keys, trusted(self._public("release"), "release"))
         last = self._last_trust()
         if last is not None and _same(last.keys, keys):
             return last
@@ -188,6 +194,53 @@ class Keys:
         frame = seal("trust", body, self.root(alg))
         _write(kept, frame, replace=True)
         return frame
+
+    # -- which modules exist -----------------------------------------------------------------
+    def release_key(self) -> VerifyKey | None:
+        """What signs release lists; None where any module may be started."""
+        return self._public("release") if self._path(RELEASE_KEY).exists() else None
+
+    def releases(self) -> tuple[bytes, Releases | None]:
+        """The newest release list, as it is published and as data; none before the first."""
+        key, path = self.release_key(), self._path(RELEASE_LIST)
+        if key is None or not path.exists():
+            return b"", None
+        frame = _read(path)
+        return frame, read_releases(frame, key, where=str(path))
+
+    def require_releases(self, key: VerifyKey, frame: bytes) -> Releases:
+        """From now on only what `key` lists exists; the root says so in a new trust document.
+
+        frame: the list to begin with. Raises UsageError when it is none of that key's, or when the
+        root's private half is not here.
+        """
+        first = read_releases(frame, key, where="the release list")
+        self.root()
+        self.root(P256)
+        _write(self._path(RELEASE_LIST), frame, replace=True)
+        _write(self._path(RELEASE_KEY), key.text.encode("ascii") + b"\n", replace=True)
+        for alg in (ED25519, P256):
+            self.trust_frame(alg)
+        return first
+
+    def take_releases(self, frame: bytes) -> Releases:
+        """Carry this list from now on. Raises UsageError for one that is not newer, or not good."""
+        key = self.release_key()
+        if key is None:
+            raise UsageError(
+                f"{self._dir}: no key signs release lists here",
+                hint="`propeller release require` begins it",
+            )
+        fresh, (held, last) = read_releases(frame, key, where="the release list"), self.releases()
+        if last is not None and (fresh.version < last.version or held == frame):
+            raise UsageError(
+                f"release list {fresh.version} is not newer than {last.version}, which is carried",
+                hint="devices refuse to go back; add to the newest list",
+            )
+        if last is not None and fresh.version == last.version:
+            raise UsageError(f"another release list {fresh.version} is carried already")
+        _write(self._path(RELEASE_LIST), frame, replace=True)
+        return fresh
 
     def _last_trust(self) -> Trust | None:
         path = self._path("trust.json")

@@ -1,0 +1,86 @@
+"""Who vouches for a module, and whether it exists at all: real processes, from key to device."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.live
+
+ADD = """(module (func (export "add") (param i32 i32) (result i32)
+  local.get 0 local.get 1 i32.add))
+"""
+SUB = ADD.replace("i32.add", "i32.sub")
+RUN = {"entrypoint": "add", "args": ["40", "2"]}
+
+
+@pytest.fixture
+def words(fleet: Any) -> Any:
+    """Two modules, and a passphrase in a file."""
+    (fleet.place / "word").write_text("only for tests\n")
+    (fleet.place / "add.wat").write_text(ADD)
+    (fleet.place / "sub.wat").write_text(SUB)
+    return ("--password-file", "word")
+
+
+def config(fleet: Any, **rule: Any) -> tuple[str, str]:
+    """A configuration with one rule."""
+    rules = [{"name": "all", "repositories": ["local/*"], "keys": ["ana.pub"], **rule}]
+    (fleet.place / "etc.yaml").write_text(json.dumps({"modulePolicies": rules}))
+    return ("--config", "etc.yaml")
+
+
+def test_an_unsigned_module_waits_until_it_is_signed(fleet: Any, words: Any) -> None:
+    """Blocked with what to do, an event, `why`; after `sign` it runs without another revision."""
+    assert fleet.run("keygen", "ana", *words).code == 0
+    etc = config(fleet)
+    assert fleet.on("push", "add.wat", "local/add:1", "--sign", "ana.key", *words).code == 0
+    assert fleet.on("push", "sub.wat", "local/sub:1").code == 0
+    for name in ("add", "sub"):
+        spec = {"module": {"image": f"local/{name}:1"}, "run": RUN}
+        fleet.spec("Task", name, spec)
+    up = fleet.up(*etc, proplets=1)
+    assert fleet.ready("Task/default/add")["status"]["copies"][0]["result"] == "42"
+    blocked = fleet.until(
+        lambda: fleet.condition("Task/default/sub", "Blocked"), "the unsigned one is blocked"
+    )
+    assert blocked["reason"] == "ModuleUnsigned"
+    assert "propeller sign local/sub:1 --key KEY" in blocked["message"]
+    assert fleet.copies("Task/default/sub") == []
+    assert "ModuleUnsigned" in fleet.on("events").out
+    assert "signed by" in fleet.on("why", "task/add").out
+    assert up.end() == 0
+    signed = fleet.on("sign", "local/sub:1", "--key", "ana.key", *words)
+    assert signed.code == 0, signed.err
+    fleet.up(*etc, proplets=1)
+    fleet.until(lambda: fleet.copies("Task/default/sub"), "placed once it is signed", timeout=90)
+    assert fleet.ready("Task/default/sub")["status"]["copies"][0]["result"] == "38"
+
+
+def test_only_what_the_release_key_lists_starts(fleet: Any, words: Any) -> None:
+    """The reconciler says `NotReleased`; a newer list reaches the devices without a restart."""
+    for name in ("add", "sub"):
+        (fleet.specs / f"{name}.wat").write_text((fleet.place / f"{name}.wat").read_text())
+        fleet.spec("Task", name, {"module": {"file": f"{name}.wat"}, "run": RUN})
+    assert fleet.run("keygen", "off", *words).code == 0
+    fleet.broker()
+    first = fleet.serve()
+    fleet.until(lambda: fleet.condition("Task/default/add", "Ready"), "the first look")
+    assert first.end() == 0
+    added = fleet.on("release", "add", "add.wat", "--key", "off.key", *words)
+    assert added.code == 0, added.err
+    required = fleet.on("release", "require", "off.pub")
+    assert required.code == 0, required.err
+    fleet.serve()
+    fleet.proplet("press")
+    assert fleet.ready("Task/default/add")["status"]["copies"][0]["result"] == "42"
+    blocked = fleet.until(
+        lambda: fleet.condition("Task/default/sub", "Blocked"), "the other is blocked"
+    )
+    assert blocked["reason"] == "NotReleased"
+    assert "propeller release add sha256:" in blocked["message"]
+    assert fleet.on("release", "add", "sub.wat", "--key", "off.key", *words).code == 0
+    assert fleet.on("release", "take").code == 0
+    assert fleet.ready("Task/default/sub")["status"]["copies"][0]["result"] == "38"
