@@ -95,6 +95,7 @@ def gate_of(state: StateDir, fleet: Fleet, *, host: str, tls: bool) -> Gate:
     from propeller.gateway.access.audit import Audit
     from propeller.gateway.access.gate import Gate
     from propeller.gateway.access.oidc import Oidc
+    from propeller.gateway.access.roles import ANONYMOUS, FIRST_CLIENTS
     from propeller.gateway.access.tokens import Tokens
 
     public = fleet.text("access.publicUrl")
@@ -108,7 +109,8 @@ def gate_of(state: StateDir, fleet: Fleet, *, host: str, tls: bool) -> Gate:
         tokens=Tokens(state.tokens, now_ms),
         audit=Audit(state.audit),
         oidc=Oidc(issuer, now_ms) if issuer is not None else None,
-        open_to_anyone=anonymous == "Viewer",
+        open_to_anyone=anonymous != "Nobody",
+        anonymous=FIRST_CLIENTS if anonymous == "FirstClients" else ANONYMOUS,
         public=public,
         secure=tls,
     )

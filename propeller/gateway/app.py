@@ -19,6 +19,8 @@ from propeller.gateway.asking import Loop
 from propeller.gateway.dashboard.actions import action_entries
 from propeller.gateway.dashboard.pages import page_entries
 from propeller.gateway.dashboard.rendering import Renderer
+from propeller.gateway.first.desk import Desk
+from propeller.gateway.first.routes import first_entries
 from propeller.gateway.gallery import Clock, Gallery
 from propeller.gateway.routing import Entry, Routes, application
 from propeller.gateway.shelf import Shelf
@@ -27,6 +29,7 @@ from propeller.gateway.v1.oversight import oversight_entries
 from propeller.gateway.v1.reads import read_entries
 from propeller.gateway.v1.watching import watch_entries
 from propeller.gateway.v1.writes import write_entries
+from propeller.reconcile.deposits import FIRST_APP
 from propeller.registry.blobs import BlobStore
 
 
@@ -48,7 +51,15 @@ def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
         *page_entries(gallery, renderer),
         *action_entries(house.loop, gate, renderer),
         *api_entries(house, gate, gallery),
+        *first_entries(desk_of(house, gallery), gallery),
     ]
+
+
+def desk_of(house: House, gallery: Gallery) -> Desk:
+    """Where tasks of the first API are kept."""
+    folder = house.shelves / "upstream"
+    shelf = Shelf(house.loop, folder / "objects", app=FIRST_APP)
+    return Desk(shelf, gallery, folder, house.clock)
 
 
 def api_entries(house: House, gate: Gate, gallery: Gallery) -> list[Entry]:
@@ -74,3 +85,4 @@ def make_gateway(house: House, gate: Gate, *, hosts: Sequence[str]) -> Starlette
 def put_back(house: House) -> None:
     """What the API was given before this process began."""
     Shelf(house.loop, house.shelves / "objects").restore()
+    Shelf(house.loop, house.shelves / "upstream" / "objects", app=FIRST_APP).restore()

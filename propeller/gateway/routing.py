@@ -38,6 +38,7 @@ class Scope(Enum):
     PATH = "in the namespace of the path"
     ALL = "in all namespaces"
     ANY = "in any namespace; the answer leaves out the others"
+    FIXED = "in the namespace of the entry"
     BODY = "in the namespaces the body names; the handler asks"
 
 
@@ -82,6 +83,7 @@ class Entry:
     media: str = "application/json"
     form: bool = False
     largest: int = 1 << 20
+    namespace: str = ""
     own_origin: bool = True
     """False: a write that other programs may make without a login of ours (webhooks)."""
 
@@ -90,6 +92,8 @@ class Entry:
             raise AssertionError(
                 f"{self.method} {self.path}: open to everyone, or a role: say which"
             )
+        if (self.scope is Scope.FIXED) != bool(self.namespace):
+            raise AssertionError(f"{self.method} {self.path}: a fixed namespace has to be named")
         if self.scope is Scope.PATH and "{namespace}" not in self.path:
             raise AssertionError(f"{self.method} {self.path}: no namespace in the path")
 
@@ -182,6 +186,7 @@ class Routes:
         namespace = {
             Scope.PATH: request.path_params.get("namespace", ""),
             Scope.ALL: EVERYWHERE,
+            Scope.FIXED: entry.namespace,
         }.get(entry.scope)
         return await self._gate.admit(request, role=entry.role, namespace=namespace)
 

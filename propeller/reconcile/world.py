@@ -29,6 +29,7 @@ from propeller.model.specs import (
 from propeller.model.versions import Course
 from propeller.plan.depends import Links, needs
 from propeller.plan.findings import strays_among, strays_on
+from propeller.reconcile.deposits import SOURCELESS
 from propeller.reconcile.entries import Entries
 from propeller.reconcile.flowbook import FlowBook
 from propeller.reconcile.handings import Handings
@@ -154,7 +155,7 @@ class World:
                 for held in self.objects.values()
                 if isinstance(held.object, App) and held.object.discovery is Discovery.ALLOW
             }
-            self._discovery = frozenset(allowed | {"default", "run"})
+            self._discovery = frozenset(allowed | {"default"} | SOURCELESS)
         return self._discovery
 
     def put_learning(self, uid: Uid, learning: Learning) -> None:

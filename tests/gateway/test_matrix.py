@@ -88,6 +88,8 @@ def expected(entry, role, namespaces):
             return namespaces in (None, HERE)
         case Scope.ALL:
             return namespaces is None
+        case Scope.FIXED:
+            return namespaces in (None, entry.namespace)
         case _:
             return True
 

@@ -68,8 +68,9 @@ class Caller:
 
 
 class Gate:
-    """One door. open_to_anyone: whether this machine may look without a login. at_socket: the
-    private socket, where everybody is the owner. public: the address people type, "" for none."""
+    """One door. open_to_anyone: whether this machine may look without a login, as `anonymous`.
+    at_socket: the private socket, where everybody is the owner. public: the address people type,
+    "" for none."""
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Gate:
         audit: Audit | None = None,
         oidc: Oidc | None = None,
         open_to_anyone: bool = False,
+        anonymous: Principal = ANONYMOUS,
         at_socket: bool = False,
         public: str = "",
         secure: bool = False,
@@ -91,6 +93,7 @@ class Gate:
         self.public = public.rstrip("/")
         self.secure = secure or self.public.startswith("https://")
         self.open_to_anyone = open_to_anyone
+        self._anonymous = anonymous
         self.sessions = Sessions(clock, lambda: secrets.token_urlsafe(32))
         self._at_socket = at_socket
         self._asking = Buckets(rate=RATE, burst=BURST, clock=monotonic)
@@ -115,7 +118,7 @@ class Gate:
             if session is not None and await self._still(session):
                 return session.principal, session
         if self._may_look(request):
-            return ANONYMOUS, None
+            return self._anonymous, None
         return None, None
 
     async def bearer(self, request: Request, text: str) -> Principal:

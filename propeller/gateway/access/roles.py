@@ -80,6 +80,14 @@ ANONYMOUS: Final = Principal(name="anonymous", via="anonymous", grants=(Grant(Ro
 """Who looks from this machine without a login, where that is allowed."""
 
 
+FIRST_CLIENTS: Final = Principal(
+    name="anonymous",
+    via="anonymous",
+    grants=(Grant(Role.VIEWER), Grant(Role.DEPLOYER, ("upstream",))),
+)
+"""Where the first Propeller's command line is used from this machine: it cannot show a login."""
+
+
 def local(name: str) -> Principal:
     """Who may open the private socket may do everything: the state is theirs."""
     return Principal(name=name, via="socket", grants=(Grant(Role.ADMIN),))
