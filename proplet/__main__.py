@@ -129,6 +129,7 @@ def serve(settings: config.Settings) -> int:
         channel=Channel(settings.domain, settings.channel),
         transport=MqttTransport(endpoint, rng),
         pull=pull,
+        open_call=seals.call,
         make_supervisor=lambda answers, selector: Supervisor(
             data,
             mark=store.inst,

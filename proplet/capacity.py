@@ -7,22 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from propeller.wire.messages import Free, Hello
+from propeller.wire.messages import Entry, Free, Hello
 from proplet.ceilings import Ceilings
 from proplet.live import Live
+
+
+def need(entry: Entry) -> int:
+    """Bytes of memory that its guest may take, or all the guests that it may have at once."""
+    return (entry.memory or 0) * (entry.serve.concurrency if entry.serve is not None else 1)
 
 
 def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
     """Why this device will never run the newest entry of a run as it is, or ""."""
     entry = live.entry
-    if entry.mode not in ("once", "daemon"):
+    if entry.mode not in ("once", "daemon", "serve"):
         return f"mode {entry.mode!r} is not known here"
+    if (entry.mode == "serve") != (entry.serve is not None):
+        return "an entry says how it takes calls if it is kept ready for calls"
     if entry.mode != live.record.mode:
         return f"the run was listed as {live.record.mode} before: {entry.mode} needs a new run"
     if hello.max_module and entry.module.size > hello.max_module:
         return f"the module is {entry.module.size} bytes, the most here is {hello.max_module}"
-    if entry.memory is not None and hello.memory and entry.memory > hello.memory:
-        return f"needs {entry.memory} bytes of memory, has {hello.memory}"
+    if hello.memory and need(entry) > hello.memory:
+        return f"needs {need(entry)} bytes of memory, has {hello.memory}"
     offered = {name.removesuffix(":rw"): name.endswith(":rw") for name in hello.mounts}
     for mount in entry.mounts:
         if mount.name not in offered:
@@ -59,7 +66,7 @@ class Room:
         if self._hello.tasks and self._alive >= self._hello.tasks:
             return False
         most = self._hello.memory
-        return not most or self._memory + (live.entry.memory or 0) <= most
+        return not most or self._memory + need(live.entry) <= most
 
     def free(self, storage: int) -> Free:
         """What is left for more."""

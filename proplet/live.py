@@ -85,7 +85,8 @@ class Live:
 
     @property
     def daemon(self) -> bool:
-        return self.record.mode == "daemon"
+        """Whether it is to stay: a guest that is kept running, or kept ready for calls."""
+        return self.record.mode in ("daemon", "serve")
 
     @property
     def alive(self) -> bool:

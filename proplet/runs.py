@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from propeller.wire.messages import Entry, Free, RunReport
-from proplet.capacity import Room, refusal
+from proplet.capacity import Room, need, refusal
 from proplet.effects import (
     Effect,
     ForgetRun,
@@ -249,11 +249,16 @@ class Runs:
         return ""
 
     def drain(self, emit: Emit) -> None:
-        """Start nothing any more and stop what runs; a once-run may use the grace to finish."""
+        """Start nothing any more and stop what runs; once-runs and calls may use the grace."""
         self.draining = True
         for live in self._live.values():
             if live.phase is Phase.RUNNING:
-                self._stop(live, Why.DRAINED, emit, grace=0 if live.daemon else self._grace)
+                self._stop(
+                    live,
+                    Why.DRAINED,
+                    emit,
+                    grace=0 if live.record.mode == "daemon" else self._grace,
+                )
 
     def _stop(self, live: Live, why: Why, emit: Emit, *, grace: int = 0) -> None:
         if live.phase is Phase.STOPPING and grace == 0 and why is not Why.CANCELLED:
@@ -310,7 +315,7 @@ class Runs:
                 return
             case Phase.WAITING | Phase.FETCHING | Phase.PREPARING | Phase.BACK_OFF:
                 if self._obtain(live, now, emit) and not self.draining and room.fits(live):
-                    room.take(live.entry.memory or 0)
+                    room.take(need(live.entry))
                     self._start(live, now, emit)
 
     def _obtain(self, live: Live, now: Now, emit: Emit) -> bool:
@@ -374,7 +379,7 @@ class Runs:
             ended=0,
         )
         live.began, live.why = now.mono, Why.NONE
-        live.memory = live.entry.memory or 0
+        live.memory = need(live.entry)
         live.ready = live.daemon and live.entry.ready_after == 0
         live.go(Phase.RUNNING)
         self.changed = True

@@ -13,6 +13,7 @@ import hashlib
 from propeller.errors import WireError
 from propeller.wire import codec
 from propeller.wire.boxes import BoxKey, Place, open_value
+from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.frame import PURPOSE_OF, is_framed, may_ask, open_frame, seal
 from propeller.wire.keyring import Keyring, keyring_from_trust
 from propeller.wire.messages import (
@@ -82,6 +83,10 @@ class Seals:
             raise WireError("not_allowed", f"{opened.kid} may not ask for {op.verb}")
         return op
 
+    def call(self, frame: bytes) -> Call:
+        """Raises WireError."""
+        return codec.decode(Call, open_frame("call", frame, self._keys).body)
+
     def manager(self, payload: bytes) -> ManagerStatus:
         """Raises WireError, for an unsigned `online` too."""
         if is_framed(payload):
@@ -121,6 +126,8 @@ def sealed(message: Message, key: SigningKey) -> bytes:
             kind = Kind.OP_ANSWER
         case BlobPut():
             kind = Kind.BLOB_PUT
+        case CallAnswer():
+            kind = Kind.CALL_ANSWER
         case _:
             return body
     return seal(PURPOSE_OF[kind], body, key)

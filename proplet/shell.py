@@ -18,6 +18,7 @@ from typing import assert_never
 from propeller.errors import PropellerError, Unavailable, WireError
 from propeller.transport.base import Connected, Disconnected, Event, Received, Transport, Will
 from propeller.wire import codec
+from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.messages import (
     BlobGet,
     BlobPut,
@@ -31,6 +32,7 @@ from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
 from proplet.agent import Agent
 from proplet.blobs import Blobs
+from proplet.calls import Calls
 from proplet.effects import (
     DropRun,
     DropUpload,
@@ -85,7 +87,10 @@ DISK_RETRY = 1000
 
 
 class Shell:
-    """See the module. `make_supervisor` is given the answers' receiver and the selector."""
+    """See the module. `make_supervisor` is given the answers' receiver and the selector.
+
+    open_call: what `Seals.call` does.
+    """
 
     def __init__(
         self,
@@ -98,6 +103,7 @@ class Shell:
         channel: Channel,
         transport: Transport,
         pull: Pull | None,
+        open_call: Callable[[bytes], Call],
         make_supervisor: Callable[[Shell, selectors.BaseSelector], Supervisor],
     ) -> None:
         self._agent = agent
@@ -112,6 +118,13 @@ class Shell:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._bell, selectors.EVENT_READ, self._heard_bell)
         self._supervisor = make_supervisor(self, self._selector)
+        self._calls = Calls(
+            hello,
+            open_call=open_call,
+            find=self._supervisor.pools.find,
+            clock=mono,
+            send=self._return,
+        )
         self._pulls = None if pull is None else Pulls(pull, self.post)
         self._logs = LogReads(agent.alive)
         self._vitals = Vitals(blobs)
@@ -204,12 +217,16 @@ class Shell:
             case Received(topic, payload, _):
                 heard = self._channel.parse(topic)
                 known = None if heard is None else _TOPICS.get(heard.kind)
-                if known is not None:
+                if heard is not None and heard.kind is Kind.CALL:
+                    self._calls.hear(payload)
+                elif known is not None:
                     self._do(self._agent.hear(known, payload, clock()))
             case Connected(connects):
                 self._connected = True
                 self._transport.set_will(self._will(connects + 1))
                 _log.info("connected (%d)", connects)
+                self._calls.connected(connects)
+                self._transport.subscribe([self._channel.call(self._hello.id)])
                 self._do(self._agent.connected(connects, clock()))
             case Disconnected(reason):
                 self._connected = False
@@ -331,6 +348,15 @@ class Shell:
         taken = self._transport.publish(topic, payload, retain=retain)
         if not taken and self._connected and isinstance(message, Report):
             self.post(lambda: self._do(self._agent.untold(clock())))
+
+    def _return(self, src: str, answer: CallAnswer) -> None:
+        """The answer of a call, to the gateway that asked. One that is lost is asked for again."""
+        try:
+            payload = sealed(answer, self._key)
+        except WireError as error:
+            _log.error("an answer is not sent: %s", error)
+            return
+        self._transport.publish(self._channel.call_answer(self._hello.id, src), payload)
 
     # -- blobs ---------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from proplet.compiling import Compiling
 from proplet.disk import make_directory
 from proplet.effects import Outcome
 from proplet.outcomes import died, outcome_of
+from proplet.pools import Pools, job_of
 from proplet.records import Key
 from proplet.runtime.fit import Facts, entrypoint, why_unfit
 from proplet.runtime.talk import Words
@@ -87,6 +88,7 @@ class Supervisor:
             memory=memory,
             deny=deny,
         )
+        self.pools = Pools(self._workers, clock, self._answers.ended)
         self._trainer = trainer
         self.last_warm_us = 0
         self.last_instance_us = 0
@@ -100,7 +102,10 @@ class Supervisor:
         self._compiling.prepare(entry)
 
     def start(self, entry: Entry) -> None:
-        """Start the guest; answered by `ended`."""
+        """Start the guest, or get ready for calls of it; answered by `ended`."""
+        if entry.serve is not None:
+            self._serve(entry)
+            return
         try:
             secrets = self._unseal(entry)
             worker = self._workers.take()
@@ -142,6 +147,26 @@ class Supervisor:
         self._workers.send(worker, job)
         self._workers.warm()
 
+    def _serve(self, entry: Entry) -> None:
+        key = (entry.uid, entry.run)
+        try:
+            secrets = self._unseal(entry)
+        except WireError as error:
+            words = f"its secrets cannot be opened here: {error.what}"
+            self._answers.ended(key, Outcome(ok=False, error=words))
+            return
+        make_directory(self.logs(key))
+        mounts = [
+            (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
+            for mount in entry.mounts
+        ]
+        self.pools.open(
+            entry,
+            job_of(entry, secrets, native=self._compiling.native(entry), mounts=mounts),
+            logs=self.logs(key),
+            log_limit=min(entry.output, self._max_output),
+        )
+
     def _lesson(self, entry: Entry) -> dict[str, object]:
         """What a job says besides, where it trains."""
         if entry.fl is None or self._trainer is None:
@@ -152,6 +177,8 @@ class Supervisor:
 
     def stop(self, key: Key, grace: int) -> None:
         """Stop the guest, after `grace` ms at the latest; answered by `ended`."""
+        if self.pools.close(key, grace):
+            return
         for worker in self._workers.all():
             if worker.key == key and not worker.done:
                 worker.deadline, worker.cause = self._clock() + grace + LATE_MS, "stop"
@@ -191,6 +218,9 @@ class Supervisor:
 
     def said(self, worker: Worker, message: Words) -> None:
         """Part of `Ears`."""
+        if worker.pool is not None:
+            worker.pool.said(worker, message)
+            return
         match message.get("event"):
             case "started":
                 worker.warm_us = self.last_warm_us = cast(int, message["us"])
@@ -204,6 +234,9 @@ class Supervisor:
 
     def gone(self, worker: Worker, status: int) -> None:
         """Part of `Ears`: speak for a worker that said nothing."""
+        if worker.pool is not None:
+            worker.pool.gone(worker, status)
+            return
         if worker.looks is not None:
             self._compiling.looked(worker, None, died(status))
         elif worker.key is not None and not worker.done:
@@ -231,12 +264,14 @@ class Supervisor:
         """Kill what is past its deadline; try again what no process could be had for."""
         self._compiling.tick()
         self._workers.tick()
+        self.pools.tick()
 
     def due(self) -> int | None:
         """When `tick` has something to do (monotonic ms)."""
-        times = (self._compiling.due(), self._workers.due())
+        times = (self._compiling.due(), self._workers.due(), self.pools.due())
         return min((at for at in times if at is not None), default=None)
 
     def close(self) -> None:
         """Kill everything."""
         self._workers.close()
+        self.pools.end()

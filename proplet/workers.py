@@ -35,7 +35,7 @@ every bit of a float counts (a module that trains)."""
 class Worker:
     """One process. `deadline`: monotonic ms at which it is killed, and for what cause.
 
-    key: the run whose guest it holds. looks: what it compiles.
+    key: the run whose guest it holds. looks: what it compiles. pool: whose calls it takes.
     """
 
     number: int
@@ -44,6 +44,7 @@ class Worker:
     key: Key | None = None
     entry: Entry | None = None
     looks: Looks | None = None
+    pool: Ears | None = None
     deadline: int | None = None
     cause: str = ""
     done: bool = False

@@ -32,7 +32,7 @@ MOST_TAIL = 1 << 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `logs`."""
-    parser.add_argument("name", metavar="NAME", help="a Task or a Daemon")
+    parser.add_argument("name", metavar="NAME", help="a Task, a Daemon or a Function")
     parser.add_argument("-n", "--namespace", metavar="NS", help="where the name is looked up")
     add_state(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(state)
     try:
         uid, key = find(store, args.name, namespace=args.namespace)
-        if key.kind not in ("Task", "Daemon"):
+        if key.kind not in ("Task", "Daemon", "Function"):
             raise UsageError(f"{key} prints nothing", hint="Tasks and Daemons do")
         client = Client(state)
         if client.running():

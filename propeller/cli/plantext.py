@@ -93,7 +93,7 @@ def _devices(line: Line, *, alone: bool) -> str:
         return ""
     if change.how == "none":
         # With no state nobody knows which devices there are.
-        placed = change.key.kind in ("Task", "Daemon")
+        placed = change.key.kind in ("Task", "Daemon", "Function")
         return "placed at apply" if alone and placed else "no device change"
     silent = f", {change.offline} offline" if change.offline else ""
     if change.op is ChangeOp.DELETE:

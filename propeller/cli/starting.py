@@ -29,7 +29,7 @@ def start(args: argparse.Namespace) -> int:
     """Edit and lift; returns the exit code."""
     root, thing, hold = _known(args)
     key = thing.meta.key
-    if key.kind not in ("Task", "Daemon", "FederatedTask"):
+    if key.kind not in ("Task", "Daemon", "Function", "FederatedTask"):
         raise UsageError(f"{key} is not something that starts")
     state = state_dir(args)
     client = Client(state)
@@ -67,7 +67,7 @@ def _edit(spec: SpecText, key: Key) -> str:
     if spec.suspended:
         spec.clear_suspend()
         return "suspend removed"
-    if key.kind == "Daemon":
+    if key.kind in ("Daemon", "Function"):
         return ""  # it runs whenever nothing holds it
     return f'runKey is now "{spec.bump_run_key()}"'
 

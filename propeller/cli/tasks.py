@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _stop(args: argparse.Namespace) -> int:
     state, _, key = named_object(args, args.name)
-    if key.kind not in ("Task", "Daemon"):
+    if key.kind not in ("Task", "Daemon", "Function"):
         raise UsageError(f"{key} does not run")
     if args.dry_run:
         say(f"{key} would be {'cancelled once' if args.once else f'held: {args.reason}'}")

@@ -21,6 +21,7 @@ from propeller.model.federated import (
     promotion_of,
     terms_of,
 )
+from propeller.model.functions import calls_of, triggers_of
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
 from propeller.model.rollout import Amount
@@ -34,6 +35,7 @@ from propeller.model.specs import (
     Daemon,
     Discovery,
     EventFilter,
+    Function,
     Guards,
     Limits,
     Meta,
@@ -85,6 +87,8 @@ def parse_object(kind: str, meta: Canonical, spec: Canonical) -> Object:
             return _task(head, spec)
         case "Daemon":
             return _daemon(head, spec)
+        case "Function":
+            return _function(head, spec)
         case "Proplet":
             return _proplet(head, spec)
         case "Alert":
@@ -393,6 +397,31 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),
+    )
+
+
+def _function(meta: Meta, spec: Canonical) -> Function:
+    ready = spec["readyWhen"]
+    return Function(
+        meta=meta,
+        module=_module(spec["module"]),
+        placement=_placement(spec["placement"]),
+        run=_run(spec["run"]),
+        limits=_limits(spec["limits"]),
+        restart=RestartPolicy.ALWAYS,
+        backoff=Backoff(base=1_000, cap=60_000),
+        ready_after=0,
+        max_restarts=None,
+        ready_when=ReadyWhen(min_percent=ready["min"], within=_limit(ready["within"])),
+        drift=Drift(spec.get("drift", Drift.CORRECT)),
+        ignore_drift=tuple(_ignore_drift(row) for row in spec.get("ignoreDrift", ())),
+        rollout=rollout_of(spec.get("rollout")),
+        windows=_windows(spec),
+        prune=Prune(spec["prune"]),
+        depends_on=_depends_on(meta, spec),
+        suspend=_suspend(spec),
+        calls=calls_of(spec),
+        triggers=triggers_of(spec),
     )
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from propeller.model.ceilings import FREE, Ceilings
 from propeller.model.drift import Drift, IgnoreDrift
 from propeller.model.federated import FederatedTask
+from propeller.model.functions import Calls, Trigger
 from propeller.model.ids import Key
 from propeller.model.parts import (
     Access,
@@ -168,6 +169,17 @@ class Daemon:
     prune: Prune = Prune.ENABLED
     depends_on: tuple[Key, ...] = ()
     suspend: Suspend | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function(Daemon):
+    """A module that waits to be called. Placed, rolled out, drained and healed as a Daemon is.
+
+    It never ends by itself, so the restart policy it inherits says nothing.
+    """
+
+    calls: Calls
+    triggers: tuple[Trigger, ...] = ()
 
 
 class Scheduling(StrEnum):
@@ -337,6 +349,7 @@ class Secret:
 
 
 Workload = Task | Daemon
+"""A Function is a Daemon."""
 Modular = Task | Daemon | FederatedTask
 """What runs a module on devices."""
 Object = Alert | App | Proplet | Secret | Task | Daemon | FederatedTask | Workflow

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from propeller.capabilities import needed
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
-from propeller.model.specs import Access, Modular, Mount, Workload
+from propeller.model.specs import Access, Function, Modular, Mount, Workload
 
 NOT_HEARD = "has not said hello yet"
 
@@ -34,6 +34,7 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         lacks_grant(module.imports, obj.run.capabilities)
         or _lacks_imports(module.imports, facts.imports)
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
+        or _lacks_memory_for_calls(obj, module, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
     )
 
@@ -57,7 +58,13 @@ def lacks_box(obj: Workload, box: Box) -> str | None:
 
 
 def memory_need(obj: Modular, module: Module | None) -> int:
-    """Bytes to set aside for one copy: its limit, or less where the module cannot grow that far."""
+    """Bytes to set aside for one copy: what all the instances that it may have at once need."""
+    each = instance_need(obj, module)
+    return each * obj.calls.concurrency if isinstance(obj, Function) else each
+
+
+def instance_need(obj: Modular, module: Module | None) -> int:
+    """Bytes of one instance: its limit, or less where the module cannot grow that far."""
     limit = obj.limits.memory
     if module is None:
         return limit or 0
@@ -101,6 +108,15 @@ def _lacks_memory(needed: int, limit: int | None, memory: int | None) -> str | N
     if memory and needed > memory:
         return f"needs {size_text(needed)} of linear memory, has {size_text(memory)}"
     return None
+
+
+def _lacks_memory_for_calls(obj: Workload, module: Module, memory: int | None) -> str | None:
+    if not isinstance(obj, Function) or not memory:
+        return None
+    most, needed = obj.calls.concurrency, memory_need(obj, module)
+    if needed <= memory:
+        return None
+    return f"needs {size_text(needed)} for {most} calls at a time, has {size_text(memory)}"
 
 
 def _lacks_mounts(wanted: Iterable[Mount], offered: frozenset[str]) -> str | None:

@@ -29,7 +29,15 @@ SHOWN = 3
 
 _TRAILER = re.compile(r"^Propeller-Confirm:[ \t]*(sha256:[0-9a-f]{64})[ \t]*$", re.MULTILINE)
 _RUN = ("spec.module", "spec.run")
-_DAEMON = (*_RUN, "spec.limits", "spec.restart", "spec.health")
+_DAEMON = (
+    *_RUN,
+    "spec.limits",
+    "spec.restart",
+    "spec.health",
+    "spec.interface",
+    "spec.calls",
+    "spec.instances",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

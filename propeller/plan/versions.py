@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from propeller.model.canonical import canonical_digest
+from propeller.model.functions import Calls
 from propeller.model.ids import Digest
 from propeller.model.inventory import Held
 from propeller.model.module import Module
-from propeller.model.specs import Daemon, Task, Workload
+from propeller.model.specs import Daemon, Function, Task, Workload
 from propeller.model.versions import Version
 from propeller.plan.runs import run_digest, run_key
 
@@ -37,6 +38,8 @@ def version_digest(obj: Workload, module: Module) -> Digest:
         case Daemon():
             told["restart"] = [str(obj.restart), obj.backoff.base, obj.backoff.cap]
             told["health"] = [obj.ready_after, obj.max_restarts]
+            if isinstance(obj, Function):
+                told["calls"] = told_calls(obj.calls)
     return Digest(canonical_digest(told))
 
 
@@ -66,7 +69,7 @@ def graft(head: Workload, version: Version) -> Workload:
             retries=replace(head.retries, backoff=old.retries.backoff),
         )
     assert isinstance(head, Daemon) and isinstance(old, Daemon)
-    return replace(
+    told = replace(
         head,
         module=old.module,
         run=old.run,
@@ -76,6 +79,15 @@ def graft(head: Workload, version: Version) -> Workload:
         ready_after=old.ready_after,
         max_restarts=old.max_restarts,
     )
+    if isinstance(told, Function) and isinstance(old, Function):
+        return replace(told, calls=old.calls)
+    return told
+
+
+def told_calls(calls: Calls) -> list[object]:
+    """What a device is told of how a Function is called."""
+    told = (calls.concurrency, calls.queue, calls.ready, calls.max_invocations)
+    return [str(calls.interface), *told]
 
 
 def usable(version: Version | None, head: Workload) -> bool:

@@ -89,6 +89,7 @@ def access(channel: Channel, *, revoked: Iterable[str] = ()) -> str:
     hears = (
         channel.desired(own),
         channel.op(own),
+        channel.call(own),
         channel.blob_data(own),
         channel.blob_ack(own),
     )
@@ -108,7 +109,8 @@ def access(channel: Channel, *, revoked: Iterable[str] = ()) -> str:
     for one in sorted(revoked):
         lines += [f"user {one}", "topic deny #", ""]
     lines += [f"pattern write {_pattern(topic(own))}" for topic in says]
-    lines.append(f"pattern write {_pattern(channel.op_answer(own, 'any')).removesuffix('any')}+")
+    for answers in (channel.op_answer(own, "any"), channel.call_answer(own, "any")):
+        lines.append(f"pattern write {_pattern(answers).removesuffix('any')}+")
     lines += [f"pattern read {_pattern(topic)}" for topic in hears]
     lines += [f"pattern read {topic}" for topic in fleet]
     return "\n".join(lines) + "\n"

@@ -17,14 +17,16 @@ from propeller.model.specs import (
     App,
     Daemon,
     FederatedTask,
+    Function,
     Proplet,
     RestartPolicy,
     Secret,
     Task,
     Workflow,
 )
-from propeller.plan.fit import memory_need
+from propeller.plan.fit import instance_need
 from propeller.plan.training import trainer
+from propeller.wire.call_messages import WireServe
 from propeller.wire.codec import decode, decode_tasks, entry_digest
 from propeller.wire.messages import Desired, Entry, WireModule, WireMount, WireTraining
 
@@ -42,7 +44,8 @@ def template(held: Held, module: Module) -> Entry:
             backoff = spec.retries.backoff
             max_restarts, ready_after = None, 0
         case Daemon():
-            mode, restart = "daemon", spec.restart
+            mode = "serve" if isinstance(spec, Function) else "daemon"
+            restart = spec.restart
             backoff = spec.backoff
             max_restarts, ready_after = spec.max_restarts, spec.ready_after
             update = _update(spec)
@@ -65,7 +68,7 @@ def template(held: Held, module: Module) -> Entry:
             WireMount(name=mount.name, path=mount.path, access=mount.access) for mount in run.mounts
         ),
         # What planning sets aside, so that a device never lacks room that planning saw.
-        memory=None if spec.limits.memory is None else memory_need(spec, module),
+        memory=None if spec.limits.memory is None else instance_need(spec, module),
         fuel=spec.limits.fuel,
         timeout=spec.limits.timeout,
         output=spec.limits.output,
@@ -75,6 +78,18 @@ def template(held: Held, module: Module) -> Entry:
         max_restarts=max_restarts,
         ready_after=ready_after,
         update=update,
+        serve=_serving(spec) if isinstance(spec, Function) else None,
+    )
+
+
+def _serving(function: Function) -> WireServe:
+    calls = function.calls
+    return WireServe(
+        interface=str(calls.interface),
+        concurrency=calls.concurrency,
+        queue=calls.queue,
+        ready=calls.ready,
+        invocations=calls.max_invocations,
     )
 
 

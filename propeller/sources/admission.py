@@ -15,7 +15,7 @@ from propeller.model.quantities import size_text
 from propeller.model.specs import Modular
 from propeller.plan.fit import lacks_grant
 from propeller.sources.apps import Claim
-from propeller.sources.modules import call_problem
+from propeller.sources.function_rules import calling_problem
 from propeller.sources.nodes import Path
 
 
@@ -27,7 +27,7 @@ def refusals(
         yield field, f'{message}: spec.ceilings of App "{owner.name}"'
     if module is None:
         return
-    called = call_problem(made.run, module)
+    called = calling_problem(made, module)
     if called is not None:
         yield called
     most = made.limits.memory

@@ -367,8 +367,8 @@ class _Load:
         if known is not None:
             return remember, known
         key = Key(document.kind, namespace, document.meta["name"])
-        if "moved" in document.meta and document.kind not in ("Task", "Daemon"):
-            message = "only Tasks and Daemons keep their runs under another name"
+        if "moved" in document.meta and document.kind not in ("Task", "Daemon", "Function"):
+            message = "only Tasks, Daemons and Functions keep their runs under another name"
             self._fault(path, document, ("metadata", "moved"), message)
             return remember, None
         meta = {

@@ -9,17 +9,15 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from propeller.errors import UsageError
 from propeller.model.windows import DEVICE
-from propeller.sources import federated_rules, workflow_rules
+from propeller.sources import federated_rules, function_rules, workflow_rules
 from propeller.sources.address import parse_address
-from propeller.sources.explain import did_you_mean
 from propeller.sources.nodes import Path
+from propeller.sources.times import cron_problem, zone_problem
 
 MAX_SECRETS = 64
 """Variables of one guest that come from Secrets."""
@@ -36,7 +34,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _sinks(spec["sinks"])
     if kind == "Workflow":
         yield from _workflow(spec)
-    if kind not in ("Task", "Daemon", "FederatedTask"):
+    if kind not in ("Task", "Daemon", "Function", "FederatedTask"):
         return
     yield from _module(spec["module"])
     yield from _unique(("run", "env"), spec["run"]["env"], "name", "the variable")
@@ -51,10 +49,13 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from federated_rules.problems(spec)
         return
     yield from _placement(spec["placement"])
-    holder = "retries" if kind == "Task" else "restart"
-    backoff = spec[holder]["backoff"]
-    if backoff["cap"] < backoff["base"]:
-        yield (holder, "backoff", "cap"), "must not be below base"
+    if kind == "Function":
+        yield from function_rules.problems(spec)
+    else:
+        holder = "retries" if kind == "Task" else "restart"
+        backoff = spec[holder]["backoff"]
+        if backoff["cap"] < backoff["base"]:
+            yield (holder, "backoff", "cap"), "must not be below base"
     if "schedule" in spec:
         yield from _schedule(spec["schedule"])
     if "rollout" in spec:
@@ -79,7 +80,7 @@ def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
         return {**spec, "source": {**spec["source"], "path": path}}
     if kind == "Workflow":
         return {**spec, "steps": [finish("Task", row) for row in spec["steps"]]}
-    if kind not in ("Task", "Daemon", "FederatedTask"):
+    if kind not in ("Task", "Daemon", "Function", "FederatedTask"):
         return spec
     if kind == "FederatedTask":
         out = federated_rules.finish(spec)
@@ -297,33 +298,3 @@ def _schedule(schedule: Mapping[str, Any]) -> Iterator[Problem]:
     wrong = zone_problem(schedule["timeZone"])
     if wrong:
         yield ("schedule", "timeZone"), wrong
-
-
-@lru_cache(maxsize=4096)
-def cron_problem(expression: str) -> str:
-    """What is wrong with a cron expression, "" when nothing is."""
-    from cronsim import CronSim, CronSimError
-
-    if len(expression.split()) != 5:
-        return 'must be five cron fields such as "*/15 * * * *" (minute hour day month weekday)'
-    try:
-        next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
-    except CronSimError as error:
-        return f'must be five cron fields such as "*/15 * * * *": {str(error).lower()}'
-    except StopIteration:
-        return f'"{expression}" never comes: no date fits it'
-    return ""
-
-
-@lru_cache(maxsize=1024)
-def zone_problem(name: str) -> str:
-    """What is wrong with a time zone, "" when nothing is."""
-    import zoneinfo
-
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        near = did_you_mean(name, zoneinfo.available_timezones())
-        hint = f', did you mean "{near}"?' if near else ""
-        return f'must be an IANA time zone such as Europe/Belgrade, not "{name}"{hint}'
-    return ""

@@ -16,7 +16,17 @@ from typing import Any, Final
 
 API_VERSION: Final = "propeller.dev/v1alpha1"
 API_GROUP: Final = "propeller.dev/"
-KINDS: Final = ("Alert", "App", "Daemon", "FederatedTask", "Proplet", "Secret", "Task", "Workflow")
+KINDS: Final = (
+    "Alert",
+    "App",
+    "Daemon",
+    "FederatedTask",
+    "Function",
+    "Proplet",
+    "Secret",
+    "Task",
+    "Workflow",
+)
 TREE_KINDS: Final = ("Overlay",)
 """What says how a tree is read; no object of the fleet."""
 SHARED: Final = "defs"

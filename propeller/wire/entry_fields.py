@@ -6,6 +6,17 @@ Apart from `fields` for its length; the same rules hold (numbers are given once,
 from __future__ import annotations
 
 from propeller.wire import messages as m
+from propeller.wire.basic_fields import (
+    DIGEST,
+    REF,
+    RUN,
+    SIZE,
+    TIME,
+    U32,
+    UID,
+    WORD,
+)
+from propeller.wire.call_fields import SERVE
 from propeller.wire.kinds import (
     MAX_U32,
     enum,
@@ -14,7 +25,6 @@ from propeller.wire.kinds import (
     listed,
     named,
     packed,
-    spelled,
     text,
     variables,
 )
@@ -22,23 +32,8 @@ from propeller.wire.shapes import Field, shape
 
 MAX_SEALED = 66 * 1024
 """Bytes of one sealed value: 64 KiB of text and what sealing adds."""
-
-ID = spelled(r"[A-Za-z0-9_-]{1,64}", "an id")
-REF = spelled(
-    r"[A-Z][A-Za-z]{0,31}/[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}", "kind/namespace/name"
-)
-UID = hexed(16, uuid=True)
-RUN = hexed(16)
-INST = hexed(16)
-KID = hexed(8)
-DIGEST = hexed(32, prefix="sha256:")
-WORD = text(64)
-NOTE = text(m.INLINE_LIMIT, nul=True)
-U32 = integer(0, MAX_U32)
-SIZE = integer()
-TIME = integer()
 CAUSE = text(64)
-MODE = enum("once", "daemon")
+MODE = enum("once", "daemon", "serve")
 ACCESS = enum("ReadOnly", "ReadWrite")
 RESTART = enum("Never", "OnFailure", "Always")
 UPDATE = enum("KillThenDownload", "HandOver")
@@ -122,7 +117,7 @@ ENTRY = shape(
             CAUSE,
             "once, daemon, cron:<slot>, round:<n>, evaluate:<n>; from the second attempt #<n>.",
         ),
-        Field(5, "mode", MODE, "Run to completion, or kept running."),
+        Field(5, "mode", MODE, "Run to completion, kept running, or kept ready for calls."),
         Field(
             6,
             "digest",
@@ -159,5 +154,6 @@ ENTRY = shape(
             " anything is fetched, or stays until this one is ready; absent: until this one could"
             " start.",
         ),
+        Field(25, "serve", SERVE.kind, "How it takes calls; only with mode serve."),
     ],
 )

@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from propeller.wire import messages as m
-from propeller.wire.entry_fields import (
-    BLOB_REF,
-    CAUSE,
+from propeller.wire.basic_fields import (
     DIGEST,
-    ENTRY,
     ID,
     INST,
     KID,
@@ -25,8 +22,11 @@ from propeller.wire.entry_fields import (
     TIME,
     U32,
     UID,
+    VERSION_FIELD,
     WORD,
 )
+from propeller.wire.call_fields import CALL, CALL_ANSWER
+from propeller.wire.entry_fields import BLOB_REF, CAUSE, ENTRY
 from propeller.wire.kinds import MAX_U32, boolean, enum, integer, listed, named, text
 from propeller.wire.shapes import Exclusive, Field, Shape, shape
 
@@ -49,10 +49,6 @@ PRESENCE = enum("online", "offline")
 STREAM = enum("both", "stdout", "stderr")
 ANSWER_STATE = enum("accepted", "progress", "done", "refused")
 ACK_STATE = enum("open", "stored", "refused")
-
-VERSION_FIELD = Field(
-    0, "v", integer(1, m.VERSION), "Version of the protocol; a higher one is refused."
-)
 
 DESIRED = shape(
     m.Desired,
@@ -355,6 +351,8 @@ BODIES: Mapping[type[Any], Shape] = {
         HELLO,
         OP,
         OP_ANSWER,
+        CALL,
+        CALL_ANSWER,
         BLOB_GET,
         BLOB_ACK,
         MANAGER_STATUS,

@@ -41,6 +41,8 @@ ROLES: Mapping[str, frozenset[str]] = {
     "hello": frozenset({"device"}),
     "status": frozenset({"device"}),
     "answer": frozenset({"device"}),
+    "call": frozenset({"manager", "gateway"}),
+    "return": frozenset({"device"}),
     "put": frozenset({"device"}),
     "enroll": frozenset({"device"}),  # by HTTP to the enrolment service, never on a topic
 }
@@ -58,6 +60,8 @@ PURPOSE_OF: Mapping[Kind, str] = {
     Kind.HELLO: "hello",
     Kind.STATUS: "status",
     Kind.OP_ANSWER: "answer",
+    Kind.CALL: "call",
+    Kind.CALL_ANSWER: "return",
     Kind.BLOB_PUT: "put",
 }
 """What is signed on which topic. Nobody signs blob/get, blob/data, metrics and log."""

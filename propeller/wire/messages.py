@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from propeller.wire.call_messages import Call, CallAnswer, WireServe
+
 VERSION = 1
 INLINE_LIMIT = 256
 """Bytes of a result or an error that travel inside a report; longer ones are blobs."""
@@ -93,7 +95,9 @@ class Entry:
     cause: `once`, `daemon`, `cron:<slot>` or `round:<n>.<attempt>` (`evaluate:...`), with `#<try>`
     from the second try on; the report echoes it, so that a manager that lost its store knows from
     reports alone which run it is. fl: only of a round.
-    mode: `once` (run to completion) or `daemon` (kept running). `ref` is kind/namespace/name.
+    mode: `once` (run to completion), `daemon` (kept running) or `serve` (kept ready for calls, as
+    `serve` says; `timeout` and `fuel` are those of one call, `memory` of one instance).
+    `ref` is kind/namespace/name.
     `digest` is over the canonical JSON of the entry without `digest` itself and `update`, which is
     no part of what is run (`entry_digest`).
     Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
@@ -125,6 +129,7 @@ class Entry:
     sealed: tuple[tuple[str, str], ...] = ()
     fl: WireTraining | None = None
     update: str | None = None
+    serve: WireServe | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,6 +470,8 @@ Message = (
     | Hello
     | Op
     | OpAnswer
+    | Call
+    | CallAnswer
     | BlobGet
     | BlobChunk
     | BlobPut

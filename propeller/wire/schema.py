@@ -12,8 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 
+from propeller.wire.basic_fields import DIGEST, ID, INST, SIZE, U32
 from propeller.wire.blob_frames import ERRORS, MAX_DATA
-from propeller.wire.entry_fields import DIGEST, ENTRY, ID, INST, SIZE, U32
+from propeller.wire.entry_fields import ENTRY
 from propeller.wire.fields import BODIES, MAX_TASKS, RUN_REPORT
 from propeller.wire.kinds import listed
 from propeller.wire.messages import BlobChunk, BlobPut

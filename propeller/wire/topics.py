@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.messages import (
     BlobAck,
     BlobChunk,
@@ -44,6 +45,8 @@ class Kind(StrEnum):
     HELLO = "hello"
     OP = "op"
     OP_ANSWER = "op/answer"
+    CALL = "call"
+    CALL_ANSWER = "call/answer"
     BLOB_GET = "blob/get"
     BLOB_DATA = "blob/data"
     BLOB_PUT = "blob/put"
@@ -63,6 +66,8 @@ MESSAGE_OF: dict[Kind, type[Message]] = {
     Kind.HELLO: Hello,
     Kind.OP: Op,
     Kind.OP_ANSWER: OpAnswer,
+    Kind.CALL: Call,
+    Kind.CALL_ANSWER: CallAnswer,
     Kind.BLOB_GET: BlobGet,
     Kind.BLOB_DATA: BlobChunk,
     Kind.BLOB_PUT: BlobPut,
@@ -82,6 +87,7 @@ _PLAIN = {
     if kind
     not in (
         Kind.OP_ANSWER,
+        Kind.CALL_ANSWER,
         Kind.TRUST,
         Kind.RELEASES,
         Kind.MANAGER_STATUS,
@@ -99,8 +105,8 @@ def is_id(text: str) -> bool:
 class Heard:
     """What a topic is. `proplet` is "" for the fleet-wide ones.
 
-    extra: the operation of an answer, the sender of an echo, the algorithm of trust and manager
-    status (`p256`, or "" for Ed25519).
+    extra: the operation of an answer, the gateway that a call's answer is for, the sender of an
+    echo, the algorithm of trust and manager status (`p256`, or "" for Ed25519).
     """
 
     kind: Kind
@@ -151,6 +157,14 @@ class Channel:
     def op_answer(self, proplet: str, op: str) -> str:
         """Device to whoever asked operation `op`."""
         return self._of(proplet, f"op/{_check(op, 'operation')}")
+
+    def call(self, proplet: str) -> str:
+        """Gateway to device."""
+        return self._of(proplet, "call")
+
+    def call_answer(self, proplet: str, src: str) -> str:
+        """Device to the gateway `src`."""
+        return self._of(proplet, f"call/{_check(src, 'source')}")
 
     def blob_get(self, proplet: str) -> str:
         """Device to blob server."""
@@ -215,6 +229,17 @@ class Channel:
         """What the telemetry connection hears of every proplet."""
         return tuple(f"{self.base}proplet/+/{end}" for end in ("metrics", "log"))
 
+    def call_filters(self, src: str) -> tuple[str, ...]:
+        """What the gateway `src` hears: who is there, and the answers to its calls."""
+        answers = f"{self.base}proplet/+/call/{_check(src, 'source')}"
+        return f"{self.base}proplet/+/status", answers
+
+    def data(self, below: str) -> str:
+        """A topic of the channel that is none of ours. ValueError below `control/`."""
+        if below.split("/", maxsplit=1)[0] in ("control", "+", "#", ""):
+            raise ValueError(f"{below[:80]!r} is not below the channel, or may be control/")
+        return f"{self.base.removesuffix('control/')}{below}"
+
     def retained_of(self, proplet: str) -> tuple[str, ...]:
         """What a bootstrap reads of one proplet by id: hello, report, status."""
         return self.hello(proplet), self.report(proplet), self.status(proplet)
@@ -227,6 +252,7 @@ class Channel:
             self.manager_status(alg),
             self.desired(proplet),
             self.op(proplet),
+            self.call(proplet),
             self.blob_data(proplet),
             self.blob_ack(proplet),
         )
@@ -265,6 +291,8 @@ def _parse_rest(rest: str) -> Heard | None:
             return Heard(kind, proplet)
         if end.startswith("op/") and _ID.fullmatch(end[3:]):
             return Heard(Kind.OP_ANSWER, proplet, end[3:])
+        if end.startswith("call/") and _ID.fullmatch(end[5:]):
+            return Heard(Kind.CALL_ANSWER, proplet, end[5:])
         return None
     if rest.startswith("manager/echo/") and _ID.fullmatch(rest[13:]):
         return Heard(Kind.MANAGER_ECHO, "", rest[13:])

@@ -30,13 +30,21 @@ _FL_NAMES = "model_len model_read data_next param_i64 param_f64 rand_u64 metric 
 FL_NAMES = frozenset(_FL_NAMES.split())
 """What a module that trains may import besides: see `training`."""
 
+PROPELLER = "propeller"
+_PROPELLER_NAMES = """
+input_len input_read output_write output_status output_type request_get config_get log metric now_ms
+random
+"""
+PROPELLER_NAMES = frozenset(_PROPELLER_NAMES.split())
+"""What a Function may import besides: see `imports`."""
+
 
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the agent says it provides: WASI by its name, or by function where some are denied."""
     if not denied:
-        return (WASI, FL)
+        return (WASI, FL, PROPELLER)
     left = sorted(WASI_NAMES - left_without(denied))
-    return (*(f"{WASI}.{name}" for name in left), FL)
+    return (*(f"{WASI}.{name}" for name in left), FL, PROPELLER)
 
 
 IMPORTS = offered()
@@ -47,14 +55,16 @@ IMPORTS = offered()
 class Facts:
     """What a child found. `trouble`: why the module is of no use to anyone, or "".
 
-    missing: imports nobody here provides. trains: whether it needs `propeller_fl`. params, results:
-    types of the entry point, None when there is no such function. functions: a few names that there
+    missing: imports nobody here provides. trains: whether it needs `propeller_fl`. called: whether
+    it needs `propeller`. params, results: types of the entry point, None when there is no such
+    function. functions: a few names that there
     are.
     """
 
     trouble: str = ""
     missing: tuple[str, ...] = ()
     trains: bool = False
+    called: bool = False
     params: tuple[str, ...] | None = None
     results: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
@@ -78,6 +88,7 @@ def facts_from(told: Mapping[str, object]) -> Facts:
         trouble=str(told.get("trouble", "")),
         missing=names("missing"),
         trains=told.get("trains") is True,
+        called=told.get("called") is True,
         params=None if told.get("params") is None else names("params"),
         results=names("results"),
         functions=names("functions"),
@@ -100,6 +111,10 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
         return _why_untrained(facts, entry)
     if facts.trains:
         return f"needs {FL}, which only a FederatedTask offers"
+    if entry.serve is not None:
+        return _why_uncallable(facts, entry.serve.interface)
+    if facts.called:
+        return f"needs {PROPELLER}, which only a Function offers"
     if entry.entrypoint == "_start":
         return "_start takes no arguments in WASI" if facts.params else ""
     try:
@@ -107,6 +122,24 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
     except ValueError as error:
         return f"{entry.entrypoint} {error}"
     return ""
+
+
+def _why_uncallable(facts: Facts, interface: str) -> str:
+    """The same for a module that is to take calls."""
+    assert facts.params is not None
+    match interface:
+        case "Command":
+            return "_start takes no arguments in WASI" if facts.params else ""
+        case "Values":
+            strange = {*facts.params, *facts.results} - {"i32", "i64", "f32", "f64"}
+            return (
+                f"has values that are no numbers: {', '.join(sorted(strange))}" if strange else ""
+            )
+        case "Bytes":
+            fits = not facts.params and facts.results in ((), ("i32",))
+            return "" if fits else "takes nothing and returns nothing or an i32 with Bytes"
+        case _:
+            return f"interface {interface!r} is not known here"
 
 
 def _why_untrained(facts: Facts, entry: Entry) -> str:

@@ -109,7 +109,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         watch.guard(engine, cast("int | None", job["timeout"]), streams.drain)
         told = _told(go, watch, swollen=lambda: _swollen(instances, store, memory))
     except (WasmtimeError, OSError, ValueError) as error:
-        told = {"ok": False, "error": _first_line(str(error))}
+        told = {"ok": False, "error": first_line(str(error))}
     except Refusal as error:
         told = {"ok": False, "error": str(error), "refused": True}
     store.close()
@@ -190,7 +190,7 @@ def _told(call: Callable[[], str | None], watch: Watch, *, swollen: Callable[[],
     except Refusal as error:
         return {"ok": False, "error": str(error), "refused": True}
     except (WasmtimeError, ValueError) as error:
-        return {"ok": False, "error": _first_line(str(error))}
+        return {"ok": False, "error": first_line(str(error))}
     return {"ok": True, "exit": 0, "result": result}
 
 
@@ -200,9 +200,15 @@ def _trapped(trap: Trap, watch: Watch) -> str:
         return "used up its fuel"
     if code is TrapCode.INTERRUPT and watch.cause:
         return watch.cause
+    return trap_words(trap)
+
+
+def trap_words(trap: Trap) -> str:
+    """What went wrong in the guest, and in which function."""
+    code = trap.trap_code
     words = WORDS.get(code) if code is not None else None
     where = next((frame.func_name for frame in trap.frames if frame.func_name), None)
-    text = f"trapped: {words or _first_line(trap.message)}"
+    text = f"trapped: {words or first_line(trap.message)}"
     if where:
         text += f" in {where[:80]}"
     return text
@@ -221,7 +227,7 @@ def _swollen(instances: list[Instance], store: Store, limit: int | None) -> str:
     return f"; it had {size(taken)} of {size(limit)} memory" if 2 * taken >= limit else ""
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
     """What went wrong without the backtrace: the last cause of an error chain, if it has one."""
     caused = text.partition("Caused by:")[2]
     lines = [line.strip() for line in (caused or text).splitlines() if line.strip()]

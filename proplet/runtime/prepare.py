@@ -16,7 +16,7 @@ from propeller.capabilities import WASI, left_without
 from propeller.errors import WireError
 from propeller.registry.wasm import inspect
 from proplet.runtime.engine import compile_to, is_whole
-from proplet.runtime.fit import FL, FL_NAMES, WASI_NAMES
+from proplet.runtime.fit import FL, FL_NAMES, PROPELLER, PROPELLER_NAMES, WASI_NAMES
 
 NAMES = 8
 
@@ -36,11 +36,13 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
         for wanted in facts.imports
         if not (wanted.module == WASI and wanted.name in WASI_NAMES - denied)
         and not (wanted.module == FL and wanted.name in FL_NAMES)
+        and not (wanted.module == PROPELLER and wanted.name in PROPELLER_NAMES)
     ]
     entry = next((e for e in facts.exports if e.name == job["entrypoint"]), None)
     told: dict[str, object] = {
         "missing": missing,
         "trains": any(wanted.module == FL for wanted in facts.imports),
+        "called": any(wanted.module == PROPELLER for wanted in facts.imports),
         "params": None if entry is None else list(entry.params),
         "results": [] if entry is None else list(entry.results),
         "functions": [export.name for export in facts.exports[:NAMES]],

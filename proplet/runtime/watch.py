@@ -57,6 +57,10 @@ class Watch:
             self._early = self._reader.feed(data)
         return self._early.pop(0)
 
+    def early(self) -> tuple[Reader, list[Words]]:
+        """What came right behind the job, for whoever reads the connection from now on."""
+        return self._reader, self._early
+
     def guard(self, engine: Engine, timeout: int | None, drain: Callable[[], None]) -> None:
         """Watch a guest of `engine` from now on; it runs on the thread that calls this.
 

@@ -62,7 +62,12 @@ def work(connection: socket.socket, native: bytes) -> None:
     if job is None:
         os._exit(0)
     began = time.perf_counter()
-    if job["do"] == "prepare":
+    if job["do"] == "serve":
+        from proplet.runtime.serving import serve
+
+        fuel = job["fuel"] is not None
+        serve(job, engines[fuel], linkers[fuel], connection, watch.early())
+    elif job["do"] == "prepare":
         limits.bound_processor(cast(int, job["processor"]))
         limits.bound_memory(cast("int | None", job["memory"]))
         connection.sendall(pack({"event": "prepared", **prepare(job)}))

@@ -42,6 +42,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake.fileno())
     children: dict[int, int] = {}
+    importlib.import_module("proplet.runtime.serving")
     gc.collect()
     gc.freeze()
     while True:

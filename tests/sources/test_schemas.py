@@ -30,6 +30,7 @@ MINIMAL = {
         "rounds": 1,
         "cohort": {"clientsPerRound": 1},
     },
+    "Function": {"module": {"image": "r.example/a:1"}},
     "Proplet": {},
     "Secret": {"data": {"token": ""}},
     "Task": {"module": {"image": "r.example/a:1"}},

@@ -25,6 +25,8 @@ MADE = {
     CHANNEL.hello("p"): Heard(Kind.HELLO, "p"),
     CHANNEL.op("p"): Heard(Kind.OP, "p"),
     CHANNEL.op_answer("p", "o"): Heard(Kind.OP_ANSWER, "p", "o"),
+    CHANNEL.call("p"): Heard(Kind.CALL, "p"),
+    CHANNEL.call_answer("p", "g"): Heard(Kind.CALL_ANSWER, "p", "g"),
     CHANNEL.blob_get("p"): Heard(Kind.BLOB_GET, "p"),
     CHANNEL.blob_data("p"): Heard(Kind.BLOB_DATA, "p"),
     CHANNEL.blob_put("p"): Heard(Kind.BLOB_PUT, "p"),
@@ -58,6 +60,7 @@ def test_the_managers_filters_match_what_devices_send_and_nothing_else() -> None
         "control": CHANNEL.control_filters(),
         "blobs": CHANNEL.blob_filters(),
         "telemetry": CHANNEL.telemetry_filters(),
+        "calls": CHANNEL.call_filters("g"),
     }
     heard = {
         name: {MADE[topic].kind for topic in MADE for one in filters if matches(one, topic)}
@@ -67,6 +70,7 @@ def test_the_managers_filters_match_what_devices_send_and_nothing_else() -> None
         "control": {Kind.REPORT, Kind.STATUS, Kind.HELLO, Kind.OP_ANSWER},
         "blobs": {Kind.BLOB_GET, Kind.BLOB_PUT},
         "telemetry": {Kind.METRICS, Kind.LOG},
+        "calls": {Kind.STATUS, Kind.CALL_ANSWER},
     }
 
 
@@ -81,9 +85,18 @@ def test_a_device_subscribes_to_its_own_topics_only() -> None:
         Kind.MANAGER_STATUS,
         Kind.DESIRED,
         Kind.OP,
+        Kind.CALL,
         Kind.BLOB_DATA,
         Kind.BLOB_ACK,
     }
+
+
+@pytest.mark.parametrize("bad", ["control", "control/x", "+/x", "#", "", "/x"])
+def test_data_of_the_channel_is_never_control(bad: str) -> None:
+    """A topic that a spec names can reach no device and no manager."""
+    assert CHANNEL.data("sensors/+/raw") == "m/d1/c/c1/sensors/+/raw"
+    with pytest.raises(ValueError, match="control/"):
+        CHANNEL.data(bad)
 
 
 def test_a_bootstrap_reads_three_topics_by_id() -> None:

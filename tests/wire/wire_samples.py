@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from propeller.wire import call_messages as calls
 from propeller.wire import messages as m
 from propeller.wire.boxes import BoxKey, Place, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
@@ -378,6 +379,56 @@ MESSAGES: dict[str, m.Message] = {
         n=2,
         state="done",
         blob=m.BlobRef(digest=RESULT, size=70_000),
+    ),
+    "call: a request with a body": calls.Call(
+        id="call-000a1",
+        verb="run",
+        to="gw-01",
+        inst=INST,
+        boot=3,
+        conn=1,
+        src="gateway",
+        n=9,
+        uid=UID_FILTER,
+        run=RUN_FILTER,
+        timeout=5_000,
+        path="digits",
+        query="top=3",
+        headers=(("content-type", "application/json"),),
+        body="WzEsMl0=",
+    ),
+    "call: what became of it": calls.Call(
+        id="call-000a1",
+        verb="recall",
+        to="gw-01",
+        inst=INST,
+        boot=3,
+        conn=2,
+        src="gateway",
+        n=10,
+        uid=UID_FILTER,
+        run=RUN_FILTER,
+    ),
+    "call answer: done": calls.CallAnswer(
+        id="gw-01",
+        call="call-000a1",
+        inst=INST,
+        boot=3,
+        state="done",
+        status=200,
+        headers=(("content-type", "text/plain"),),
+        body="Nw==",
+        wait=120,
+        took=340,
+    ),
+    "call answer: refused": calls.CallAnswer(
+        id="gw-01",
+        call="call-000a1",
+        inst=INST,
+        boot=3,
+        state="refused",
+        cause="busy",
+        error="2 calls run and 16 wait",
     ),
     "blob get": m.BlobGet(id="gw-01", digest=FILTER, off=4096, len=4096, req=9),
     "blob ack: go on": m.BlobAck(id="gw-01", digest=RESULT, have=32_768, state="open"),

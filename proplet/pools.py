@@ -1,0 +1,482 @@
+"""Functions on this device: for each a pool of workers, and the calls that run and wait.
+
+Owned by the supervisor, on the shell's thread. A worker takes one call at a time and stays for the
+next; each call has a process to itself while it runs, so one that must be killed takes nobody
+along. Whatever happens to a worker, its call gets exactly one answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+from propeller.wire.messages import Entry
+from proplet.effects import Outcome
+from proplet.outcomes import died
+from proplet.records import Key
+from proplet.runtime.capture import Capture
+from proplet.runtime.fit import entrypoint
+from proplet.runtime.talk import Words
+from proplet.workers import LATE_MS, Worker, Workers
+
+IDLE_MS = 30_000
+"""A worker beyond those that are kept ready goes when nobody called it for so long."""
+
+LINGER_MS = 3_600_000
+"""The longest a call of a function that is gone may still run; its own limit is below that."""
+
+MOST_BAD = 3
+"""Workers in a row that end before they are ready, after which the function has failed here."""
+
+Ended = Callable[[Key, Outcome], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a call; the fields are those of `CallAnswer`."""
+
+    state: str
+    cause: str = ""
+    status: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    error: str = ""
+    wait: int = 0
+    took: int = 0
+
+
+Answer = Callable[[Result], None]
+
+
+@dataclass(slots=True)
+class Pending:
+    """One call. came, ends: monotonic ms. answer: told once."""
+
+    id: str
+    request: Mapping[str, object]
+    came: int
+    ends: int
+    answer: Answer
+    began: int = 0
+    worker: Worker | None = None
+    cause: str = ""
+
+
+def refused(cause: str, error: str) -> Result:
+    """It never began."""
+    return Result(state="refused", cause=cause, error=error)
+
+
+def job_of(
+    entry: Entry,
+    secrets: tuple[tuple[str, str], ...],
+    *,
+    native: Path,
+    mounts: list[tuple[str, str, bool]],
+) -> dict[str, object]:
+    """What a worker of the entry's pool is told first."""
+    assert entry.serve is not None
+    return {
+        "do": "serve",
+        "name": entry.ref,
+        "path": entry.ref.partition("/")[2],
+        "native": str(native),
+        "entrypoint": entrypoint(entry),
+        "interface": entry.serve.interface,
+        "invocations": entry.serve.invocations,
+        "args": entry.args,
+        "env": (*entry.env, *secrets),
+        "mounts": mounts,
+        "memory": entry.memory,
+        "fuel": entry.fuel,
+    }
+
+
+class Hosts(Protocol):
+    """Where workers come from: `Workers`, or what a test has in its place."""
+
+    def take(self) -> Worker: ...
+    def warm(self) -> None: ...
+    def send(self, worker: Worker, message: Words) -> None: ...
+    def kill(self, worker: Worker) -> None: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one function since it was started here."""
+
+    done: int = 0
+    failed: int = 0
+    refused: int = 0
+    instance_us: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Pool:
+    """The workers of one entry. closing: monotonic ms until which running calls may go on."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        job: Mapping[str, object],
+        workers: Hosts,
+        clock: Callable[[], int],
+        *,
+        logs: Path,
+        log_limit: int,
+        broken: Callable[[Pool], None],
+    ) -> None:
+        assert entry.serve is not None
+        self.entry = entry
+        self.serve = entry.serve
+        self.key: Key = (entry.uid, entry.run)
+        self._job = job
+        self._workers = workers
+        self._clock = clock
+        self._logs = logs
+        self._log_limit = log_limit
+        self._broken = broken
+        self._unserved: set[int] = set()
+        self._bad = 0
+        self._log: Capture | None = None
+        self._idle: list[tuple[Worker, int]] = []
+        self._busy: dict[int, Pending] = {}
+        self._queue: deque[Pending] = deque()
+        self.tally = Tally()
+        self.closing: int | None = None
+        self.trouble = ""
+        self._again: int | None = None
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return len(self._busy)
+
+    @property
+    def waiting(self) -> int:
+        """Calls in the queue."""
+        return len(self._queue)
+
+    @property
+    def size(self) -> int:
+        """Workers it has."""
+        return len(self._busy) + len(self._idle)
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Have as many workers as are to be kept ready."""
+        while self.closing is None and self.size < self.serve.ready and not self.trouble:
+            worker = self._hire()
+            if worker is None:
+                return
+            self._idle.append((worker, self._clock()))
+
+    def submit(self, pending: Pending) -> None:
+        """Run it, or let it wait for its turn, or refuse it."""
+        if self.closing is not None:
+            self._refuse(pending, "stopping", "the function is being stopped here")
+            return
+        if self.trouble:
+            self._refuse(pending, "absent", self.trouble)
+            return
+        if self.running >= self.serve.concurrency and self.waiting >= self.serve.queue:
+            self._refuse(pending, "busy", f"{self.running} calls run and {self.waiting} wait")
+            return
+        self._queue.append(pending)
+        self._dispatch()
+
+    def cancel(self, id_: str) -> bool:
+        """Stop a call. False where it is not under way."""
+        for pending in self._queue:
+            if pending.id == id_:
+                self._queue.remove(pending)
+                self._refuse(pending, "cancelled", "was cancelled before it began")
+                return True
+        for pending in self._busy.values():
+            if pending.id == id_ and pending.worker is not None:
+                pending.cause = "cancelled"
+                self._workers.send(pending.worker, {"do": "cancel", "id": id_})
+                pending.worker.deadline = self._clock() + LATE_MS
+                return True
+        return False
+
+    def _refuse(self, pending: Pending, cause: str, error: str) -> None:
+        self.tally.refused += 1
+        pending.answer(refused(cause, error))
+
+    def _dispatch(self) -> None:
+        while self._queue:
+            if self._idle:
+                worker, _ = self._idle.pop()  # the one whose caches are warm
+            elif self.size < self.serve.concurrency:
+                found = self._hire()
+                if found is None:
+                    return
+                worker = found
+            else:
+                return
+            self._give(worker, self._queue.popleft())
+
+    def _give(self, worker: Worker, pending: Pending) -> None:
+        now = self._clock()
+        left = pending.ends - now
+        pending.began, pending.worker = now, worker
+        self._busy[worker.number] = pending
+        worker.deadline, worker.cause = pending.ends + LATE_MS, "timeout"
+        self._workers.send(
+            worker, {"do": "call", "id": pending.id, "timeout": max(1, left), **pending.request}
+        )
+
+    def _hire(self) -> Worker | None:
+        try:
+            worker = self._workers.take()
+        except OSError as error:
+            self._again = self._clock() + 200
+            if not self.size:
+                while self._queue:
+                    words = f"no process could be started: {error.strerror}"
+                    self._refuse(self._queue.popleft(), "busy", words)
+            return None
+        worker.key, worker.pool = self.key, self
+        self._unserved.add(worker.number)
+        self._workers.send(worker, self._job)
+        self._workers.warm()
+        return worker
+
+    # -- what workers say ------------------------------------------------------------------------
+
+    def said(self, worker: Worker, message: Words) -> None:
+        """Part of `Ears`."""
+        match message.get("event"):
+            case "served" if "trouble" in message:
+                self._break(f"it cannot be loaded: {message['trouble']}")
+            case "served":
+                self._unserved.discard(worker.number)
+                self._bad = 0
+                self.tally.instance_us = cast(int, message["us"])
+            case "answered":
+                pending = self._busy.pop(worker.number, None)
+                if pending is None or pending.id != message.get("id"):
+                    return
+                worker.deadline = None
+                self._settle(pending, message)
+                if self.closing is not None or "last" in message:
+                    worker.pool, worker.done = None, True
+                    self._workers.kill(worker)
+                    self._refill()
+                else:
+                    self._idle.append((worker, self._clock()))
+                    self._dispatch()
+            case _:
+                pass
+
+    def _break(self, words: str) -> None:
+        """Nobody can be served: who waits is told, and the agent begins again later."""
+        self.trouble = words
+        while self._queue:
+            self._refuse(self._queue.popleft(), "absent", words)
+        self._broken(self)
+
+    def _settle(self, pending: Pending, told: Words) -> None:
+        self._write(told)
+        metrics = told.get("metrics")
+        if isinstance(metrics, dict):
+            self.tally.metrics.update(metrics)
+        state = str(told["state"])
+        if state == "done":
+            self.tally.done += 1
+        else:
+            self.tally.failed += 1
+        headers = cast("list[list[str]]", told.get("headers", ()))
+        pending.answer(
+            Result(
+                state=state,
+                cause=str(told.get("cause", "")),
+                status=cast(int, told.get("status", 0)),
+                headers=tuple((name, value) for name, value in headers),
+                body=str(told.get("body", "")),
+                error=str(told.get("error", "")),
+                wait=(pending.began - pending.came) * 1000,
+                took=cast(int, told.get("took", 0)),
+            )
+        )
+
+    def _write(self, told: Words) -> None:
+        text = told.get("log")
+        if not isinstance(text, str) or not self._log_limit:
+            return
+        try:
+            if self._log is None:
+                self._log = Capture(self._logs, "stderr", limit=self._log_limit, ring=True)
+            self._log.write(text.encode())
+        except OSError:
+            self._log = None  # a full disk costs the log, not the call
+
+    def gone(self, worker: Worker, status: int) -> None:
+        """Part of `Ears`: speak for a worker that said nothing."""
+        self._idle = [(one, since) for one, since in self._idle if one is not worker]
+        pending = self._busy.pop(worker.number, None)
+        if pending is not None and worker.number in self._unserved:
+            self._refuse(pending, "absent", f"its process ended before it began: {died(status)}")
+        elif pending is not None:
+            late = self._clock() >= pending.ends
+            cause = pending.cause or ("timeout" if late else "interrupted")
+            words = {"timeout": "took longer than it may", "cancelled": "was cancelled"}
+            self.tally.failed += 1
+            error = words.get(cause) or f"its process ended: {died(status)}"
+            pending.answer(Result(state="failed", cause=cause, error=error))
+        if worker.number in self._unserved:
+            self._unserved.discard(worker.number)
+            self._bad += 1
+        if self.closing is None and not self.trouble:
+            if self._bad >= MOST_BAD:
+                self._break(f"its process ends before it is ready: {died(status)}")
+                return
+            self._refill()
+
+    def _refill(self) -> None:
+        """A worker is gone."""
+        if self.closing is None:
+            self._dispatch()
+            self.fill()
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Refuse what waited too long; let go of workers that nobody needs."""
+        now = self._clock()
+        for pending in [one for one in self._queue if now >= one.ends]:
+            self._queue.remove(pending)
+            self._refuse(pending, "busy", "it waited for as long as it might have taken")
+        if self._again is not None and now >= self._again:
+            self._again = None
+            self._dispatch()
+        if self.closing is not None and now >= self.closing:
+            for pending in self._busy.values():
+                if pending.worker is not None:
+                    self._workers.kill(pending.worker)
+        keep = self.serve.ready
+        while self._idle and self.size > keep and now - self._idle[0][1] >= IDLE_MS:
+            worker, _ = self._idle.pop(0)
+            worker.pool = None
+            worker.done = True
+            self._workers.kill(worker)
+
+    def due(self) -> int | None:
+        """When that is (monotonic ms)."""
+        times = [pending.ends for pending in self._queue]
+        if self._again is not None:
+            times.append(self._again)
+        if self.closing is not None and self._busy:
+            times.append(self.closing)
+        if self._idle and self.size > self.serve.ready:
+            times.append(self._idle[0][1] + IDLE_MS)
+        return min(times, default=None)
+
+    def close(self, until: int) -> None:
+        """Take no more calls; those that run may go on until then (monotonic ms)."""
+        self.closing = until
+        while self._queue:
+            self._refuse(self._queue.popleft(), "stopping", "the function was stopped here")
+        for worker, _ in self._idle:
+            worker.pool = None
+            worker.done = True
+            self._workers.kill(worker)
+        self._idle.clear()
+        if not self._busy:
+            self.end()
+
+    def end(self) -> None:
+        """Nobody writes any more."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+
+class Pools:
+    """Every function of this device. ended: told when one that was closed is no more."""
+
+    def __init__(self, workers: Workers, clock: Callable[[], int], ended: Ended) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._ended = ended
+        self._open: dict[Key, Pool] = {}
+        self._closing: dict[Key, Pool] = {}
+        self._lingering: list[Pool] = []
+
+    def find(self, key: Key) -> Pool | None:
+        """The pool that takes calls of that run."""
+        return self._open.get(key)
+
+    def all(self) -> list[Pool]:
+        """Every pool that takes calls."""
+        return list(self._open.values())
+
+    def open(self, entry: Entry, job: Mapping[str, object], *, logs: Path, log_limit: int) -> None:
+        """Get ready for calls."""
+        pool = Pool(
+            entry,
+            job,
+            self._workers,
+            self._clock,
+            logs=logs,
+            log_limit=log_limit,
+            broken=self._broken,
+        )
+        self._open[pool.key] = pool
+        pool.fill()
+
+    def _broken(self, pool: Pool) -> None:
+        if self._open.get(pool.key) is pool:
+            del self._open[pool.key]
+            pool.close(self._clock() + LINGER_MS)
+            if pool.running:
+                self._lingering.append(pool)
+            self._ended(pool.key, Outcome(ok=False, error=pool.trouble))
+
+    def close(self, key: Key, grace: int) -> bool:
+        """Take no more calls of that run. False where there is no such pool.
+
+        Without grace it is over at once for everybody but the calls that run: those go on to their
+        own ends. With it, it is over when they are, or after so many ms.
+        """
+        pool = self._open.pop(key, None)
+        if pool is None:
+            return key in self._closing
+        if grace and pool.running:
+            pool.close(self._clock() + grace)
+            self._closing[key] = pool
+            return True
+        pool.close(self._clock() + LINGER_MS)
+        if pool.running:
+            self._lingering.append(pool)
+        self._ended(key, Outcome(ok=True))
+        return True
+
+    def tick(self) -> None:
+        """What is due in any of them."""
+        for pool in (*self._open.values(), *self._closing.values(), *self._lingering):
+            pool.tick()
+        for key, pool in list(self._closing.items()):
+            if not pool.running:
+                del self._closing[key]
+                pool.end()
+                self._ended(key, Outcome(ok=True))
+        for pool in [pool for pool in self._lingering if not pool.running]:
+            self._lingering.remove(pool)
+            pool.end()
+
+    def end(self) -> None:
+        """Every worker was killed: close what is open."""
+        for pool in (*self._open.values(), *self._closing.values(), *self._lingering):
+            pool.end()
+
+    def due(self) -> int | None:
+        """When `tick` has something to do (monotonic ms)."""
+        pools = (*self._open.values(), *self._closing.values(), *self._lingering)
+        times = [at for at in (pool.due() for pool in pools) if at is not None]
+        return min(times, default=None)
