@@ -26,6 +26,8 @@ static const struct {
 	[PP_FOR_ANSWER] = {"answer", PP_ROLE_DEVICE},
 	[PP_FOR_PUT] = {"put", PP_ROLE_DEVICE},
 	[PP_FOR_ENROLL] = {"enroll", PP_ROLE_DEVICE},
+	[PP_FOR_CALL] = {"call", PP_ROLE_MANAGER | PP_ROLE_GATEWAY},
+	[PP_FOR_RETURN] = {"return", PP_ROLE_DEVICE},
 };
 
 const char *pp_purpose_word(enum pp_purpose purpose)

@@ -11,6 +11,8 @@ static const char *const words[PP_TOPICS] = {
 	[PP_TOPIC_HELLO] = "hello",
 	[PP_TOPIC_OP] = "op",
 	[PP_TOPIC_OP_ANSWER] = "op/answer",
+	[PP_TOPIC_CALL] = "call",
+	[PP_TOPIC_CALL_ANSWER] = "call/answer",
 	[PP_TOPIC_BLOB_GET] = "blob/get",
 	[PP_TOPIC_BLOB_DATA] = "blob/data",
 	[PP_TOPIC_BLOB_PUT] = "blob/put",
@@ -37,6 +39,12 @@ static bool take(const char **at, const char *wanted)
 	}
 	*at += len;
 	return true;
+}
+
+/* Answers are told by what follows the topic they are answers to, which is the one before them. */
+static bool is_answer(unsigned topic)
+{
+	return topic == PP_TOPIC_OP_ANSWER || topic == PP_TOPIC_CALL_ANSWER;
 }
 
 static bool fleet_topic(const char *rest, struct pp_heard *heard)
@@ -88,15 +96,20 @@ struct pp_heard pp_topic_parse(const struct pp_channel *channel, const char *top
 	heard.proplet = (struct proplet_text){at, (size_t)(end - at)};
 	at = end + 1;
 	for (unsigned i = PP_TOPIC_DESIRED; i < PP_TOPIC_TRUST; i++) {
-		if (i != PP_TOPIC_OP_ANSWER && strcmp(at, words[i]) == 0) {
+		if (!is_answer(i) && strcmp(at, words[i]) == 0) {
 			heard.topic = (enum pp_topic)i;
 			return heard;
 		}
 	}
-	if (take(&at, "op/") && pp_is_id(at, strlen(at))) {
-		heard.topic = PP_TOPIC_OP_ANSWER;
-		heard.extra = (struct proplet_text){at, strlen(at)};
-		return heard;
+	for (unsigned i = PP_TOPIC_OP; i <= PP_TOPIC_CALL; i++) {
+		const char *rest = at;
+
+		if (!is_answer(i) && take(&rest, words[i]) && take(&rest, "/") &&
+		    pp_is_id(rest, strlen(rest))) {
+			heard.topic = (enum pp_topic)(i + 1);
+			heard.extra = (struct proplet_text){rest, strlen(rest)};
+			return heard;
+		}
 	}
 	heard.proplet = (struct proplet_text){"", 0};
 	return heard;
@@ -106,7 +119,7 @@ bool pp_topic_write(const struct pp_channel *channel, enum pp_topic topic, const
 		    const char *extra, unsigned alg, char *out, size_t cap)
 {
 	const bool fleet = topic >= PP_TOPIC_TRUST;
-	const bool more = topic == PP_TOPIC_OP_ANSWER || topic == PP_TOPIC_MANAGER_ECHO;
+	const bool more = is_answer(topic) || topic == PP_TOPIC_MANAGER_ECHO;
 	const char *const parts[] = {
 		"m/",
 		channel->domain,
@@ -116,7 +129,7 @@ bool pp_topic_write(const struct pp_channel *channel, enum pp_topic topic, const
 		fleet ? "" : "proplet/",
 		fleet ? "" : proplet,
 		fleet ? "" : "/",
-		topic == PP_TOPIC_OP_ANSWER ? "op" : words[topic],
+		is_answer(topic) ? words[topic - 1] : words[topic],
 		more ? "/" : "",
 		more ? extra : "",
 		topic == PP_TOPIC_TRUST || topic == PP_TOPIC_MANAGER_STATUS

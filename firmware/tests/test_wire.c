@@ -28,7 +28,8 @@ static const struct pp_shape *shape_of(json message)
 {
 	static const struct pp_shape *const all[] = {
 		&pp_shape_desired, &pp_shape_report, &pp_shape_status, &pp_shape_hello,
-		&pp_shape_op, &pp_shape_op_answer, &pp_shape_blob_get, &pp_shape_blob_ack,
+		&pp_shape_op, &pp_shape_op_answer, &pp_shape_call, &pp_shape_call_answer,
+		&pp_shape_blob_get, &pp_shape_blob_ack,
 		&pp_shape_manager_status, &pp_shape_echo, &pp_shape_trust,
 		&pp_shape_releases, &pp_shape_log, &pp_shape_metrics,
 	};

@@ -118,6 +118,8 @@ enum pp_purpose {
 	PP_FOR_ANSWER,
 	PP_FOR_PUT,
 	PP_FOR_ENROLL,
+	PP_FOR_CALL,
+	PP_FOR_RETURN,
 	PP_PURPOSES
 };
 const char *pp_purpose_word(enum pp_purpose purpose);
@@ -187,6 +189,8 @@ enum pp_topic {
 	PP_TOPIC_HELLO,
 	PP_TOPIC_OP,
 	PP_TOPIC_OP_ANSWER,
+	PP_TOPIC_CALL,
+	PP_TOPIC_CALL_ANSWER,
 	PP_TOPIC_BLOB_GET,
 	PP_TOPIC_BLOB_DATA,
 	PP_TOPIC_BLOB_PUT,
