@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from propeller.model.specs import ModuleRef
     from propeller.model.versions import Course, Version
     from propeller.model.withheld import Override, Withheld
+    from propeller.state.callables import CopyRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +294,12 @@ class Store(Protocol):
     def inventory(self) -> list[Held]: ...
     def put_held(self, held: Held) -> None: ...
     def drop_held(self, uid: Uid) -> None: ...
+    def functions(self) -> list[Held]:
+        """Every Function, sorted by uid."""
+
+    def copies_up(self, uid: Uid) -> list[CopyRow]:
+        """The copies of a Function that take calls, sorted by proplet."""
+
     def assignments(self) -> list[Assignment]: ...
     def put_assignment(self, assignment: Assignment) -> None: ...
     def drop_assignment(self, uid: Uid, proplet: PropletId) -> None: ...

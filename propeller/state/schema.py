@@ -193,7 +193,13 @@ _FLOWS: Migration = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _STEERING, _LEARNING, _CHAIN, _FLOWS)
+# What gateways read whenever something moved: the few Functions among many objects.
+_FUNCTIONS: Migration = (
+    "CREATE INDEX held_function ON held (uid)"
+    """ WHERE substr(object, 1, 18) = '{"kind":"Function"'""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _STEERING, _LEARNING, _CHAIN, _FLOWS, _FUNCTIONS)
 
 
 def version(database: Database) -> int:

@@ -16,6 +16,7 @@ from propeller.model.ids import PropletId, Uid
 from propeller.state import schema
 from propeller.state.approvals import ApprovalTables
 from propeller.state.base import Event, Store
+from propeller.state.callables import CallableTables
 from propeller.state.chain import ChainTables
 from propeller.state.courses import CourseTables
 from propeller.state.database import Corrupt, Database, connect_reader, connect_writer
@@ -41,6 +42,7 @@ def wall_clock_ms() -> int:
 
 class SqliteStore(
     ApprovalTables,
+    CallableTables,
     ChainTables,
     CourseTables,
     WindowTables,
