@@ -77,7 +77,10 @@ class Calls:
         if why:
             self.dropped[why] += 1
             return why
+        self._last.pop(call.src, None)
         self._last[call.src] = call.n
+        if len(self._last) > SOURCES:  # gateways come and go; a call is known by its id as well
+            del self._last[next(iter(self._last))]
         known = self._known.get(call.id)
         match call.verb:
             case "run" if known is None:
@@ -96,8 +99,6 @@ class Calls:
             return "other_connection"
         if call.n <= self._last.get(call.src, -1):
             return "repeated"
-        if call.src not in self._last and len(self._last) >= SOURCES:
-            return "too_many_sources"
         return ""
 
     def _begin(self, call: Call) -> None:

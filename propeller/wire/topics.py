@@ -240,6 +240,12 @@ class Channel:
             raise ValueError(f"{below[:80]!r} is not below the channel, or may be control/")
         return f"{self.base.removesuffix('control/')}{below}"
 
+    def below(self, topic: str) -> str:
+        """The inverse of `data`, "" for a topic that is of another channel or of control."""
+        root = self.base.removesuffix("control/")
+        rest = topic[len(root) :] if topic.startswith(root) else ""
+        return "" if rest.startswith("control/") else rest
+
     def retained_of(self, proplet: str) -> tuple[str, ...]:
         """What a bootstrap reads of one proplet by id: hello, report, status."""
         return self.hello(proplet), self.report(proplet), self.status(proplet)

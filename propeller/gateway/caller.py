@@ -1,0 +1,460 @@
+"""Carrying calls: the gateway's own connection, its key, and what it must not forget.
+
+A thread beside the reconciler's loop, which it never waits for and never holds up. `desk` decides;
+this signs, publishes, verifies, writes down and tells whoever waits. A call that was promised to
+outlive us is on disk before it is sent, and asked for again after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from propeller.errors import Conflict, PropellerError, Unavailable, WireError
+from propeller.gateway.desk import Desk, Effect, End, Ended, Outcome, Place, Request, Route, Send
+from propeller.gateway.routes import routes_of
+from propeller.gateway.triggers import Triggers
+from propeller.state.calls import CallRow, CallStore
+from propeller.state.sqlite import SqliteStore
+from propeller.transport.base import Connected, Disconnected, Event, Received, Transport
+from propeller.wire import codec
+from propeller.wire.call_messages import CallAnswer
+from propeller.wire.frame import is_framed, open_frame, seal
+from propeller.wire.keyring import Keyring
+from propeller.wire.messages import Status
+from propeller.wire.signing import SigningKey, VerifyKey
+from propeller.wire.topics import Channel, Kind
+
+log = logging.getLogger("propeller.gateway")
+
+LOOK = 0.05
+"""Seconds between two looks whether the store moved."""
+PRUNE_EVERY = 60_000
+MOST_TAKEN = 1_000
+"""Asynchronous calls that have not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A call that was taken. again: it is the same one that came before under its key."""
+
+    id: str
+    future: Future[Outcome]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a Caller stands on. key_of: the key a proplet is known by. src: our name to devices."""
+
+    channel: Channel
+    key: SigningKey
+    key_of: Callable[[str], VerifyKey | None]
+    transport: Transport
+    database: Path
+    calls: Path
+    src: str
+    clock: Callable[[], int]
+    new_id: Callable[[], str]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened to calls since this process began, by Function."""
+
+    calls: dict[str, int] = field(default_factory=dict)
+    ends: dict[tuple[str, str], int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class Caller:
+    """See the module. Any thread may call the methods."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._desk = Desk(ground.src)
+        self._lock = threading.Lock()
+        self._wire = threading.Lock()
+        self._n = 0
+        self._book = threading.Lock()
+        self._calls = CallStore(ground.calls)
+        self._futures: dict[str, Future[Outcome]] = {}
+        self._names: dict[str, str] = {}
+        self._rows: dict[str, CallRow] = {}
+        self._rings: dict[str, Keyring] = {}
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
+        self._triggers = Triggers(self, ground.channel)
+        self.counts = Counts()
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and take up what an earlier process left."""
+        self._ground.transport.start(self._from_broker)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Calls under way are left to their fate: what is durable is taken up again."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        self._ground.transport.close()
+        with self._lock:
+            futures, self._futures = list(self._futures.values()), {}
+        for future in futures:
+            words = "the gateway is going down; the call may have run"
+            _tell(future, Outcome(end=End.UNKNOWN, cause="interrupted", error=words))
+        with self._book:
+            self._calls.close()
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def route(self, name: str) -> Route | None:
+        """The Function of that namespace/name."""
+        with self._lock:
+            return self._desk.route(name)
+
+    def call(
+        self, name: str, request: Request, *, key: str | None = None, later: bool = False
+    ) -> Ticket:
+        """Call a Function. later: the caller asks for the answer another time.
+
+        key: what the caller names it by; the same one again is the same call. Raises Conflict where
+        it names another request, Unavailable where a promise cannot be kept on disk.
+        """
+        id_ = self._ground.new_id()
+        if key is None and not later:
+            return self._begin(id_, name, request, None)
+        digest = _digest(request)
+        with self._book:
+            known = self._calls.by_key(name, key) if key is not None else None
+            if known is not None:
+                return self._again(known, digest)
+            route = self.route(name)
+            row = None
+            if route is not None and not route.shut:
+                row = self._note(id_, route, request, key, digest)
+        return self._begin(id_, name, request, row, later=later)
+
+    def _note(
+        self, id_: str, route: Route, request: Request, key: str | None, digest: str
+    ) -> CallRow:
+        if len(self._rows) >= MOST_TAKEN:
+            raise Unavailable(f"{MOST_TAKEN} calls that were promised an answer are under way")
+        now = self._ground.clock()
+        row = CallRow(
+            id=id_,
+            function=route.name,
+            key=key,
+            digest=digest,
+            at=now,
+            expires=now + route.calls.keep,
+            request=_plain(request),
+        )
+        self._calls.put(row)
+        self._rows[id_] = row
+        return row
+
+    def _again(self, known: CallRow, digest: str) -> Ticket:
+        if known.digest != digest:
+            raise Conflict("this idempotency key was used for another request")
+        future: Future[Outcome] = Future()
+        if known.outcome is not None:
+            future.set_result(outcome_of(known.outcome))
+            return Ticket(known.id, future, again=True)
+        with self._lock:
+            return Ticket(known.id, self._futures.setdefault(known.id, future), again=True)
+
+    def _begin(
+        self, id_: str, name: str, request: Request, row: CallRow | None, *, later: bool = False
+    ) -> Ticket:
+        future: Future[Outcome] = Future()
+        now = self._ground.clock()
+        with self._lock:
+            self._futures[id_] = future
+            self._names[id_] = name
+            self.counts.calls[name] = self.counts.calls.get(name, 0) + 1
+            patient = row.expires - row.at if row is not None and later else 0
+            effects = self._desk.begin(
+                id_, name, request, now, patient=patient, durable=row is not None
+            )
+        self._do(effects)
+        return Ticket(id_, future)
+
+    def find(self, id_: str) -> CallRow | None:
+        """A call that was promised an answer."""
+        with self._book:
+            return self._calls.find(id_)
+
+    def cancel(self, id_: str) -> bool:
+        """End a call. False where it is not under way."""
+        with self._lock:
+            effects = self._desk.cancel(id_)
+        if effects is None:
+            return False
+        self._do(effects)
+        return True
+
+    def begin_for(self, name: str, request: Request, *, key: str | None) -> Future[Outcome]:
+        """A trigger's call; one with a key may wait for a copy."""
+        return self.call(name, request, key=key, later=key is not None).future
+
+    def subscribe(self, filters: list[str]) -> None:
+        """Hear topics that are none of ours."""
+        self._ground.transport.subscribe(filters)
+
+    def unsubscribe(self, filters: list[str]) -> None:
+        """Hear them no more."""
+        self._ground.transport.unsubscribe(filters)
+
+    def slot(self, trigger: str) -> int | None:
+        """The newest time of a schedule that was used up."""
+        with self._book:
+            return self._calls.slot(trigger)
+
+    def put_slot(self, trigger: str, at: int) -> None:
+        """It is used up."""
+        with self._book:
+            self._calls.put_slot(trigger, at)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """A message that is none of ours: the answer of a trigger."""
+        self._ground.transport.publish(topic, payload)
+
+    # -- doing -----------------------------------------------------------------------------------
+
+    def _do(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._send(effect)
+                case Ended(id_, outcome):
+                    self._ended(id_, outcome)
+
+    def _send(self, send: Send) -> None:
+        if send.durable and not self._placed(send.id, send.place):
+            return
+        ground = self._ground
+        with self._wire:
+            self._n += 1
+            call = replace(send.call, n=self._n)
+            payload = seal("call", codec.encode(call), ground.key)
+            ground.transport.publish(ground.channel.call(call.to), payload)
+
+    def _placed(self, id_: str, place: Place) -> bool:
+        """Write down where it goes before it goes there. False, and it waits, where that fails."""
+        with self._book:
+            row = self._rows.get(id_)
+            if row is None:
+                return True
+            row = self._rows[id_] = replace(row, state="sent", place=asdict(place))
+            try:
+                self._calls.put(row)
+            except Unavailable as error:
+                log.error("a call is not sent before this can be written: %s", error)
+                return False
+        return True
+
+    def _ended(self, id_: str, outcome: Outcome) -> None:
+        with self._book:
+            row = self._rows.pop(id_, None)
+            if row is not None:
+                self._write_end(row, outcome)
+        with self._lock:
+            future = self._futures.pop(id_, None)
+            name = self._names.pop(id_, "")
+            end = (name, str(outcome.end.value))
+            self.counts.ends[end] = self.counts.ends.get(end, 0) + 1
+        if future is not None:
+            _tell(future, outcome)
+
+    def _write_end(self, row: CallRow, outcome: Outcome) -> None:
+        try:
+            if outcome.end is End.REFUSED and row.key is not None:
+                self._calls.drop(row.id)  # it never began: its key may be used again
+                return
+            now = self._ground.clock()
+            keep = row.expires - row.at
+            self._calls.put(
+                replace(row, state="ended", expires=now + keep, outcome=_plain(outcome))
+            )
+        except Unavailable as error:
+            log.error("what became of a call cannot be written: %s", error)
+
+    # -- the broker ------------------------------------------------------------------------------
+
+    def _from_broker(self, event: Event) -> None:
+        match event:
+            case Connected():
+                ground = self._ground
+                ground.transport.subscribe(ground.channel.call_filters(ground.src))
+                self._triggers.connected()
+                with self._lock:
+                    effects = self._desk.connected(ground.clock())
+                self._do(effects)
+                self._wake.set()
+            case Disconnected(reason):
+                log.warning("lost the broker: %s", reason)
+            case Received(topic, payload, retained):
+                try:
+                    self._hear(topic, payload, retained=retained)
+                except WireError as error:
+                    dropped = self.counts.dropped
+                    dropped[error.reject] = dropped.get(error.reject, 0) + 1
+
+    def _hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        ground = self._ground
+        heard = ground.channel.parse(topic)
+        if heard is None:
+            self._triggers.hear(topic, payload, retained=retained)
+            return
+        match heard.kind:
+            case Kind.CALL_ANSWER:
+                body = open_frame("return", payload, self._ring(heard.proplet)).body
+                answer = codec.decode(CallAnswer, body)
+                if answer.id != heard.proplet:
+                    raise WireError("bad_id", "an answer in another's name")
+                with self._lock:
+                    effects = self._desk.hear(answer, ground.clock())
+            case Kind.STATUS if payload:
+                status = self._status(heard.proplet, payload)
+                with self._lock:
+                    effects = self._desk.hear_status(status, ground.clock())
+            case _:
+                return
+        self._do(effects)
+
+    def _status(self, proplet: str, payload: bytes) -> Status:
+        if is_framed(payload):
+            body = open_frame("status", payload, self._ring(proplet)).body
+            status = codec.decode(Status, body)
+        else:
+            status = codec.decode(Status, payload)
+            if status.state != "offline":
+                raise WireError("not_framed", "an unsigned online")
+        if status.id != proplet:
+            raise WireError("bad_id", "a status in another's name")
+        return status
+
+    def _ring(self, proplet: str) -> Keyring:
+        ring = self._rings.get(proplet)
+        if ring is None:
+            key = self._ground.key_of(proplet)
+            if key is None:
+                raise WireError("unknown_kid", f"no key is known for {proplet}")
+            ring = self._rings[proplet] = Keyring.of_device(key)
+        return ring
+
+    # -- our thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        store: SqliteStore | None = None
+        serial, pruned, resumed = -1, 0, False
+        try:
+            while not self._stop.is_set():
+                try:
+                    if store is None:
+                        store = SqliteStore.open(self._ground.database, readonly=True)
+                    found = store.serial()
+                    if found != serial:
+                        self._learn(routes_of(store, self._ground.clock()))
+                        serial = found
+                    if not resumed:
+                        self._resume()
+                        resumed = True
+                    now = self._ground.clock()
+                    self._triggers.tick(now)
+                    with self._lock:
+                        effects = self._desk.tick(now)
+                    self._do(effects)
+                    if now >= pruned + PRUNE_EVERY:
+                        pruned = now
+                        with self._book:
+                            self._calls.prune(now)
+                except PropellerError as error:
+                    log.warning("cannot look at the store: %s", error)
+                    if store is not None:
+                        store.close()
+                        store = None
+                    self._stop.wait(1.0)
+                except Exception:
+                    log.exception("a turn of the gateway failed")
+                    self._stop.wait(1.0)
+                self._wake.wait(LOOK)
+                self._wake.clear()
+        finally:
+            if store is not None:
+                store.close()
+
+    def _learn(self, routes: Mapping[str, Route]) -> None:
+        self._rings.clear()
+        with self._lock:
+            effects = self._desk.learn(routes, self._ground.clock())
+        self._triggers.learn(routes)
+        self._do(effects)
+
+    def _resume(self) -> None:
+        """Take up what an earlier process promised."""
+        with self._book:
+            rows = self._calls.open()
+            self._rows.update({row.id: row for row in rows})
+        for row in rows:
+            request = request_of(row.request)
+            now = self._ground.clock()
+            with self._lock:
+                self._names[row.id] = row.function
+                self._futures.setdefault(row.id, Future())
+                if row.place is None:
+                    patient = max(0, row.expires - now)
+                    effects = self._desk.begin(
+                        row.id, row.function, request, now, patient=patient, durable=True
+                    )
+                else:
+                    place = place_of(row.place)
+                    effects = self._desk.resume(row.id, row.function, request, place, now)
+            self._do(effects)
+
+
+def _tell(future: Future[Outcome], outcome: Outcome) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(outcome)
+
+
+def _digest(request: Request) -> str:
+    """Of what makes it another request: not of headers, which change on the way."""
+    told = [request.method, request.path, request.query, request.body]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _plain(thing: Request | Outcome) -> dict[str, Any]:
+    told = asdict(thing)
+    if isinstance(thing, Outcome):
+        told["end"] = thing.end.value
+    return told
+
+
+def place_of(told: Mapping[str, Any]) -> Place:
+    """The inverse of how a place is written down."""
+    return Place(**told)
+
+
+def request_of(told: Mapping[str, Any]) -> Request:
+    """The inverse of how a request is written down."""
+    headers = tuple((name, value) for name, value in told["headers"])
+    return Request(**{**told, "headers": headers})
+
+
+def outcome_of(told: Mapping[str, Any]) -> Outcome:
+    """The inverse of how an outcome is written down."""
+    headers = tuple((name, value) for name, value in told["headers"])
+    return Outcome(**{**told, "headers": headers, "end": End(told["end"])})

@@ -1,0 +1,491 @@
+"""Calls under way: which copy gets one, and what becomes of it. Pure: time and ids come in.
+
+Owned by `caller`, which holds a lock around it and does what it answers. A call is sent to one copy
+at a time. One that never began (the copy says so) goes to another; one that may have begun is made
+again only where the Function says that this does no harm, and else its fate is told as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from propeller.model.functions import Calls, Trigger
+from propeller.wire.call_messages import Call, CallAnswer
+from propeller.wire.messages import Status
+
+MARGIN = 1_500
+"""ms past its limit that an answer may take to come."""
+PATIENCE = 2_000
+"""ms that a call which no copy took waits for one, while copies come and go."""
+AGAIN = 100
+"""ms until a waiting call is offered again."""
+MOST_OPEN = 4_096
+"""Calls at one time: more are told to come later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy that is up: the run of it on a proplet, and bytes of a message that one takes."""
+
+    proplet: str
+    run: str
+    max_payload: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A Function as it is called. name: namespace/name. timeout: ms. shut: why it takes none.
+
+    since: when it came into being (Unix ms).
+    """
+
+    uid: str
+    name: str
+    timeout: int
+    calls: Calls
+    copies: tuple[Copy, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    since: int = 0
+    shut: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request, as it came. body: base64. timeout: ms, None for the Function's own."""
+
+    method: str = "POST"
+    path: str = ""
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    timeout: int | None = None
+
+
+class End(Enum):
+    """What became of a call."""
+
+    DONE = "Done"
+    FAILED = "Failed"  # it began and did not return
+    REFUSED = "Refused"  # it never began
+    UNKNOWN = "Unknown"  # it may have begun, and nobody can say more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of a call. cause: a word; error: in words. retry_after: seconds, 0: no use."""
+
+    end: End
+    cause: str = ""
+    error: str = ""
+    status: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    proplet: str = ""
+    wait: int = 0
+    took: int = 0
+    retry_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call was sent, and under which name there."""
+
+    proplet: str
+    run: str
+    inst: str
+    boot: int
+    wire: str
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A connection of a proplet, as it said itself."""
+
+    inst: str
+    boot: int
+    conn: int
+    online: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call that has not ended. patient: ms it may wait for a copy; due: when to look again."""
+
+    id: str
+    route: Route
+    request: Request
+    came: int
+    ends: int
+    patient: int
+    durable: bool
+    place: Place | None = None
+    sent_at: int = 0
+    attempts: int = 0
+    tried: set[str] = field(default_factory=set)
+    why: Outcome | None = None
+    due: int = 0
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Publish this. durable: note where it goes first, so that a restart knows."""
+
+    id: str
+    call: Call
+    place: Place
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Tell whoever waits."""
+
+    id: str
+    outcome: Outcome
+
+
+Effect = Send | Ended
+
+
+class Desk:
+    """See the module. src: our name to devices."""
+
+    def __init__(self, src: str) -> None:
+        self._src = src
+        self._routes: Mapping[str, Route] = {}
+        self._seats: dict[str, _Seat] = {}
+        self._open: dict[str, _Open] = {}
+        self._wires: dict[str, str] = {}
+        self._load: dict[tuple[str, str], int] = {}
+        self._turn = 0
+
+    # -- what is known ---------------------------------------------------------------------------
+
+    def route(self, name: str) -> Route | None:
+        """The Function of that namespace/name."""
+        return self._routes.get(name)
+
+    def routes(self) -> Iterable[Route]:
+        """Every Function."""
+        return self._routes.values()
+
+    @property
+    def open(self) -> int:
+        """Calls that have not ended."""
+        return len(self._open)
+
+    def learn(self, routes: Mapping[str, Route], now: int) -> list[Effect]:
+        """Functions and their copies as they are now."""
+        self._routes = routes
+        for one in self._open.values():
+            if one.place is None:
+                one.due = 0
+        return self.tick(now)
+
+    def hear_status(self, status: Status, now: int) -> list[Effect]:
+        """A word about a proplet's connection; older ones change nothing."""
+        seat = self._seats.get(status.id)
+        online = status.state == "online"
+        if seat is not None and seat.inst == status.inst:
+            if (status.boot, status.conn) < (seat.boot, seat.conn):
+                return []
+            came_back = online and (status.boot, status.conn) > (seat.boot, seat.conn)
+        else:
+            came_back = online
+        self._seats[status.id] = _Seat(status.inst, status.boot, status.conn, online)
+        effects: list[Effect] = []
+        for one in list(self._open.values()):
+            place = one.place
+            if place is None:
+                one.due = 0
+            elif place.proplet == status.id:
+                gone = (place.inst, place.boot) != (status.inst, status.boot)
+                if gone or (not online and one.route.calls.retries > one.attempts - 1):
+                    effects += self._lost(one, f"proplet {status.id} went away", now)
+                elif came_back:
+                    effects += self._ask(one, "recall")
+        return effects + self.tick(now)
+
+    def connected(self, now: int) -> list[Effect]:
+        """We are connected anew: answers may have been missed, so ask for them."""
+        effects: list[Effect] = []
+        for one in self._open.values():
+            if one.place is not None:
+                effects += self._ask(one, "recall")
+        return effects + self.tick(now)
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def begin(
+        self, id_: str, name: str, request: Request, now: int, *, patient: int = 0, durable: bool
+    ) -> list[Effect]:
+        """Take a call. patient: ms it may wait for a copy that is free."""
+        route = self._routes.get(name)
+        wrong = self._why_not(name, route)
+        if wrong is not None:
+            return [Ended(id_, wrong)]
+        assert route is not None
+        timeout = min(request.timeout or route.timeout, route.timeout)
+        one = _Open(id_, route, request, now, now + timeout, patient, durable)
+        self._open[id_] = one
+        return self._offer(one, now)
+
+    def resume(self, id_: str, name: str, request: Request, place: Place, now: int) -> list[Effect]:
+        """Take up a call that an earlier process sent: its proplet may know what became of it."""
+        route = self._routes.get(name) or Route(uid="", name=name, timeout=60_000, calls=Calls())
+        one = _Open(id_, route, request, now, now + route.timeout, 0, durable=True)
+        one.place, one.attempts, one.sent_at = place, 1, now
+        self._open[id_] = one
+        self._wires[place.wire] = id_
+        self._load[place.proplet, place.run] = self._load.get((place.proplet, place.run), 0) + 1
+        seat = self._seats.get(place.proplet)
+        if seat is not None and (seat.inst, seat.boot) != (place.inst, place.boot):
+            return self._lost(one, f"proplet {place.proplet} was started anew", now)
+        return self._ask(one, "recall")
+
+    def _why_not(self, name: str, route: Route | None) -> Outcome | None:
+        if route is None:
+            return Outcome(end=End.REFUSED, cause="notFound", error=f"there is no Function {name}")
+        if route.shut:
+            return Outcome(end=End.REFUSED, cause="absent", error=route.shut)
+        if len(self._open) >= MOST_OPEN:
+            words = f"{MOST_OPEN} calls are under way"
+            return Outcome(end=End.REFUSED, cause="busy", error=words, retry_after=1)
+        return None
+
+    def cancel(self, id_: str) -> list[Effect] | None:
+        """End a call. None where it is not under way."""
+        one = self._open.get(id_)
+        if one is None:
+            return None
+        one.cancelled = True
+        if one.place is None:
+            words = "was cancelled before it began"
+            return self._end(one, Outcome(end=End.REFUSED, cause="cancelled", error=words))
+        return self._ask(one, "cancel")
+
+    def hear(self, answer: CallAnswer, now: int) -> list[Effect]:
+        """What a proplet says of a call. The caller saw to it that it is that proplet's word."""
+        one = self._open.get(self._wires.get(answer.call, ""))
+        if one is None or one.place is None or one.place.wire != answer.call:
+            return []
+        place = one.place
+        if (answer.id, answer.inst, answer.boot) != (place.proplet, place.inst, place.boot):
+            return []
+        match answer.state:
+            case "done":
+                return self._end(one, _done(answer))
+            case "failed" if answer.cause == "interrupted":
+                return self._lost(one, answer.error or "was cut short", now)
+            case "failed":
+                return self._end(one, _failed(answer))
+            case "refused":
+                return self._refused(one, answer, now)
+            case _:
+                return self._lost(one, f"proplet {answer.id} knows nothing of it", now)
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def tick(self, now: int) -> list[Effect]:
+        """Offer what waits; give up on what was not answered in time."""
+        effects: list[Effect] = []
+        for one in list(self._open.values()):
+            if one.place is not None:
+                if now >= one.ends + MARGIN:
+                    effects += self._ask(one, "cancel")
+                    effects += self._late(one)
+            elif now >= one.due:
+                effects += self._offer(one, now)
+        return effects
+
+    def due(self) -> int | None:
+        """When that is (Unix ms)."""
+        times = [one.due if one.place is None else one.ends + MARGIN for one in self._open.values()]
+        return min(times, default=None)
+
+    # -- one call --------------------------------------------------------------------------------
+
+    def _offer(self, one: _Open, now: int) -> list[Effect]:
+        """Send it to the copy that has least to do, or let it wait, or say that nobody takes it."""
+        route = one.route = self._routes.get(one.route.name, one.route)
+        copy, full = self._choose(one, route)
+        if copy is not None:
+            return self._send(one, route, copy, now)
+        if now < one.came + one.patient and not route.shut:
+            one.due = now + AGAIN
+            one.tried.clear()
+            return []
+        if one.why is not None:
+            return self._end(one, one.why)
+        return self._end(one, self._nobody(route, full=full))
+
+    def _choose(self, one: _Open, route: Route) -> tuple[Copy | None, bool]:
+        """The copy to ask, and whether one was passed over for having too much to do."""
+        most = route.calls.concurrency + route.calls.queue
+        size = _size(one.request)
+        best: tuple[int, int] | None = None
+        chosen: Copy | None = None
+        full = False
+        self._turn += 1
+        count = len(route.copies)
+        for index, copy in enumerate(route.copies):
+            seat = self._seats.get(copy.proplet)
+            if seat is None or not seat.online or copy.proplet in one.tried:
+                continue
+            if size > copy.max_payload:
+                continue
+            load = self._load.get((copy.proplet, copy.run), 0)
+            if load >= most:
+                full = True
+                continue
+            rank = (load, (index + self._turn) % count)
+            if best is None or rank < best:
+                best, chosen = rank, copy
+        return chosen, full
+
+    def _nobody(self, route: Route, *, full: bool) -> Outcome:
+        if full:
+            words = "every copy has as many calls as it takes"
+            return Outcome(end=End.REFUSED, cause="busy", error=words, retry_after=1)
+        if route.copies and all(
+            copy.proplet in self._seats and self._seats[copy.proplet].online
+            for copy in route.copies
+        ):
+            words = "no copy takes a request of that size, or none took it"
+            return Outcome(end=End.REFUSED, cause="absent", error=words, retry_after=1)
+        words = "no copy of it is up now"
+        return Outcome(end=End.REFUSED, cause="absent", error=words, retry_after=2)
+
+    def _send(self, one: _Open, route: Route, copy: Copy, now: int) -> list[Effect]:
+        seat = self._seats[copy.proplet]
+        one.attempts += 1
+        wire = one.id if one.attempts == 1 else f"{one.id}-{one.attempts}"
+        one.place = Place(copy.proplet, copy.run, seat.inst, seat.boot, wire)
+        one.sent_at = now
+        if one.durable:  # its time begins when somebody is asked
+            one.ends = now + min(one.request.timeout or route.timeout, route.timeout)
+        self._wires[wire] = one.id
+        slot = (copy.proplet, copy.run)
+        self._load[slot] = self._load.get(slot, 0) + 1
+        return self._ask(one, "run", timeout=max(1, one.ends - now))
+
+    def _ask(self, one: _Open, verb: str, *, timeout: int = 0) -> list[Effect]:
+        place = one.place
+        assert place is not None
+        seat = self._seats.get(place.proplet)
+        if seat is None or not seat.online:
+            return []  # it is asked when it is back
+        request = one.request if verb == "run" else Request()
+        call = Call(
+            id=place.wire,
+            verb=verb,
+            to=place.proplet,
+            inst=place.inst,
+            boot=place.boot,
+            conn=seat.conn,
+            src=self._src,
+            n=0,  # given when it is published, in that order
+            uid=one.route.uid or _NOBODY,
+            run=place.run,
+            timeout=timeout,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=request.body,
+        )
+        return [Send(one.id, call, place, one.durable and verb == "run")]
+
+    def _leave(self, one: _Open) -> None:
+        """It is not with that copy any more."""
+        place = one.place
+        if place is None:
+            return
+        one.place = None
+        self._wires.pop(place.wire, None)
+        slot = (place.proplet, place.run)
+        left = self._load.get(slot, 0) - 1
+        if left > 0:
+            self._load[slot] = left
+        else:
+            self._load.pop(slot, None)
+
+    def _end(self, one: _Open, outcome: Outcome) -> list[Effect]:
+        self._leave(one)
+        self._open.pop(one.id, None)
+        return [Ended(one.id, outcome)]
+
+    def _refused(self, one: _Open, answer: CallAnswer, now: int) -> list[Effect]:
+        """It never began there: another copy may take it, or the same one later."""
+        if answer.cause in ("request", "cancelled"):
+            return self._end(one, _refusal(answer))
+        one.why = _refusal(answer)
+        one.tried.add(answer.id)
+        self._leave(one)
+        if answer.cause != "busy":
+            one.patient = max(one.patient, PATIENCE)
+        return self._offer(one, now)
+
+    def _lost(self, one: _Open, words: str, now: int) -> list[Effect]:
+        """It may have begun, and what became of it cannot be told."""
+        proplet = one.place.proplet if one.place is not None else ""
+        if one.cancelled or one.attempts > one.route.calls.retries or now >= one.ends:
+            error = f"{words} while it may have been running it"
+            outcome = Outcome(end=End.UNKNOWN, cause="interrupted", error=error, proplet=proplet)
+            return self._end(one, outcome)
+        self._leave(one)
+        one.tried = {proplet}
+        one.patient = max(one.patient, now - one.came + PATIENCE)
+        return self._offer(one, now)
+
+    def _late(self, one: _Open) -> list[Effect]:
+        proplet = one.place.proplet if one.place is not None else ""
+        words = f"proplet {proplet} did not answer in time; it may have run"
+        return self._end(
+            one, Outcome(end=End.UNKNOWN, cause="timeout", error=words, proplet=proplet)
+        )
+
+
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+def _size(request: Request) -> int:
+    """Bytes of a message with it, about."""
+    headers = sum(len(name) + len(value) + 8 for name, value in request.headers)
+    return len(request.body) + headers + len(request.path) + len(request.query) + 1024
+
+
+def _done(answer: CallAnswer) -> Outcome:
+    return Outcome(
+        end=End.DONE,
+        status=answer.status or 200,
+        headers=answer.headers,
+        body=answer.body,
+        proplet=answer.id,
+        wait=answer.wait,
+        took=answer.took,
+    )
+
+
+def _failed(answer: CallAnswer) -> Outcome:
+    return Outcome(
+        end=End.FAILED,
+        cause=answer.cause,
+        error=answer.error,
+        proplet=answer.id,
+        wait=answer.wait,
+        took=answer.took,
+    )
+
+
+def _refusal(answer: CallAnswer) -> Outcome:
+    return Outcome(
+        end=End.REFUSED,
+        cause=answer.cause,
+        error=answer.error,
+        proplet=answer.id,
+        retry_after=0 if answer.cause in ("request", "cancelled") else 1,
+    )

@@ -1,0 +1,349 @@
+"""Functions over HTTP: `/fn/{namespace}/{name}` calls one, `/api/v1/calls/{id}` tells of a call.
+
+Reads the request, bounds it, and turns the outcome into a status that says whether to try again.
+docs/reference/functions.md has the table. Decides nothing about copies: that is `desk`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as HttpRoute
+
+from propeller.errors import Conflict, Unavailable
+from propeller.gateway.caller import Ticket, outcome_of
+from propeller.gateway.desk import End, Outcome, Request, Route
+from propeller.model.ids import is_dns_label, is_wire_id
+from propeller.model.quantities import duration_ms
+from propeller.state.calls import CallRow
+from propeller.wire.call_messages import MAX_BODY, MAX_HEADERS
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+MOST_HEADERS = 48
+MOST_PATH, MOST_QUERY = 2048, 8192
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_KEPT_BACK = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "host",
+        "idempotency-key",
+        "keep-alive",
+        "prefer",
+        "propeller-timeout",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Of the connection, or meant for us: credentials of a caller are none of a guest's business."""
+
+Allow = Callable[[HttpRequest, str, str], Response | None]
+"""Whether the caller may (`invoke` or `read`) the Function namespace/name; an answer if not."""
+
+
+class Calling(Protocol):
+    """What is needed of the Caller."""
+
+    def route(self, name: str) -> Route | None: ...
+    def call(
+        self, name: str, request: Request, *, key: str | None = None, later: bool = False
+    ) -> Ticket: ...
+    def find(self, id_: str) -> CallRow | None: ...
+    def cancel(self, id_: str) -> bool: ...
+
+
+def _everybody(_request: HttpRequest, _name: str, _what: str) -> Response | None:
+    return None
+
+
+def function_routes(calling: Calling, allow: Allow = _everybody) -> list[HttpRoute]:
+    """The routes, to be put into an application. allow: asked before anything is done."""
+    doors = _Doors(calling, allow)
+    return [
+        HttpRoute("/fn/{namespace}/{name}", doors.invoke, methods=METHODS),
+        HttpRoute("/fn/{namespace}/{name}/{path:path}", doors.invoke, methods=METHODS),
+        HttpRoute("/api/v1/calls/{id}", doors.call, methods=["GET"]),
+        HttpRoute("/api/v1/calls/{id}", doors.cancel, methods=["DELETE"]),
+    ]
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+class _Doors:
+    def __init__(self, calling: Calling, allow: Allow) -> None:
+        self._calling = calling
+        self._allow = allow
+
+    async def invoke(self, http: HttpRequest) -> Response:
+        namespace, called = http.path_params["namespace"], http.path_params["name"]
+        if not (is_dns_label(namespace) and is_dns_label(called)):
+            return _error(404, "a Function is named by two DNS labels: /fn/NAMESPACE/NAME")
+        name = f"{namespace}/{called}"
+        refused = self._allow(http, name, "invoke")
+        if refused is not None:
+            return refused
+        try:
+            request = await _read(http)
+            key = _idempotency(http)
+            later, wait = _preference(http)
+            if key is None and not later:
+                ticket = self._calling.call(name, request)
+            else:  # it is written to disk first
+                ticket = await run_in_threadpool(
+                    self._calling.call, name, request, key=key, later=later
+                )
+        except _Refused as error:
+            return _error(error.status, error.text)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Conflict as error:
+            return _error(422, error.what)
+        except Unavailable as error:
+            return _error(503, error.what, retry=2)
+        if later:
+            return await self._promised(ticket, wait)
+        return await self._answer(http, ticket, lasting=key is not None)
+
+    async def _answer(self, http: HttpRequest, ticket: Ticket, *, lasting: bool) -> Response:
+        """Wait for the outcome; a caller who leaves takes the call along, unless it has a key."""
+        waiting = asyncio.wrap_future(_shared(ticket.future))
+        leaving = asyncio.ensure_future(_left(http))
+        both: set[asyncio.Future[Any]] = {waiting, leaving}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                if not lasting:
+                    await run_in_threadpool(self._calling.cancel, ticket.id)
+                return Response(status_code=499)
+            return response_of(ticket.id, waiting.result(), again=ticket.again)
+        finally:
+            leaving.cancel()
+            if not waiting.done():
+                waiting.cancel()
+
+    async def _promised(self, ticket: Ticket, wait: float) -> Response:
+        """202, or the answer where it comes within `wait` seconds or never will."""
+        if wait and not ticket.future.done():
+            shared = asyncio.wrap_future(_shared(ticket.future))
+            await asyncio.wait({shared}, timeout=wait)
+        if ticket.future.done():
+            outcome = ticket.future.result()
+            if wait or outcome.end is End.REFUSED:
+                return response_of(ticket.id, outcome, again=ticket.again)
+        where = f"/api/v1/calls/{ticket.id}"
+        return JSONResponse(
+            {"call": ticket.id, "result": where},
+            status_code=202,
+            headers={"Location": where, "Propeller-Call": ticket.id},
+        )
+
+    async def call(self, http: HttpRequest) -> Response:
+        row = await self._row(http, "read")
+        if isinstance(row, Response):
+            return row
+        return JSONResponse(told_of(row))
+
+    async def cancel(self, http: HttpRequest) -> Response:
+        id_ = http.path_params["id"]
+        row = await self._row(http, "invoke")
+        if isinstance(row, Response):
+            return row
+        if row.state == "ended" or not await run_in_threadpool(self._calling.cancel, id_):
+            return _error(409, "the call is not under way any more")
+        return JSONResponse({"call": id_, "cancelled": True}, status_code=202)
+
+    async def _row(self, http: HttpRequest, what: str) -> CallRow | Response:
+        id_ = http.path_params["id"]
+        row = await run_in_threadpool(self._calling.find, id_) if is_wire_id(id_) else None
+        if row is None:
+            return _error(404, "no such call: only asynchronous ones and those with a key are kept")
+        return self._allow(http, row.function, what) or row
+
+
+def _shared(future: Future[Outcome]) -> Future[Outcome]:
+    """One that may be cancelled while others wait for the same."""
+    mine: Future[Outcome] = Future()
+
+    def over(done: Future[Outcome]) -> None:
+        if mine.set_running_or_notify_cancel():
+            mine.set_result(done.result())
+
+    future.add_done_callback(over)
+    return mine
+
+
+async def _left(http: HttpRequest) -> None:
+    while True:
+        message = await http.receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+# -- what comes ----------------------------------------------------------------------------------
+
+
+async def _read(http: HttpRequest) -> Request:
+    path, query = http.path_params.get("path", ""), http.url.query
+    if len(path.encode()) > MOST_PATH or len(query) > MOST_QUERY or "\0" in path:
+        raise _Refused(414, f"a path is at most {MOST_PATH} bytes, a query {MOST_QUERY}")
+    headers = _headers(http)
+    body = bytearray()
+    async for piece in http.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise _Refused(413, f"a request is at most {MAX_BODY >> 10} KiB")
+    return Request(
+        method=http.method,
+        path=path,
+        query=query,
+        headers=headers,
+        body=base64.b64encode(body).decode("ascii"),
+        timeout=_timeout(http),
+    )
+
+
+def _headers(http: HttpRequest) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for name, value in http.headers.items():
+        if name in _KEPT_BACK or _NAME.fullmatch(name) is None or not value.isprintable():
+            continue
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    size = sum(len(name) + len(value.encode()) for name, value in found.items())
+    if len(found) > MOST_HEADERS or size > MAX_HEADERS:
+        raise _Refused(431, f"at most {MOST_HEADERS} headers and {MAX_HEADERS >> 10} KiB of them")
+    return tuple(found.items())
+
+
+def _timeout(http: HttpRequest) -> int | None:
+    text = http.headers.get("propeller-timeout")
+    if text is None:
+        return None
+    try:
+        found = duration_ms(text)
+    except ValueError as error:
+        raise _Refused(400, f"Propeller-Timeout: {error}") from None
+    if not 1 <= found <= 86_400_000:
+        raise _Refused(400, "Propeller-Timeout: from 1ms to 24h")
+    return found
+
+
+def _idempotency(http: HttpRequest) -> str | None:
+    key = http.headers.get("idempotency-key")
+    if key is not None and _KEY.fullmatch(key) is None:
+        raise _Refused(400, "Idempotency-Key: 1 to 128 visible ASCII characters")
+    return key
+
+
+def _preference(http: HttpRequest) -> tuple[bool, float]:
+    """Whether the caller comes back for the answer, and seconds it waits for it all the same."""
+    words = [word.strip().lower() for word in http.headers.get("prefer", "").split(",")]
+    if "respond-async" not in words:
+        return False, 0.0
+    for word in words:
+        name, _, number = word.partition("=")
+        if name == "wait" and number.isdecimal() and len(number) < 6:
+            return True, min(60.0, float(number))
+    return True, 0.0
+
+
+# -- what goes -----------------------------------------------------------------------------------
+
+
+def _error(status: int, text: str, *, retry: int = 0) -> Response:
+    headers = {"Retry-After": str(retry)} if retry else {}
+    return JSONResponse({"error": text, "exit": _exit(status)}, status, headers)
+
+
+def _exit(status: int) -> int:
+    """What a command should end with."""
+    return 4 if status in (429, 503, 504) else 3 if status == 502 else 2
+
+
+_STATUS: Mapping[str, int] = {
+    "notFound": 404,
+    "request": 400,
+    "busy": 429,
+    "absent": 503,
+    "stopping": 503,
+    "cancelled": 409,
+    "timeout": 504,
+}
+
+
+def status_of(outcome: Outcome) -> int:
+    """The HTTP status of an outcome."""
+    if outcome.end is End.DONE:
+        return outcome.status
+    return _STATUS.get(outcome.cause, 502)
+
+
+def response_of(id_: str, outcome: Outcome, *, again: bool = False) -> Response:
+    """What the caller gets."""
+    told = {"Propeller-Call": id_}
+    if outcome.proplet:
+        told["Propeller-Proplet"] = outcome.proplet
+    if again:
+        told["Idempotent-Replay"] = "true"
+    status = status_of(outcome)
+    if outcome.end is End.DONE:
+        told["Server-Timing"] = f"wait;dur={outcome.wait / 1000}, run;dur={outcome.took / 1000}"
+        response = Response(base64.b64decode(outcome.body), status, headers=told)
+        for name, value in outcome.headers:
+            if name not in _KEPT_BACK and not name.startswith("propeller-"):
+                response.headers[name] = value
+        return response
+    if outcome.retry_after:
+        told["Retry-After"] = str(outcome.retry_after)
+    words = {
+        "error": outcome.error,
+        "cause": outcome.cause,
+        "fate": outcome.end.value,
+        "call": id_,
+        "exit": _exit(status),
+    }
+    return Response(json.dumps(words), status, told, "application/json")
+
+
+def told_of(row: CallRow) -> dict[str, object]:
+    """A call that was promised an answer, as JSON."""
+    told: dict[str, object] = {
+        "call": row.id,
+        "function": row.function,
+        "state": {"taken": "Waiting", "sent": "Running", "ended": "Ended"}[row.state],
+        "at": row.at,
+    }
+    if row.outcome is None:
+        return told
+    outcome = outcome_of(row.outcome)
+    told |= {
+        "fate": outcome.end.value,
+        "status": status_of(outcome),
+        "proplet": outcome.proplet,
+        "took": outcome.took,
+        "expires": row.expires,
+    }
+    if outcome.end is End.DONE:
+        told |= {"headers": dict(outcome.headers), "body": outcome.body}
+    else:
+        told |= {"error": outcome.error, "cause": outcome.cause}
+    return told

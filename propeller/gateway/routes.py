@@ -1,0 +1,43 @@
+"""From the store to what a gateway calls: Functions, their copies, what suspends them."""
+
+from __future__ import annotations
+
+from propeller.gateway.desk import Copy, Route
+from propeller.model.inventory import Held
+from propeller.model.specs import Function
+from propeller.state.base import Store
+
+DEFAULT_TIMEOUT = 30_000
+
+
+def routes_of(store: Store, now: int) -> dict[str, Route]:
+    """Every Function by namespace/name. Raises Unavailable."""
+    found: dict[str, Route] = {}
+    with store.transaction():
+        for held in store.functions():
+            thing = held.object
+            if held.deleted_at is not None or not isinstance(thing, Function):
+                continue
+            key = thing.meta.key
+            name = f"{key.namespace}/{key.name}"
+            found[name] = Route(
+                uid=held.uid,
+                name=name,
+                timeout=thing.limits.timeout or DEFAULT_TIMEOUT,
+                calls=thing.calls,
+                copies=tuple(
+                    Copy(one.proplet, one.run, one.max_payload) for one in store.copies_up(held.uid)
+                ),
+                triggers=thing.triggers,
+                since=held.created_at,
+                shut=_shut(held, now),
+            )
+    return found
+
+
+def _shut(held: Held, now: int) -> str:
+    for suspend in (held.hold, held.object.suspend):
+        if suspend is not None and (suspend.until is None or suspend.until > now):
+            by = f" by {suspend.by}" if suspend.by else ""
+            return f"suspended{by}: {suspend.reason}" if suspend.reason else f"suspended{by}"
+    return ""
