@@ -127,7 +127,7 @@ class Calls:
                     "body": call.body,
                 },
                 came=now,
-                ends=now + call.timeout,
+                ends=now + min(call.timeout, pool.entry.timeout or call.timeout),
                 answer=answered,
             )
         )

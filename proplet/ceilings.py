@@ -13,7 +13,7 @@ from proplet.words import milliseconds, size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceilings:
-    """None: as much as it wants. memory, output in bytes, timeout (of a once-run) in ms.
+    """None: as much as it wants. memory, output in bytes, timeout (of a once-run or a call) in ms.
 
     An entry that names no limit is above every ceiling, but for memory: it gets what the ceiling
     leaves.
@@ -32,7 +32,7 @@ class Ceilings:
             return f"may write {size(self.output)} here (guestOutput), asks for more"
         if self.fuel is not None and (entry.fuel is None or entry.fuel > self.fuel):
             return f"may use {self.fuel} fuel here (guestFuel), asks for more"
-        if self.timeout is None or entry.mode != "once":
+        if self.timeout is None or entry.mode == "daemon":
             return ""
         if entry.timeout is None or entry.timeout > self.timeout:
             return f"may run {milliseconds(self.timeout)} here (guestTimeout), asks for more"

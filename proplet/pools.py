@@ -76,8 +76,9 @@ def job_of(
     *,
     native: Path,
     mounts: list[tuple[str, str, bool]],
+    memory: int | None,
 ) -> dict[str, object]:
-    """What a worker of the entry's pool is told first."""
+    """What a worker of the pool is told first. memory: bytes where the entry says nothing."""
     assert entry.serve is not None
     return {
         "do": "serve",
@@ -90,7 +91,7 @@ def job_of(
         "args": entry.args,
         "env": (*entry.env, *secrets),
         "mounts": mounts,
-        "memory": entry.memory,
+        "memory": memory if entry.memory is None else entry.memory,
         "fuel": entry.fuel,
     }
 

@@ -162,7 +162,13 @@ class Supervisor:
         ]
         self.pools.open(
             entry,
-            job_of(entry, secrets, native=self._compiling.native(entry), mounts=mounts),
+            job_of(
+                entry,
+                secrets,
+                native=self._compiling.native(entry),
+                mounts=mounts,
+                memory=self._memory,
+            ),
             logs=self.logs(key),
             log_limit=min(entry.output, self._max_output),
         )

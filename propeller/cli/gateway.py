@@ -13,6 +13,7 @@ from propeller.errors import Unavailable, UsageError
 if TYPE_CHECKING:
     from propeller.gateway.access.gate import Gate
     from propeller.gateway.access.oidc import Given, Issuer
+    from propeller.gateway.carrier import Carrier
     from propeller.gateway.hookserver import HookServer
     from propeller.reconcile.service import Service
     from propeller.state.layout import StateDir
@@ -36,7 +37,9 @@ def add_dashboard(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_gateway(service: Service, state: StateDir, fleet: Fleet) -> HookServer | None:
+def open_gateway(
+    service: Service, state: StateDir, fleet: Fleet, functions: Carrier | None = None
+) -> HookServer | None:
     """Start to serve pages and API; stop it with `.stop()`. None where they are off.
 
     Without a word about where, a port that is taken is no reason not to start: another one is
@@ -61,6 +64,7 @@ def open_gateway(service: Service, state: StateDir, fleet: Fleet) -> HookServer 
         shelves=state.shelves,
         loop=Bridge(service, domain=fleet.domain, cache=state.git),
         clock=now_ms,
+        functions=functions,
     )
     gate = gate_of(state, fleet, host=host, tls=tls is not None)
     app = make_gateway(house, gate, hosts=_hosts(host, gate.public))

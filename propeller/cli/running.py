@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import secrets
 import signal
 import sys
 import time
@@ -21,14 +22,17 @@ from propeller.cli.specsource import open_specs
 from propeller.gateway.access.audit import Audit
 from propeller.gateway.api import make_app
 from propeller.gateway.bridge import Bridge
+from propeller.gateway.carrier import Carrier, Ground
 from propeller.gateway.server import ApiServer
-from propeller.model.ids import Key, Uid
+from propeller.model.ids import Key, PropletId, Uid
 from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.service import Service, Settings
 from propeller.reconcile.standing import Standing, of_reconciler
 from propeller.sources.open import Source
 from propeller.state.layout import StateDir
 from propeller.transport.endpoint import Endpoint
+from propeller.transport.mqtt import MqttTransport
+from propeller.wire.signing import VerifyKey
 
 
 def clock() -> int:
@@ -67,12 +71,42 @@ def make_service(
     )
 
 
-def serve_api(service: Service, state: StateDir, fleet: Fleet) -> ApiServer:
+def open_carrier(
+    service: Service, state: StateDir, fleet: Fleet, endpoint: Callable[[str], Endpoint]
+) -> Carrier:
+    """What carries calls of Functions, on a connection of its own; `.start()` and `.stop()` it."""
+    src = f"gateway-{secrets.token_hex(4)}"
+
+    def key_of(proplet: str) -> VerifyKey | None:
+        return service.devices.key_of(PropletId(proplet), service.reconciler.world)
+
+    return Carrier(
+        Ground(
+            channel=service.channel,
+            key=service.keys.gateway,
+            key_of=key_of,
+            transport=MqttTransport(
+                endpoint(f"{fleet.domain}-{fleet.channel}-{src}"),
+                random.Random(),  # noqa: S311 - jitter of reconnects, no secret
+            ),
+            database=state.database,
+            calls=state.calls,
+            src=src,
+            clock=clock,
+            new_id=lambda: uuid.uuid4().hex,
+        )
+    )
+
+
+def serve_api(
+    service: Service, state: StateDir, fleet: Fleet, functions: Carrier | None = None
+) -> ApiServer:
     """Start the API on the state directory's socket; stop it with `.stop()`."""
     app = make_app(
         Bridge(service, domain=fleet.domain, cache=state.git),
         clock=clock,
         audit=Audit(state.audit),
+        functions=functions,
     )
     server = ApiServer(app, state.socket)
     server.start()

@@ -33,7 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Follow until SIGINT or SIGTERM; returns the exit code."""
-    from propeller.cli.running import Narrator, make_service, serve_api, stop_on_signals
+    from propeller.cli.running import (
+        Narrator,
+        make_service,
+        open_carrier,
+        serve_api,
+        stop_on_signals,
+    )
     from propeller.reconcile.reconciler import Reconciler
 
     fleet = fleet_of(args, tree=Path(args.source))
@@ -51,17 +57,20 @@ def run(args: argparse.Namespace) -> int:
         service = stack.enter_context(
             make_service(state, source, fleet, lambda name: endpoint_of(fleet, name), verb="serve")
         )
-        server = serve_api(service, state, fleet)
+        carrier = open_carrier(service, state, fleet, lambda name: endpoint_of(fleet, name))
+        stack.callback(carrier.stop)
+        server = serve_api(service, state, fleet, carrier)
         stack.callback(server.stop)
         hooks = open_hooks(service, state, fleet)
         if hooks is not None:
             stack.callback(hooks.stop)
             narrator.say(f"webhooks on port {hooks.port}")
-        pages = open_gateway(service, state, fleet)
+        pages = open_gateway(service, state, fleet, carrier)
         if pages is not None:
             stack.callback(pages.stop)
             narrator.say(f"dashboard on {pages.url}")
         service.start()
+        carrier.start()
         stop_on_signals(service)
         service.run(until=told)
     return 0

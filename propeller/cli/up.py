@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         Narrator,
         deadline_ms,
         make_service,
+        open_carrier,
         serve_api,
         stop_on_signals,
     )
@@ -81,17 +82,20 @@ def run(args: argparse.Namespace) -> int:
         )
         declared = _declared(service, source, fleet)
         broker.open()
-        server = serve_api(service, state, fleet)
+        carrier = open_carrier(service, state, fleet, broker.endpoint)
+        stack.callback(carrier.stop)
+        server = serve_api(service, state, fleet, carrier)
         stack.callback(server.stop)
         hooks = open_hooks(service, state, fleet)
         if hooks is not None:
             stack.callback(hooks.stop)
             narrator.say(f"webhooks on port {hooks.port}")
-        pages = open_gateway(service, state, fleet)
+        pages = open_gateway(service, state, fleet, carrier)
         if pages is not None:
             stack.callback(pages.stop)
             narrator.say(f"dashboard on {pages.url}")
         service.start()
+        carrier.start()
         local = _local(args, service, state, fleet=fleet, broker=broker, declared=declared)
         proplets = LocalProplets(local, tell=narrator.say)
         stack.callback(proplets.stop)

@@ -47,6 +47,7 @@ _ALL = (
     _verb("logs", "what a task printed", common=True),
     _verb("why", "the chain from spec to device for one object", common=True),
     _verb("run", "run one module now and print its result", common=True, mixed=True),
+    _verb("invoke", "call a Function and print its answer", common=True, mixed=True),
     _verb("validate", "check specs without touching anything", common=True),
     _verb("explain", "what a field of a kind means", common=True),
     _verb("new", "start a spec tree or a module", common=True),

@@ -23,6 +23,7 @@ from propeller.gateway.access.audit import Audit
 from propeller.gateway.access.gate import Gate
 from propeller.gateway.access.roles import Role
 from propeller.gateway.asking import PATIENCE, Answers, Loop, ask, refusal
+from propeller.gateway.functions import Calling, function_routes
 from propeller.gateway.problem import Problem
 from propeller.gateway.routing import Call, Entry, Face, Handler, Routes, Scope, application
 from propeller.model.ids import Key, PropletId
@@ -54,11 +55,21 @@ ANYTHING: Final[Mapping[str, object]] = {"type": "object"}
 
 
 def make_app(
-    loop: Loop, *, clock: Callable[[], int] = lambda: 0, audit: Audit | None = None
+    loop: Loop,
+    *,
+    clock: Callable[[], int] = lambda: 0,
+    audit: Audit | None = None,
+    functions: Calling | None = None,
 ) -> Starlette:
-    """The application for one reconciler. audit: where writes are recorded. clock: Unix ms."""
+    """The application for one reconciler. audit: where writes are recorded. clock: Unix ms.
+
+    functions: what carries calls of Functions; without it there are none.
+    """
     gate = Gate(clock=clock, audit=audit, at_socket=True)
-    return application(Routes(gate).routes(local_entries(loop)))
+    routes = Routes(gate).routes(local_entries(loop))
+    return application(
+        [*routes, *(function_routes(functions, gate) if functions is not None else ())]
+    )
 
 
 def local_entries(loop: Loop) -> list[Entry]:

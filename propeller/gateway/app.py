@@ -21,6 +21,7 @@ from propeller.gateway.dashboard.pages import page_entries
 from propeller.gateway.dashboard.rendering import Renderer
 from propeller.gateway.first.desk import Desk
 from propeller.gateway.first.routes import first_entries
+from propeller.gateway.functions import Calling, function_routes
 from propeller.gateway.gallery import Clock, Gallery
 from propeller.gateway.routing import Entry, Routes, application
 from propeller.gateway.shelf import Shelf
@@ -35,13 +36,17 @@ from propeller.registry.blobs import BlobStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What the gateway stands on. shelves: where objects of the API are kept."""
+    """What the gateway stands on. shelves: where objects of the API are kept.
+
+    functions: what carries calls of Functions; without it there are none.
+    """
 
     database: Path
     blobs: BlobStore
     shelves: Path
     loop: Loop
     clock: Clock
+    functions: Calling | None = None
 
 
 def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
@@ -79,6 +84,8 @@ def make_gateway(house: House, gate: Gate, *, hosts: Sequence[str]) -> Starlette
     renderer = Renderer(house.clock)
     guard = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     routes = Routes(gate, renderer.refusal).routes(entries(house, gate, renderer))
+    if house.functions is not None:
+        routes += function_routes(house.functions, gate)
     return application(routes, [guard])
 
 

@@ -1,8 +1,8 @@
 """Calls under way: which copy gets one, and what becomes of it. Pure: time and ids come in.
 
-Owned by `caller`, which holds a lock around it and does what it answers. A call is sent to one copy
-at a time. One that never began (the copy says so) goes to another; one that may have begun is made
-again only where the Function says that this does no harm, and else its fate is told as it is.
+Owned by `carrier`, which holds a lock around it and does what it answers. A call is sent to one
+copy at a time. One that never began (the copy says so) goes to another; one that may have begun is
+made again only where the Function says that this does no harm; else its fate is told as it is.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -18,11 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 from starlette.routing import Route as HttpRoute
 
 from propeller.errors import Conflict, Unavailable
-from propeller.gateway.caller import Ticket, outcome_of
+from propeller.gateway.access.gate import Caller, Gate
+from propeller.gateway.access.roles import Role
+from propeller.gateway.carrier import Ticket, outcome_of
 from propeller.gateway.desk import End, Outcome, Request, Route
+from propeller.gateway.problem import Problem
 from propeller.model.ids import is_dns_label, is_wire_id
 from propeller.model.quantities import duration_ms
 from propeller.state.calls import CallRow
@@ -53,12 +57,13 @@ _KEPT_BACK = frozenset(
 )
 """Of the connection, or meant for us: credentials of a caller are none of a guest's business."""
 
-Allow = Callable[[HttpRequest, str, str], Response | None]
-"""Whether the caller may (`invoke` or `read`) the Function namespace/name; an answer if not."""
+
+_NOT_ITS_OWN = _KEPT_BACK | {"set-cookie", "content-security-policy", "clear-site-data", "server"}
+"""What a guest may not say in our name."""
 
 
 class Calling(Protocol):
-    """What is needed of the Caller."""
+    """What is needed of the Carrier."""
 
     def route(self, name: str) -> Route | None: ...
     def call(
@@ -68,13 +73,13 @@ class Calling(Protocol):
     def cancel(self, id_: str) -> bool: ...
 
 
-def _everybody(_request: HttpRequest, _name: str, _what: str) -> Response | None:
-    return None
+def function_routes(calling: Calling, gate: Gate) -> list[BaseRoute]:
+    """The routes, to be put into an application; the gate says who calls.
 
-
-def function_routes(calling: Calling, allow: Allow = _everybody) -> list[HttpRoute]:
-    """The routes, to be put into an application. allow: asked before anything is done."""
-    doors = _Doors(calling, allow)
+    They stand beside the table of `routing`: a call is not of the API's kind. It has limits of its
+    own, is bytes and not a document, and there are too many of them for the audit log.
+    """
+    doors = _Doors(calling, gate)
     return [
         HttpRoute("/fn/{namespace}/{name}", doors.invoke, methods=METHODS),
         HttpRoute("/fn/{namespace}/{name}/{path:path}", doors.invoke, methods=METHODS),
@@ -90,19 +95,30 @@ class _Refused(Exception):
 
 
 class _Doors:
-    def __init__(self, calling: Calling, allow: Allow) -> None:
+    def __init__(self, calling: Calling, gate: Gate) -> None:
         self._calling = calling
-        self._allow = allow
+        self._gate = gate
+
+    async def _admit(self, http: HttpRequest, namespace: str, role: Role) -> None:
+        """Raises Problem: 401, 403. A page's session calls nothing: other pages could use it."""
+        principal, session = await self._gate.identify(http)
+        if principal is None:
+            raise Problem(401, "say who you are: a bearer token")
+        if session is not None and role is not Role.VIEWER:
+            raise Problem(403, "Functions are called with a bearer token, not from a page")
+        try:
+            Caller(principal, role).need(namespace)
+        except Problem as problem:
+            self._gate.tell(http, principal, problem.status)
+            raise
 
     async def invoke(self, http: HttpRequest) -> Response:
         namespace, called = http.path_params["namespace"], http.path_params["name"]
         if not (is_dns_label(namespace) and is_dns_label(called)):
             return _error(404, "a Function is named by two DNS labels: /fn/NAMESPACE/NAME")
         name = f"{namespace}/{called}"
-        refused = self._allow(http, name, "invoke")
-        if refused is not None:
-            return refused
         try:
+            await self._admit(http, namespace, Role.OPERATOR)
             request = await _read(http)
             key = _idempotency(http)
             later, wait = _preference(http)
@@ -114,6 +130,8 @@ class _Doors:
                 )
         except _Refused as error:
             return _error(error.status, error.text)
+        except Problem as problem:
+            return _no(problem)
         except ClientDisconnect:
             return Response(status_code=499)
         except Conflict as error:
@@ -158,26 +176,30 @@ class _Doors:
         )
 
     async def call(self, http: HttpRequest) -> Response:
-        row = await self._row(http, "read")
+        row = await self._row(http, Role.VIEWER)
         if isinstance(row, Response):
             return row
         return JSONResponse(told_of(row))
 
     async def cancel(self, http: HttpRequest) -> Response:
         id_ = http.path_params["id"]
-        row = await self._row(http, "invoke")
+        row = await self._row(http, Role.OPERATOR)
         if isinstance(row, Response):
             return row
         if row.state == "ended" or not await run_in_threadpool(self._calling.cancel, id_):
             return _error(409, "the call is not under way any more")
         return JSONResponse({"call": id_, "cancelled": True}, status_code=202)
 
-    async def _row(self, http: HttpRequest, what: str) -> CallRow | Response:
+    async def _row(self, http: HttpRequest, role: Role) -> CallRow | Response:
         id_ = http.path_params["id"]
         row = await run_in_threadpool(self._calling.find, id_) if is_wire_id(id_) else None
         if row is None:
             return _error(404, "no such call: only asynchronous ones and those with a key are kept")
-        return self._allow(http, row.function, what) or row
+        try:
+            await self._admit(http, row.function.partition("/")[0], role)
+        except Problem as problem:
+            return _no(problem)
+        return row
 
 
 def _shared(future: Future[Outcome]) -> Future[Outcome]:
@@ -274,6 +296,11 @@ def _error(status: int, text: str, *, retry: int = 0) -> Response:
     return JSONResponse({"error": text, "exit": _exit(status)}, status, headers)
 
 
+def _no(problem: Problem) -> Response:
+    words = {"error": problem.detail, "exit": problem.exit}
+    return JSONResponse(words, problem.status, problem.headers())
+
+
 def _exit(status: int) -> int:
     """What a command should end with."""
     return 4 if status in (429, 503, 504) else 3 if status == 502 else 2
@@ -299,7 +326,8 @@ def status_of(outcome: Outcome) -> int:
 
 def response_of(id_: str, outcome: Outcome, *, again: bool = False) -> Response:
     """What the caller gets."""
-    told = {"Propeller-Call": id_}
+    # A guest's page is not one of ours, though it has our address: it may do nothing here.
+    told = {"Propeller-Call": id_, "Content-Security-Policy": "sandbox; default-src 'none'"}
     if outcome.proplet:
         told["Propeller-Proplet"] = outcome.proplet
     if again:
@@ -309,7 +337,7 @@ def response_of(id_: str, outcome: Outcome, *, again: bool = False) -> Response:
         told["Server-Timing"] = f"wait;dur={outcome.wait / 1000}, run;dur={outcome.took / 1000}"
         response = Response(base64.b64decode(outcome.body), status, headers=told)
         for name, value in outcome.headers:
-            if name not in _KEPT_BACK and not name.startswith("propeller-"):
+            if name not in _NOT_ITS_OWN and not name.startswith(("propeller-", "access-control-")):
                 response.headers[name] = value
         return response
     if outcome.retry_after:

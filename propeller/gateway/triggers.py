@@ -1,6 +1,6 @@
 """What calls Functions by itself: messages on topics of the channel, and the clock.
 
-Owned by `caller`. A time of a schedule is a call with a key of its own, so that it is never made
+Owned by `carrier`. A time of a schedule is a call with a key of its own, so that it is never made
 twice, whatever is started anew; a message is a call like one over HTTP, its answer published where
 the trigger says.
 """
@@ -29,7 +29,7 @@ MOST_UNDER_WAY = 256
 
 
 class Calling(Protocol):
-    """What triggers need of the Caller."""
+    """What triggers need of the Carrier."""
 
     def begin_for(self, name: str, request: Request, *, key: str | None) -> Future[Outcome]: ...
     def slot(self, trigger: str) -> int | None: ...

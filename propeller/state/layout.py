@@ -1,6 +1,7 @@
 """Where everything of one state lies: the names inside `--state DIR`, spelled once.
 
     propeller.db      the store            private
+    calls.db          calls that were promised an answer   private
     journal/          what neither source nor fleet can tell again   private
     keys/             root, manager, gateway and device keys   private
     blobs/            module bytes and results, by digest
@@ -42,6 +43,11 @@ class StateDir:
     def database(self) -> Path:
         """The SQLite file; `-wal` and `-shm` lie beside it while it is open."""
         return self.path / "propeller.db"
+
+    @property
+    def calls(self) -> Path:
+        """The SQLite file of the gateway's own."""
+        return self.path / "calls.db"
 
     @property
     def journal(self) -> Path:

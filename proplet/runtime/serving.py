@@ -35,10 +35,11 @@ from wasmtime import (
 )
 
 from propeller.wire.call_messages import MAX_BODY, MAX_HEADERS
+from propeller.wire.capabilities import WASI
 from proplet.runtime import exchange, limits
 from proplet.runtime.engine import check_owner
 from proplet.runtime.exchange import Asked, Said, Wrong
-from proplet.runtime.fit import PROPELLER, WASI
+from proplet.runtime.fit import PROPELLER
 from proplet.runtime.guest import first_line, trap_words
 from proplet.runtime.imports import Imports
 from proplet.runtime.talk import Reader, Words, pack
@@ -311,8 +312,12 @@ class Serving:
     def _fresh(self, wasi: WasiConfig | None) -> tuple[Store, Func]:
         store = self._store = Store(self._engine)
         store.set_epoch_deadline(1)
-        if self._memory is not None:
-            store.set_limits(memory_size=self._memory)
+        store.set_limits(
+            memory_size=-1 if self._memory is None else self._memory,
+            memories=limits.MEMORIES,
+            tables=limits.TABLES,
+            table_elements=limits.TABLE_ELEMENTS,
+        )
         if self._fuel is not None:
             store.set_fuel(self._fuel)
         if wasi is not None:

@@ -52,7 +52,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What a Caller stands on. key_of: the key a proplet is known by. src: our name to devices."""
+    """What a Carrier stands on. key_of: the key a proplet is known by. src: our name to devices."""
 
     channel: Channel
     key: SigningKey
@@ -74,7 +74,7 @@ class Counts:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class Caller:
+class Carrier:
     """See the module. Any thread may call the methods."""
 
     def __init__(self, ground: Ground) -> None:
