@@ -23,7 +23,7 @@ from starlette.routing import Route as HttpRoute
 
 from propeller.errors import Conflict, Unavailable
 from propeller.gateway.access.gate import Caller, Gate
-from propeller.gateway.access.roles import Role
+from propeller.gateway.access.roles import ANONYMOUS, Role
 from propeller.gateway.carrier import Ticket, outcome_of
 from propeller.gateway.desk import End, Outcome, Request, Route
 from propeller.gateway.problem import Problem
@@ -102,8 +102,9 @@ class _Doors:
     async def _admit(self, http: HttpRequest, namespace: str, role: Role) -> None:
         """Raises Problem: 401, 403. A page's session calls nothing: other pages could use it."""
         principal, session = await self._gate.identify(http)
-        if principal is None:
-            raise Problem(401, "say who you are: a bearer token")
+        nobody = principal is None or (principal is ANONYMOUS and role is not Role.VIEWER)
+        if principal is None or nobody:
+            raise Problem(401, "say who you are: a bearer token of `propeller token create`")
         if session is not None and role is not Role.VIEWER:
             raise Problem(403, "Functions are called with a bearer token, not from a page")
         try:
