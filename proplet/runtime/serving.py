@@ -34,8 +34,8 @@ from wasmtime import (
     WasmtimeError,
 )
 
+from propeller.capabilities import WASI
 from propeller.wire.call_messages import MAX_BODY, MAX_HEADERS
-from propeller.wire.capabilities import WASI
 from proplet.runtime import exchange, limits
 from proplet.runtime.engine import check_owner
 from proplet.runtime.exchange import Asked, Said, Wrong
