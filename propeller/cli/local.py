@@ -29,11 +29,12 @@ DRAIN = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalProplet:
-    """How one local proplet is started. `arguments` go to `python -m proplet` as they are."""
+    """How one local proplet is started: `command` with `arguments` as they are."""
 
     id: PropletId
     arguments: Sequence[str]
     log: Path
+    command: Sequence[str] = _PROPLET
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class LocalProplets:
             with one.what.log.open("ab") as log:
                 one.process = subprocess.Popen(
                     # Behind a guard: killed with -9, we leave no proplet that holds its storage.
-                    [sys.executable, "-P", guard.__file__, *_PROPLET, *one.what.arguments],
+                    [sys.executable, "-P", guard.__file__, *one.what.command, *one.what.arguments],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
@@ -112,8 +113,8 @@ def _last_line(log: Path) -> str:
     return lines[-1][:500] if lines else f"see {log}"
 
 
-def names(count: int, declared: Sequence[PropletId]) -> list[PropletId]:
+def names(count: int, declared: Sequence[PropletId], *, word: str = "local") -> list[PropletId]:
     """The first `count` declared Proplets by name, then `local-1`, `local-2`, ..."""
     chosen = sorted(declared)[:count]
     extra = count - len(chosen)
-    return [*chosen, *(PropletId(f"local-{n}") for n in range(1, extra + 1))]
+    return [*chosen, *(PropletId(f"{word}-{n}") for n in range(1, extra + 1))]

@@ -23,6 +23,7 @@ from propeller.transport.endpoint import Endpoint, MqttVersion
 
 if TYPE_CHECKING:
     from propeller.cli.running import Narrator
+    from propeller.model.specs import Proplet
     from propeller.reconcile.reconciler import Reconciler
     from propeller.reconcile.service import Service
     from propeller.sources.open import Source
@@ -39,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SPECS", help=WHAT)
     add_state(parser)
     parser.add_argument("--proplets", type=int, default=2, metavar="N", help="local proplets (2)")
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=0,
+        metavar="N",
+        help="devices beside them: the firmware as Linux processes, built at the first use (0)",
+    )
     parser.add_argument("--until-ready", action="store_true", help="end once everything is Ready")
     parser.add_argument("--timeout", default="5m", metavar="T", help="with --until-ready (5m)")
     parser.add_argument("--git", action="store_true", help="SPECS is a git repository")
@@ -67,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
     )
     from propeller.errors import UsageError
 
-    if not 0 <= args.proplets <= MOST_PROPLETS:
-        raise UsageError(f"--proplets must be from 0 to {MOST_PROPLETS}")
+    for flag, number in (("--proplets", args.proplets), ("--devices", args.devices)):
+        if not 0 <= number <= MOST_PROPLETS:
+            raise UsageError(f"{flag} must be from 0 to {MOST_PROPLETS}")
     timeout = deadline_ms(args.timeout)
     fleet = fleet_of(args, tree=Path(args.source))
     state = fleet.keyed(state_dir(args))
@@ -101,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(proplets.stop)
         proplets.start()
         stop_on_signals(service)
-        narrator.say(f"state in {state.path}, {args.proplets} proplets, {broker.words}")
+        devices = f", {args.devices} devices" if args.devices else ""
+        narrator.say(f"state in {state.path}, {args.proplets} proplets{devices}, {broker.words}")
         ours = frozenset(proplet.id for proplet in local)
         return _follow(service, narrator, ours, until_ready=args.until_ready, timeout=timeout)
 
@@ -144,7 +154,7 @@ class _Broker:
         return self._address.endpoint(client_id, protocol=protocol)
 
 
-def _declared(service: Service, source: Source, fleet: Fleet) -> list[PropletId]:
+def _declared(service: Service, source: Source, fleet: Fleet) -> list[Proplet]:
     """The Proplets the specs declare; specs that are wrong at the start end the command."""
     from propeller.errors import SpecError, UsageError
     from propeller.model.specs import Proplet
@@ -157,11 +167,7 @@ def _declared(service: Service, source: Source, fleet: Fleet) -> list[PropletId]
     if isinstance(outcome, SourceSilent):
         raise UsageError(outcome.reason)
     service.inbox.put(outcome)
-    return [
-        PropletId(thing.meta.key.name)
-        for thing in outcome.revision.objects.values()
-        if isinstance(thing, Proplet)
-    ]
+    return [thing for thing in outcome.revision.objects.values() if isinstance(thing, Proplet)]
 
 
 def _local(
@@ -171,10 +177,24 @@ def _local(
     *,
     fleet: Fleet,
     broker: _Broker,
-    declared: list[PropletId],
+    declared: list[Proplet],
 ) -> list[LocalProplet]:
+    """Of declared Proplets, those of class linux are played by proplets once there are devices,
+    and the others by these."""
+    device, linux = _split(declared, devices=args.devices)
+    program: tuple[str, ...] = ()
+    engine: tuple[str, ...] = ()
+    if args.devices:
+        from propeller.cli import devices
+
+        program = (str(devices.build(state.path / "firmware")),)
+        engine = ("--engine", str(devices.engine()))
     proplets = []
-    for proplet in names(args.proplets, declared):
+    wanted: list[tuple[PropletId, tuple[str, ...]]] = [
+        (name, ()) for name in names(args.proplets, linux)
+    ]
+    wanted += [(name, program) for name in names(args.devices, device, word="device")]
+    for proplet, command in wanted:
         service.keys.device(proplet)  # made now, so that its first hello is already known
         service.keys.device_box(proplet)
         endpoint = broker.endpoint(proplet)
@@ -189,12 +209,26 @@ def _local(
             *("--box-key", str((state.keys / "devices" / f"{proplet}.box.pem").absolute())),
             *("--heartbeat", "5s"),
         ]
-        if args.data:
-            arguments += ["--mount", _mount(args.data, proplet)]
-        proplets.append(
-            LocalProplet(id=proplet, arguments=arguments, log=state.logs / f"{proplet}.log")
-        )
+        log = state.logs / f"{proplet}.log"
+        if command:
+            arguments += engine
+            one = LocalProplet(id=proplet, arguments=arguments, log=log, command=command)
+        else:
+            if args.data:
+                arguments += ["--mount", _mount(args.data, proplet)]
+            one = LocalProplet(id=proplet, arguments=arguments, log=log)
+        proplets.append(one)
     return proplets
+
+
+def _split(declared: list[Proplet], *, devices: int) -> tuple[list[PropletId], list[PropletId]]:
+    """Names for devices, and names for proplets."""
+    linux = [one for one in declared if not devices or one.proplet_class == "linux"]
+    rest = [one for one in declared if one not in linux]
+    return (
+        [PropletId(one.meta.key.name) for one in rest],
+        [PropletId(one.meta.key.name) for one in linux],
+    )
 
 
 def _mount(data: str, proplet: PropletId) -> str:

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,7 +75,7 @@ static bool read_pem(const char *path, uint8_t seed[32])
 static bool write_pem(const char *path, const uint8_t seed[32])
 {
 	char base64[sodium_base64_ENCODED_LEN(PREFIX_SIZE + 32, sodium_base64_VARIANT_ORIGINAL)];
-	char fresh[512];
+	char fresh[PATH_MAX + 8];
 	uint8_t der[PREFIX_SIZE + 32];
 	FILE *file;
 	bool fine;
@@ -100,7 +101,7 @@ static bool write_pem(const char *path, const uint8_t seed[32])
 
 bool keys_open(struct keys *keys, const char *path, const char *data)
 {
-	char made[512];
+	char made[PATH_MAX];
 	uint8_t seed[32];
 	uint8_t public[32];
 	size_t at;

@@ -285,6 +285,10 @@ static bool make_proplet(void)
 		.blob_count = (size_t)3 * RUNS,
 		.early = early == 0 ? NULL : memory(1, early),
 		.early_size = early,
+		.told = memory(1, SCRATCH),
+		.told_size = SCRATCH,
+		.body = memory(1, DOCUMENT),
+		.body_size = DOCUMENT,
 	};
 	struct proplet_config config = {
 		.domain = settings->domain,

@@ -44,7 +44,7 @@ static const struct setting known[] = {
 	{"grace", "grace", DURATION, AT(grace), "2s"},
 	{"debounce", "debounce", DURATION, AT(debounce), "50ms"},
 	{"tasks", "tasks", NUMBER, AT(tasks), "4"},
-	{"memory", "memory", SIZE, AT(memory), "16MiB"},
+	{"memory", "memory", SIZE, AT(memory), "128MiB"},
 	{"storage", "storage", SIZE, AT(storage), "16MiB"},
 	{"maxModule", "max-module", SIZE, AT(max_module), "4MiB"},
 	{"maxPayload", "max-payload", SIZE, AT(max_payload), "4KiB"},
