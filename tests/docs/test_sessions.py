@@ -22,6 +22,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/overlays.md",
         "docs/how-to/own-module.md",
         "docs/how-to/provision.md",
+        "docs/how-to/python-client.md",
         "docs/how-to/recover.md",
         "docs/how-to/rehearse.md",
         "docs/how-to/signed-modules.md",
