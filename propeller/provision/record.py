@@ -125,7 +125,7 @@ def read_record(folder: Path) -> Record | None:
         if len(data) > MAX_FILE:
             raise ValueError("too large")
         return _record(json.loads(data))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path}: not what `propeller provision` wrote: {error}",
             hint="restore it from a backup; without it nobody knows what was issued",
