@@ -200,7 +200,8 @@ class Shell:
             )
         if mono() >= self._wake:
             if self._vitals.stale(mono()):
-                self._agent.vitals(storage=self._blobs.left(), metrics=self._vitals.read(mono()))
+                metrics = (*self._vitals.read(mono()), *self._supervisor.gauges())
+                self._agent.vitals(storage=self._blobs.left(), metrics=metrics)
             self._do(self._agent.tick(clock()))
 
     def _pause(self) -> float:

@@ -20,6 +20,7 @@ from proplet.blobs import Blobs
 from proplet.compiling import Compiling
 from proplet.disk import make_directory
 from proplet.effects import Outcome
+from proplet.gauges import Gauges
 from proplet.outcomes import died, outcome_of
 from proplet.pools import Pools, job_of
 from proplet.records import Key
@@ -90,6 +91,7 @@ class Supervisor:
         )
         self.pools = Pools(self._workers, clock, self._answers.ended)
         self._trainer = trainer
+        self._gauges = Gauges()
         self.last_warm_us = 0
         self.last_instance_us = 0
 
@@ -198,6 +200,10 @@ class Supervisor:
         """The run is gone: so are its logs."""
         shutil.rmtree(self.logs(key), ignore_errors=True)
 
+    def gauges(self) -> tuple[tuple[str, int], ...]:
+        """What each guest takes, as named integers (`gauges`)."""
+        return self._gauges.read(self._workers.all(), self._clock())
+
     def forget_native(self) -> None:
         """Native code of modules that are no longer here goes."""
         self._compiling.forget()
@@ -230,6 +236,7 @@ class Supervisor:
         match message.get("event"):
             case "started":
                 worker.warm_us = self.last_warm_us = cast(int, message["us"])
+                worker.pid = cast(int, message["pid"])
                 self.last_instance_us = cast(int, message["instance"])
             case "prepared" if worker.looks is not None:
                 worker.done, worker.deadline = True, self._clock() + LATE_MS

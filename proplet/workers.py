@@ -35,7 +35,8 @@ every bit of a float counts (a module that trains)."""
 class Worker:
     """One process. `deadline`: monotonic ms at which it is killed, and for what cause.
 
-    key: the run whose guest it holds. looks: what it compiles. pool: whose calls it takes.
+    key: the run whose guest it holds. looks: what it compiles. pool: whose calls it takes. pid: 0
+    until its guest has begun.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Worker:
     cause: str = ""
     done: bool = False
     warm_us: int = 0
+    pid: int = 0
 
 
 class Ears(Protocol):

@@ -56,6 +56,7 @@ _ALL = (
     _verb("plan", "the plan as data"),
     _verb("simulate", "play a change on a fake fleet and clock"),
     _verb("events", "what happened"),
+    _verb("top", "what proplets and copies take"),
     _verb("tree", "objects as a tree, with their copies"),
     _verb("history", "what an object was before"),
     _verb("wait", "wait until an object is Ready"),

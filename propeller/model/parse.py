@@ -8,6 +8,7 @@ here that the schema has already said; broken input is a broken invariant (KeyEr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.quantities import UNLIMITED
 from propeller.model.rollout import Amount
 from propeller.model.rollout_spec import rollout_of
+from propeller.model.scaling import Autoscale, Gauge
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
     Access,
@@ -393,6 +395,7 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         drift=Drift(spec.get("drift", Drift.CORRECT)),
         ignore_drift=tuple(_ignore_drift(row) for row in spec.get("ignoreDrift", ())),
         rollout=rollout_of(spec.get("rollout")),
+        autoscale=_autoscale(spec.get("autoscale")),
         windows=_windows(spec),
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
@@ -422,6 +425,18 @@ def _function(meta: Meta, spec: Canonical) -> Function:
         suspend=_suspend(spec),
         calls=calls_of(spec),
         triggers=triggers_of(spec),
+    )
+
+
+def _autoscale(given: Canonical | None) -> Autoscale | None:
+    if given is None:
+        return None
+    return Autoscale(
+        least=given["min"],
+        most=given["max"],
+        gauge=Gauge(given["metric"]),
+        target=int(Decimal(given["target"]) * 1000),
+        patience=given["scaleDownAfter"],
     )
 
 

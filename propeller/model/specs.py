@@ -30,6 +30,7 @@ from propeller.model.parts import (
     Suspend,
 )
 from propeller.model.rollout import Amount, Rollout
+from propeller.model.scaling import Autoscale
 from propeller.model.steps import Step
 from propeller.model.windows import Window
 
@@ -165,6 +166,7 @@ class Daemon:
     drift: Drift = Drift.CORRECT
     ignore_drift: tuple[IgnoreDrift, ...] = ()
     rollout: Rollout | None = None
+    autoscale: Autoscale | None = None
     windows: tuple[Window, ...] = ()
     prune: Prune = Prune.ENABLED
     depends_on: tuple[Key, ...] = ()

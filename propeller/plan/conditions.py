@@ -42,6 +42,7 @@ from propeller.plan.flowing import flowing
 from propeller.plan.learning import learning
 from propeller.plan.lifecycle import suspension
 from propeller.plan.progress import Progress, progress
+from propeller.plan.scaling import as_scaled
 from propeller.plan.schedule import next_slot
 from propeller.plan.tally import Tally, tally, told
 from propeller.plan.types import Blocked, Snapshot
@@ -69,6 +70,7 @@ def summarize(
     """
     match held.object:
         case Task() | Daemon():
+            held = as_scaled(held, snapshot)
             counts = tally(
                 held,
                 snapshot,

@@ -29,6 +29,7 @@ from propeller.plan.drift import correct
 from propeller.plan.federated import conduct
 from propeller.plan.filling import blocked, fill, wait
 from propeller.plan.placement import Loads, Looks, holders_of
+from propeller.plan.scaling import as_scaled, rescale
 from propeller.plan.survey import bury, survey
 from propeller.plan.types import (
     Action,
@@ -45,6 +46,7 @@ from propeller.plan.types import (
     Plan,
     Proceed,
     Release,
+    Rescale,
     Snapshot,
     Wakeup,
 )
@@ -60,11 +62,12 @@ _RANK: Mapping[type[Action], int] = {
     Correct: 3,
     Conduct: 4,
     Proceed: 5,
-    Gone: 6,
-    Adopt: 7,
-    Release: 8,
-    Assign: 9,
-    Forget: 10,
+    Rescale: 6,
+    Gone: 7,
+    Adopt: 8,
+    Release: 9,
+    Assign: 10,
+    Forget: 11,
 }
 OPEN = "its window is open"
 _LAST = "\x7f"
@@ -295,7 +298,10 @@ def _survey_all(
             continue
         match held.object:
             case Task() | Daemon():
-                case = open_case(held, grounds, found)
+                scaled = rescale(held, grounds.snapshot, grounds.now)
+                actions += scaled.actions
+                case = open_case(as_scaled(held, grounds.snapshot), grounds, found)
+                case.wakeups += scaled.wakeups
                 survey(case, grounds)
                 correct(case, grounds.snapshot, grounds.now)
                 cases.append(case)
@@ -343,7 +349,7 @@ def _is_bookkeeping(action: Action) -> bool:
 
 def _order(action: Action) -> tuple[Key, Uid, str, int]:
     rank = _RANK[type(action)]
-    if isinstance(action, Fire | Advance | LetIn | Correct | Conduct | Proceed):
+    if isinstance(action, Fire | Advance | LetIn | Correct | Conduct | Proceed | Rescale):
         return (action.key, action.uid, "", rank)
     if isinstance(action, Forget):
         return (action.key, action.uid, _LAST, rank)

@@ -19,6 +19,7 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
 from propeller.model.privacy import Noise, Purse
 from propeller.model.rounds import Learning, Round, Step
+from propeller.model.scaling import Scale
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
 from propeller.model.signing import Rule
@@ -94,6 +95,7 @@ class Snapshot:
     status, where anybody can see it before it is invited.
     readings: what was measured outside, newest a check. purse: what an object has spent of its
     privacy budget.
+    scales: how many copies objects with `autoscale` are to have.
     flows: how far each Workflow is. blob: a result that is a blob; None while it is not here.
     """
 
@@ -119,6 +121,7 @@ class Snapshot:
     readings: Mapping[Uid, Mapping[str, Reading]] = field(default_factory=dict)
     purse: Callable[[Uid, Noise], Purse] = _full
     flows: Mapping[Uid, Flow] = field(default_factory=dict)
+    scales: Mapping[Uid, Scale] = field(default_factory=dict)
     blob: Callable[[Digest], bytes | None] = _no_blob
 
 
@@ -243,8 +246,29 @@ class Proceed:
     notes: tuple[Note, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescale:
+    """The row about the number of copies of an object becomes this. notes: what to tell of it."""
+
+    uid: Uid
+    key: Key
+    scale: Scale
+    notes: tuple[Note, ...] = ()
+
+
 Action = (
-    Assign | Adopt | Release | Gone | Forget | Fire | Advance | LetIn | Correct | Conduct | Proceed
+    Assign
+    | Adopt
+    | Release
+    | Gone
+    | Forget
+    | Fire
+    | Advance
+    | LetIn
+    | Correct
+    | Conduct
+    | Proceed
+    | Rescale
 )
 
 

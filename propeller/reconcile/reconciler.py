@@ -35,6 +35,7 @@ from propeller.plan.types import (
     Policy,
     Proceed,
     Release,
+    Rescale,
     Snapshot,
 )
 from propeller.reconcile.deliver import Delivery
@@ -309,6 +310,7 @@ class Reconciler:
             readings=world.versions.readings,
             purse=world.learning.purses.look,
             flows=world.flows.known,
+            scales=world.scales,
             blob=self._around.read_blob,
         )
 
@@ -439,6 +441,9 @@ class Reconciler:
                     self.rounds.conducted(action, now)
                 case Proceed():
                     self._proceed(action, now)
+                case Rescale():
+                    world.put_scale(action.scale)
+                    self._tell(action, now)
                 case Advance():
                     self.rollouts.advance(action, now)
                 case Fire():
@@ -458,7 +463,7 @@ class Reconciler:
         self.world.put_flow(action.flow, self._around.journal)
         self._tell(action, now)
 
-    def _tell(self, action: Correct | Proceed, now: int) -> None:
+    def _tell(self, action: Correct | Proceed | Rescale, now: int) -> None:
         for note in action.notes:
             self.store.add_event(
                 StoredEvent(

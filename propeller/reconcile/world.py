@@ -16,6 +16,7 @@ from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.rounds import Learning
+from propeller.model.scaling import Scale
 from propeller.model.seen import RunState, Seen, SeenRun
 from propeller.model.specs import (
     App,
@@ -77,6 +78,7 @@ class World:
         self.learning = LearningBook(store)
         self.windows = WindowBook(store)
         self.flows = FlowBook(store)
+        self.scales: dict[Uid, Scale] = {scale.uid: scale for scale in store.scales()}
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self.strays: dict[Uid, set[PropletId]] = {}
         self._declared: dict[PropletId, Proplet] | None = None
@@ -171,6 +173,15 @@ class World:
             self.entries.forget(uid)
             self.touched.objects.add(uid)
             self.touched.statuses.add(uid)
+
+    def put_scale(self, scale: Scale) -> None:
+        """How many copies an object is to have."""
+        before = self.scales.get(scale.uid)
+        self.scales[scale.uid] = scale
+        self.store.put_scale(scale)
+        if before is None or before.copies != scale.copies:
+            self.touched.objects.add(scale.uid)
+            self.touched.statuses.add(scale.uid)
 
     def look_at_flows(self) -> None:
         """A result came that a Workflow may have waited for."""
@@ -283,6 +294,7 @@ class World:
         self.entries.forget(uid)
         self.versions.drop(uid)
         self.windows.forget(uid)
+        self.scales.pop(uid, None)  # its row goes with that of the object
         self.forget_corrections(uid)
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from propeller.errors import UsageError
+from propeller.model.quantities import UNLIMITED
 from propeller.model.windows import DEVICE
 from propeller.sources import federated_rules, function_rules, workflow_rules
 from propeller.sources.address import parse_address
@@ -60,6 +61,21 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _schedule(spec["schedule"])
     if "rollout" in spec:
         yield from _rollout(kind, spec)
+    if "autoscale" in spec:
+        yield from _autoscale(spec)
+
+
+def _autoscale(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    given, placement = spec["autoscale"], spec["placement"]
+    if given["max"] < given["min"]:
+        yield ("autoscale", "max"), "must not be below min"
+    for way in ("proplets", "perProplet"):
+        if placement.get(way):
+            yield ("autoscale",), f"only with placement.replicas, not with {way}"
+    if Decimal(given["target"]) == 0:
+        yield ("autoscale", "target"), "must be more than 0"
+    if given["metric"] == "Memory" and spec["limits"]["memory"] == UNLIMITED:
+        yield ("autoscale", "metric"), "Memory needs limits.memory: it is a share of that"
 
 
 def _workflow(spec: Mapping[str, Any]) -> Iterator[Problem]:

@@ -191,6 +191,10 @@ _FLOWS: Migration = (
     """CREATE TABLE flow (
         uid TEXT PRIMARY KEY REFERENCES held (uid) ON DELETE CASCADE, body TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE scale (
+        uid TEXT PRIMARY KEY REFERENCES held (uid) ON DELETE CASCADE, copies INTEGER NOT NULL,
+        votes TEXT NOT NULL, looked_at INTEGER NOT NULL, said TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
 )
 
 # What gateways read whenever something moved: the few Functions among many objects.

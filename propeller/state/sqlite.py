@@ -30,6 +30,7 @@ from propeller.state.news import NewsTables
 from propeller.state.ops import OpsTables
 from propeller.state.quotas import Quotas
 from propeller.state.rounds import RoundTables
+from propeller.state.scales import ScaleTables
 from propeller.state.windows import WindowTables
 
 _KEPT_ASIDE = 3
@@ -49,6 +50,7 @@ class SqliteStore(
     DriftTables,
     RoundTables,
     FlowTables,
+    ScaleTables,
     NewsTables,
     InventoryTables,
     FleetTables,

@@ -88,7 +88,8 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         instances.append(instance)
         call = _entry(instance, store, str(job["entrypoint"]), cast("list[str]", job["args"]))
         taken = int((time.perf_counter() - warm.began) * 1e6)
-        warm.connection.sendall(pack({"event": "started", "us": taken, "instance": made}))
+        started = {"event": "started", "us": taken, "instance": made, "pid": os.getpid()}
+        warm.connection.sendall(pack(started))
         return call()
 
     try:

@@ -1,0 +1,130 @@
+"""`propeller top`: what proplets and the copies on them take, as they last reported it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from propeller.cli.clock import ago, now_ms
+from propeller.cli.context import add_state, existing_state, open_store
+from propeller.cli.output import add_output, print_list
+from propeller.model.conditions import moment
+from propeller.model.quantities import size_text
+
+if TYPE_CHECKING:
+    from propeller.state.sqlite import SqliteStore
+
+NAMED = 8
+"""Digits of a uid in the names of a report's metrics."""
+
+HEADS = {
+    "tasks": ("OBJECT", "PROPLET", "CPU", "MEMORY", "RESTARTS", "HEARD"),
+    "proplets": ("PROPLET", "CPU", "MEMORY", "BLOBS", "COPIES", "HEARD"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `top`."""
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("tasks", "proplets"),
+        default="tasks",
+        help="copies of Tasks and Daemons (default), or the proplets themselves",
+    )
+    parser.add_argument("-n", "--namespace", metavar="NS", help="only objects of this namespace")
+    parser.add_argument(
+        "--sort", choices=("cpu", "memory", "name"), default="cpu", help="which come first"
+    )
+    parser.add_argument(
+        "--every", metavar="SECONDS", type=float, help="print again, until it is interrupted"
+    )
+    add_state(parser)
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print; returns the exit code."""
+    while True:
+        store = open_store(existing_state(args))
+        try:
+            items = list(_proplets(store) if args.what == "proplets" else _copies(store))
+        finally:
+            store.close()
+        if args.namespace is not None and args.what == "tasks":
+            items = [one for one in items if one["object"].split("/")[1] == args.namespace]
+        items.sort(key=lambda one: _order(one, args.sort))
+        _print(args, items, now_ms())
+        if args.every is None:
+            return 0
+        time.sleep(max(0.2, args.every))
+
+
+def _order(item: dict[str, Any], by: str) -> tuple[int, str, str]:
+    value = {"cpu": item["cpuPermille"], "memory": item["memoryBytes"], "name": None}[by]
+    name = item.get("object", "")
+    return (-1 if value is None else value) * -1, name, item["proplet"]
+
+
+def _proplets(store: SqliteStore) -> Iterator[dict[str, Any]]:
+    for seen in store.fleet():
+        told = seen.metrics
+        yield {
+            "proplet": str(seen.id),
+            "cpuPermille": told.get("cpuPermille"),
+            "memoryBytes": told.get("rssBytes"),
+            "blobBytes": told.get("blobBytes"),
+            "copies": sum(not run.state.ended for run in seen.runs.values()),
+            "at": moment(seen.metrics_at) if seen.metrics_at else None,
+            "heardMs": seen.metrics_at,
+        }
+
+
+def _copies(store: SqliteStore) -> Iterator[dict[str, Any]]:
+    """Of each run that has not ended; what its device has not told is None."""
+    fleet = {seen.id: seen for seen in store.fleet()}
+    names = {held.uid: held.object.meta.key for held in store.inventory()}
+    for copy in store.assignments():
+        seen = fleet.get(copy.proplet)
+        run = None if seen is None else seen.runs.get((copy.uid, copy.run))
+        if seen is None or run is None or run.state.ended:
+            continue
+        mark = copy.uid[:NAMED]
+        yield {
+            "object": str(names.get(copy.uid, copy.uid)),
+            "proplet": str(copy.proplet),
+            "cpuPermille": seen.metrics.get(f"cpu/{mark}"),
+            "memoryBytes": seen.metrics.get(f"rss/{mark}"),
+            "restarts": run.restarts,
+            "at": moment(seen.metrics_at) if seen.metrics_at else None,
+            "heardMs": seen.metrics_at,
+        }
+
+
+def _print(args: argparse.Namespace, items: list[dict[str, Any]], now: int) -> None:
+    def row(item: Mapping[str, Any]) -> tuple[str, ...]:
+        cpu, memory = item["cpuPermille"], item["memoryBytes"]
+        cells = (
+            "-" if cpu is None else f"{cpu / 10:.1f}%",
+            "-" if memory is None else _rough(memory),
+        )
+        heard = ago(item["heardMs"], now) if item["heardMs"] else "-"
+        if args.what == "proplets":
+            blobs = "-" if item["blobBytes"] is None else _rough(item["blobBytes"])
+            return (item["proplet"], *cells, blobs, str(item["copies"]), heard)
+        return (item["object"], item["proplet"], *cells, str(item["restarts"]), heard)
+
+    print_list(
+        args.output,
+        items,
+        heads=HEADS[args.what],
+        row=row,
+        name=lambda item: item.get("object") or f"Proplet/{item['proplet']}",
+    )
+
+
+def _rough(count: int) -> str:
+    """Bytes for people: whole MiB from one on."""
+    return f"{count >> 20}MiB" if count >= 1 << 20 else size_text(count)
