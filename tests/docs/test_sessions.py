@@ -15,6 +15,7 @@ pytestmark = pytest.mark.live
         "docs/tutorial/a-teams-day.md",
         "docs/tutorial/federated-quickstart.md",
         "docs/how-to/approve-a-plan.md",
+        "docs/how-to/autoscale.md",
         "docs/how-to/bump.md",
         "docs/how-to/find-out-why.md",
         "docs/how-to/git-source.md",

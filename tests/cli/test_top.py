@@ -1,0 +1,45 @@
+"""`top`: what copies and proplets take, as last reported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+
+def with_metrics(fleet):
+    """The fleet after gateway-1 told what it takes."""
+    held = fleet.held("Daemon", "plant-a", "filter")
+    seen = next(one for one in fleet.store.fleet() if one.id == "gateway-1")
+    told = {
+        "cpuPermille": 12,
+        "rssBytes": 40 << 20,
+        f"cpu/{held.uid[:8]}": 345,
+        f"rss/{held.uid[:8]}": 23 << 20,
+    }
+    with fleet.store.transaction():
+        fleet.store.put_seen(replace(seen, metrics=told, metrics_at=fleet.now - 2_000))
+    return held
+
+
+def test_copies_that_run_with_what_they_take(cli, fleet):
+    """What a device has not told is a dash, never a zero."""
+    with_metrics(fleet)
+    said = cli("top")
+    assert said.code == 0
+    lines = {line.split()[1]: line.split() for line in said.out.splitlines()[1:]}
+    assert lines["gateway-1"][:4] == ["Daemon/plant-a/filter", "gateway-1", "34.5%", "23MiB"]
+    assert lines["gateway-2"][2:4] == ["-", "-"]
+
+
+def test_proplets_themselves(cli, fleet):
+    """Their agents' own numbers."""
+    with_metrics(fleet)
+    items = json.loads(cli("top", "proplets", "-o", "json").out)["items"]
+    mine = next(one for one in items if one["proplet"] == "gateway-1")
+    assert (mine["cpuPermille"], mine["memoryBytes"]) == (12, 40 << 20)
+
+
+def test_only_one_namespace(cli, fleet):
+    """As with other lists."""
+    with_metrics(fleet)
+    assert json.loads(cli("top", "-n", "nowhere", "-o", "json").out)["items"] == []
