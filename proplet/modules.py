@@ -1,7 +1,7 @@
 """What is known of the bytes that runs need: on disk, asked for, or given up for now. Pure.
 
 Called by `runs` for every entry: its module, and in a round of federated learning the model and the
-layout it starts from. A fetch that was given up is tried again when the
+layout it starts from and what its peers say. A fetch that was given up is tried again when the
 list changes, a manager comes online, or in a while.
 """
 
@@ -35,10 +35,12 @@ class Blob:
 
 
 def inputs(entry: Entry) -> tuple[BlobRef, ...]:
-    """What a round needs on disk besides its module: the model, then the layout."""
+    """What a round needs on disk besides its module, the model first."""
     if entry.fl is None:
         return ()
-    return tuple(ref for ref in (entry.fl.model, entry.fl.layout) if ref is not None)
+    fl, secure = entry.fl, entry.fl.secure
+    refs = (fl.model, fl.layout, fl.control, None if secure is None else secure.blob)
+    return tuple(ref for ref in refs if ref is not None)
 
 
 class Modules:

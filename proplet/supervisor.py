@@ -27,6 +27,7 @@ from proplet.records import Key
 from proplet.runtime.fit import Facts, entrypoint, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
+from proplet.secure import TALKS
 from proplet.training import Trainer
 from proplet.workers import LATE_MS, Worker, Workers
 
@@ -107,6 +108,9 @@ class Supervisor:
         """Start the guest, or get ready for calls of it; answered by `ended`."""
         if entry.serve is not None:
             self._serve(entry)
+            return
+        if entry.fl is not None and entry.fl.step in TALKS and self._trainer is not None:
+            self._answers.ended((entry.uid, entry.run), self._trainer.talk(entry.fl))
             return
         try:
             secrets = self._unseal(entry)

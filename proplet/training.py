@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -26,6 +27,7 @@ from proplet.effects import Outcome
 from proplet.leftovers import Leftovers
 from proplet.outcomes import outcome_of
 from proplet.runtime.talk import Words
+from proplet.secure import Secure
 
 _log = logging.getLogger("proplet")
 
@@ -50,6 +52,7 @@ class Trainer:
         state: Path | None = None,
         samples: int | None = None,
         ship: bool = False,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._proplet = proplet
         self._key = key
@@ -57,6 +60,7 @@ class Trainer:
         self._leftovers = None if state is None else Leftovers(state)
         self._samples = samples
         self._ship = ship
+        self._secure = Secure(proplet, entropy)
 
     def lesson(self, fl: WireTraining, data: Path | None) -> dict[str, object]:
         """What `lesson.read_lesson` reads. data: the directory of samples. room: bytes of private
@@ -68,7 +72,8 @@ class Trainer:
             "round": fl.round,
             "attempt": fl.attempt,
             "step": fl.step,
-            "format": fl.format,
+            # What is masked was numbers before, and the agent masks it.
+            "format": fl.format if fl.secure is None else "f32-delta",
             "guest": fl.guest,
             "seed": fl.seed,
             "params": fl.params,
@@ -82,6 +87,21 @@ class Trainer:
             "noise": fl.noise,
             "room": (128 << 20) + (0 if model is None else 24 * model.size),
         }
+
+    def talk(self, fl: WireTraining) -> Outcome:
+        """What this device answers by itself, to its peers by way of the manager."""
+        try:
+            kept = self._blobs.keep(self._secure.answer(fl, self._letter(fl)))
+            return Outcome(ok=True, exit=0, blob=kept)
+        except Unavailable as error:
+            return Outcome(ok=False, error=f"its answer could not be kept: {error.what}")
+        except (PropellerError, OSError) as error:
+            return Outcome(ok=False, error=f"it will not answer: {error}")
+
+    def _letter(self, fl: WireTraining) -> bytes:
+        if fl.secure is None or fl.secure.blob is None:
+            return b""
+        return self._blobs.path(fl.secure.blob.digest).read_bytes()
 
     def outcome(self, entry: Entry, told: Words, logs: Path) -> Outcome:
         """The end of a run that trained. Nothing a guest wrote goes along, unless `ship`."""
@@ -105,6 +125,8 @@ class Trainer:
                     return Outcome(ok=True, exit=0, result=data.decode())
                 return Outcome(ok=True, exit=0, blob=self._blobs.keep(data))
             body = (logs / UPDATE_FILE).read_bytes()
+            if entry.fl.secure is not None:
+                body = self._masked(entry.fl, made, body)
             kept = self._blobs.keep(self._signed(entry, made, body))
             if made["feedback"] and self._leftovers is not None:
                 self._leftovers.keep(entry.fl, logs / LEFT_FILE)
@@ -128,6 +150,13 @@ class Trainer:
             code = 1
         return Outcome(ok=False, exit=code, error=words)
 
+    def _masked(self, fl: WireTraining, made: Mapping[str, object], body: bytes) -> bytes:
+        import numpy as np
+
+        delta = np.frombuffer(body, "<f4").astype(np.float32)
+        samples = cast(int, made["samples"])
+        return self._secure.mask(fl, self._letter(fl), delta, samples)
+
     def _signed(self, entry: Entry, made: Mapping[str, object], body: bytes) -> bytes:
         fl = entry.fl
         assert fl is not None
@@ -139,6 +168,8 @@ class Trainer:
         if made["assumed"]:
             _log.warning("%s: nobody said how many samples there are; 1 is assumed", entry.ref)
             meta["@samples.assumed"] = 1
+        if fl.secure is not None:  # its weight is in the masked vector, its metrics stay here
+            samples, meta = 1, {"@module": entry.module.digest}
         update = Update(
             encoding=fl.format,
             flags=_flags(fl, made),
@@ -160,6 +191,8 @@ class Trainer:
 
 def _flags(fl: WireTraining, made: Mapping[str, object]) -> Flag:
     flags = NONE if fl.clip is None else Flag.CLIPPED
+    if fl.secure is not None:
+        return flags | Flag.SECURE
     if fl.format == "f32-full":
         return flags | Flag.FULL
     return flags | (Flag.FEEDBACK if made["feedback"] else NONE)

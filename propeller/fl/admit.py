@@ -72,14 +72,26 @@ def admit(data: bytes, assignment: Assignment, layout: Layout, base: Vector | No
         raise Refusal(Why.ENVELOPE, str(error)) from error
     _matches(update, assignment, layout)
     identifier = update_id(data)
-    if assignment.signed_by is not None and (
-        update.signature is None
-        or not assignment.signed_by(update.signature, signed_bytes(identifier, assignment.nonce))
-    ):
-        raise Refusal(Why.BAD_SIGNATURE, "not signed by the proplet it came from")
+    _signed(update, identifier, assignment)
     delta = decode(update.encoding, update.body, layout=layout, base=base)
     norm = length(delta)
     return Admitted(update=update, identifier=identifier, delta=delta, norm=norm)
+
+
+def admit_masked(data: bytes, assignment: Assignment, layout: Layout) -> Update:
+    """An update that is only ever seen in a sum, if it is the answer to `assignment`: all but its
+    numbers is looked at, and those nobody can. Raises Refusal."""
+    try:
+        update = unpack(data, max_body=largest(assignment.encoding, layout.count))
+    except WireError as error:
+        raise Refusal(Why.ENVELOPE, str(error)) from error
+    _matches(update, assignment, layout)
+    _signed(update, update_id(data), assignment)
+    if not update.flags & Flag.SECURE:
+        raise Refusal(Why.MALFORMED, "its envelope does not say that it is masked")
+    if len(update.body) != largest(assignment.encoding, layout.count):
+        raise Refusal(Why.WRONG_SIZE, f"{len(update.body)} bytes of a masked update")
+    return update
 
 
 def length(delta: Vector) -> float:
@@ -101,6 +113,15 @@ def far_out(norms: Mapping[str, float], *, times: float = FAR) -> frozenset[str]
     if median <= 0:
         return frozenset()
     return frozenset(one for one, norm in norms.items() if norm > times * median)
+
+
+def _signed(update: Update, identifier: str, asked: Assignment) -> None:
+    """Raises Refusal where it is not signed as the fleet signs."""
+    if asked.signed_by is not None and (
+        update.signature is None
+        or not asked.signed_by(update.signature, signed_bytes(identifier, asked.nonce))
+    ):
+        raise Refusal(Why.BAD_SIGNATURE, "not signed by the proplet it came from")
 
 
 def _matches(update: Update, asked: Assignment, layout: Layout) -> None:

@@ -19,6 +19,8 @@ from propeller.model.privacy import Adapt, Local, Noise, adapt_of, local_of, noi
 from propeller.model.selector import Selector
 
 ZEROS = "Zeros"
+MASKED = "secagg-u32"
+"""The format of updates that are only seen as a sum."""
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -219,6 +221,7 @@ def terms_of(spec: Mapping[str, Any]) -> Terms:
     """The terms that a canonical spec means."""
     cohort, strategy = spec["cohort"], spec["strategy"]
     clipping = spec["privacy"].get("clipping")
+    secure = spec["privacy"]["secureAggregation"] == "Enabled"
     return Terms(
         mode=Mode(spec["mode"]),
         target=cohort["clientsPerRound"],
@@ -229,7 +232,7 @@ def terms_of(spec: Mapping[str, Any]) -> Terms:
         deadline=spec["roundDeadline"],
         strategy=strategy["name"],
         parameters=pairs(strategy["parameters"]),
-        format=spec["updateFormat"],
+        format=MASKED if secure else spec["updateFormat"],
         guest=spec["guest"]["model"],
         hyperparameters=pairs(spec["hyperparameters"]),
         evaluation=_evaluation(spec.get("evaluation")),
@@ -237,7 +240,7 @@ def terms_of(spec: Mapping[str, Any]) -> Terms:
         adapt=adapt_of(spec["privacy"]),
         noise=noise_of(spec["privacy"]),
         local=local_of(spec["privacy"]),
-        secure=spec["privacy"]["secureAggregation"] == "Enabled",
+        secure=secure,
     )
 
 

@@ -22,7 +22,10 @@ class RoundState(StrEnum):
     """Where a round stands. The last two are final."""
 
     SELECTING = "Selecting"
+    ADVERTISING = "Advertising"  # the first two and Opening only with secure aggregation
+    SHARING = "Sharing"
     COLLECTING = "Collecting"
+    OPENING = "Opening"
     AGGREGATING = "Aggregating"
     EVALUATING = "Evaluating"
     COMMITTED = "Committed"
@@ -33,12 +36,27 @@ class RoundState(StrEnum):
         """Whether nothing of it will move again."""
         return self in (RoundState.COMMITTED, RoundState.ABANDONED)
 
+    @property
+    def talk(self) -> Step | None:
+        """What devices are asked to tell each other in it, None in the others."""
+        return _TALKS.get(self)
+
 
 class Step(StrEnum):
     """What an invited proplet is asked to do; the words of the wire."""
 
     TRAIN = "train"
     EVALUATE = "evaluate"
+    KEYS = "keys"
+    SHARES = "shares"
+    OPEN = "open"
+
+
+_TALKS = {
+    RoundState.ADVERTISING: Step.KEYS,
+    RoundState.SHARING: Step.SHARES,
+    RoundState.OPENING: Step.OPEN,
+}
 
 
 class Bucket(StrEnum):
@@ -108,6 +126,15 @@ class Fold:
     bound: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What a proplet is told with a step of secure aggregation; "" for all that have a part."""
+
+    step: Step
+    proplet: str
+    blob: Blob
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """One attempt at one round. number and attempt count from 1.
@@ -115,6 +142,8 @@ class Round:
     generation: of the object when it was begun. terms: those of then. eligible: who could have
     been invited, sorted; the cohort is the keys of `parts`. judges: who measures the new model.
     base, layout, state: what it starts from. fold: what came of the updates, None before.
+    talks: what devices told each other by step, mail: what they were told for it; talk_by: until
+    when. Of rounds whose updates are only seen as a sum.
     parent, record: a chain of digests over everything that was decided; see `plan.records`.
     failed: whether this attempt counts against `maxAttempts`. bound: the clipping norm where it
     follows updates. spent: what its noise has cost, with all before it; written before any noise.
@@ -145,23 +174,47 @@ class Round:
     failed: bool = False
     bound: str = ""
     spent: Pairs = ()
+    talks: Mapping[Step, Mapping[PropletId, Part]] = field(default_factory=dict)
+    mail: tuple[Mail, ...] = ()
+    talk_by: int = 0
     parent: Digest = NOTHING
     record: Digest = NOTHING
 
     @property
     def step(self) -> Step:
         """What proplets are asked to do now, or were last."""
-        return Step.EVALUATE if self.judges else Step.TRAIN
+        return self.state.talk or (Step.EVALUATE if self.judges else Step.TRAIN)
 
     @property
     def asked(self) -> Mapping[PropletId, Part]:
         """The parts of that step."""
-        return self.judges or self.parts
+        return self.asked_in(self.step)
+
+    def asked_in(self, step: Step) -> Mapping[PropletId, Part]:
+        """The parts of a step."""
+        match step:
+            case Step.TRAIN:
+                return self.parts
+            case Step.EVALUATE:
+                return self.judges
+            case _:
+                return self.talks.get(step, {})
+
+    def posted(self, step: Step, proplet: str) -> Blob:
+        """What a proplet is told with a step; NO_BLOB for nothing."""
+        mine = (one for one in self.mail if one.step is step and one.proplet in ("", proplet))
+        return next((one.blob for one in mine), NO_BLOB)
+
+    def told_in(self, step: Step) -> tuple[Part, ...]:
+        """The parts of a step of talk that answered well, in order of proplet ids."""
+        parts = self.talks.get(step, {})
+        return tuple(part for _, part in sorted(parts.items()) if part.bucket is Bucket.ACCEPTED)
 
     @property
     def name(self) -> tuple[Uid, str, int, int, Step]:
         """What the status must have told before anybody is invited."""
-        return self.uid, self.job, self.number, self.attempt, self.step
+        step = Step.EVALUATE if self.judges else Step.TRAIN
+        return self.uid, self.job, self.number, self.attempt, step
 
     def counts(self) -> Counter[Bucket]:
         """How many of the training cohort are in each bucket; they add up to all of it."""

@@ -17,7 +17,6 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.rounds import (
     NO_BLOB,
-    Bucket,
     Job,
     Learning,
     Part,
@@ -28,12 +27,14 @@ from propeller.model.rounds import (
 from propeller.model.seen import Presence
 from propeller.plan.admission import admitted
 from propeller.plan.cases import NO_COPIES, Grounds
+from propeller.plan.commits import committed
 from propeller.plan.lifecycle import module_trouble, suspension
 from propeller.plan.notes import Note
 from propeller.plan.placement import Standing
 from propeller.plan.records import sealed
 from propeller.plan.rounds import Hearing, abandon, collect, commit, folded, measure, stragglers
 from propeller.plan.seats import Seats, place, tidy
+from propeller.plan.secure import advertise, closed, converse, taking_part
 from propeller.plan.training import cohort, invitation, job_digest, job_id, trainer
 from propeller.plan.types import Action, Blocked, Conduct, Wakeup
 
@@ -135,10 +136,8 @@ class _Conductor:
             return False
         if round_ is None or round_.state.over:
             return self._begin()
-        if self.suspended is not None and round_.state in (
-            RoundState.SELECTING,
-            RoundState.COLLECTING,
-        ):
+        early = (RoundState.SELECTING, RoundState.COLLECTING)
+        if self.suspended is not None and (round_.state in early or round_.state.talk):
             self._end(abandon(round_, "suspended", now=self.now, failed=False))
             return False
         match round_.state:
@@ -146,13 +145,31 @@ class _Conductor:
                 return self._invite(round_)
             case RoundState.COLLECTING:
                 now = self._fair(round_.deadline)
-                return self._becomes(collect(round_, self._listen, self._again, now=now))
+                after = collect(round_, self._listen, self._again, now=now)
+                return self._becomes(closed(after, now=now))
+            case RoundState.ADVERTISING | RoundState.SHARING | RoundState.OPENING:
+                return self._converse(round_)
             case RoundState.AGGREGATING:
                 return self._aggregated(stragglers(round_, self._listen))
             case RoundState.EVALUATING:
                 return self._evaluate(stragglers(round_, self._listen))
             case _:
                 return False
+
+    def _converse(self, round_: Round) -> bool:
+        """One look at what devices tell each other."""
+        now = self._fair(round_.talk_by) if round_.talk_by else self.now
+        if round_.closed_at:
+            round_ = stragglers(round_, self._listen)
+        after = converse(round_, self._listen, self._again, self._asks, now=now)
+        if after.state.talk and after.talk_by > self.now:
+            self._wake(after.talk_by)
+        return self._becomes(after)
+
+    def _asks(self, step: Step, proplet: PropletId) -> Part:
+        round_ = self.round
+        assert round_ is not None
+        return self._invitation(proplet, step, round_.number, round_.attempt)
 
     def _fair(self, deadline: int) -> int:
         """Now, or just before the deadline where it passed while we heard nobody.
@@ -249,6 +266,9 @@ class _Conductor:
         deadline = self.now + round_.terms.deadline
         if round_.terms.mode is Mode.INFER:
             state, judged_by = RoundState.EVALUATING, deadline
+        elif round_.terms.secure:
+            after = replace(round_, started_at=self.now)
+            return self._becomes(advertise(after, self._asks, now=self.now))
         else:
             state, judged_by = RoundState.COLLECTING, 0
         return self._becomes(
@@ -303,7 +323,7 @@ class _Conductor:
         assert job is not None
         job = replace(job, record=round_.record)
         if round_.state is RoundState.COMMITTED:
-            self.job = self._committed(job, round_)
+            self.job = committed(job, round_, self.obj, self.notes)
             return
         job = replace(job, attempt=job.attempt + 1)
         words = f"round {round_.number}, attempt {round_.attempt}: {round_.why}"
@@ -315,53 +335,6 @@ class _Conductor:
                 job = replace(job, failed=why, failed_generation=self.held.generation)
                 self.notes.append(Note("FederatedTaskFailed", why, warning=True))
         self.job = job
-
-    def _committed(self, job: Job, round_: Round) -> Job:
-        fold = round_.fold
-        job = replace(job, done=round_.number, attempt=1, failures=0, metrics=round_.metrics)
-        if fold is not None:
-            name = round_.terms.strategy
-            job = replace(job, model=fold.model, layout=fold.layout, state=fold.state)
-            job = replace(job, strategy=name, bound=fold.bound, bound_of=round_.terms.clip)
-        counts = round_.counts()
-        told = ", ".join(f"{name} {value[:8]}" for name, value in round_.metrics[:3])
-        words = f"round {round_.number} of {self.obj.rounds}: {counts[Bucket.ACCEPTED]} updates"
-        self.notes.append(Note("RoundCommitted", words + (f"; {told}" if told else "")))
-        job = self._scored(job, round_)
-        promote = self.obj.promote
-        if promote is not None and not job.promoted and promote.when.holds(dict(round_.metrics)):
-            job = replace(job, promoted=round_.number)
-            words = f"round {round_.number} has {promote.when}: {job.model.digest} for {promote.to}"
-            self.notes.append(Note("Promotable", words))
-        if job.stopped or job.done >= self.obj.rounds:
-            words = job.stopped or f"all {job.done} rounds are committed"
-            self.notes.append(Note("FederatedTaskFinished", words))
-        return job
-
-    def _scored(self, job: Job, round_: Round) -> Job:
-        """The best model so far, and whether that is the end."""
-        evaluation = round_.terms.evaluation
-        metrics = dict(round_.metrics)
-        if evaluation is None or not round_.judges or not metrics:
-            return job
-        value = metrics.get(evaluation.metric)
-        if value is not None:
-            better = not job.best_round or (
-                float(value) > float(job.best_value)
-                if evaluation.maximise
-                else float(value) < float(job.best_value)
-            )
-            job = replace(job, since_best=0 if better else job.since_best + 1)
-            if better:
-                number, model = round_.number, job.model
-                job = replace(job, best_round=number, best_value=value, best_model=model)
-        if evaluation.stop is not None and evaluation.stop.holds(metrics):
-            return replace(job, stopped=f"{evaluation.stop} in round {round_.number}")
-        if evaluation.patience is not None and job.since_best >= evaluation.patience:
-            return replace(
-                job, stopped=f"{job.since_best} measurements without a better {evaluation.metric}"
-            )
-        return job
 
     # -- who ------------------------------------------------------------------------------------
 
@@ -427,7 +400,9 @@ class _Conductor:
         if round_ is None or self.module is None or round_.state.over:
             return Seats()
         if round_.state is RoundState.COLLECTING:
-            return Seats(wanted=round_.parts, open=True)
+            return Seats(wanted=taking_part(round_), open=True)
+        if round_.state.talk in round_.talks:
+            return Seats(wanted=round_.asked, open=True)
         if round_.state is RoundState.EVALUATING and round_.judged_by:
             return Seats(wanted=round_.judges, open=True)
         return Seats(open=True, patient=True)

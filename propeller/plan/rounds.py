@@ -46,7 +46,7 @@ Again = Callable[[Part], Part]
 def collect(round_: Round, listen: Listen, again: Again, *, now: int) -> Round:
     """A round that collects: file what was heard, and close it when it is full or late."""
     target = round_.terms.target if round_.terms.close is Close.TARGET else len(round_.parts)
-    parts = _file(round_.parts, listen, again, room=target, late=now >= round_.deadline)
+    parts = filed(round_.parts, listen, again, room=target, late=now >= round_.deadline)
     round_ = replace(round_, parts=parts)
     counts = round_.counts()
     good, left = counts[Bucket.ACCEPTED], counts[Bucket.OPEN]
@@ -71,7 +71,7 @@ def measure(round_: Round, listen: Listen, again: Again, *, now: int) -> Round:
     Nothing depends on a measurement but the figures: one that nobody made commits all the same.
     """
     late = now >= round_.judged_by
-    judges = _file(round_.judges, listen, again, room=len(round_.judges), late=late)
+    judges = filed(round_.judges, listen, again, room=len(round_.judges), late=late)
     round_ = replace(round_, judges=judges)
     if any(part.bucket is Bucket.OPEN for part in judges.values()):
         return round_
@@ -144,7 +144,7 @@ def _has_made_one(part: Part, run: SeenRun | None) -> bool:
     return run is not None and run.state is RunState.SUCCEEDED and run.result_digest is not None
 
 
-def _file(
+def filed(
     parts: Mapping[PropletId, Part], listen: Listen, again: Again, *, room: int, late: bool
 ) -> dict[PropletId, Part]:
     """Every open part to the bucket it belongs in. room: how many may be accepted in all."""

@@ -22,7 +22,13 @@ from propeller.model.rounds import Part, Step
 from propeller.model.specs import Backoff, Retries, Task
 from propeller.plan.runs import Cause
 
-WORDS = {Step.TRAIN: "round", Step.EVALUATE: "evaluate"}
+WORDS = {
+    Step.TRAIN: "round",
+    Step.EVALUATE: "evaluate",
+    Step.KEYS: "keys",
+    Step.SHARES: "shares",
+    Step.OPEN: "open",
+}
 
 _SELECT = b"propeller-fl-select-v1"
 _NONCE = b"propeller-fl-nonce-v1"

@@ -201,7 +201,9 @@ class Delivery:
             granted.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
         for entry in entries:
             if entry.fl is not None:
-                granted |= {ref.digest for ref in (entry.fl.model, entry.fl.layout) if ref}
+                fl, secure = entry.fl, entry.fl.secure
+                refs = (fl.model, fl.layout, fl.control, None if secure is None else secure.blob)
+                granted |= {ref.digest for ref in refs if ref}
         self._world.grants[seen.id] = frozenset(granted)
 
     def publish(self, now: int) -> None:

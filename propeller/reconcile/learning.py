@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from propeller.model.federated import ModelSpec, Pairs, Terms
 from propeller.model.ids import Digest, PropletId, Uid
-from propeller.model.rounds import NO_BLOB, Blob, Fold, Part, Step
+from propeller.model.rounds import NO_BLOB, Blob, Fold, Mail, Part, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Look at what one invited proplet made. inline: a measurement that came in the report."""
+    """Look at what one invited proplet made. inline: a measurement that came in the report. about:
+    what the proplet was told for this step."""
 
     uid: Uid
     job: str
@@ -40,6 +41,31 @@ class Look:
     layout: Blob
     nonce: str
     inline: str | None = None
+    about: Blob = NO_BLOB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What devices have told each other so far, for a sum of `members` updates at most."""
+
+    members: int
+    roster: Blob = NO_BLOB
+    keys: tuple[Part, ...] = ()
+    shares: tuple[Part, ...] = ()
+    opened: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay:
+    """Make what devices are told with `step`. survivors: whose update is in the sum."""
+
+    uid: Uid
+    job: str
+    number: int
+    attempt: int
+    step: Step
+    exchange: Exchange
+    survivors: tuple[PropletId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +88,10 @@ class Gather:
     parts: tuple[Part, ...]
     clients: int = 0
     bound: str = ""
+    exchange: Exchange | None = None
 
 
-Work = Prepare | Look | Gather
+Work = Prepare | Look | Relay | Gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,4 +128,13 @@ class Gathered:
     fold: Fold
 
 
-Answer = Prepared | Looked | Gathered
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relayed:
+    """What devices are told. why: what stood in the way, "" when nothing did."""
+
+    work: Relay
+    mail: tuple[Mail, ...] = ()
+    why: str = ""
+
+
+Answer = Prepared | Looked | Relayed | Gathered

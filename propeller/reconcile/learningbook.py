@@ -13,8 +13,9 @@ from propeller.model.inventory import Assignment
 from propeller.model.rounds import Blob, Learning, Part, Round, Step
 from propeller.plan.training import seed_of
 from propeller.reconcile.purses import Purses
+from propeller.reconcile.securework import range_of
 from propeller.state.base import Store
-from propeller.wire.messages import BlobRef, WireTraining
+from propeller.wire.messages import BlobRef, WireSecure, WireTraining
 
 
 class LearningBook:
@@ -67,8 +68,8 @@ class LearningBook:
         round_ = self.known.get(copy.uid, Learning()).round
         if round_ is None:
             return None
-        for step, parts in ((Step.TRAIN, round_.parts), (Step.EVALUATE, round_.judges)):
-            part = parts.get(copy.proplet)
+        for step in (Step.TRAIN, Step.EVALUATE, *round_.talks):
+            part = round_.asked_in(step).get(copy.proplet)
             if part is not None and part.run == copy.run:
                 known = self._lessons.get(part.run)
                 if known is None:
@@ -98,6 +99,22 @@ def _training(round_: Round, part: Part, step: Step) -> WireTraining:
         samples=terms.samples,
         clip=local.norm if local is not None else None,
         noise=local.multiplier or None if local is not None else None,
+        secure=_secure(round_, part, step) if terms.secure else None,
+    )
+
+
+def _secure(round_: Round, part: Part, step: Step) -> WireSecure | None:
+    """How updates are hidden, and what the device is told for this step."""
+    from propeller.fl.secagg.messages import bits_of
+
+    if step is Step.EVALUATE:
+        return None
+    return WireSecure(
+        range=range_of(round_.terms),
+        bits=bits_of(len(round_.parts)),
+        most=round_.terms.samples or 1,
+        members=len(round_.parts),
+        blob=_ref(round_.posted(step, part.proplet)),
     )
 
 

@@ -13,7 +13,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, assert_never
@@ -22,6 +22,7 @@ from propeller.errors import PropellerError, WireError
 from propeller.model.federated import ModelSpec, Pairs
 from propeller.model.ids import Digest, PropletId, sha256_digest
 from propeller.model.rounds import NO_BLOB, Blob, Fold, Part, Step
+from propeller.reconcile import securework
 from propeller.reconcile.learning import (
     Answer,
     Gather,
@@ -30,6 +31,8 @@ from propeller.reconcile.learning import (
     Looked,
     Prepare,
     Prepared,
+    Relay,
+    Relayed,
     Work,
 )
 from propeller.reconcile.noisework import next_bound, noised_mean
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from propeller.fl.fold import Contribution
     from propeller.fl.layout import Layout
+    from propeller.wire.updates import Update
 
     Vector = NDArray[np.float32]
 
@@ -87,6 +91,8 @@ def perform(work: Work, shop: Workshop) -> Answer:
                 return _prepare(work, shop)
             case Look():
                 return _look(work, shop)
+            case Relay():
+                return _relay(work, shop)
             case Gather():
                 return _gather(work, shop)
             case _:
@@ -102,6 +108,8 @@ def _failed(work: Work, why: str) -> Answer:
             return Prepared(work=work, trouble=why, again=True)
         case Look():
             return Looked(work=work, why=why)
+        case Relay():
+            return Relayed(work=work, why=why)
         case Gather():
             return Gathered(work=work, fold=Fold(why=why))
         case _:
@@ -162,6 +170,8 @@ def _look(work: Look, shop: Workshop) -> Looked:
     try:
         if work.step is Step.EVALUATE:
             return _measurement(work, shop)
+        if work.step is not Step.TRAIN:
+            return securework.look(work, shop.blobs)
         return _update(work, shop)
     except WireError as error:
         return Looked(work=work, why=str(error)[:200])
@@ -170,12 +180,12 @@ def _look(work: Look, shop: Workshop) -> Looked:
 
 
 def _update(work: Look, shop: Workshop) -> Looked:
-    from propeller.fl.admit import MAX_SAMPLES, Assignment, admit
+    from propeller.fl.admit import MAX_SAMPLES, Assignment, admit, admit_masked
     from propeller.fl.errors import Refusal, Why
     from propeller.fl.layout import Layout
     from propeller.fl.strategies.base import Trait
     from propeller.fl.strategies.registry import strategy
-    from propeller.wire.updates import Flag, unpack
+    from propeller.wire.updates import unpack
 
     size = shop.blobs.size(work.update.digest)
     if size != work.update.size or size > MAX_UPDATE:
@@ -188,24 +198,23 @@ def _update(work: Look, shop: Workshop) -> Looked:
             return Looked(work=work, why=f"{update.count} numbers, at most {MAX_COUNT}")
         layout = Layout.flat(update.count)
     key = shop.key_of(work.proplet)
-    found = admit(
-        data,
-        Assignment(
-            job=work.job,
-            round=work.number,
-            attempt=work.attempt,
-            nonce=work.nonce,
-            base=work.base.digest,
-            layout=work.layout.digest,
-            encoding=work.terms.format,
-            most_samples=MAX_SAMPLES,
-            signed_by=None if key is None else key.verify,
-        ),
-        layout,
-        base,
+    asked = Assignment(
+        job=work.job,
+        round=work.number,
+        attempt=work.attempt,
+        nonce=work.nonce,
+        base=work.base.digest,
+        layout=work.layout.digest,
+        encoding=work.terms.format,
+        most_samples=MAX_SAMPLES,
+        signed_by=None if key is None else key.verify,
     )
-    if work.terms.local is not None and not found.update.flags & Flag.CLIPPED:
-        return Looked(work=work, why=str(Refusal(Why.UNCLIPPED, "the device did not shorten it")))
+    if work.terms.secure:
+        masked = admit_masked(data, asked, layout)
+        _unclipped(work, masked)
+        return Looked(work=work, samples=masked.samples, body=Digest(masked.body_digest))
+    found = admit(data, asked, layout, base)
+    _unclipped(work, found.update)
     chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
     if Trait.STEPS in chosen.traits and found.update.steps < 1:
         return Looked(work=work, why=str(Refusal(Why.NO_STEPS, "it does not say its local steps")))
@@ -222,6 +231,15 @@ def _update(work: Look, shop: Workshop) -> Looked:
         body=Digest(found.update.body_digest),
         norm=repr(found.norm),
     )
+
+
+def _unclipped(work: Look, update: Update) -> None:
+    """Raises Refusal where a device did not do what the round asked it to do first."""
+    from propeller.fl.errors import Refusal, Why
+    from propeller.wire.updates import Flag
+
+    if work.terms.local is not None and not update.flags & Flag.CLIPPED:
+        raise Refusal(Why.UNCLIPPED, "the device did not shorten it")
 
 
 def _measurement(work: Look, shop: Workshop) -> Looked:
@@ -265,6 +283,13 @@ def _is_number(text: str) -> bool:
 # -- folding --------------------------------------------------------------------------------------
 
 
+def _relay(work: Relay, shop: Workshop) -> Relayed:
+    try:
+        return securework.relay(work, shop.blobs)
+    except (PropellerError, OSError) as error:
+        return Relayed(work=work, why=str(error)[:200])
+
+
 def _gather(work: Gather, shop: Workshop) -> Gathered:
     try:
         return Gathered(work=work, fold=_fold(work, shop))
@@ -273,23 +298,24 @@ def _gather(work: Gather, shop: Workshop) -> Gathered:
 
 
 def _fold(work: Gather, shop: Workshop) -> Fold:
-    import numpy as np
-
     from propeller.fl.admit import far_out
     from propeller.fl.errors import Why
-    from propeller.fl.model import write_model
-    from propeller.fl.strategies.base import Round
-    from propeller.fl.strategies.registry import strategy
 
     # Under noise nobody is left out for what the others sent: the price would not cover that.
     noised = work.terms.noise is not None
-    far = far_out({} if noised else {part.proplet: float(part.norm) for part in work.parts})
+    blind = noised or work.terms.secure
+    far = far_out({} if blind else {part.proplet: float(part.norm) for part in work.parts})
     parts = [part for part in work.parts if part.proplet not in far]
     refused = tuple((str(name), Why.HUGE_NORM.value) for name in sorted(far))
     if len(parts) < work.terms.least:
         words = f"{len(parts)} updates are left without those far too long"
         return Fold(why=f"{words}, needs {work.terms.least}", refused=refused)
     layout, base = _base(shop.blobs, work.base, work.layout)
+    if work.terms.secure:
+        assert layout is not None, "a secure round has a model"
+        summed, weight = securework.unmasked(work, shop.blobs, layout)
+        known = Fold(refused=refused, notes=(("samples", str(weight)),))
+        return _stepped(work, shop, (layout, base), (summed,), known)
     with TemporaryFile(dir=shop.blobs.directory) as file:
         spooled = _Spool(file, "" if noised else work.bound or work.terms.clip)
         for part in parts:
@@ -298,25 +324,44 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
                 return Fold(why=wrong)
         layout = spooled.layout
         assert layout is not None, "a round is folded only with updates"
-        if base is None:
-            base = np.zeros(layout.count, np.float32)
         contributions = tuple(spooled.contributions)
         if noised:
-            contributions = (noised_mean(work, contributions, len(base), shop.entropy),)
-        step = strategy(work.terms.strategy, dict(work.terms.parameters)).step(
-            Round(
-                base=base,
-                contributions=contributions,
-                state=shop.blobs.read(work.state.digest) if work.state else None,
-                clients=work.clients,
-            )
+            contributions = (noised_mean(work, contributions, layout.count, shop.entropy),)
+        return _stepped(work, shop, (layout, base), contributions, Fold(refused=refused))
+
+
+def _stepped(
+    work: Gather,
+    shop: Workshop,
+    start: tuple[Layout, Vector | None],
+    contributions: tuple[Contribution, ...],
+    known: Fold,
+) -> Fold:
+    """What the strategy makes of the contributions, as blobs, added to what is `known`. Raises
+    Refusal."""
+    import numpy as np
+
+    from propeller.fl.model import write_model
+    from propeller.fl.strategies.base import Round
+    from propeller.fl.strategies.registry import strategy
+
+    layout, base = start
+    if base is None:
+        base = np.zeros(layout.count, np.float32)
+    step = strategy(work.terms.strategy, dict(work.terms.parameters)).step(
+        Round(
+            base=base,
+            contributions=contributions,
+            state=shop.blobs.read(work.state.digest) if work.state else None,
+            clients=work.clients,
         )
-    return Fold(
+    )
+    return replace(
+        known,
         model=_keep(shop.blobs, write_model(layout, step.model)),
         layout=work.layout or _keep(shop.blobs, layout.to_json()),
         state=NO_BLOB if step.state is None else _keep(shop.blobs, step.state),
-        refused=refused,
-        notes=tuple(sorted(step.notes.items())),
+        notes=tuple(sorted({**step.notes, **dict(known.notes)}.items())),
         bound=next_bound(work, shop.entropy),
     )
 

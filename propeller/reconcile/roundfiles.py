@@ -213,10 +213,17 @@ def _received(round_: Round) -> dict[str, object]:
     return told
 
 
+def _samples(round_: Round) -> int:
+    """Of all that is folded; of a sum that hides its summands only the fold knows."""
+    if not round_.terms.secure:
+        return sum(part.samples for part in round_.accepted)
+    return int(dict(round_.fold.notes).get("samples", 0)) if round_.fold is not None else 0
+
+
 def _outcome(round_: Round) -> dict[str, object]:
     told: dict[str, object] = {"outcome": str(round_.state), "record": str(round_.record)}
     if round_.parts and round_.terms.noise is None:
-        told["samples"] = sum(part.samples for part in round_.accepted)
+        told["samples"] = _samples(round_)
         told["contributorsDigest"] = round_.contributors
     fold = round_.fold
     if fold is not None and round_.state is RoundState.COMMITTED:

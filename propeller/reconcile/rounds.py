@@ -20,15 +20,19 @@ from propeller.model.inventory import Held
 from propeller.model.rounds import Bucket, Fold, Job, Learning, Part, Round, RoundState, Step
 from propeller.model.seen import RunState
 from propeller.plan.records import record_of
+from propeller.plan.secure import wanted_letter
 from propeller.plan.types import Conduct
 from propeller.reconcile.learning import (
     Answer,
+    Exchange,
     Gather,
     Gathered,
     Look,
     Looked,
     Prepare,
     Prepared,
+    Relay,
+    Relayed,
     Work,
 )
 from propeller.reconcile.modelshelf import AGAIN, due, left_over
@@ -115,7 +119,10 @@ class Rounds:
             self._awaited.pop(part.update.digest, None)
         if not thing.retain:
             self._spent += [
-                (part.proplet, part.update.digest) for part in round_.parts.values() if part.body
+                (part.proplet, part.update.digest)
+                for parts in (round_.parts, *round_.talks.values())
+                for part in parts.values()
+                if part.body
             ]
 
     def forget(self, uid: Uid) -> None:
@@ -155,6 +162,8 @@ class Rounds:
                 self._prepared(learning, job, answer, now)
             case Looked():
                 self._looked(learning, answer)
+            case Relayed():
+                self._relayed(learning, answer)
             case Gathered():
                 self._gathered(learning, answer)
             case _:
@@ -178,7 +187,7 @@ class Rounds:
         work, round_ = answer.work, learning.round
         if round_ is None or (round_.number, round_.attempt) != (work.number, work.attempt):
             return
-        parts = round_.parts if work.step is Step.TRAIN else round_.judges
+        parts = round_.asked_in(work.step)
         part = parts.get(work.proplet)
         if part is None or part.looked or part.update != work.update or round_.state.over:
             return
@@ -192,10 +201,24 @@ class Rounds:
             norm=answer.norm,
         )
         parts = {**parts, work.proplet: part}
-        if work.step is Step.TRAIN:
-            round_ = replace(round_, parts=parts)
+        match work.step:
+            case Step.TRAIN:
+                round_ = replace(round_, parts=parts)
+            case Step.EVALUATE:
+                round_ = replace(round_, judges=parts)
+            case step:
+                round_ = replace(round_, talks={**round_.talks, step: parts})
+        self._put(replace(learning, round=round_))
+
+    def _relayed(self, learning: Learning, answer: Relayed) -> None:
+        round_ = learning.round
+        if round_ is None or answer.work != _relay(round_):
+            return
+        fail_point("learning.relayed")
+        if answer.why:
+            round_ = replace(round_, fold=Fold(why=answer.why))
         else:
-            round_ = replace(round_, judges=parts)
+            round_ = replace(round_, mail=round_.mail + answer.mail)
         self._put(replace(learning, round=round_))
 
     def _gathered(self, learning: Learning, answer: Gathered) -> None:
@@ -288,6 +311,9 @@ class Rounds:
             return
         if round_.state is RoundState.AGGREGATING and round_.fold is None:
             yield self._gather(round_)
+        relay = _relay(round_)
+        if relay is not None:
+            yield relay
         yield from self._looks(round_)
 
     def _gather(self, round_: Round) -> Gather:
@@ -303,6 +329,7 @@ class Rounds:
             parts=round_.accepted,
             clients=len(round_.eligible),
             bound=round_.bound,
+            exchange=_exchange(round_) if round_.terms.secure else None,
         )
 
     def _looks(self, round_: Round) -> Iterable[Look]:
@@ -328,6 +355,7 @@ class Rounds:
                 layout=fold.layout if measuring and fold is not None else round_.layout,
                 nonce=part.nonce,
                 inline=inline,
+                about=round_.posted(round_.step, part.proplet),
             )
 
     def _inline(self, uid: Uid, part: Part) -> str | None:
@@ -381,3 +409,30 @@ class Rounds:
             self._world.learning.purses.keep(uid, ledger)
         for uid, job in jobs.items():
             self._world.learning.put(uid, Learning(job=job))
+
+
+def _exchange(round_: Round) -> Exchange:
+    """What devices have told each other in a round."""
+    return Exchange(
+        members=len(round_.parts),
+        roster=round_.posted(Step.SHARES, ""),
+        keys=round_.told_in(Step.KEYS),
+        shares=round_.told_in(Step.SHARES),
+        opened=round_.told_in(Step.OPEN),
+    )
+
+
+def _relay(round_: Round) -> Relay | None:
+    """The letters that a worker is to make now, None for none."""
+    step = wanted_letter(round_)
+    if step is None:
+        return None
+    return Relay(
+        uid=round_.uid,
+        job=round_.job,
+        number=round_.number,
+        attempt=round_.attempt,
+        step=step,
+        exchange=_exchange(round_),
+        survivors=tuple(part.proplet for part in round_.accepted),
+    )

@@ -11,8 +11,9 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from propeller.errors import WireError
+from propeller.errors import PropellerError, WireError
 from propeller.rehearse.trainer import HONEST, Trainer
 from propeller.transport.base import Connected, Disconnected, Event, Received, Will
 from propeller.transport.memory import MemoryBroker, MemoryTransport
@@ -29,6 +30,7 @@ from propeller.wire.messages import (
     OpAnswer,
     Report,
     Status,
+    WireTraining,
 )
 from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
 from propeller.wire.topics import Channel, Kind
@@ -36,6 +38,10 @@ from proplet import effects as fx
 from proplet.agent import Agent
 from proplet.records import AgentConfig, RunRecord, Stored
 from proplet.seals import Seals, unsealed
+from proplet.secure import TALKS, Secure
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Schedule = Callable[[int, Callable[[], None]], None]
 """Run a callable after so many ms."""
@@ -140,6 +146,7 @@ class SimProplet:
         self._conn = 0
         self._wake_at: int | None = None
         self.running = {}
+        self.secure = Secure(self.id, self._rng.randbytes)
         disk = self.disk
         hello = Hello(
             id=self.id,
@@ -384,11 +391,32 @@ class SimProplet:
     def _trained(self, entry: Entry) -> fx.Outcome:
         trainer = self.guests.trainer
         assert entry.fl is not None
+        if entry.fl.step in TALKS:
+            return self._talked(entry.fl)
         if self.id in trainer.declines:
             return fx.Outcome(ok=False, exit=75, error="exit status 75")
         if entry.fl.step == "evaluate":
             return fx.Outcome(ok=True, exit=0, result=trainer.measurement(entry, self.id))
-        return self._blob(trainer.update(entry, self.id, self._key, self.disk.blobs))
+        try:
+            update = trainer.update(entry, self.id, self._key, self.disk.blobs, masked=self._masked)
+        except PropellerError as error:
+            return fx.Outcome(ok=False, error=f"its update could not be made: {error}")
+        return self._blob(update)
+
+    def _talked(self, fl: WireTraining) -> fx.Outcome:
+        """What the device itself says to its peers."""
+        try:
+            return self._blob(self.secure.answer(fl, self._letter(fl)))
+        except PropellerError as error:
+            return fx.Outcome(ok=False, error=f"it will not answer: {error}")
+
+    def _masked(self, fl: WireTraining, delta: np.ndarray, samples: int) -> bytes:
+        return self.secure.mask(fl, self._letter(fl), delta, samples)
+
+    def _letter(self, fl: WireTraining) -> bytes:
+        if fl.secure is None or fl.secure.blob is None:
+            return b""
+        return self.disk.blobs[fl.secure.blob.digest]
 
     def _blob(self, data: bytes) -> fx.Outcome:
         blob = BlobRef(digest="sha256:" + hashlib.sha256(data).hexdigest(), size=len(data))

@@ -25,6 +25,9 @@ from proplet.runtime.private import veil_of, veiled
 MAX_COUNT = 1 << 24
 """Parameters of the largest model of a simulation."""
 
+Masked = Callable[[WireTraining, np.ndarray, int], bytes]
+"""(what is asked, delta, samples) -> the body of a masked update."""
+
 Twist = Callable[[str, bytes], bytes]
 """What a liar makes of the update it should send: (proplet, bytes) -> bytes."""
 
@@ -79,28 +82,42 @@ class Trainer:
         return layout, base, self.pupil(proplet, training, layout, base)
 
     def update(
-        self, entry: Entry, proplet: str, key: SigningKey, blobs: Mapping[str, bytes]
+        self,
+        entry: Entry,
+        proplet: str,
+        key: SigningKey,
+        blobs: Mapping[str, bytes],
+        *,
+        masked: Masked | None = None,
     ) -> bytes:
-        """The whole file. blobs: what the device has fetched."""
+        """The whole file. blobs: what the device has fetched. masked: how it hides a delta where
+        only a sum may be seen."""
         training = entry.fl
         assert training is not None and training.step == "train"
         layout, base, learnt = self._learnt(training, proplet, blobs)
         delta, veil = learnt.delta, veil_of(training.clip, training.noise)
         if veil is not None:
             delta = veiled(delta, veil, self.entropy)
-        body = encode(training.format, delta, base=base, layout=layout).body
+        samples, meta = learnt.samples, {"loss": f"{1 / training.round:.4f}"}
+        flags = Flag(0) if veil is None else Flag.CLIPPED
+        if training.secure is None:
+            body = encode(training.format, delta, base=base, layout=layout).body
+        else:
+            assert masked is not None
+            body = masked(training, delta, samples)
+            samples, meta, flags = 1, {}, flags | Flag.SECURE
         update = Update(
             encoding=training.format,
             job=uuid.UUID(training.job).bytes,
             round=training.round,
             attempt=training.attempt,
-            samples=learnt.samples,
+            samples=samples,
             steps=learnt.steps,
             count=layout.count,
             base=training.model.digest if training.model is not None else "",
             layout=training.layout.digest if training.layout is not None else "",
-            meta={"loss": f"{1 / training.round:.4f}"},
-            flags=Flag(0) if veil is None else Flag.CLIPPED,
+            meta=meta,
+            flags=flags,
             body=body,
         )
         # The name covers the header, which says that it is signed, but not the signature.

@@ -6,12 +6,14 @@ round that silently did something else than was written is worth nothing.
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 from propeller.errors import PropellerError, UsageError
-from propeller.model.federated import ZEROS
+from propeller.model.federated import MASKED, ZEROS
 from propeller.sources.nodes import Path
 
 MAX_PARAMETERS: Final = 1 << 28
@@ -130,6 +132,7 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
     from propeller.fl.strategies.registry import compatible, strategy
 
     given, privacy, cohort = spec["strategy"], spec["privacy"], spec["cohort"]
+    secure = privacy["secureAggregation"] == "Enabled"
     try:
         chosen = strategy(given["name"], given["parameters"])
     except UsageError as error:
@@ -146,8 +149,8 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("updateFormat",), words
     for wrong in compatible(
         chosen,
-        encoding=spec["updateFormat"],
-        secure=privacy["secureAggregation"] == "Enabled",
+        encoding=MASKED if secure else spec["updateFormat"],
+        secure=secure,
         noise="noise" in privacy,
         cohort=cohort.get("minClients", cohort["clientsPerRound"]),
     ):
@@ -163,13 +166,45 @@ def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:
     if "local" in privacy and spec["updateFormat"].startswith("topk-"):
         words = "must not leave numbers out with privacy.local: they would come in a later round"
         yield ("updateFormat",), words
-    if privacy["secureAggregation"] != "Enabled":
-        return
+    if privacy["secureAggregation"] == "Enabled":
+        yield from _secure(spec)
+
+
+def _secure(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """What must hold for a sum that hides its summands (docs/explanation/privacy.md)."""
+    from propeller.fl.secagg.letters import MEMBERS
+    from propeller.fl.secagg.messages import MODULUS, threshold_of
+
+    privacy, cohort = spec["privacy"], spec["cohort"]
     where: Path = ("privacy", "secureAggregation")
     if spec["reveal"] == "Proplets" or spec["retainUpdates"] == "Enabled":
         yield where, "must be Disabled with reveal: Proplets or retainUpdates: Enabled"
-    else:
-        yield where, "is not available in this version; leave it Disabled"
+    if spec["mode"] == "Infer":
+        yield where, "must be Disabled with mode: Infer, which adds nothing up"
+    for name in ("clipping", "noise"):
+        if name in privacy:
+            yield (
+                ("privacy", name),
+                "must not stand beside secureAggregation, under which single updates are not seen;"
+                " privacy.local is done on the device",
+            )
+    if spec["updateFormat"] != "f32-delta":
+        yield ("updateFormat",), "must be left out with secureAggregation, which has its own"
+    if "model" not in spec:
+        yield ("model",), "required with secureAggregation: devices must know its size"
+    target = cohort["clientsPerRound"]
+    members = math.ceil(Fraction(target) * Fraction(cohort["overProvision"]))
+    if members > MEMBERS:
+        yield ("cohort", "clientsPerRound"), f"invites {members}, at most {MEMBERS} can be masked"
+    elif threshold_of(members) > max(target, 3):
+        words = f"must be lower: of {members} invited, {threshold_of(members)} open a sum"
+        yield ("cohort", "overProvision"), words
+    most = cohort.get("maxSamples")
+    if most is None:
+        yield ("cohort", "maxSamples"), "required with secureAggregation: weights are masked too"
+    elif most * members >= MODULUS:
+        words = f"must be below {MODULUS // members}, so that the sum of weights fits"
+        yield ("cohort", "maxSamples"), words
 
 
 def _positive(privacy: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,11 +9,11 @@ from typing import Any
 from propeller.model.federated import Close, Comparison, Evaluation, Mode, Pairs, Terms
 from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.privacy import Adapt, Local, Noise
-from propeller.model.rounds import Blob, Bucket, Fold, Job, Part, Round, RoundState
+from propeller.model.rounds import Blob, Bucket, Fold, Job, Mail, Part, Round, RoundState, Step
 from propeller.state.columns import from_json, shared, to_json
 from propeller.state.database import Row
 
-_APART = frozenset({"uid", "job", "number", "attempt", "state", "parts", "judges"})
+_APART = frozenset({"uid", "job", "number", "attempt", "state", "parts", "judges", "talks"})
 """Fields of a round that are columns or rows of their own."""
 
 
@@ -39,7 +39,7 @@ def moved(after: Round, before: Round) -> bool:
     return any(
         getattr(after, field.name) != getattr(before, field.name)
         for field in fields(after)
-        if field.name not in ("parts", "judges")
+        if field.name not in ("parts", "judges", "talks")
     )
 
 
@@ -51,6 +51,7 @@ def round_text(round_: Round) -> str:
     }
     for name in ("base", "layout", "state_before", "terms"):
         rest[name] = asdict(rest[name])
+    rest["mail"] = [asdict(one) for one in round_.mail]
     if round_.fold is not None:
         rest["fold"] = asdict(round_.fold)
     return to_json(rest)
@@ -74,7 +75,8 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
         )
     asked: dict[str, dict[PropletId, Part]] = {"train": {}, "evaluate": {}}
     for step, part in parts:
-        asked[step][part.proplet] = part
+        asked.setdefault(step, {})[part.proplet] = part
+    train, evaluate = asked.pop("train"), asked.pop("evaluate")
     return Round(
         **{
             **found,
@@ -87,8 +89,13 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             "eligible": tuple(PropletId(name) for name in found["eligible"]),
             "metrics": _pairs(found["metrics"]),
             "spent": _pairs(found.get("spent", ())),
-            "parts": asked["train"],
-            "judges": asked["evaluate"],
+            "parts": train,
+            "judges": evaluate,
+            "talks": {Step(step): told for step, told in asked.items()},
+            "mail": tuple(
+                Mail(Step(one["step"]), one["proplet"], _blob(one["blob"]))
+                for one in found.get("mail", ())
+            ),
         }
     )
 
@@ -97,6 +104,8 @@ def round_blobs(round_: Round) -> set[Digest]:
     blobs = [round_.base, round_.layout, round_.state_before]
     if round_.fold is not None:
         blobs += [round_.fold.model, round_.fold.layout, round_.fold.state]
+    if not round_.state.over:
+        blobs += [one.blob for one in round_.mail]
     return {blob.digest for blob in blobs if blob}
 
 

@@ -74,6 +74,7 @@ class RoundTables:
         ]
 
     def put_round(self, after: Round, before: Round | None = None) -> None:
+        from propeller.model.rounds import Step
         from propeller.state import round_rows as rows
 
         name = (after.uid, after.job, after.number, after.attempt)
@@ -96,13 +97,13 @@ class RoundTables:
                 )
             )
         )[0]
-        for step, parts in (("train", after.parts), ("evaluate", after.judges)):
+        for step in ("train", "evaluate", *after.talks):
             known: Mapping[PropletId, Part] = {}
             if same and before is not None:
-                known = before.parts if step == "train" else before.judges
-            for proplet, part in parts.items():
+                known = before.asked_in(Step(step))
+            for proplet, part in after.asked_in(Step(step)).items():
                 if known.get(proplet) != part:
-                    self._put_part(round_id, after, step, part)
+                    self._put_part(round_id, after, str(step), part)
         if after.state.over:
             self._prune(after.uid)
 

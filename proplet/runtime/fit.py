@@ -74,7 +74,8 @@ class Facts:
 def entrypoint(entry: Entry) -> str:
     """The export that is called: where `propeller_fl` is imported, the one named like the step."""
     if entry.fl is not None and entry.fl.guest == "Imports":
-        return entry.fl.step
+        # Where the device itself is asked, its guest is the one that is asked next.
+        return entry.fl.step if entry.fl.step == "evaluate" else "train"
     return entry.entrypoint
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from propeller.fl.errors import Refusal, Why
 from propeller.fl.privacy.accounting import Ledger
+from propeller.fl.secagg import letters
 from propeller.fl.secagg.client import Client
-from propeller.fl.secagg.messages import Terms
+from propeller.fl.secagg.messages import Keys, Revealed, Terms
 from propeller.fl.secagg.server import Server
 
 NAMES = tuple("abcdefg")
@@ -92,3 +93,49 @@ def test_any_ledger_is_read_or_stops_the_job(data: bytes) -> None:
     assert ledger.spent >= 1
     assert ledger.epsilon(1e-5) >= 0
     assert Ledger.parse(ledger.to_json(), job="j", rounds=1).spent == ledger.spent
+
+
+READERS: tuple[Callable[[bytes], object], ...] = (
+    lambda data: letters.read_keys(data, "a"),
+    letters.read_roster,
+    letters.read_shares,
+    letters.read_sum,
+    lambda data: letters.read_opened(data, "a"),
+)
+halves = st.builds(
+    Keys, proplet=st.just("a"), seal=st.binary(min_size=32, max_size=32),
+    mask=st.binary(min_size=32, max_size=32), seed=st.binary(min_size=32, max_size=32),
+)  # fmt: skip
+names = st.text("abcdefg0123_-", min_size=1, max_size=12)
+shares = st.dictionaries(names, st.binary(min_size=66, max_size=66), max_size=5)
+
+
+@given(st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["v", "keys", "seeds", "shares", "survivors", "mask", "seal", "seed"]),
+        inner, max_size=4,
+    ),
+    max_leaves=9,
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_a_letter_of_any_bytes_is_read_or_refused(data: bytes) -> None:
+    """Devices and reconcilers are hostile to each other: nothing but a Refusal comes out."""
+    for read in READERS:
+        try:
+            read(data)
+        except Refusal as error:
+            assert error.why is Why.MALFORMED
+
+
+@given(halves, shares, shares, st.frozensets(names, max_size=6))
+def test_letters_are_read_back(
+    keys: Keys, some_shares: dict[str, bytes], more: dict[str, bytes], survivors: frozenset[str]
+) -> None:
+    """Each as it was written, and in one spelling."""
+    assert letters.read_keys(letters.keys_letter(keys), "a") == keys
+    assert letters.read_roster(letters.roster_letter([keys])) == {"a": keys}
+    sealed = {name: share * 2 + bytes(16) for name, share in some_shares.items()}
+    assert letters.read_shares(letters.shares_letter(sealed)) == sealed
+    assert letters.read_sum(letters.sum_letter(survivors)) == survivors
+    told = Revealed(proplet="a", seeds=some_shares, keys=more)
+    assert letters.read_opened(letters.opened_letter(told), "a") == told

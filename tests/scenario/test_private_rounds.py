@@ -21,7 +21,6 @@ from propeller.rehearse.fleet import MINUTE, SECOND, Sim
 from propeller.rehearse.trainer import Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.messages import Entry
-from propeller.wire.signing import SigningKey
 
 NOISE = {"multiplier": "4", "delta": "1e-5", "maxEpsilon": "8"}
 LONG = Trainer(count=2000)
@@ -237,10 +236,10 @@ def test_less_privacy_waits_for_a_person(
 class Careless(Trainer):
     """A device that signs its update as it is, whatever the round asks it to do first."""
 
-    def update(self, entry: Entry, proplet: str, key: SigningKey) -> bytes:
+    def update(self, entry: Entry, proplet: str, *rest: Any, **more: Any) -> bytes:
         if proplet == "p1" and entry.fl is not None:
             entry = replace(entry, fl=replace(entry.fl, clip=None, noise=None))
-        return Trainer.update(self, entry, proplet, key)
+        return Trainer.update(self, entry, proplet, *rest, **more)
 
 
 def test_a_device_that_does_not_clip_is_not_believed(tmp_path: Path) -> None:

@@ -56,7 +56,38 @@ REFUSED = [
         "spec.strategy",
         "looks at single updates",
     ),
-    ({"privacy": {"secureAggregation": "Enabled"}}, "spec.privacy.secureAggregation", "version"),
+    *(
+        ({**more, "privacy": {"secureAggregation": "Enabled", **privacy}}, path, words)
+        for more, privacy, path, words in (
+            ({}, {}, "spec.model", "devices must know its size"),
+            ({}, {}, "spec.cohort.maxSamples", "weights are masked too"),
+            ({"cohort": {"maxSamples": 1 << 31}}, {}, "spec.cohort.maxSamples", "must be below"),
+            ({"cohort": {"minClients": 2}}, {}, "spec.strategy", "minClients of at least 3"),
+            (
+                {"cohort": {"overProvision": "2"}},
+                {},
+                "spec.cohort.overProvision",
+                "of 8 invited, 6",
+            ),
+            (
+                {"cohort": {"clientsPerRound": 900}},
+                {},
+                "spec.cohort.clientsPerRound",
+                "at most 1000",
+            ),
+            ({"updateFormat": "q8-delta"}, {}, "spec.updateFormat", "which has its own"),
+            ({"strategy": {"name": "FedNova"}}, {}, "spec.strategy", "masked sum"),
+            ({}, {"clipping": {"norm": "1"}}, "spec.privacy.clipping", "are not seen"),
+            (
+                {},
+                {"clipping": {"norm": "1"}, "noise": {"multiplier": "4"}},
+                "spec.privacy.noise",
+                "are not seen",
+            ),
+            ({"reveal": "Proplets"}, {}, "spec.privacy.secureAggregation", "Disabled with reveal"),
+            ({"mode": "Infer"}, {}, "spec.privacy.secureAggregation", "adds nothing up"),
+        )
+    ),
     ({"privacy": {"noise": {"multiplier": "1"}}}, "spec.privacy.clipping", "required with noise"),
     ({"privacy": {"local": {"norm": "0"}}}, "spec.privacy.local.norm", "above 0"),
     (

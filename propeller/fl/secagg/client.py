@@ -8,6 +8,7 @@ update. Order is enforced here, not by the caller.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -31,13 +32,37 @@ class Stage(IntEnum):
     REVEALED = 3
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """Private halves for sealing and for masks, and the seed of one's own mask; never told."""
+
+    seal: bytes
+    mask: bytes
+    seed: bytes
+
+    @classmethod
+    def drawn(cls, draw: Draw) -> Secrets:
+        """Of an attempt that begins."""
+        return cls(*(draw(SECRET_SIZE) for _ in range(3)))
+
+    def keys(self, me: str) -> Keys:
+        """R0: what is told of them."""
+        return Keys(
+            proplet=me,
+            seal=public_of(self.seal),
+            mask=public_of(self.mask),
+            seed=commitment(self.seed),
+        )
+
+
 class Client:
     """One proplet in one attempt of one round. Keys are never used again."""
 
-    def __init__(self, me: str, terms: Terms, draw: Draw) -> None:
+    def __init__(self, me: str, terms: Terms, draw: Draw, secrets: Secrets | None = None) -> None:
+        """secrets: those whose keys were advertised; drawn where there are none yet."""
         terms.place(me)
         self._me, self._terms, self._draw = me, terms, draw
-        self._seal, self._mask, self._seed = (draw(SECRET_SIZE) for _ in range(3))
+        self._secrets = secrets or Secrets.drawn(draw)
         self._roster: Mapping[str, Keys] = {}
         self._held: dict[str, tuple[bytes, bytes]] = {}
         self._stage = Stage.ADVERTISED
@@ -45,12 +70,7 @@ class Client:
     @property
     def keys(self) -> Keys:
         """R0."""
-        return Keys(
-            proplet=self._me,
-            seal=public_of(self._seal),
-            mask=public_of(self._mask),
-            seed=commitment(self._seed),
-        )
+        return self._secrets.keys(self._me)
 
     def share(self, roster: Mapping[str, Keys]) -> Mapping[str, bytes]:
         """R1: for each other of `roster` its sealed shares of my two secrets. Raises Refusal."""
@@ -66,7 +86,7 @@ class Client:
         holders = len(self._terms.cohort)
         keys, seeds = (
             split(secret, threshold=self._terms.threshold, holders=holders, draw=self._draw)
-            for secret in (self._mask, self._seed)
+            for secret in (self._secrets.mask, self._secrets.seed)
         )
         out = {}
         for peer in roster:
@@ -85,11 +105,12 @@ class Client:
         Raises Refusal (threshold, malformed); then nothing was sent and nothing is lost.
         """
         self._at(Stage.SHARED)
-        if vector.shape != (self._terms.count,) or vector.dtype != np.uint32:
-            raise Refusal(Why.WRONG_SIZE, f"{vector.shape}, expected {self._terms.count} elements")
+        expected = self._terms.count or len(vector)
+        if vector.shape != (expected,) or vector.dtype != np.uint32:
+            raise Refusal(Why.WRONG_SIZE, f"{vector.shape}, expected {expected} elements")
         enough(len(inbox) + 1, self._terms, "have shared")
         opened = {peer: self._opened(peer, sealed) for peer, sealed in inbox.items()}
-        hidden: Ring = vector + mask(self._seed, len(vector))
+        hidden: Ring = vector + mask(self._secrets.seed, len(vector))
         for peer in opened:
             pair = mask(self._pair(peer), len(vector))
             hidden = hidden + pair if peer > self._me else hidden - pair
@@ -130,11 +151,11 @@ class Client:
         return both[:SHARE_SIZE], both[SHARE_SIZE:]
 
     def _sealing(self, peer: Keys, sender: str, receiver: str) -> bytes:
-        return agreed(self._seal, peer.seal, self._terms.context("share", sender, receiver))
+        return agreed(self._secrets.seal, peer.seal, self._terms.context("share", sender, receiver))
 
     def _pair(self, peer: str) -> bytes:
         return agreed(
-            self._mask, self._roster[peer].mask, pair_context(self._terms, self._me, peer)
+            self._secrets.mask, self._roster[peer].mask, pair_context(self._terms, self._me, peer)
         )
 
 

@@ -24,11 +24,11 @@ from propeller.errors import UsageError
 from propeller.fl.encodings import Uniform
 from propeller.fl.errors import Refusal, Why
 from propeller.fl.fold import Sum, Vector
+from propeller.fl.secagg.messages import MODULUS
 
 Ring = NDArray[np.uint32]
 
 SEED_SIZE: Final = 32
-MODULUS: Final = 1 << 32
 
 
 def mask(seed: bytes, count: int) -> Ring:

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from propeller.errors import UsageError
 from propeller.fl.errors import Refusal, Why
+
+MODULUS: Final = 1 << 32
+"""Of the ring that masked numbers are in."""
+
+
+def bits_of(members: int) -> int:
+    """The most bits of a number, up to 22, so that the sum of so many does not wrap."""
+    return min(22, (MODULUS // members).bit_length() - 1)
+
+
+def threshold_of(members: int) -> int:
+    """How many of so many must be there to the end: more than two thirds, at least 3.
+
+    Above one half no two sets of survivors can be opened; above two thirds not even by a server
+    that tells different devices of different ones.
+    """
+    return max(3, 2 * members // 3 + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """Of one round. threshold: how many must be there to the end, more than half of `cohort`.
 
-    count: ring elements of a masked vector, P + 1.
+    count: ring elements of a masked vector, P + 1; 0 where that is not known.
     """
 
     job: str
@@ -21,7 +39,7 @@ class Terms:
     attempt: int
     cohort: tuple[str, ...]
     threshold: int
-    count: int
+    count: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.cohort)) != len(self.cohort) or tuple(sorted(self.cohort)) != self.cohort:

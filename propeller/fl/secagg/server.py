@@ -68,8 +68,9 @@ class Server:
             raise Refusal(Why.WRONG_JOB, f"{proplet[:60]!r} has shared nothing")
         if proplet in self._masked:
             raise Refusal(Why.DUPLICATE, f"a vector of {proplet} twice")
-        if vector.shape != (self._terms.count,) or vector.dtype != np.uint32:
-            raise Refusal(Why.WRONG_SIZE, f"{vector.shape}, expected {self._terms.count} elements")
+        expected = self._terms.count or len(vector)
+        if vector.shape != (expected,) or vector.dtype != np.uint32:
+            raise Refusal(Why.WRONG_SIZE, f"{vector.shape}, expected {expected} elements")
         self._total = vector.copy() if self._total is None else self._total + vector
         self._masked.add(proplet)
 
