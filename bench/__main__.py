@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.rows import HEAD, Row, line, machine, write
 
 MODULES = (
-    *("start", "guests", "edits", "idle", "fl_rounds"),
+    *("start", "guests", "functions", "edits", "idle", "fl_rounds"),
     *("throughput", "scale", "gitops", "losses", "fl"),
 )
 """In this order: what a busy machine disturbs most comes first."""

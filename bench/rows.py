@@ -26,6 +26,8 @@ BUDGETS: dict[str, float] = {
     "start.get": 100,
     "guest.warm.first_instruction": 1000,
     "guest.warm.instantiate": 100,
+    "function.hot.p50": 5,
+    "function.overhead": 1000,
     "idle.agent.rss": 45,
     "idle.bytes_per_day": 50,
     "loss.converge_99.ratio": 5,

@@ -75,6 +75,9 @@ class HookServer:
                 f"cannot listen for {what} on {host}:{port}: {error.strerror or error}",
                 hint="choose a free port of this machine",
             ) from error
+        # asyncio does this only for sockets that say they are TCP; a head would wait 40 ms for its
+        # body. Connections have it from their listener.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._listener.getsockname()[1]
         self.host = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{self.host}:{self.port}"

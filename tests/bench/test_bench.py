@@ -12,10 +12,11 @@ import pytest
 from bench.__main__ import MODULES, main
 from bench.rows import BUDGETS, Row, beside, line, percentile
 
-LIVE = {"edits", "idle", "throughput", "fl_rounds"}
+LIVE = {"edits", "functions", "idle", "throughput", "fl_rounds"}
 BUDGETED = {
     "start": {"start.help", "start.get"},
     "guests": {"guest.warm.first_instruction", "guest.warm.instantiate"},
+    "functions": {"function.hot.p50", "function.overhead"},
     "edits": {"edit.saved_to_running.p50", "edit.saved_to_running.p99"},
     "fl_rounds": {"fl.round"},
     "idle": {"idle.agent.rss", "idle.bytes_per_day"},
