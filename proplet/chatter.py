@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 import time
+from typing import TextIO, cast
+
+from propeller.terminal import Tame
 
 
 class _Lines(logging.Formatter):
@@ -29,7 +32,7 @@ class _Lines(logging.Formatter):
 
 def set_up(name: str, level: str) -> None:
     """Send everything to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(cast("TextIO", Tame(sys.stderr)))
     if sys.stderr.isatty():
         handler.setFormatter(logging.Formatter(f"%(asctime)s {name} %(levelname)s %(message)s"))
     else:

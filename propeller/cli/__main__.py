@@ -11,14 +11,29 @@ import argparse
 import importlib
 import os
 import sys
+from typing import TextIO, cast
 
 from propeller.cli.verbs import VERBS, Verb, overview
 from propeller.errors import Conflict, PropellerError
+from propeller.terminal import Tame
+
+RAW = frozenset({"logs", "run", "tasks"})
+"""Verbs of which the output is what a guest wrote: data, when it goes to a file or a pipe."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code. What it prints steers no terminal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    out, err = sys.stdout, sys.stderr
+    raw = bool(arguments) and arguments[0] in RAW and not out.isatty()
+    sys.stdout, sys.stderr = out if raw else cast("TextIO", Tame(out)), cast("TextIO", Tame(err))
+    try:
+        return _main(arguments)
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview(everything="--all" in arguments))
         return 0 if arguments else 2

@@ -243,7 +243,9 @@ def _live(store: SqliteStore, state: StateDir, args: argparse.Namespace) -> None
             cropped(line, size.columns - 1)
             for line in lines(found, args.metric, tall=size.lines >= 24, width=size.columns)
         ]
-        sys.stdout.write((f"\x1b[{drawn}A\x1b[J" if drawn else "") + "\n".join(text) + "\n")
+        screen = getattr(sys.stdout, "untamed", sys.stdout)
+        screen.write(f"\x1b[{drawn}A\x1b[J" if drawn else "")
+        sys.stdout.write("\n".join(text) + "\n")
         sys.stdout.flush()
         drawn = len(text)
         if _ready(found)["reason"] in OVER:
