@@ -2,9 +2,9 @@
 #include "values.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "decimal.h"
 
 size_t proplet_put_text(char *to, size_t size, size_t at, const char *text)
 {
@@ -143,14 +143,9 @@ static int read_integer(char type, const char *text, uint64_t *bits)
 
 static int read_float(char type, const char *text, uint64_t *bits)
 {
-	char *end;
 	double value;
 
-	if (strpbrk(text, "xXpP(") != NULL || *text == '\0') {
-		return 0;
-	}
-	value = strtod(text, &end);
-	if (end == text || *end != '\0') {
+	if (!proplet_decimal_read(text, &value)) {
 		return 0;
 	}
 	if (type == 'f') {
@@ -218,45 +213,19 @@ bool proplet_values_fit(const char *types, size_t given, char *words, size_t siz
 	return false;
 }
 
-static bool same(char type, double value, const char *text)
+/* Digits times 10 to the exponent as people write it: 1.0, 0.001, 1e-05, 1.5e+16. */
+static size_t spell(const char *digits, int exponent, char *to, size_t size, size_t at)
 {
-	double back = strtod(text, NULL);
+	int count = (int)strlen(digits);
+	int point = exponent + 1;
 
-	return type == 'f' ? (float)back == (float)value : back == value;
-}
-
-/* `digits` (of "%.*e") as people write it: 1.0, 0.001, 1e-05, 1.5e+16. */
-static size_t spell(const char *scientific, char *to, size_t size)
-{
-	const char *e = strchr(scientific, 'e');
-	int exponent = (int)strtol(e + 1, NULL, 10);
-	char digits[20];
-	size_t count = 0;
-	size_t at = 0;
-	int point;
-
-	if (*scientific == '-') {
-		at = proplet_put_text(to, size, at, "-");
-	}
-	for (const char *c = scientific; c < e; c++) {
-		if (*c >= '0' && *c <= '9' && count + 1 < sizeof(digits)) {
-			digits[count++] = *c;
-		}
-	}
-	while (count > 1 && digits[count - 1] == '0') {
-		count--;
-	}
-	digits[count] = '\0';
-	point = exponent + 1;
 	if (exponent < -4 || exponent >= 16) {
 		char first[2] = {digits[0], '\0'};
 		unsigned absolute = (unsigned)(exponent < 0 ? -exponent : exponent);
 
 		at = proplet_put_text(to, size, at, first);
-		if (count > 1) {
-			at = proplet_put_text(to, size, at, ".");
-			at = proplet_put_text(to, size, at, digits + 1);
-		}
+		at = proplet_put_text(to, size, at, count > 1 ? "." : "");
+		at = proplet_put_text(to, size, at, digits + 1);
 		at = proplet_put_text(to, size, at, exponent < 0 ? "e-" : "e+");
 		at = proplet_put_text(to, size, at, absolute < 10 ? "0" : "");
 		return proplet_put_number(to, size, at, absolute);
@@ -269,31 +238,32 @@ static size_t spell(const char *scientific, char *to, size_t size)
 		return proplet_put_text(to, size, at, digits);
 	}
 	for (int i = 0; i < point; i++) {
-		char one[2] = {i < (int)count ? digits[i] : '0', '\0'};
+		char one[2] = {i < count ? digits[i] : '0', '\0'};
 
 		at = proplet_put_text(to, size, at, one);
 	}
 	at = proplet_put_text(to, size, at, ".");
-	return proplet_put_text(to, size, at, point < (int)count ? digits + point : "0");
+	return proplet_put_text(to, size, at, point < count ? digits + point : "0");
 }
 
 static size_t write_float(char type, double value, char *to, size_t size)
 {
-	char text[32];
+	char digits[PROPLET_DECIMAL_MAX + 1];
+	size_t at;
+	int exponent;
 
 	if (isnan(value)) {
 		return proplet_put_text(to, size, 0, "nan");
 	}
+	at = proplet_put_text(to, size, 0, signbit(value) ? "-" : "");
 	if (isinf(value)) {
-		return proplet_put_text(to, size, 0, value < 0 ? "-inf" : "inf");
+		return proplet_put_text(to, size, at, "inf");
 	}
-	for (int digits = 0; digits < 17; digits++) {
-		snprintf(text, sizeof(text), "%.*e", digits, value);
-		if (same(type, value, text)) {
-			break;
-		}
+	if (fpclassify(value) == FP_ZERO) {
+		return proplet_put_text(to, size, at, "0.0");
 	}
-	return spell(text, to, size);
+	exponent = proplet_decimal_write(fabs(value), type == 'f', digits);
+	return spell(digits, exponent, to, size, at);
 }
 
 size_t proplet_value_write(char type, uint64_t bits, char *to, size_t size)

@@ -22,7 +22,7 @@ from proplet.runtime.values import read_args, write_results
 
 MODULES = FIRMWARE.parent / "examples" / "modules"
 LIBRARY = next(Path(wasmtime.__file__).parent.glob("*/_libwasmtime.*"))
-PLACES = ("runner.c", "values.c", "wasi.c", "words.c", "wasmtime.c")
+PLACES = ("decimal.c", "values.c", "wasi.c", "words.c", "wasmtime.c")
 
 TYPES = """
 (module (memory (export "memory") 1)
@@ -118,7 +118,7 @@ def _build(place: Path) -> tuple[str, Path]:
         assert built.returncode == 0, built.stdout[-3000:]
         return "wamr", build / "engine" / "proplet-run"
     sources = [FIRMWARE / "tools" / "proplet-run.c"]
-    sources += [FIRMWARE / "engine" / name for name in PLACES if name != "runner.c"]
+    sources += [FIRMWARE / "engine" / name for name in PLACES]
     flags = [*SANITIZED, "-I", str(FIRMWARE / "engine")]
     return str(LIBRARY), compile_to(
         place / "run", sources, *flags, libs=["-ldl", "-lm", "-pthread"]

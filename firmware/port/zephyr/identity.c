@@ -36,10 +36,43 @@ uint16_t identity_record(const char *name)
 	return 0;
 }
 
+#if defined(CONFIG_ARCH_POSIX)
+/* A native board is a process: PROPLET_ID, PROPLET_BROKER, ... of its environment come first. */
+static bool from_environment(uint16_t record, char *to, size_t size)
+{
+	char name[32] = "PROPLET_";
+	size_t at = strlen(name);
+	const char *value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		for (const char *c = settings[i].name; settings[i].record == record && *c; c++) {
+			name[at++] = (char)(*c - ('a' - 'A'));
+		}
+	}
+	value = getenv(name);
+	if (value == NULL || strlen(value) >= size) {
+		return false;
+	}
+	strcpy(to, value);
+	return true;
+}
+#else
+static bool from_environment(uint16_t record, char *to, size_t size)
+{
+	ARG_UNUSED(record);
+	ARG_UNUSED(to);
+	ARG_UNUSED(size);
+	return false;
+}
+#endif
+
 static void text(uint16_t record, char *to, size_t size)
 {
 	size_t len;
 
+	if (from_environment(record, to, size)) {
+		return;
+	}
 	if (store_get(record, to, size - 1, &len) == PROPLET_OK) {
 		to[len] = '\0';
 		return;
