@@ -13,6 +13,9 @@ from typing import Final
 
 WASI: Final = "wasi_snapshot_preview1"
 
+MODELS: Final = "propeller:models"
+"""What an agent lists among its imports that hands `run.models` to guests."""
+
 CAPABILITIES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "Clock": frozenset({"clock_res_get", "clock_time_get"}),

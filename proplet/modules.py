@@ -35,12 +35,13 @@ class Blob:
 
 
 def inputs(entry: Entry) -> tuple[BlobRef, ...]:
-    """What a round needs on disk besides its module, the model first."""
+    """What a run needs on disk besides its module: its models, and in a round the model first."""
+    files = tuple(model.blob for model in entry.models)
     if entry.fl is None:
-        return ()
+        return files
     fl, secure = entry.fl, entry.fl.secure
     refs = (fl.model, fl.layout, fl.control, None if secure is None else secure.blob)
-    return tuple(ref for ref in refs if ref is not None)
+    return (*files, *(ref for ref in refs if ref is not None))
 
 
 class Modules:

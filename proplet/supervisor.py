@@ -21,6 +21,7 @@ from proplet.compiling import Compiling
 from proplet.disk import make_directory
 from proplet.effects import Outcome
 from proplet.gauges import Gauges
+from proplet.modelfiles import lay_out
 from proplet.outcomes import died, outcome_of
 from proplet.pools import Pools, job_of
 from proplet.records import Key
@@ -130,6 +131,14 @@ class Supervisor:
         if entry.mode == "once":
             self.forget(worker.key)
         make_directory(self.logs(worker.key))
+        try:
+            mounts = self._shown(entry)
+        except OSError as error:
+            words = f"its models cannot be laid out: {error.strerror}"
+            worker.done = True
+            self._workers.kill(worker)
+            self._answers.ended(worker.key, Outcome(ok=False, error=words))
+            return
         job = {
             "do": "run",
             "name": entry.ref,
@@ -138,10 +147,7 @@ class Supervisor:
             "args": () if entry.fl is not None else entry.args,
             "env": (*entry.env, *secrets),
             "stdin": None if entry.fl is not None else entry.stdin,
-            "mounts": [
-                (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
-                for mount in entry.mounts
-            ],
+            "mounts": mounts,
             "memory": self._memory if entry.memory is None else entry.memory,
             "fuel": entry.fuel,
             "timeout": entry.timeout,
@@ -153,6 +159,15 @@ class Supervisor:
         self._workers.send(worker, job)
         self._workers.warm()
 
+    def _shown(self, entry: Entry) -> list[tuple[str, str, bool]]:
+        """Directories of the guest: those of the device, and its models. Raises OSError."""
+        mounts = [
+            (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
+            for mount in entry.mounts
+        ]
+        models = lay_out(entry, self.logs((entry.uid, entry.run)) / "models", self._blobs)
+        return [*mounts, *models]
+
     def _serve(self, entry: Entry) -> None:
         key = (entry.uid, entry.run)
         try:
@@ -162,10 +177,12 @@ class Supervisor:
             self._answers.ended(key, Outcome(ok=False, error=words))
             return
         make_directory(self.logs(key))
-        mounts = [
-            (str(self._mounts[mount.name][0]), mount.path, mount.access == "ReadWrite")
-            for mount in entry.mounts
-        ]
+        try:
+            mounts = self._shown(entry)
+        except OSError as error:
+            words = f"its models cannot be laid out: {error.strerror}"
+            self._answers.ended(key, Outcome(ok=False, error=words))
+            return
         self.pools.open(
             entry,
             job_of(

@@ -110,9 +110,9 @@ def run(args: argparse.Namespace) -> int:
     files = _edited(texts, bumps)
     made = None
     if files:
-        validate_tree(_with(tree, files), domain=fleet.domain, path=path)
+        validate_tree(with_files(tree, files), domain=fleet.domain, path=path)
     if not args.dry_run:
-        made = _keep(args, path, files, bumps)
+        made = keep(args, path, files, bumps)
     _tell(args, bumps, made, written=bool(files) and not args.dry_run and not args.branch)
     return 0
 
@@ -279,12 +279,12 @@ class _Over(Mapping[str, bytes]):
         return len(self._files)
 
 
-def _with(tree: Tree, files: Mapping[str, bytes]) -> Tree:
+def with_files(tree: Tree, files: Mapping[str, bytes]) -> Tree:
     ids = {name: known for name, known in tree.ids.items() if name not in files}
     return replace(tree, files=_Over(tree.files, files), ids=ids)
 
 
-def _keep(
+def keep(
     args: argparse.Namespace, path: Path, files: Mapping[str, bytes], bumps: tuple[Bump, ...]
 ) -> Made | None:
     """Write, commit and push as asked."""

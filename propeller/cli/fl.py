@@ -14,6 +14,7 @@ ACTIONS = {
     "status": ("flstatus", "how far it is, with a plot of its metric"),
     "rounds": ("flrounds", "its rounds: cohort, what came in, model, metrics"),
     "export": ("flexport", "the model of a round as a safetensors file"),
+    "promote": ("flpromote", "the model of a round into the spec of whoever uses it, as an edit"),
     "publish": ("flpublish", "the model of a round into a registry, with a signed record"),
     "lineage": ("fllineage", "from a model back to where training started, each step checked"),
     "verify": ("flverify", "compute a round again from its updates and compare digests"),

@@ -42,6 +42,7 @@ from propeller.model.specs import (
     Limits,
     Meta,
     Missed,
+    ModelFile,
     ModuleRef,
     Mount,
     MqttSink,
@@ -237,6 +238,16 @@ def _run(given: Canonical) -> RunSpec:
             if "secretRef" in row
         ),
         capabilities=tuple(sorted(given["capabilities"])) if "capabilities" in given else None,
+        models=tuple(
+            ModelFile(
+                name=row["name"],
+                digest=row["digest"],
+                size=row["size"],
+                file=row.get("file"),
+                image=row.get("image"),
+            )
+            for row in given.get("models", ())
+        ),
     )
 
 

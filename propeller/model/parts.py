@@ -92,12 +92,28 @@ class SecretVar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """Bytes a guest reads as `/models/<name>`. size: bytes. At most one of file and image is set.
+
+    file: of the spec tree, whose digest and size were filled in. image: the repository that has it;
+    with neither it is a blob of this fleet, such as what a FederatedTask made.
+    """
+
+    name: str
+    digest: Digest
+    size: int
+    file: str | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What is run and with what. `args` are text; an export's own types parse them.
 
     `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
     `secrets` are the variables that come from Secrets; the guest sees them after the others.
     `capabilities` are what it is granted besides (`propeller.capabilities`); None grants all.
+    `models` are files it may read.
     """
 
     entrypoint: str = "_start"
@@ -107,6 +123,7 @@ class RunSpec:
     mounts: tuple[Mount, ...] = ()
     secrets: tuple[SecretVar, ...] = ()
     capabilities: tuple[str, ...] | None = None
+    models: tuple[ModelFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,12 @@ from propeller.model.ceilings import FREE, Ceilings
 from propeller.model.drift import Drift, IgnoreDrift
 from propeller.model.federated import FederatedTask
 from propeller.model.functions import Calls, Trigger
-from propeller.model.ids import Key
+from propeller.model.ids import Digest, Key
 from propeller.model.parts import (
     Access,
     Limits,
     Meta,
+    ModelFile,
     ModuleRef,
     Mount,
     OnOffline,
@@ -39,6 +40,7 @@ __all__ = [
     "FederatedTask",
     "Limits",
     "Meta",
+    "ModelFile",
     "ModuleRef",
     "Mount",
     "OnOffline",
@@ -355,3 +357,10 @@ Workload = Task | Daemon
 Modular = Task | Daemon | FederatedTask
 """What runs a module on devices."""
 Object = Alert | App | Proplet | Secret | Task | Daemon | FederatedTask | Workflow
+
+
+def models_of(obj: Object) -> frozenset[Digest]:
+    """Blobs that guests of an object read as models."""
+    if not isinstance(obj, Task | Daemon):
+        return frozenset()
+    return frozenset(model.digest for model in obj.run.models)

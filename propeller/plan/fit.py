@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from propeller.capabilities import needed
+from propeller.capabilities import MODELS, needed
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
 from propeller.model.specs import Access, Function, Modular, Mount, Workload
@@ -36,6 +36,7 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_memory_for_calls(obj, module, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
+        or _lacks_models(obj, facts.imports)
     )
 
 
@@ -129,6 +130,13 @@ def _lacks_mounts(wanted: Iterable[Mount], offered: frozenset[str]) -> str | Non
         if not writable and mount.name not in offered:
             return f'does not offer mount "{mount.name}"'
     return None
+
+
+def _lacks_models(obj: Workload, offered: frozenset[str]) -> str | None:
+    """A device that does not know of models would start the guest without them."""
+    if not obj.run.models or MODELS in offered:
+        return None
+    return "does not hand models to guests (run.models)"
 
 
 def size_text(size: int) -> str:

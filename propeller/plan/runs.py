@@ -70,6 +70,8 @@ def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SE
         "mounts": [[mount.name, mount.path, str(mount.access)] for mount in run.mounts],
         "env": [[name, value] for name, value in run.env],
     }
+    if run.models:
+        told["models"] = [[model.name, model.digest] for model in run.models]
     if secrets:
         told["secrets"] = [[name, secrets[name]] for name in sorted(secrets)]
     return Digest(canonical_digest(told))

@@ -200,6 +200,7 @@ class Delivery:
             data = encode_tasks(entries, encoding="cbor")
             granted.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
         for entry in entries:
+            granted |= {model.blob.digest for model in entry.models}
             if entry.fl is not None:
                 fl, secure = entry.fl, entry.fl.secure
                 refs = (fl.model, fl.layout, fl.control, None if secure is None else secure.blob)

@@ -28,7 +28,15 @@ from propeller.plan.fit import instance_need
 from propeller.plan.training import trainer
 from propeller.wire.call_messages import WireServe
 from propeller.wire.codec import decode, decode_tasks, entry_digest
-from propeller.wire.messages import Desired, Entry, WireModule, WireMount, WireTraining
+from propeller.wire.messages import (
+    BlobRef,
+    Desired,
+    Entry,
+    WireModel,
+    WireModule,
+    WireMount,
+    WireTraining,
+)
 
 
 def template(held: Held, module: Module) -> Entry:
@@ -66,6 +74,10 @@ def template(held: Held, module: Module) -> Entry:
         stdin=run.stdin,
         mounts=tuple(
             WireMount(name=mount.name, path=mount.path, access=mount.access) for mount in run.mounts
+        ),
+        models=tuple(
+            WireModel(name=model.name, blob=BlobRef(digest=model.digest, size=model.size))
+            for model in run.models
         ),
         # What planning sets aside, so that a device never lacks room that planning saw.
         memory=None if spec.limits.memory is None else instance_need(spec, module),

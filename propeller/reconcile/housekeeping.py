@@ -12,6 +12,7 @@ from propeller.model.federated import FederatedTask
 from propeller.model.ids import Digest
 from propeller.model.module import Module
 from propeller.model.seen import Presence, Seen
+from propeller.model.specs import models_of
 from propeller.reconcile.world import World
 from propeller.wire.codec import decode
 from propeller.wire.messages import Desired
@@ -76,6 +77,11 @@ class Housekeeping:
             thing = held.object
             if isinstance(thing, FederatedTask) and thing.model and thing.model.initial:
                 wanted.add(thing.model.initial)  # another job of it starts there again
+            wanted |= models_of(thing)
+        wanted |= self._world.versions.models()
+        for one in waiting:
+            if one.held is not None:
+                wanted |= models_of(one.held.object)
         for asked in self._world.asked.values():
             wanted.add(Digest(asked.digest))
             try:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from propeller.model.checks import Probe
-from propeller.model.ids import Digest, PropletId, Uid
+from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.seen import Seen
 from propeller.model.signing import Rule
-from propeller.model.specs import ModuleRef
+from propeller.model.specs import ModelFile, ModuleRef
 from propeller.plan.placement import Looks
 from propeller.plan.planner import affected, plan
 from propeller.plan.types import (
@@ -56,6 +56,7 @@ from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.housekeeping import Housekeeping
 from propeller.reconcile.learning import Work
 from propeller.reconcile.modelshelf import Due
+from propeller.reconcile.modelstock import ModelStock
 from propeller.reconcile.project import Projection
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.rollouts import Rollouts
@@ -83,6 +84,10 @@ def _nothing(_proplet: PropletId, _digest: Digest) -> None:
     return
 
 
+def _no_stock(_key: Key, _model: ModelFile) -> None:
+    return
+
+
 def _nobody_measures(_probe: Probe) -> None:
     """Where nothing outside is asked, a check is inconclusive for want of an answer."""
 
@@ -101,6 +106,7 @@ class Surroundings:
     publish: hand the model of a round to the thread that pushes it; None: there is none.
     measure: hand a measurement to a worker, which posts `Measured`.
     signing: who has to vouch for modules.
+    stock: hand a model of an object's guests to a worker, which keeps its blob.
     """
 
     store: Store
@@ -124,6 +130,7 @@ class Surroundings:
     publish: Callable[[Due], None] | None = None
     measure: Callable[[Probe], None] = _nobody_measures
     signing: tuple[Rule, ...] = ()
+    stock: Callable[[Key, ModelFile], None] = _no_stock
 
     def key_for(self, seen: Seen | None) -> SigningKey:
         """What signs for this device."""
@@ -154,6 +161,7 @@ class Reconciler:
         self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
         self.rollouts = Rollouts(self.world, around)
         self.rounds = Rounds(self.world, around)
+        self.stock = ModelStock(self.world, around)
         self.requests = Requests(self.world, around, self.specs, self.fleet, self.rollouts)
         self.blocked: dict[Uid, Blocked] = {}
         self.wakeups: dict[Uid, dict[PropletId, int]] = {}
@@ -192,6 +200,7 @@ class Reconciler:
         self.projection.project(self, now)
         self.rounds.ask(now)
         self.rounds.tell()
+        self.stock.ask(self.specs.revision_name, now)
         self.requests.answer()
         self.specs.answer()
         self._tell_standing()
@@ -540,6 +549,7 @@ class Reconciler:
             self.projection.due(),
             self.housekeeping.due(),
             self.rounds.due(),
+            self.stock.due(),
             self.rollouts.due(),
         ]
         if self.ready_to_plan and self.world.touched.objects:

@@ -21,13 +21,21 @@ from dataclasses import dataclass, field, replace
 
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
 from propeller.model.checks import Probe, Reading
-from propeller.model.ids import Digest, PropletId
+from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.signing import Rule
-from propeller.model.specs import ModuleRef, Proplet
+from propeller.model.specs import ModelFile, ModuleRef, Proplet
 from propeller.reconcile.blobservice import BlobService, BlobWork
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
-from propeller.reconcile.events import Event, Learned, Measured, ModuleResolved, SpecsTaken, Tick
+from propeller.reconcile.events import (
+    Event,
+    Learned,
+    Measured,
+    ModuleResolved,
+    Remark,
+    SpecsTaken,
+    Tick,
+)
 from propeller.reconcile.inbox import Inbox, Pace
 from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
@@ -42,7 +50,7 @@ from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
 from propeller.registry.cosignkey import PublicKey
 from propeller.registry.lineage import push_round
-from propeller.registry.models import model_of
+from propeller.registry.models import model_of, pull_model
 from propeller.registry.registries import Registries
 from propeller.registry.resolve import resolve
 from propeller.registry.spool import Spool
@@ -187,6 +195,7 @@ class Service:
             publish=self._models.put,
             measure=self._measure,
             signing=settings.signing,
+            stock=self._stock,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()
@@ -370,6 +379,23 @@ class Service:
             registries=self._settings.registries,
             key=self.keys.manager(),
         )
+
+    def _stock(self, key: Key, model: ModelFile) -> None:
+        def work() -> None:
+            try:
+                pull_model(
+                    model.image or "",
+                    model.digest,
+                    registries=self._settings.registries,
+                    blobs=self.blobs,
+                )
+            except (PropellerError, OSError) as error:
+                words = f"model {model.name} cannot be had from {model.image}: {error}"
+                self.inbox.put(
+                    Remark(severity="Warning", reason="ModelUnavailable", message=words, key=key)
+                )
+
+        self._workers.submit(work)
 
     def _drop_upload(self, proplet: PropletId, digest: Digest) -> None:
         self.spool.drop(proplet, digest)

@@ -13,7 +13,7 @@ from propeller.model.checks import Reading
 from propeller.model.ids import Digest, Uid
 from propeller.model.inventory import Held
 from propeller.model.module import Module, Resolved
-from propeller.model.specs import Daemon, ModuleRef, Task
+from propeller.model.specs import Daemon, ModuleRef, Task, models_of
 from propeller.model.versions import Course, Phase, Version
 from propeller.model.withheld import Withheld
 from propeller.plan.versions import graft, usable, version_of
@@ -64,6 +64,15 @@ class VersionBook:
         found = self._store.version_modules()
         for course in self.courses.values():
             found |= {one.module.digest for one in (course.good, course.target) if one is not None}
+        return found
+
+    def models(self) -> set[Digest]:
+        """Models of what may be gone back to."""
+        found: set[Digest] = set()
+        for course in self.courses.values():
+            for one in (course.good, course.target):
+                if one is not None:
+                    found |= models_of(one.object)
         return found
 
     def meaning(

@@ -116,6 +116,8 @@ def _run(run: Mapping[str, Any]) -> Iterator[Problem]:
                 ("run", "env", index, "name"),
                 f"must not begin with FL_, nor be {', '.join(TOLD)}: a round says those",
             )
+    if run.get("models"):
+        yield ("run", "models"), "must not be given: a round brings the model"
     for index, mount in enumerate(run["mounts"]):
         if mount["access"] != "ReadOnly":
             yield (

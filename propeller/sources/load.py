@@ -355,13 +355,18 @@ class _Load:
             if digest is None:
                 return (), None
             spec["model"] = {**spec["model"], "initial": digest}
+        if any("file" in row for row in spec.get("run", {}).get("models", ())):
+            rows = self._model_files(path, document)
+            if rows is None:
+                return (), None
+            spec["run"] = {**spec["run"], "models": rows}
         namespace = document.meta.get("namespace", owner.namespace)
         remember = (
             self.content[path], document.index, document.within, path, self.domain, owner.name,
             namespace, spec.get("prune"), module and module.digest,
             spec.get("model", {}).get("initial"),
             spec["runKey"] if len(document.within) > 1 else _modules_of(spec),
-            ceilings,
+            ceilings, tuple(row.get("digest") for row in spec.get("run", {}).get("models", ())),
         )  # fmt: skip
         known = self.cache.objects.get(remember)
         if known is not None:
@@ -408,6 +413,27 @@ class _Load:
     def _model(self, path: str, document: Document) -> Digest | None:
         """The digest of a model file, whose bytes are kept; what is in it a worker looks at."""
         given = document.spec["model"]
+        found = self._kept(path, document, given, ("spec", "model"), "initial")
+        return None if found is None else found[0]
+
+    def _model_files(self, path: str, document: Document) -> list[dict[str, Any]] | None:
+        """`run.models` with digests and sizes of what is in the tree; None where one is missing."""
+        rows: list[dict[str, Any]] = []
+        for index, row in enumerate(document.spec["run"]["models"]):
+            if "file" not in row:
+                rows.append(dict(row))
+                continue
+            found = self._kept(path, document, row, ("spec", "run", "models", index), "digest")
+            if found is None:
+                return None
+            rows.append({**row, "digest": found[0], "size": found[1]})
+        return rows
+
+    def _kept(
+        self, path: str, document: Document, given: Mapping[str, Any], at: Path, pin: str
+    ) -> tuple[Digest, int] | None:
+        """Digest and size of the file that `given` names, kept as a blob. pin: what may say its
+        digest already."""
         where = inside(path.rpartition("/")[0], given["file"])
         wrong, digest = "", None
         if where is None:
@@ -418,13 +444,12 @@ class _Load:
             wrong = missing(self.tree, where)
         else:
             digest = self.keep(self.tree.files[where])
-            if given.get("initial") not in (None, digest):
+            if given.get(pin) not in (None, digest):
                 wrong = f"does not match: {where} is {digest}"
-        if wrong:
-            field = "initial" if digest is not None else "file"
-            self._fault(path, document, ("spec", "model", field), wrong)
+        if wrong or digest is None or where is None:
+            self._fault(path, document, (*at, pin if digest is not None else "file"), wrong)
             return None
-        return digest
+        return digest, len(self.tree.files[where])
 
     def _revision(self, built: Mapping[Key, _Built]) -> Revision:
         ordered = sorted(built)

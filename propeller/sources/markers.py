@@ -26,13 +26,15 @@ _DIGEST: Final = "digest"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A scalar in the text. start, end: characters, quotes included. path: in that document."""
+    """A scalar in the text. start, end: characters, quotes included. path: in that document, of a
+    key the path of its mapping."""
 
     start: int
     end: int
     value: str
     document: int
     path: Path
+    is_value: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,29 @@ class MarkedText:
         except UnicodeDecodeError:
             raise self._fault(1, "is not UTF-8") from None
         self._values = _values(data, self._fault)
+        self._places = list(_places(self._text, self._fault))
         self.marks = tuple(self._find())
 
-    def replaced(self, edits: Mapping[Span, str]) -> bytes:
-        """The file with other values at these spans of its marks, and nothing else changed.
+    @property
+    def documents(self) -> list[Any]:
+        """What its documents say, as plain data."""
+        return [_plain(value) for value in self._values]
+
+    def span(self, document: int, path: Path) -> Span:
+        """A scalar by its place. Raises SpecError where none stands there, or one that cannot be
+        replaced by another on its line."""
+        found = [one for one in self._places[document].scalars if one.path == path and one.is_value]
+        if len(found) != 1:
+            raise self._fault(1, "has no value there", path)
+        span = found[0]
+        raw = self._text[span.start : span.end]
+        if not raw or raw[0] in "&!*|>" or "\n" in raw or "${" in raw:
+            line = self._text.count("\n", 0, span.start) + 1
+            raise self._fault(line, "cannot be edited: write the value out on its line", path)
+        return span
+
+    def replaced(self, edits: Mapping[Span, str | int]) -> bytes:
+        """The file with other values at these spans, and nothing else changed.
 
         Raises SpecError where that cannot be done.
         """
@@ -75,7 +96,7 @@ class MarkedText:
         expected = [_plain(value) for value in self._values]
         for span in sorted(edits, key=lambda one: one.start, reverse=True):
             old = text[span.start : span.end]
-            quote = old[0] if old[:1] in {'"', "'"} else ""
+            quote = old[0] if old[:1] in {'"', "'"} and isinstance(edits[span], str) else ""
             text = f"{text[: span.start]}{quote}{edits[span]}{quote}{text[span.end :]}"
             _put(expected[span.document], span.path, edits[span])
         data = text.encode()
@@ -92,7 +113,7 @@ class MarkedText:
     # -- inside -------------------------------------------------------------------------------
 
     def _find(self) -> Iterator[Mark]:
-        places = list(_places(self._text, self._fault))
+        places = self._places
         scalars = [span for place in places for span in place.scalars]
         lines = _line_starts(self._text)
         found = 0
@@ -183,7 +204,9 @@ def _places(text: str, fault: Any) -> Iterator[_Document]:
         raise fault(1, f"cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _walk(text: str, node: Any, path: Path, out: _Document, seen: set[int]) -> None:
+def _walk(
+    text: str, node: Any, path: Path, out: _Document, seen: set[int], *, key: bool = False
+) -> None:
     import yaml
 
     if id(node) in seen:
@@ -193,20 +216,20 @@ def _walk(text: str, node: Any, path: Path, out: _Document, seen: set[int]) -> N
         start, end = node.start_mark.index, node.end_mark.index
         if node.style in {"|", ">"}:
             start = text.find("\n", start, end) + 1 or end  # behind its head a comment may stand
-        out.scalars.append(Span(start, end, node.value, out.number, path))
+        out.scalars.append(Span(start, end, node.value, out.number, path, not key))
     elif isinstance(node, yaml.SequenceNode):
         for index, below in enumerate(node.value):
             _walk(text, below, (*path, index), out, seen)
     elif isinstance(node, yaml.MappingNode):
         members = {
-            key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)
+            one.value: (one, value) for one, value in node.value if isinstance(one, yaml.ScalarNode)
         }
         if _FIELD in members and isinstance(members[_FIELD][1], yaml.ScalarNode):
             out.images.append(_holder(text, members, path, out.number))
-        for key, value in node.value:
-            _walk(text, key, path, out, seen)
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            _walk(text, value, (*path, name), out, seen)
+        for name, value in node.value:
+            _walk(text, name, path, out, seen, key=True)
+            step = name.value if isinstance(name, yaml.ScalarNode) else ""
+            _walk(text, value, (*path, step), out, seen)
 
 
 def _holder(
@@ -257,7 +280,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _put(value: Any, path: Path, new: str) -> None:
+def _put(value: Any, path: Path, new: str | int) -> None:
     for step in path[:-1]:
         value = value[step]
     value[path[-1]] = new

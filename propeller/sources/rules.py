@@ -45,6 +45,9 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     for index, mount in enumerate(spec["run"]["mounts"]):
         if {".", ".."} & set(mount.get("path", "").split("/")):
             yield ("run", "mounts", index, "path"), "must not contain . or .."
+        if spec["run"].get("models") and mount.get("path", f"/{mount['name']}") == "/models":
+            yield ("run", "mounts", index, "path"), "must not be /models: models are there"
+    yield from _models(spec["run"].get("models", ()))
     if kind == "FederatedTask":
         yield from _selector(("cohort",), spec["cohort"])
         yield from federated_rules.problems(spec)
@@ -78,10 +81,33 @@ def _autoscale(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("autoscale", "metric"), "Memory needs limits.memory: it is a share of that"
 
 
+def _models(rows: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Files of guests: each by a file of the tree, or by what is known of its bytes."""
+    yield from _unique(("run", "models"), rows, "name", "the model")
+    for index, row in enumerate(rows):
+        below = ("run", "models", index)
+        if "file" in row:
+            if "image" in row:
+                yield (*below, "image"), "must not stand beside file"
+            if row["file"].startswith("/"):
+                yield (*below, "file"), "must be relative to the spec file"
+            elif not row["file"].endswith(".safetensors"):
+                words = "must end in .safetensors: others come from a registry, by digest and size"
+                yield (*below, "file"), words
+            continue
+        for name in ("digest", "size"):
+            if name not in row:
+                yield (*below, name), "required without file"
+
+
 def _workflow(spec: Mapping[str, Any]) -> Iterator[Problem]:
     for index, row in enumerate(spec["steps"]):
         for below, message in problems("Task", row):
             yield ("steps", index, *below), message
+        for at, model in enumerate(row["run"].get("models", ())):
+            if "file" in model:
+                words = "is not taken in a step: say digest and size"
+                yield ("steps", index, "run", "models", at, "file"), words
     yield from workflow_rules.problems(spec)
     if "schedule" in spec:
         yield from _schedule(spec["schedule"])

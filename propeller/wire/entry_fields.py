@@ -25,6 +25,7 @@ from propeller.wire.kinds import (
     listed,
     named,
     packed,
+    spelled,
     text,
     variables,
 )
@@ -59,6 +60,15 @@ MODULE = shape(
             text(512),
             "Pinned reference for devices that reach the registry themselves.",
         ),
+    ],
+)
+MODEL = shape(
+    m.WireModel,
+    [
+        Field(
+            1, "name", spelled(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a file name"), "In `/models`."
+        ),
+        Field(2, "blob", BLOB_REF.kind, "Its bytes."),
     ],
 )
 MOUNT = shape(
@@ -155,5 +165,6 @@ ENTRY = shape(
             " start.",
         ),
         Field(25, "serve", SERVE.kind, "How it takes calls; only with mode serve."),
+        Field(26, "models", listed(MODEL.kind, 8), "Blobs the guest reads in `/models`."),
     ],
 )

@@ -43,6 +43,14 @@ class WireMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WireModel:
+    """A blob that the guest reads as `/models/<name>`."""
+
+    name: str
+    blob: BlobRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireSecure:
     """Of a round whose updates are only ever seen as a sum.
 
@@ -130,6 +138,7 @@ class Entry:
     fl: WireTraining | None = None
     update: str | None = None
     serve: WireServe | None = None
+    models: tuple[WireModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

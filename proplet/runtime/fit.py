@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from propeller.capabilities import WASI, left_without
+from propeller.capabilities import MODELS, WASI, left_without
 from propeller.wire.messages import Entry
 from proplet.runtime.values import read_args
 
@@ -42,9 +42,9 @@ PROPELLER_NAMES = frozenset(_PROPELLER_NAMES.split())
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the agent says it provides: WASI by its name, or by function where some are denied."""
     if not denied:
-        return (WASI, FL, PROPELLER)
+        return (WASI, FL, PROPELLER, MODELS)
     left = sorted(WASI_NAMES - left_without(denied))
-    return (*(f"{WASI}.{name}" for name in left), FL, PROPELLER)
+    return (*(f"{WASI}.{name}" for name in left), FL, PROPELLER, MODELS)
 
 
 IMPORTS = offered()

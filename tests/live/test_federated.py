@@ -180,3 +180,62 @@ def test_each_model_goes_to_the_registry_that_the_spec_names(fleet: Any):
         numbers.append(found["predicate"]["sealed"]["round"])
         assert found["predicate"]["module"].startswith("sha256:")
     assert numbers == [1, 2, 3]
+
+
+READER = """(module
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "quick")
+  (func (export "_start")
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5)
+          (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 80))
+      (then unreachable))
+    (i32.store (i32.const 96) (i32.const 1024))
+    (i32.store (i32.const 100) (i32.const 4096))
+    (if (call $read (i32.load (i32.const 80)) (i32.const 96) (i32.const 1) (i32.const 112))
+      (then unreachable))
+    ;; the first parameter stands behind the header, whose length stands first: 3 is f32 0x40400000
+    (if (i32.eq (i32.load (i32.add (i32.const 1032) (i32.load (i32.const 1024))))
+                (i32.const 0x40400000))
+      (then (i32.store (i32.const 100) (i32.const 5)) (i32.store (i32.const 96) (i32.const 200)))
+      (else (i32.store (i32.const 100) (i32.const 4)) (i32.store (i32.const 96) (i32.const 220))))
+    (drop (call $write (i32.const 1) (i32.const 96) (i32.const 1) (i32.const 112))))
+  (data (i32.const 200) "three")
+  (data (i32.const 220) "else"))
+"""
+
+
+def test_a_good_model_is_promoted_into_a_task_that_reads_it(fleet: Any):
+    """Three rounds make (3, 6, -1.5); `fl promote` edits the spec, and a guest finds the 3."""
+    fleet.write("trainer.wat", DELTA)
+    fleet.write("reader.wat", READER)
+    quick(fleet, promote={"when": "metrics.loss < 1", "to": {"kind": "Task", "name": "infer"}})
+    nobody_has = sha256_digest(b"no such model")
+    fleet.write(
+        "infer.yaml",
+        """# Reads what the fleet has learnt.
+apiVersion: propeller.dev/v1alpha1
+kind: Task
+metadata: {name: infer}
+spec:
+  module: {file: reader.wat}
+  run:
+    models: [{name: quick, digest: "START", size: 13}]  # promoted
+""".replace("START", nobody_has),
+    )
+    fleet.up()
+    fleet.ready(KEY)
+    promoted = fleet.on("fl", "promote", "quick", "specs")
+    assert promoted.code == 2  # nothing was measured, and the spec asks for a loss
+    promoted = fleet.on("fl", "promote", "quick", "specs", "--anyway")
+    assert promoted.code == 0, promoted.err
+    text = (fleet.specs / "infer.yaml").read_text()
+    assert text.startswith("# Reads what the fleet has learnt.\n")
+    assert f'digest: "{model_of(3, 6, -1.5)}"' in text
+    assert text.endswith("}]  # promoted\n")
+    fleet.ready("Task/default/infer")
+    (copy,) = fleet.copies("Task/default/infer")
+    assert copy["result"] == "three"
