@@ -159,17 +159,6 @@ static PP_APART void fetch(struct pp_agent *a, struct pp_now now)
 	}
 }
 
-static void ask_for_the_document(struct pp_agent *a)
-{
-	static const enum pp_topic desired[] = {PP_TOPIC_DESIRED};
-
-	/* One was not taken for want of room: once a run has left, it may fit. */
-	if (a->want_document && a->connected && a->run_count < a->memory.run_count) {
-		a->want_document = false;
-		subscribe(a, desired, 1, true);
-	}
-}
-
 static void wake(struct pp_agent *a, bool served, struct pp_now now)
 {
 	struct pp_effect effect = {.what = PP_DO_WAKE, .at = pp_runs_due(a)};
@@ -206,7 +195,6 @@ static void turn(struct pp_agent *a, struct pp_now now)
 	if (!pp_runs_moving(a)) {
 		pp_reporting_settled(a, now);
 	}
-	ask_for_the_document(a);
 	served = a->connected && !away;
 	if (served) {
 		fetch(a, now);

@@ -69,6 +69,14 @@ static uint32_t chunk_of(const struct proplet_config *config, const struct propl
 	return chunk == 0 ? 64 : chunk;
 }
 
+/* Every guest may have to be stopped before its place is free: there is always room for a list. */
+static uint16_t entries_of(size_t runs, uint8_t slots)
+{
+	const size_t most = runs > slots ? runs - slots : 1;
+
+	return (uint16_t)(most > 1024 ? 1024 : most);
+}
+
 static PP_APART int make_agent(struct proplet *p, const struct proplet_memory *memory, size_t hello_len)
 {
 	const struct pp_shell shell = {p, pp_shell_effect, pp_shell_chance, pp_shell_load_run,
@@ -81,7 +89,7 @@ static PP_APART int make_agent(struct proplet *p, const struct proplet_memory *m
 		.grace = p->config.grace,
 		.debounce = p->config.debounce,
 		.max_desired = memory->body == NULL ? 0 : memory->body_size,
-		.max_entries = (uint16_t)(memory->run_count > 1024 ? 1024 : memory->run_count),
+		.max_entries = entries_of(memory->run_count, p->engine->slots),
 		.window = p->config.window,
 		.cbor = true,
 	};
@@ -99,6 +107,8 @@ static PP_APART int start_agent(struct proplet *p, const struct proplet_memory *
 	memset(&stored, 0, sizeof stored);
 	pp_stored_load_desired(p, &stored);
 	pp_stored_load_uploads(p, &stored);
+	p->agent.observed = stored.observed;
+	pp_ring_add(p, PROPLET_DID_BOOT, (uint8_t)p->port->reset_cause(p->port->ctx), NULL);
 	if (p->port->get(p->port->ctx, PROPLET_REC_TRUST, memory->incoming, memory->document,
 			 &len) == PROPLET_OK) {
 		/* Read into the buffer it is decoded to: a copy in the scratch, if it fits there. */
@@ -147,7 +157,6 @@ int proplet_init(struct proplet *p, const struct proplet_config *config,
 		return why;
 	}
 	pp_ring_load(p);
-	pp_ring_add(p, PROPLET_DID_BOOT, (uint8_t)port->reset_cause(port->ctx), NULL);
 	why = start_agent(p, memory);
 	pump(p);
 	return why;

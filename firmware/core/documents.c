@@ -167,8 +167,7 @@ static PP_APART void accept(struct pp_agent *a, const struct pp_document *d, str
 		return;
 	}
 	if (!pp_runs_have_room(a, list)) {
-		pp_agent_count(a, "no_room"); /* those on their way out hold it: asked for again then */
-		a->want_document = true;
+		refuse_document(a, d, "too_many", now);
 		return;
 	}
 	memmove(a->memory.incoming, list.at, list.len);
@@ -179,13 +178,12 @@ static PP_APART void accept(struct pp_agent *a, const struct pp_document *d, str
 		return;
 	}
 	a->incoming.here = false;
-	a->want_document = false;
 	a->observed = observed;
 	a->floor = floor;
 	a->memory.desired = a->memory.incoming;
 	a->memory.incoming = held;
 	a->desired_len = list.len;
-	pp_runs_want(a, list, now);
+	pp_runs_want(a, list);
 	a->report.refused.reason = NULL;
 	say_accepted(a, pp_count(list));
 }

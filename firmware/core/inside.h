@@ -82,9 +82,9 @@ enum pp_reject pp_open(struct pp_agent *a, enum pp_purpose purpose, const struct
 /* -- runs.c ------------------------------------------------------------------------------ */
 
 void pp_runs_load(struct pp_agent *a, struct pp_view list, struct pp_now now);
-/* Room for all that would arrive? */
+/* Room for all of the list, beside guests that must be stopped first? */
 bool pp_runs_have_room(const struct pp_agent *a, struct pp_view list);
-void pp_runs_want(struct pp_agent *a, struct pp_view list, struct pp_now now);
+void pp_runs_want(struct pp_agent *a, struct pp_view list);
 void pp_runs_settle(struct pp_agent *a, struct pp_now now);
 void pp_runs_ended(struct pp_agent *a, struct pp_run *run, const struct pp_outcome *outcome,
 		   struct pp_now now);

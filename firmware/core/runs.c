@@ -274,7 +274,81 @@ static void change(struct pp_agent *a, struct pp_run *run, struct pp_view entry)
 	}
 }
 
+/* Towards gone: a live guest is stopped first, unless its successor still needs it. */
+static void retire(struct pp_agent *a, struct pp_run *run)
+{
+	const struct pp_effect effect = {
+		.what = PP_DO_FORGET_RUN, .uid = run->uid, .run_id = run->run};
+	struct pp_record record;
+
+	if (run->phase == PP_PHASE_STOPPING) {
+		return;
+	}
+	if (run->phase == PP_PHASE_RUNNING) {
+		if (a->draining || !pp_awaited(a, run)) {
+			pp_run_stop(a, run, PP_WHY_REMOVED, 0);
+		}
+		return;
+	}
+	run->gone = true;
+	a->changed = true;
+	record = record_of(a, run);
+	bury(a, &record, run->slot);
+	run->slot = UINT16_MAX; /* the stone's now, or nobody's */
+	(void)pp_emit(a, &effect);
+}
+
+static void clear_notes(struct pp_agent *a, struct pp_run *run)
+{
+	for (unsigned i = 0; i < PP_NOTES; i++) {
+		pp_note_set(a, &run->note[i], pp_words_of(""));
+	}
+}
+
+/* Those that are gone leave their places. */
+static void compact(struct pp_agent *a)
+{
+	struct pp_run *const runs = a->memory.runs;
+
+	for (size_t i = a->run_count; i-- > 0;) {
+		if (runs[i].gone) {
+			clear_notes(a, &runs[i]);
+			a->run_count--;
+			memmove(&runs[i], &runs[i + 1], (a->run_count - i) * sizeof *runs);
+		}
+	}
+}
+
+static bool listed(struct pp_view list, const struct pp_run *run)
+{
+	struct pp_items items = pp_items(list);
+	struct pp_view entry;
+	const uint8_t *uid, *id;
+
+	while (pp_next(&items, &entry)) {
+		key_of(entry, &uid, &id);
+		if (memcmp(uid, run->uid, 16) == 0 && memcmp(id, run->run, 16) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Runs that are not listed any more but may not go yet: a guest must be stopped first. */
 bool pp_runs_have_room(const struct pp_agent *a, struct pp_view list)
+{
+	size_t lasting = 0;
+
+	for (size_t i = 0; i < a->run_count; i++) {
+		const struct pp_run *const run = &a->memory.runs[i];
+
+		lasting += pp_run_alive(run) && !listed(list, run);
+	}
+	return pp_count(list) + lasting <= a->memory.run_count;
+}
+
+/* Where the places are short, those that may go at once go before the others come. */
+static void make_room(struct pp_agent *a, struct pp_view list)
 {
 	struct pp_items items = pp_items(list);
 	size_t arriving = 0;
@@ -285,21 +359,29 @@ bool pp_runs_have_room(const struct pp_agent *a, struct pp_view list)
 		key_of(entry, &uid, &id);
 		arriving += pp_runs_find(a, uid, id) == NULL;
 	}
-	return arriving <= a->memory.run_count - a->run_count;
+	if (arriving <= a->memory.run_count - a->run_count) {
+		return;
+	}
+	for (size_t i = 0; i < a->run_count; i++) {
+		if (!a->memory.runs[i].wanted && !pp_run_alive(&a->memory.runs[i])) {
+			retire(a, &a->memory.runs[i]);
+		}
+	}
+	compact(a);
 }
 
-void pp_runs_want(struct pp_agent *a, struct pp_view list, struct pp_now now)
+void pp_runs_want(struct pp_agent *a, struct pp_view list)
 {
 	struct pp_items items = pp_items(list);
 	struct pp_view entry;
 	const uint8_t *uid, *id;
 	size_t len;
 
-	(void)now;
 	for (size_t i = 0; i < a->run_count; i++) {
-		a->memory.runs[i].wanted = false;
+		a->memory.runs[i].wanted = listed(list, &a->memory.runs[i]);
 		a->memory.runs[i].entry = NULL;
 	}
+	make_room(a, list);
 	while (pp_next(&items, &entry)) {
 		struct pp_run *run;
 
@@ -569,30 +651,6 @@ static void advance(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	}
 }
 
-/* Towards gone: a live guest is stopped first, unless its successor still needs it. */
-static void retire(struct pp_agent *a, struct pp_run *run)
-{
-	const struct pp_effect effect = {
-		.what = PP_DO_FORGET_RUN, .uid = run->uid, .run_id = run->run};
-	struct pp_record record;
-
-	if (run->phase == PP_PHASE_STOPPING) {
-		return;
-	}
-	if (run->phase == PP_PHASE_RUNNING) {
-		if (a->draining || !pp_awaited(a, run)) {
-			pp_run_stop(a, run, PP_WHY_REMOVED, 0);
-		}
-		return;
-	}
-	run->gone = true;
-	a->changed = true;
-	record = record_of(a, run);
-	bury(a, &record, run->slot);
-	run->slot = UINT16_MAX; /* the stone's now, or nobody's */
-	(void)pp_emit(a, &effect);
-}
-
 static bool freed_before(const struct pp_agent *a, size_t runs, const struct pp_run *newer,
 			 const uint8_t *module)
 {
@@ -629,13 +687,6 @@ static void follow(struct pp_agent *a, struct pp_run *newer, struct pp_now now)
 	}
 }
 
-static void clear_notes(struct pp_agent *a, struct pp_run *run)
-{
-	for (unsigned i = 0; i < PP_NOTES; i++) {
-		pp_note_set(a, &run->note[i], pp_words_of(""));
-	}
-}
-
 void pp_runs_settle(struct pp_agent *a, struct pp_now now)
 {
 	struct pp_run *const runs = a->memory.runs;
@@ -656,11 +707,5 @@ void pp_runs_settle(struct pp_agent *a, struct pp_now now)
 			follow(a, &runs[i], now);
 		}
 	}
-	for (size_t i = a->run_count; i-- > 0;) {
-		if (runs[i].gone) {
-			clear_notes(a, &runs[i]);
-			a->run_count--;
-			memmove(&runs[i], &runs[i + 1], (a->run_count - i) * sizeof *runs);
-		}
-	}
+	compact(a);
 }

@@ -67,6 +67,7 @@ static void note(struct proplet *p, const struct pp_effect *e)
 	switch (e->what) {
 	case PP_DO_SAVE_DESIRED:
 		pp_ring_add(p, PROPLET_DID_ACCEPT, 0, NULL);
+		p->ring[(p->ring_next - 1) % PROPLET_RING].gen = e->observed->gen;
 		break;
 	case PP_DO_SAVE_TRUST:
 		pp_ring_add(p, PROPLET_DID_TRUST, 0, NULL);

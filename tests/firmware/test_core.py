@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cbuild import FIRMWARE, SANITIZED, VECTORS, compile_to, core_sources, run
+import pytest
+from cbuild import FIRMWARE, SANITIZED, VECTORS, archive, compile_to, core_sources, run
 from make_tables import ROOT, all_files
 
 TESTS = FIRMWARE / "tests"
 CRYPTO = (TESTS / "harness.c", TESTS / "crypto_openssl.c")
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The core as a library, watched by both sanitizers."""
+    return archive(tmp_path_factory.mktemp("core"), core_sources(), *SANITIZED)
+
+
+def run_c(core: Path, out: Path, *sources: str, args: tuple[str, ...] = ()) -> str:
+    """Build a C test upon the core and run it; what it said. Red when a check of its failed."""
+    files = [*CRYPTO, *(TESTS / name for name in sources), core]
+    program = compile_to(out / "program", files, *SANITIZED, libs=["-lcrypto"])
+    ran = run(program, *args)
+    assert ran.status == 0, ran.text
+    assert " 0 failed" in ran.text
+    return ran.text
 
 
 def test_the_tables_are_those_of_the_protocol() -> None:
@@ -30,22 +47,27 @@ def test_no_function_of_the_core_has_a_large_frame(tmp_path: Path) -> None:
             assert name not in ("malloc", "calloc", "realloc", "free", "time", "rand"), line
 
 
-def test_the_wire_vectors(tmp_path: Path) -> None:
+def test_the_wire_vectors(core: Path, tmp_path: Path) -> None:
     """Every message, reject, frame, piece and topic reads as it does in Python, cut anywhere."""
-    sources = [*core_sources(), *CRYPTO, TESTS / "test_wire.c"]
-    program = compile_to(tmp_path / "wire", sources, *SANITIZED, libs=["-lcrypto"])
-    ran = run(program, str(VECTORS))
-    assert ran.status == 0, ran.text
-    assert " 0 failed" in ran.text
+    run_c(core, tmp_path, "test_wire.c", args=(str(VECTORS),))
 
 
-def test_the_conversations_of_the_linux_agent(tmp_path: Path) -> None:
+def test_the_conversations_of_the_linux_agent(core: Path, tmp_path: Path) -> None:
     """Whatever the Linux agent does when it hears, waits or reboots, the C agent does: every line
     of every conversation, with the same effects in the same order."""
-    sources = [*core_sources(), *CRYPTO, TESTS / "test_conversation.c"]
-    program = compile_to(tmp_path / "conversation", sources, *SANITIZED, libs=["-lcrypto"])
     names = sorted(path.name for path in (VECTORS / "agent").glob("*.json"))
     assert len(names) >= 15
-    ran = run(program, str(VECTORS / "agent"), *names)
-    assert ran.status == 0, ran.text
-    assert " 0 failed" in ran.text
+    run_c(core, tmp_path, "test_conversation.c", args=(str(VECTORS / "agent"), *names))
+
+
+def test_a_device(core: Path, tmp_path: Path) -> None:
+    """A whole device over a fake port: what it stores, fetches, refuses, tells and survives."""
+    run_c(core, tmp_path, "fake.c", "test_device.c")
+
+
+def test_power_fails_at_every_write(core: Path, tmp_path: Path) -> None:
+    """Before, after and within each write of a story of four documents: the device comes up again,
+    converges, and never starts a task twice."""
+    said = run_c(core, tmp_path, "fake.c", "test_power.c")
+    cuts = int(said.split(" cuts")[0].split()[-1])
+    assert cuts > 100, said

@@ -227,7 +227,8 @@ struct proplet_memory {
 	size_t scratch_size;
 	char *notes;                 /* results, errors and causes of all runs together */
 	size_t notes_size;           /* at most 65535 */
-	struct pp_run *runs;         /* listed runs and those on their way out */
+	struct pp_run *runs;         /* listed runs and those on their way out: as many entries as
+				      * these, less the engine's slots, fit a document */
 	size_t run_count;
 	struct pp_stone *stones;     /* finished tasks that may not start again; 1 or more */
 	size_t stone_count;
@@ -338,7 +339,7 @@ struct pp_agent {
 	uint8_t models[2][32]; /* of the rounds started last; they stay */
 	uint8_t model_count;
 	uint64_t in_use;
-	bool draining, changed, want_document;
+	bool draining, changed;
 
 	/* documents */
 	struct pp_observed observed;
