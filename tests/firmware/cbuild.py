@@ -52,6 +52,17 @@ def compile_to(
     return out
 
 
+def archive(directory: Path, sources: Sequence[Path], *flags: str) -> Path:
+    """Build a library once, for several programs."""
+    objects = [
+        str(compile_to(directory / f"{source.stem}.o", [source], "-c", *flags))
+        for source in sources
+    ]
+    library = directory / "libcore.a"
+    subprocess.run(["ar", "rcs", str(library), *objects], check=True, timeout=60)
+    return library
+
+
 def run(program: Path, *args: str, env: Mapping[str, str] | None = None, timeout: int = 120) -> Ran:
     """Run it to its end."""
     done = subprocess.run(
