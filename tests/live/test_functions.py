@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import threading
 import time
@@ -55,6 +56,8 @@ SLOW = """(module
     (i32.store (i32.const 20) (i32.load (i32.const 24)))
     (drop (call $fd_write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 112)))))
 """
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "functions" / "digits"
 
 ADD = """(module (func (export "add") (param i32 i32) (result i32)
   (i32.add (local.get 0) (local.get 1))))"""
@@ -343,3 +346,31 @@ def test_a_suspended_function_says_so(fleet: Any) -> None:
     assert "line 3 stands" in fleet.on("invoke", "add", "1", "2").err
     assert fleet.on("resume", "function/add").code == 0
     fleet.until(lambda: fleet.on("invoke", "add", "1", "2").out == "3", "it is back")
+
+
+def test_the_example_classifies_images_by_http_and_by_messages(fleet: Any) -> None:
+    """A trained network, deployed as its spec lies there: a request, a message, a bad image."""
+    from sklearn.datasets import load_digits
+
+    for name in ("digits.yaml", "digits.wasm"):
+        shutil.copy(EXAMPLE / name, fleet.specs)
+    serving(fleet, "gw-01", "gw-02")
+    fleet.ready("Function/default/digits")
+    found = load_digits()
+    images = [found.data[n].astype(int).tolist() for n in range(0, 50, 5)]
+    for image, label in zip(images, found.target[:50:5], strict=True):
+        done = fleet.on("invoke", "digits", "--json", json.dumps(image))
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["digit"] == label
+    refused = fleet.on("invoke", "digits", "--json", "[1, 2]")
+    assert (refused.code, "64 whole numbers" in refused.out) == (3, True)
+    base = "m/propeller/c/fleet"
+    with listening(fleet, f"{base}/digits") as (client, heard):
+
+        def asked() -> bool:
+            client.publish(f"{base}/images/camera-1", json.dumps(images[0]).encode())
+            time.sleep(0.3)
+            return bool(heard)
+
+        fleet.until(asked, "an answer on the topic")
+    assert json.loads(heard[0][1])["digit"] == found.target[0]

@@ -1,0 +1,104 @@
+/**
+ * What a module of a Function may ask of its host: `propeller` for AssemblyScript.
+ *
+ * Export a function without parameters that returns nothing or an i32: 0 it went well, anything else
+ * it failed. A call against a limit ends the module with a reason that the caller sees.
+ *
+ *     asc function.ts --runtime stub -O3 --use abort= -o function.wasm
+ */
+
+// @ts-ignore: decorator
+@external("propeller", "input_len") declare function _input_len(): i32;
+// @ts-ignore: decorator
+@external("propeller", "input_read") declare function _input_read(to: usize, off: i32, len: i32): i32;
+// @ts-ignore: decorator
+@external("propeller", "output_write") declare function _output_write(from: usize, len: i32): void;
+// @ts-ignore: decorator
+@external("propeller", "output_type") declare function _output_type(from: usize, len: i32): void;
+// @ts-ignore: decorator
+@external("propeller", "request_get") declare function _request_get(name: usize, len: i32, to: usize, cap: i32): i32;
+// @ts-ignore: decorator
+@external("propeller", "config_get") declare function _config_get(name: usize, len: i32, to: usize, cap: i32): i32;
+// @ts-ignore: decorator
+@external("propeller", "log") declare function _log(level: i32, from: usize, len: i32): void;
+// @ts-ignore: decorator
+@external("propeller", "metric") declare function _metric(name: usize, len: i32, value: f64): void;
+// @ts-ignore: decorator
+@external("propeller", "random") declare function _random(to: usize, len: i32): void;
+
+/** The answer's HTTP status, 200 to 599. */
+// @ts-ignore: decorator
+@external("propeller", "output_status") export declare function outputStatus(status: i32): void;
+/** Unix milliseconds. */
+// @ts-ignore: decorator
+@external("propeller", "now_ms") export declare function nowMs(): i64;
+
+export const ERROR: i32 = 0;
+export const WARNING: i32 = 1;
+export const INFO: i32 = 2;
+export const DEBUG: i32 = 3;
+
+/** The whole request. */
+export function input(): Uint8Array {
+  const data = new Uint8Array(_input_len());
+  _input_read(data.dataStart, 0, data.length);
+  return data;
+}
+
+/** Appends to the answer: 128 KiB in all. */
+export function output(data: Uint8Array): void {
+  _output_write(data.dataStart, data.length);
+}
+
+/** The same for text. */
+export function outputText(text: string): void {
+  const data = String.UTF8.encode(text);
+  _output_write(changetype<usize>(data), data.byteLength);
+}
+
+/** The answer's content type. */
+export function outputType(type: string): void {
+  const data = String.UTF8.encode(type);
+  _output_type(changetype<usize>(data), data.byteLength);
+}
+
+/** Of the request: `method`, `path`, `query` or `header:NAME`; null where it is not there. */
+export function request(name: string): string | null {
+  const key = String.UTF8.encode(name);
+  const at = changetype<usize>(key);
+  const len = _request_get(at, key.byteLength, 0, 0);
+  if (len < 0) return null;
+  const value = new ArrayBuffer(len);
+  _request_get(at, key.byteLength, changetype<usize>(value), len);
+  return String.UTF8.decode(value);
+}
+
+/** A variable of `spec.run.env`; null where it is not there. */
+export function config(name: string): string | null {
+  const key = String.UTF8.encode(name);
+  const at = changetype<usize>(key);
+  const len = _config_get(at, key.byteLength, 0, 0);
+  if (len < 0) return null;
+  const value = new ArrayBuffer(len);
+  _config_get(at, key.byteLength, changetype<usize>(value), len);
+  return String.UTF8.decode(value);
+}
+
+/** A line for `propeller logs`. */
+export function log(level: i32, text: string): void {
+  const data = String.UTF8.encode(text);
+  _log(level, changetype<usize>(data), data.byteLength);
+}
+
+/** A number of this call. */
+export function metric(name: string, value: f64): void {
+  const data = String.UTF8.encode(name);
+  _metric(changetype<usize>(data), data.byteLength, value);
+}
+
+/** So many random bytes of the system. */
+export function random(count: i32): Uint8Array {
+  const data = new Uint8Array(count);
+  _random(data.dataStart, count);
+  return data;
+}

@@ -1,0 +1,107 @@
+//! What a module of a Function may ask of its host: `propeller`, safely.
+//!
+//! Export `extern "C" fn() -> i32`: 0 it went well, anything else it failed. A call against a limit
+//! ends the module with a reason that its caller sees, so nothing here returns an error.
+//!
+//! ```sh
+//! rustc --edition=2021 --target=wasm32-unknown-unknown --crate-type=cdylib -C opt-level=s \
+//!   -C panic=abort -C strip=symbols function.rs
+//! ```
+#![no_std]
+
+mod host {
+    #[link(wasm_import_module = "propeller")]
+    extern "C" {
+        pub fn input_len() -> i32;
+        pub fn input_read(to: *mut u8, off: i32, len: i32) -> i32;
+        pub fn output_write(from: *const u8, len: i32);
+        pub fn output_status(status: i32);
+        pub fn output_type(from: *const u8, len: i32);
+        pub fn request_get(name: *const u8, len: i32, to: *mut u8, cap: i32) -> i32;
+        pub fn config_get(name: *const u8, len: i32, to: *mut u8, cap: i32) -> i32;
+        pub fn log(level: i32, from: *const u8, len: i32);
+        pub fn metric(name: *const u8, len: i32, value: f64);
+        pub fn now_ms() -> i64;
+        pub fn random(to: *mut u8, len: i32);
+    }
+}
+
+/// How much a line of the log matters.
+#[derive(Clone, Copy)]
+pub enum Level {
+    /// Something is wrong.
+    Error = 0,
+    /// Something may go wrong.
+    Warning = 1,
+    /// Worth knowing.
+    Info = 2,
+    /// For whoever wrote the module.
+    Debug = 3,
+}
+
+/// Bytes of the request.
+pub fn input_len() -> usize {
+    (unsafe { host::input_len() }) as usize
+}
+
+/// Copies the request from `from` on into `into`; how many bytes that were.
+pub fn input_read(from: usize, into: &mut [u8]) -> usize {
+    (unsafe { host::input_read(into.as_mut_ptr(), from as i32, into.len() as i32) }) as usize
+}
+
+/// Appends to the answer: 128 KiB in all.
+pub fn output(data: &[u8]) {
+    unsafe { host::output_write(data.as_ptr(), data.len() as i32) }
+}
+
+/// The answer's HTTP status, 200 to 599.
+pub fn output_status(status: u16) {
+    unsafe { host::output_status(i32::from(status)) }
+}
+
+/// The answer's content type.
+pub fn output_type(kind: &str) {
+    unsafe { host::output_type(kind.as_ptr(), kind.len() as i32) }
+}
+
+/// Of the request: `method`, `path`, `query` or `header:NAME`. The part of it that fits `into`, and
+/// how long all of it is; None where it is not there.
+pub fn request<'a>(name: &str, into: &'a mut [u8]) -> Option<(&'a [u8], usize)> {
+    let whole = unsafe {
+        host::request_get(name.as_ptr(), name.len() as i32, into.as_mut_ptr(), into.len() as i32)
+    };
+    given(whole, into)
+}
+
+/// The same for a variable of `spec.run.env`.
+pub fn config<'a>(name: &str, into: &'a mut [u8]) -> Option<(&'a [u8], usize)> {
+    let whole = unsafe {
+        host::config_get(name.as_ptr(), name.len() as i32, into.as_mut_ptr(), into.len() as i32)
+    };
+    given(whole, into)
+}
+
+fn given(whole: i32, into: &[u8]) -> Option<(&[u8], usize)> {
+    let whole = usize::try_from(whole).ok()?;
+    Some((&into[..whole.min(into.len())], whole))
+}
+
+/// A line for `propeller logs`; 4 KiB of it are kept.
+pub fn log(level: Level, text: &str) {
+    unsafe { host::log(level as i32, text.as_ptr(), text.len() as i32) }
+}
+
+/// A number of this call: at most 64 names of at most 128 bytes.
+pub fn metric(name: &str, value: f64) {
+    unsafe { host::metric(name.as_ptr(), name.len() as i32, value) }
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> i64 {
+    unsafe { host::now_ms() }
+}
+
+/// Random bytes of the system, 64 KiB at a time.
+pub fn random(into: &mut [u8]) {
+    unsafe { host::random(into.as_mut_ptr(), into.len() as i32) }
+}
