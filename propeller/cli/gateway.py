@@ -65,6 +65,7 @@ def open_gateway(
         loop=Bridge(service, domain=fleet.domain, cache=state.git),
         clock=now_ms,
         functions=functions,
+        signals=service.signals,
     )
     gate = gate_of(state, fleet, host=host, tls=tls is not None)
     app = make_gateway(house, gate, hosts=_hosts(host, gate.public))

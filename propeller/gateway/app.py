@@ -23,6 +23,7 @@ from propeller.gateway.first.desk import Desk
 from propeller.gateway.first.routes import first_entries
 from propeller.gateway.functions import Calling, function_routes
 from propeller.gateway.gallery import Clock, Gallery
+from propeller.gateway.metrics import metrics_entries
 from propeller.gateway.routing import Entry, Routes, application
 from propeller.gateway.shelf import Shelf
 from propeller.gateway.v1.openapi import openapi_entry
@@ -31,6 +32,7 @@ from propeller.gateway.v1.reads import read_entries
 from propeller.gateway.v1.watching import watch_entries
 from propeller.gateway.v1.writes import write_entries
 from propeller.reconcile.deposits import FIRST_APP
+from propeller.reconcile.signals import Signals
 from propeller.registry.blobs import BlobStore
 
 
@@ -38,7 +40,7 @@ from propeller.registry.blobs import BlobStore
 class House:
     """What the gateway stands on. shelves: where objects of the API are kept.
 
-    functions: what carries calls of Functions; without it there are none.
+    functions: what carries calls of Functions; without it there are none. signals: of the loop.
     """
 
     database: Path
@@ -47,6 +49,7 @@ class House:
     loop: Loop
     clock: Clock
     functions: Calling | None = None
+    signals: Signals | None = None
 
 
 def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
@@ -57,6 +60,7 @@ def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
         *action_entries(house.loop, gate, renderer),
         *api_entries(house, gate, gallery),
         *first_entries(desk_of(house, gallery), gallery),
+        *metrics_entries(gallery, house.signals),
     ]
 
 

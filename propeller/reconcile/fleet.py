@@ -59,6 +59,8 @@ class Fleet:
         self.fleet_silent = False
         self._silence_confirmed = 0
         self._path = Path()
+        self.echo_ms: int | None = None
+        """How long our own word took to the broker and back, last time."""
         self._echo_n = 0
         self._echo_at = 0
         self._conn = 0
@@ -223,6 +225,7 @@ class Fleet:
             return
         self._judge_now = self._judge_now or self._path.works_since(now) is None
         self._path = self._path.heard(now)
+        self.echo_ms = max(0, now - echo.at)
         self._world.handings.echoed(echo.at, now)
         if echo.n < FIRST_ECHO:
             self._commands += self.bootstrap.marker(echo.n, self.hearing.heard_since_connect, now)

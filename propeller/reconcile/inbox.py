@@ -57,6 +57,10 @@ class Inbox:
             return
         self._queue.put(event)
 
+    def waiting(self) -> int:
+        """How many events are in it, about."""
+        return self._queue.qsize()
+
     def take(
         self, timeout: float, *, rest: Callable[[], float] | None = None, most: int = 2_000
     ) -> list[Event]:

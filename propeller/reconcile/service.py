@@ -15,6 +15,7 @@ import logging
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,7 @@ from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
 from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.signals import Signals
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
@@ -117,6 +119,7 @@ class Service:
         self._new_id = new_id
         self._rng = rng
         self.inbox = Inbox()
+        self.signals = Signals(waiting=self.inbox.waiting, dropped=lambda: self.inbox.dropped)
         self.stop = threading.Event()
         self._blob_queue: queue.SimpleQueue[Received | Connected | Disconnected | None] = (
             queue.SimpleQueue()
@@ -229,18 +232,24 @@ class Service:
             wait = 0.0 if failures else self._due_in()
             events = self.inbox.take(wait, rest=pace.rest)
             pace.begin()
+            began, late = time.monotonic(), self._late(events)
             try:
                 self._read_offline_words()
                 self._next_due = self.reconciler.turn(events)
                 self.outlets.turned()
                 self._follow_apps()
                 failures = 0
+                self.signals.turned(time.monotonic() - began, events=len(events), lag=late)
+                self.signals.connected = self._connected
+                self.signals.echo_ms = self.reconciler.fleet.echo_ms
             except PropellerError as error:
                 failures += 1
+                self.signals.failed += 1
                 log.warning("turn failed, starting again from the store: %s", error)
                 self._start_over(events, failures)
             except Exception:
                 failures += 1
+                self.signals.failed += 1
                 log.exception("turn failed, starting again from the store")
                 self._start_over(events, failures)
             pace.end()
@@ -256,6 +265,12 @@ class Service:
         now = self._clock()
         if self._offline_words.due(now) and self._offline_words.read(self.devices):
             self.reconciler.fleet.reword(now)
+
+    def _late(self, events: list[Event]) -> float:
+        """Seconds by which a turn that nothing but time asked for begins too late."""
+        if events or not self._next_due:
+            return 0.0
+        return max(0.0, (self._clock() - self._next_due) / 1000)
 
     def _due_in(self) -> float:
         return min(5.0, max(0.0, (self._next_due - self._clock()) / 1000))

@@ -1,0 +1,155 @@
+"""`/metrics`: what Prometheus reads, and files that may use nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from propeller.gateway.gallery import Gallery, Picture
+from propeller.gateway.metrics import METRICS, exposition, page
+from propeller.reconcile.signals import EDGES, Signals
+from propeller.state.sqlite import wall_clock_ms
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "examples" / "monitoring"
+NOTHING = Picture(
+    serial=1,
+    at=1_000_000,
+    statuses=(),
+    objects=(),
+    seen=(),
+    proplets=(),
+    revisions=(),
+    events=(),
+    pauses=(),
+)
+
+
+def picture_of(door):
+    """The fleet behind the door, as the gateway sees it."""
+    return Gallery(door.state.database, wall_clock_ms).picture()
+
+
+def samples(body: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every sample by name and labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def plain(name: str) -> str:
+    """The name a family has in `METRICS`."""
+    for end in ("_bucket", "_count", "_sum", "_created"):
+        if name.endswith(end) and name.removesuffix(end) in {one.name for one in METRICS}:
+            return name.removesuffix(end)
+    return name
+
+
+def test_an_empty_fleet_has_converged():
+    """No object is nothing that is not Ready."""
+    found = samples(exposition(NOTHING, None))
+    assert found["propeller_convergence_ratio", ()] == 1
+    assert found["propeller_revision_accepted_timestamp_seconds", ()] == 0
+
+
+def test_the_loop_counts_its_turns():
+    """Buckets add up, and what took longer than all of them is in the last."""
+    signals = Signals(waiting=lambda: 7, dropped=lambda: 2)
+    signals.turned(0.002, events=3, lag=0.0)
+    signals.turned(60.0, events=1, lag=1.5)
+    signals.echo_ms = 12
+    found = samples(exposition(NOTHING, signals))
+    assert found["propeller_turns_total", ()] == 2
+    assert found["propeller_events_total", ()] == 4
+    assert found["propeller_turn_duration_seconds_bucket", (("le", "0.003"),)] == 1
+    assert found["propeller_turn_duration_seconds_bucket", (("le", str(EDGES[-1])),)] == 1
+    assert found["propeller_turn_duration_seconds_bucket", (("le", "+Inf"),)] == 2
+    assert found["propeller_loop_lag_seconds", ()] == 1.5
+    assert found["propeller_inbox_events", ()] == 7
+    assert found["propeller_inbox_dropped_total", ()] == 2
+    assert found["propeller_broker_round_trip_seconds", ()] == pytest.approx(0.012)
+
+
+def test_every_metric_is_given_and_no_other(door):
+    """The list is what is served, with the labels it says."""
+    signals = Signals()
+    signals.echo_ms = 1
+    body = exposition(picture_of(door), signals)
+    found: dict[str, set[str]] = {}
+    for name, labels in samples(body):
+        found.setdefault(plain(name), set()).update(label for label, _ in labels)
+    known = {
+        one.name: {*one.labels} | ({"le"} if one.kind == "histogram" else set()) for one in METRICS
+    }
+    assert set(found) <= set(known)
+    missing = set(known) - set(found)
+    assert missing <= {"propeller_objects_stalled"}, "families without a sample"
+    assert all(found[name] == known[name] for name in found)
+
+
+def test_it_is_served_to_who_may_look(door):
+    """As text that Prometheus takes; a token is asked for where nobody may look without one."""
+    assert door.ask("GET", "/metrics").status_code == 401
+    answer = door.ask("GET", "/metrics", token=door.token("viewer"))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert ("propeller_convergence_ratio", ()) in samples(answer.content)
+
+
+def test_counts_are_those_of_the_fleet(door):
+    """Ready objects by kind, proplets by presence."""
+    picture = picture_of(door)
+    found = samples(exposition(picture, None))
+    for row in picture.objects:
+        assert found["propeller_objects", (("kind", row.key.kind), ("ready", row.ready))] >= 1
+    total = sum(value for (name, _), value in found.items() if name == "propeller_proplets")
+    assert total == len(picture.proplets)
+
+
+def test_the_page_is_made_from_the_list():
+    """UPDATE_GOLDEN=1 writes it."""
+    target = ROOT / "docs" / "reference" / "metrics.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        target.write_text(page())
+    assert target.read_text() == page()
+
+
+def used(text: str) -> set[str]:
+    return set(re.findall(r"\bpropeller_[a-z_]+", text))
+
+
+@pytest.mark.parametrize("name", ["alerts.yaml", "grafana.json"])
+def test_rules_and_dashboard_use_only_metrics_that_exist(name):
+    """A name that is not served would be an alert that never fires."""
+    text = (MONITORING / name).read_text()
+    found = {plain(one) for one in used(text)}
+    assert found
+    assert found <= {one.name for one in METRICS}
+
+
+def test_every_alert_says_what_to_do():
+    """And the commands it names exist."""
+    from propeller.cli.verbs import VERBS
+
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
+    assert len(rules) >= 8
+    for rule in rules:
+        assert rule["annotations"]["action"]
+        for verb in re.findall(r"`propeller ([a-z]+)", rule["annotations"]["action"]):
+            assert verb in VERBS
+
+
+def test_the_dashboard_is_one():
+    """Every panel asks for something and has a place of its own."""
+    board = json.loads((MONITORING / "grafana.json").read_text())
+    places = [(one["gridPos"]["x"], one["gridPos"]["y"]) for one in board["panels"]]
+    assert len(set(places)) == len(places)
+    assert all(one["targets"][0]["expr"] for one in board["panels"])
