@@ -5,7 +5,6 @@
  */
 #include "decimal.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -133,6 +132,43 @@ static unsigned bits_of(struct big *big)
 	return 32 * (big->count - 1) + bits;
 }
 
+/* -- doubles by their bits: a small libc has no math.h to speak of ------------------------- */
+
+#define INFINITE ((uint64_t)0x7FF << 52)
+
+static double of_bits(uint64_t bits)
+{
+	double value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+/* Mantissa and power of two of a finite value; whether the one below is half as far. */
+static bool taken_apart(double value, bool narrow, uint64_t *mantissa, int *power)
+{
+	int width = narrow ? 23 : 52;
+	int field;
+	uint64_t bits;
+
+	if (narrow) {
+		float small = (float)value;
+		uint32_t raw;
+
+		memcpy(&raw, &small, sizeof(raw));
+		bits = raw;
+	} else {
+		memcpy(&bits, &value, sizeof(bits));
+	}
+	field = (int)(bits >> width);
+	*mantissa = bits & (((uint64_t)1 << width) - 1);
+	*power = (field == 0 ? 1 : field) - (narrow ? 150 : 1075);
+	if (field != 0) {
+		*mantissa |= (uint64_t)1 << width;
+	}
+	return field > 1 && (*mantissa & (((uint64_t)1 << width) - 1)) == 0;
+}
+
 /* -- reading ------------------------------------------------------------------------------- */
 
 /* top / bottom, rounded to the nearest double. Both are changed. */
@@ -170,7 +206,11 @@ static double divide(struct big *top, struct big *bottom)
 	if (half > 0 || (half == 0 && (mantissa & 1) != 0)) {
 		mantissa++;
 	}
-	return ldexp((double)mantissa, exponent - wanted + 1);
+	if (exponent > 1023) {
+		return of_bits(INFINITE);
+	}
+	/* A mantissa that was rounded up to 2^53 moves the exponent by itself. */
+	return of_bits(mantissa + (exponent < -1022 ? 0 : (uint64_t)(exponent + 1022) << 52));
 }
 
 static bool word(const char *text, const char *lower)
@@ -253,12 +293,12 @@ bool proplet_decimal_read(const char *text, double *value)
 	if (*text == '-' || *text == '+') {
 		text++;
 	}
-	*value = (double)NAN;
+	*value = of_bits(INFINITE | (uint64_t)1 << 51);
 	if (word(text, "nan")) {
 		return true;
 	}
 	if (word(text, "inf") || word(text, "infinity")) {
-		*value = (double)(minus ? -INFINITY : INFINITY);
+		*value = of_bits(INFINITE | (uint64_t)minus << 63);
 		return true;
 	}
 	set(&top, 0);
@@ -270,7 +310,7 @@ bool proplet_decimal_read(const char *text, double *value)
 	if (digits == 0 || exponent + digits < -330) {
 		*value = 0.0;
 	} else if (exponent + digits > 310) {
-		*value = (double)INFINITY;
+		*value = of_bits(INFINITE);
 	} else {
 		set(&bottom, 1);
 		power_of_ten(exponent > 0 ? &top : &bottom, exponent > 0 ? exponent : -exponent);
@@ -284,25 +324,14 @@ bool proplet_decimal_read(const char *text, double *value)
 
 int proplet_decimal_write(double value, bool narrow, char digits[PROPLET_DECIMAL_MAX + 1])
 {
-	int precision = narrow ? 24 : 53;
-	int least = narrow ? -149 : -1074;
 	int power;
 	uint64_t mantissa;
-	bool even, border, low, high;
+	bool border = taken_apart(value, narrow, &mantissa, &power);
+	bool even = (mantissa & 1) == 0;
+	bool low, high;
 	struct big rest, whole, above, below;
 	int exponent = 0;
 	int count = 0;
-
-	value = frexp(value, &power);
-	power -= precision;
-	if (power < least) {
-		value = ldexp(value, power - least);
-		power = least;
-	}
-	mantissa = (uint64_t)ldexp(value, precision);
-	even = (mantissa & 1) == 0;
-	/* At a power of two the next one below is half as far. */
-	border = mantissa == (uint64_t)1 << (precision - 1) && power > least;
 
 	/* value = rest / whole; above and below: half the way to the neighbours, in the same unit */
 	set(&rest, mantissa);

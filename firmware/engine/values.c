@@ -1,7 +1,6 @@
 /* See values.h. */
 #include "values.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "decimal.h"
@@ -141,6 +140,8 @@ static int read_integer(char type, const char *text, uint64_t *bits)
 	return 1;
 }
 
+#define INFINITE ((uint64_t)0x7FF << 52) /* the bits of an infinite double */
+
 static int read_float(char type, const char *text, uint64_t *bits)
 {
 	double value;
@@ -151,11 +152,13 @@ static int read_float(char type, const char *text, uint64_t *bits)
 	if (type == 'f') {
 		float narrow = (float)value;
 		uint32_t raw;
+		uint64_t wide;
 
-		if (isinf(narrow) && !isinf(value)) {
+		memcpy(&raw, &narrow, sizeof(raw));
+		memcpy(&wide, &value, sizeof(wide));
+		if ((raw & 0x7FFFFFFF) == 0x7F800000 && (wide & ~((uint64_t)1 << 63)) != INFINITE) {
 			return -1;
 		}
-		memcpy(&raw, &narrow, sizeof(raw));
 		*bits = raw;
 	} else {
 		memcpy(bits, &value, sizeof(value));
@@ -249,20 +252,21 @@ static size_t spell(const char *digits, int exponent, char *to, size_t size, siz
 static size_t write_float(char type, double value, char *to, size_t size)
 {
 	char digits[PROPLET_DECIMAL_MAX + 1];
+	uint64_t bits;
 	size_t at;
 	int exponent;
 
-	if (isnan(value)) {
-		return proplet_put_text(to, size, 0, "nan");
+	memcpy(&bits, &value, sizeof(bits));
+	at = proplet_put_text(to, size, 0, bits >> 63 && bits << 1 <= INFINITE << 1 ? "-" : "");
+	bits &= ~((uint64_t)1 << 63);
+	if (bits >= INFINITE) {
+		return proplet_put_text(to, size, at, bits == INFINITE ? "inf" : "nan");
 	}
-	at = proplet_put_text(to, size, 0, signbit(value) ? "-" : "");
-	if (isinf(value)) {
-		return proplet_put_text(to, size, at, "inf");
-	}
-	if (fpclassify(value) == FP_ZERO) {
+	if (bits == 0) {
 		return proplet_put_text(to, size, at, "0.0");
 	}
-	exponent = proplet_decimal_write(fabs(value), type == 'f', digits);
+	memcpy(&value, &bits, sizeof(bits));
+	exponent = proplet_decimal_write(value, type == 'f', digits);
 	return spell(digits, exponent, to, size, at);
 }
 
