@@ -21,9 +21,14 @@ from propeller.fl.errors import Refusal
 from propeller.fl.fold import Contribution, Held, Vector
 from propeller.fl.layout import Layout, Tensor
 from propeller.fl.model import model_digest, write_model
+from propeller.fl.privacy.accounting import Budget, Ledger
+from propeller.fl.privacy.clipping import AdaptiveBound, count_noise, split
+from propeller.fl.privacy.noise import Mechanism
 from propeller.fl.select import invited_count, select, training_seed
 from propeller.fl.strategies.base import Round, Strategy
 from propeller.wire.updates import Flag, Update, pack
+
+NOTHING_SPENT = Ledger(job="simulation")
 
 Labels = NDArray[np.int64]
 Draw = np.random.Generator
@@ -130,11 +135,23 @@ Attack = Callable[[Vector], Vector]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Privacy:
+    """Central differential privacy of a run: `multiplier` times `bound` over `weight`, the whole
+    weight of the expected cohort, paid from `budget`. cap: samples that give the whole weight."""
+
+    bound: float
+    multiplier: float
+    budget: Budget
+    cap: int | None = None
+    adapt: AdaptiveBound | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What a run is about. invited: clients a round. attacks: by client, empty for honest ones.
 
     dropout: the share of the invited who never answer. far: as `admit.far_out` takes it; infinite
-    to see what a strategy does on its own.
+    to see what a strategy does on its own. privacy: noise in every fold.
     """
 
     net: Mlp
@@ -146,6 +163,7 @@ class World:
     attacks: Mapping[str, Attack] = field(default_factory=dict)
     dropout: float = 0.0
     far: float = FAR
+    privacy: Privacy | None = None
     seed: int = 0
 
     @property
@@ -156,13 +174,16 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """How far a run is. refused: words and how often; used: clients in the last model."""
+    """How far a run is. refused: words and how often; used: clients in the last model. ledger: what
+    noise has cost. bound: the next clipping norm, where it follows updates."""
 
     round: int
     model: Vector
     state: bytes | None = None
     refused: Mapping[str, int] = field(default_factory=dict)
     used: frozenset[str] = frozenset()
+    ledger: Ledger = NOTHING_SPENT
+    bound: float | None = None
 
     @property
     def bytes(self) -> int:
@@ -176,7 +197,7 @@ def begun(world: World) -> Course:
 
 
 def run(world: World, rounds: int, course: Course | None = None) -> Course:
-    """`rounds` rounds on. Raises Refusal where a round cannot be folded."""
+    """`rounds` rounds on. Raises Refusal where a round cannot be folded, or paid for (budget)."""
     found = begun(world) if course is None else course
     for _ in range(rounds):
         found = one_round(world, found)
@@ -219,6 +240,8 @@ def one_round(world: World, course: Course) -> Course:
             steps=found.update.steps,
         )
         admitted[client] = (contribution, found.norm)
+    if world.privacy is not None:
+        return _noised(world, course, world.privacy, admitted, refused)
     far = far_out({client: norm for client, (_, norm) in admitted.items()}, times=world.far)
     if far:
         refused["huge-norm"] = refused.get("huge-norm", 0) + len(far)
@@ -231,6 +254,44 @@ def one_round(world: World, course: Course) -> Course:
         )
     )
     return Course(round=number, model=step.model, state=step.state, refused=refused, used=step.used)
+
+
+def _noised(
+    world: World,
+    course: Course,
+    privacy: Privacy,
+    admitted: Mapping[str, tuple[Contribution, float]],
+    refused: Mapping[str, int],
+) -> Course:
+    """The rest of a round under noise: paid first; nobody is left out for what others sent."""
+    multiplier, adapt = privacy.multiplier, privacy.adapt
+    ledger = course.ledger.pay(privacy.budget, multiplier=multiplier)
+    draw = np.random.default_rng([world.seed, course.round + 1, 2])
+    bound = course.bound or privacy.bound
+    following = None
+    if adapt is not None:
+        counts = count_noise(world.invited)
+        multiplier = split(multiplier, counts=counts)
+        norms = [norm for _, norm in admitted.values()]
+        noise = float(draw.standard_normal()) * counts
+        following = replace(adapt, bound=bound).after(norms, noise=noise, members=world.invited)
+    mechanism = Mechanism(
+        bound=bound, multiplier=multiplier, weight=float(world.invited), cap=privacy.cap
+    )
+    mean = mechanism.mean((one for one, _ in admitted.values()), len(course.model), draw)
+    one = Contribution(proplet="", samples=1, deltas=Held(mean.astype(np.float32)))
+    step = world.strategy.step(
+        Round(base=course.model, contributions=(one,), state=course.state, clients=0)
+    )
+    return Course(
+        round=course.round + 1,
+        model=step.model,
+        state=step.state,
+        refused=refused,
+        used=frozenset(admitted),
+        ledger=ledger,
+        bound=None if following is None else following.bound,
+    )
 
 
 def _sent(world: World, course: Course, asked: Assignment, client: str, draw: Draw) -> bytes:

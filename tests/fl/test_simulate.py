@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
 from propeller.fl.admit import FAR
+from propeller.fl.errors import Refusal
+from propeller.fl.privacy.accounting import Budget
+from propeller.fl.privacy.clipping import AdaptiveBound
 from propeller.fl.simulate import (
     Course,
     Mlp,
+    Privacy,
     Recipe,
     Shard,
     World,
@@ -24,7 +29,7 @@ from propeller.fl.simulate import (
 )
 from propeller.fl.strategies.registry import strategy
 
-NET = Mlp(64, 32, 10)
+NET, FLAT = Mlp(64, 32, 10), Mlp(64, 0, 10)
 
 
 @cache
@@ -172,6 +177,52 @@ def test_thirteen_hundred_clients_in_one_round() -> None:
     assert sum(len(shard.y) for shard in shards.values()) == 1437
     course = run(replace(a_world(), shards=shards, invited=1300), 1)
     assert len(course.used) > 1024
+
+
+def a_private_world(clients: int, multiplier: float, epsilon: float, **more: Any) -> World:
+    """A record or so each, softmax regression; everybody weighs the same."""
+    learn, _ = digits()
+    budget = Budget(epsilon=epsilon, delta=1e-5)
+    return World(
+        net=FLAT,
+        shards=dealt(learn, clients, alpha=100.0, draw=np.random.default_rng(3)),
+        strategy=strategy("FedAvg", {"serverLearningRate": "4"}),
+        invited=clients,
+        recipe=Recipe(epochs=1, rate=1.0),
+        privacy=Privacy(bound=1.0, multiplier=multiplier, budget=budget, **more),
+    )
+
+
+def test_a_thousand_clients_learn_under_noise_and_within_a_budget() -> None:
+    """z = 4 over 1,000 clients costs them little accuracy; five rounds cost an epsilon of 2.45, and
+    the sixth, which would break the budget, is refused."""
+    world = a_private_world(1000, 4.0, 2.6)
+    course = run(world, 5)
+    assert len(course.used) == 1000
+    assert course.ledger.epsilon(1e-5) == pytest.approx(2.453, abs=0.01)
+    assert 100 * FLAT.accuracy(course.model, digits()[1]) > 65
+    with pytest.raises(Refusal, match="budget"):
+        run(world, 1, course)
+
+
+def test_noise_of_few_clients_drowns_what_they_learn() -> None:
+    """The same noise over 20 clients is fifty times as much in the model."""
+    scores = [
+        FLAT.accuracy(run(a_private_world(20, z, 1e9), 5).model, digits()[1]) for z in (4.0, 0.01)
+    ]
+    assert scores[0] < scores[1] - 0.3
+
+
+def test_a_norm_that_follows_under_noise_comes_near_what_clients_send() -> None:
+    """From far below it rises by its noised count, and the run pays no more for that."""
+    adapt = AdaptiveBound(rate=1.0)
+    world = a_private_world(100, 4.0, 1e9, adapt=adapt)
+    assert world.privacy is not None
+    world = replace(world, privacy=replace(world.privacy, bound=0.01))
+    course = run(world, 8)
+    assert course.bound is not None
+    assert course.bound > 0.2
+    assert course.ledger.rounds == ((4.0, 1.0, 8),)
 
 
 def test_fedprox_pulls_towards_the_model_it_began_from() -> None:
