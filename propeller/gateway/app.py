@@ -90,7 +90,7 @@ def make_gateway(house: House, gate: Gate, *, hosts: Sequence[str]) -> Starlette
     routes = Routes(gate, renderer.refusal).routes(entries(house, gate, renderer))
     if house.functions is not None:
         routes += function_routes(house.functions, gate)
-    return application(routes, [guard])
+    return application(routes, [guard], renderer.refusal)
 
 
 def put_back(house: House) -> None:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -316,20 +316,27 @@ def _problem(problem: Problem) -> Response:
     )
 
 
-async def _foreign(request: Request, error: Exception) -> Response:
-    """404 and 405 of Starlette's router."""
-    status = getattr(error, "status_code", 404)
-    headers = getattr(error, "headers", None) or {}
-    what = "there is no such path here" if status == 404 else f"no {request.method} here"
-    return JSONResponse(
-        Problem(status, what).document(), status, headers=headers, media_type=PROBLEM_TYPE
-    )
+def application(
+    routes: Sequence[BaseRoute],
+    more: Sequence[Middleware] = (),
+    refusal: PagesSayNo | None = None,
+) -> Starlette:
+    """The web application of these routes, with the headers every answer has.
 
+    refusal: makes the page of what the router does not know, for those who ask for HTML.
+    """
 
-ROUTER_SAYS: Final = {404: _foreign, 405: _foreign}
+    async def foreign(request: Request, error: Exception) -> Response:
+        """404 and 405 of Starlette's router."""
+        status = getattr(error, "status_code", 404)
+        headers = getattr(error, "headers", None) or {}
+        what = "there is no such path here" if status == 404 else f"no {request.method} here"
+        problem = Problem(status, what)
+        if refusal is not None and "text/html" in request.headers.get("accept", ""):
+            page = refusal(problem)
+            return Response(page, status, media_type="text/html", headers=headers)
+        return JSONResponse(problem.document(), status, headers=headers, media_type=PROBLEM_TYPE)
 
-
-def application(routes: Sequence[BaseRoute], more: Sequence[Middleware] = ()) -> Starlette:
-    """The web application of these routes, with the headers every answer has."""
     middleware = [Middleware(SecurityHeaders), *more]
-    return Starlette(routes=list(routes), middleware=middleware, exception_handlers=ROUTER_SAYS)
+    handlers = {404: foreign, 405: foreign}
+    return Starlette(routes=list(routes), middleware=middleware, exception_handlers=handlers)

@@ -295,7 +295,7 @@ class _Pages:
         return self._renderer.page(name, call.caller, serial=picture.serial, **values)
 
     def _plain(self, call: Call, title: str, text: str) -> str:
-        return self._renderer.page("plain.html", call.caller, title=title, text=text)
+        return self._renderer.page("plain.html", call.caller, serial=0, title=title, text=text)
 
 
 def _document(row: StatusRow) -> Any:

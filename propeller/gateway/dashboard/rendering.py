@@ -41,7 +41,8 @@ class Renderer:
     def page(
         self, name: str, caller: Caller | None, *, serial: int = -1, here: str = "", **values: Any
     ) -> str:
-        """One page for one person. here: which of the navigation it is."""
+        """One page for one person. here: which of the navigation it is. serial: of the store it
+        shows, -1 where nothing on it moves."""
         principal = caller.principal if caller is not None else None
         session = caller.session if caller is not None else None
 

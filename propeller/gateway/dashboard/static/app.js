@@ -14,9 +14,26 @@
       one.textContent = `${span(Date.now() - Number(one.dataset.at))} ago`;
     }
   };
+  // What scrolls sideways can be reached by keyboard; what does not is no stop on the way.
+  const reachable = () => {
+    for (const one of document.querySelectorAll(".scroll")) {
+      if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+      else one.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("resize", reachable);
   let busy = false;
   let again = false;
+  // Whoever fills in a form keeps it: the page waits until it is closed or sent.
+  const writing = () => {
+    const main = document.getElementById("main");
+    const active = document.activeElement;
+    const typing = active instanceof HTMLInputElement || active instanceof HTMLSelectElement;
+    return main.querySelector("details[open]") !== null || (typing && main.contains(active));
+  };
+  let waits = false;
   const refresh = async () => {
+    if (writing()) { waits = true; link.textContent = "waits while you write"; return; }
     if (busy) { again = true; return; }
     busy = true;
     try {
@@ -27,7 +44,7 @@
       if (fresh && fresh.innerHTML !== main.innerHTML) {
         const active = document.activeElement;
         const href = main.contains(active) ? active.getAttribute("href") : null;
-        if (active instanceof HTMLSelectElement) { again = false; return; }
+        if (writing()) { waits = true; return; }
         main.innerHTML = fresh.innerHTML;
         main.dataset.serial = fresh.dataset.serial;
         document.title = page.title;
@@ -36,6 +53,7 @@
           if (same) same.focus({ preventScroll: true });
         }
         ages();
+        reachable();
       }
     } catch {
       // The stream says so when the server is gone.
@@ -44,6 +62,13 @@
       if (again) { again = false; setTimeout(refresh, 300); }
     }
   };
+  const goOn = () => {
+    if (waits && !writing()) { waits = false; link.textContent = "live"; refresh(); }
+  };
+  document.addEventListener("toggle", goOn, true);
+  document.addEventListener("focusout", () => setTimeout(goOn, 0));
+  reachable();
+  if (document.getElementById("main").dataset.serial === "-1") { return; } // nothing here moves
   const stream = new EventSource("/changes");
   let seen = null;
   stream.onmessage = (event) => {
