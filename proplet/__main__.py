@@ -15,15 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from propeller import __version__
-from propeller.errors import PropellerError
+from propeller.errors import PropellerError, UsageError
 from propeller.transport.endpoint import Endpoint, Tls
+from propeller.wire.boxes import BoxKey
 from propeller.wire.messages import Hello
-from propeller.wire.signing import VerifyKey
+from propeller.wire.signing import SigningKey, VerifyKey
 from propeller.wire.topics import Channel
 from proplet import chatter, config
 from proplet.agent import Agent
 from proplet.blobs import Blobs
 from proplet.ceilings import Ceilings
+from proplet.opening import KeySource, Openings, OwnKeys
 from proplet.orphans import kill_orphans
 from proplet.pulls import Pull
 from proplet.records import AgentConfig
@@ -78,6 +80,7 @@ def serve(settings: config.Settings) -> int:
     data = settings.data.absolute()
     store = Store(data, new_inst=lambda: secrets.token_hex(16))
     key, box = store.key(settings.key), store.box_key(settings.box_key)
+    keys = key_source(settings, box, key)
     kill_orphans(store.inst)
     pull: Pull | None = None
     if settings.oci_layout is not None or settings.fetch == "Direct":
@@ -101,6 +104,7 @@ def serve(settings: config.Settings) -> int:
             fuel=settings.guest_fuel,
             timeout=settings.guest_timeout,
             output=settings.guest_output,
+            encrypted=settings.encrypted == "Required",
         ),
     )
     rng = random.Random(secrets.randbits(64))  # noqa: S311  jitter, nothing secret
@@ -140,6 +144,7 @@ def serve(settings: config.Settings) -> int:
             clock=mono,
             memory=min(hello.memory, settings.guest_memory or hello.memory),
             deny=settings.deny,
+            openings=Openings(keys, blobs, mono, answers.post),
             unseal=lambda entry: unsealed(entry, box, device=settings.id, inst=store.inst),
             trainer=Trainer(
                 settings.id,
@@ -155,6 +160,27 @@ def serve(settings: config.Settings) -> int:
         signal.signal(number, lambda *_: shell.drain())
     shell.run()
     return 0
+
+
+def key_source(settings: config.Settings, box: BoxKey, key: SigningKey) -> KeySource:
+    """What opens encrypted modules here. Raises PropellerError for a group's key that is none."""
+    from propeller.registry.encrypted import identity
+
+    keys = [box]
+    for name in settings.group_keys:
+        try:
+            keys.append(BoxKey.from_pem(Path(name).read_bytes()))
+        except OSError as error:
+            raise UsageError(f"{name}: {error.strerror}") from error
+    own = tuple(identity(each.seed()) for each in keys)
+    if settings.key_service is None:
+        return OwnKeys(*own)
+    from proplet.keyservice import Attester, CommandAttester, KeyService, SoftwareAttester
+
+    attester: Attester = SoftwareAttester(key)
+    if settings.attester is not None:
+        attester = CommandAttester(*settings.attester)
+    return KeyService(settings.key_service, settings.id, attester, own, ca=settings.key_service_ca)
 
 
 def make_pull(settings: config.Settings) -> Pull:
@@ -209,7 +235,7 @@ def make_hello(
             f"{name}:rw" if writable else name
             for name, (_, writable) in sorted(settings.mounts.items())
         ),
-        encodings=("json", "cbor"),
+        encodings=("json", "cbor", "age"),
         algs=("ed25519",),
         fetch=("direct", "mqtt") if direct else ("mqtt",),
         labels=tuple(sorted(settings.labels.items())),

@@ -16,16 +16,19 @@ class Ceilings:
     """None: as much as it wants. memory, output in bytes, timeout (of a once-run or a call) in ms.
 
     An entry that names no limit is above every ceiling, but for memory: it gets what the ceiling
-    leaves.
+    leaves. encrypted: only modules that travel encrypted are run here.
     """
 
     memory: int | None = None
     fuel: int | None = None
     timeout: int | None = None
     output: int | None = None
+    encrypted: bool = False
 
     def refusal(self, entry: Entry) -> str:
         """What of the entry is more than this device's owner allows, in words, or ""."""
+        if self.encrypted and entry.module.plain is None:
+            return "a plain module; this proplet runs encrypted ones only (encrypted: Required)"
         if self.memory is not None and (entry.memory or 0) > self.memory:
             return f"may have {size(self.memory)} of memory here (guestMemory), asks for more"
         if self.output is not None and entry.output > self.output:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from propeller.wire.messages import Entry
 from proplet.blobs import Blobs
+from proplet.opening import Openings, OwnKeys
 from proplet.runtime.fit import Facts, entrypoint, facts_from
 from proplet.runtime.native import native_name
 from proplet.runtime.talk import Words
@@ -38,8 +39,10 @@ class Compiling:
         judge: Judge,
         memory: int | None = None,
         deny: tuple[str, ...] = (),
+        openings: Openings | None = None,
     ) -> None:
-        """memory: bytes a compilation may take. deny: capabilities no guest gets here."""
+        """memory: bytes a compilation may take. deny: capabilities no guest gets here. openings:
+        where encrypted modules are opened."""
         self._directory = directory
         self._blobs = blobs
         self._workers = workers
@@ -47,6 +50,7 @@ class Compiling:
         self._judge = judge
         self._memory = memory
         self._deny = deny
+        self._openings = openings or Openings(OwnKeys(), blobs, clock)
         self._facts: dict[Looks, Facts] = {}
         self._queue: deque[Entry] = deque()
         self._again: int | None = None
@@ -54,13 +58,32 @@ class Compiling:
     def native(self, entry: Entry) -> Path:
         """Where the entry's native code is or would be."""
         fuel, exact = entry.fuel is not None, entry.fl is not None
+        if entry.module.plain is not None:
+            return self._openings.files.make(_in_memory(entry))
         return self._directory / native_name(entry.module.digest, fuel=fuel, exact=exact)
+
+    def _known(self, entry: Entry) -> Facts | None:
+        """What was found in its module, if its native code is at hand as well."""
+        if entry.module.plain is not None:
+            compiled = self._openings.files.size(_in_memory(entry)) > 0
+        else:
+            compiled = self.native(entry).exists()
+        return self._facts.get(_looks(entry)) if compiled else None
 
     def prepare(self, entry: Entry) -> None:
         """Have the entry judged, at once if its module is known."""
-        facts = self._facts.get(_looks(entry))
-        if facts is not None and self.native(entry).exists():
+        facts = self._known(entry)
+        if facts is not None:
             self._judge(entry, facts)
+        elif entry.module.plain is not None:
+            self._openings.open(entry.module, lambda words: self._opened(entry, words))
+        else:
+            self._queue.append(entry)
+            self._next()
+
+    def _opened(self, entry: Entry, words: str) -> None:
+        if words:
+            self._judge(entry, Facts(trouble=words))
             return
         self._queue.append(entry)
         self._next()
@@ -85,20 +108,24 @@ class Compiling:
 
     def _look(self, entry: Entry) -> bool:
         """Judge it, or have a worker look. Returns whether one was forked. Raises OSError."""
-        facts = self._facts.get(_looks(entry))
-        if facts is not None and self.native(entry).exists():
+        facts = self._known(entry)
+        if facts is not None:
             self._judge(entry, facts)
             return False
+        sealed = entry.module.plain is not None
+        digest = entry.module.digest
+        wasm = self._openings.files.path(digest) if sealed else self._blobs.path(digest)
         worker = self._workers.fork()
         worker.looks, worker.entry = _looks(entry), entry
         worker.deadline, worker.cause = self._clock() + COMPILE_MS, "timeout"
         job = {
             "do": "prepare",
-            "wasm": str(self._blobs.path(entry.module.digest)),
+            "wasm": str(wasm),
             "native": str(self.native(entry)),
             "entrypoint": entrypoint(entry),
             "fuel": entry.fuel is not None,
             "exact": entry.fl is not None,
+            "inMemory": sealed,
             "processor": COMPILE_MS // 1000,
             "memory": self._memory,
             "deny": self._deny,
@@ -115,13 +142,25 @@ class Compiling:
             facts = Facts(trouble=f"could not be compiled {within}: {died}")
         else:
             facts = self._facts[looks] = facts_from(told)
+        if worker.entry.module.plain is not None:
+            self._compiled(worker.entry)
         self._judge(worker.entry, facts)
         self._next()
+
+    def _compiled(self, entry: Entry) -> None:
+        """Of an encrypted module only the native code is still needed."""
+        files, digest = self._openings.files, entry.module.digest
+        if files.size(_in_memory(entry)):
+            files.freeze(_in_memory(entry))
+        busy = {worker.looks[0] for worker in self._workers.all() if worker.looks}
+        if digest not in busy | {one.module.digest for one in self._queue}:
+            files.drop(digest)
 
     def forget(self) -> None:
         """Native code of modules that are no longer here goes."""
         for looks in [looks for looks in self._facts if not self._blobs.has(looks[0])]:
             del self._facts[looks]
+        self._openings.keep_only(frozenset(self._blobs.digests()))
         # By what is here, not by what was looked at: a module may be in the compiler right now,
         # and after a start nothing was looked at yet.
         kept = {
@@ -136,14 +175,21 @@ class Compiling:
                     path.unlink(missing_ok=True)
 
     def tick(self) -> None:
-        """Try again what no process could be had for."""
+        """Try again what no process could be had for, and what no key came for."""
+        self._openings.tick()
         if self._again is not None and self._clock() >= self._again:
             self._again = None
             self._next()
 
     def due(self) -> int | None:
         """When that is (monotonic ms)."""
-        return self._again
+        times = (self._again, self._openings.due())
+        return min((at for at in times if at is not None), default=None)
+
+
+def _in_memory(entry: Entry) -> tuple[str, bool, bool]:
+    """The name of its native code where that must not be on the disk."""
+    return entry.module.digest, entry.fuel is not None, entry.fl is not None
 
 
 def _looks(entry: Entry) -> Looks:

@@ -55,6 +55,11 @@ class Settings:
     trust: Path
     key: Path | None
     box_key: Path | None
+    group_keys: tuple[str, ...]
+    encrypted: str
+    key_service: str | None
+    key_service_ca: str | None
+    attester: tuple[str, str] | None
     labels: Mapping[str, str]
     mounts: Mapping[str, tuple[Path, bool]]
     fetch: str
@@ -197,6 +202,19 @@ def _directory(text: str) -> Path:
     return path
 
 
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s@?#]+", text):
+        raise ValueError("an http:// or https:// address is wanted")
+    return text
+
+
+def _attester(text: str) -> tuple[str, str]:
+    tee, colon, command = text.partition(":")
+    if not colon or not re.fullmatch(r"[a-z0-9-]{1,32}", tee) or not Path(command).is_file():
+        raise ValueError("TEE:COMMAND is wanted, where COMMAND is a file")
+    return tee, command
+
+
 _OLD_TLS = "PROPLET_MQTT_TLS_"
 SETTINGS = (
     Setting(
@@ -250,6 +268,37 @@ SETTINGS = (
         (),
         "PEM file with the key secrets are sealed to (default: as key)",
         file=True,
+    ),
+    Setting(
+        "group_keys",
+        str,
+        None,
+        (),
+        "PEM file with the key of a group this device is in, as often as needed",
+        many=True,
+        flag="--group-key",
+    ),
+    Setting(
+        "encrypted",
+        _one_of("Allowed", "Required"),
+        "Allowed",
+        (),
+        "Required: run only modules that come encrypted",
+    ),
+    Setting(
+        "key_service",
+        _url,
+        None,
+        ("PROPLET_KBS_URI",),
+        "http(s) address of the service that has keys of encrypted modules",
+    ),
+    Setting("key_service_ca", str, None, (), "PEM file of its CA", file=True),
+    Setting(
+        "attester",
+        _attester,
+        None,
+        (),
+        "TEE:COMMAND that makes evidence for it (default: a signature by this device's key)",
     ),
     Setting(
         "labels", _label, None, (), "name=value, as often as needed", many=True, flag="--label"

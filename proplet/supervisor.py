@@ -22,6 +22,7 @@ from proplet.disk import make_directory
 from proplet.effects import Outcome
 from proplet.gauges import Gauges
 from proplet.modelfiles import lay_out
+from proplet.opening import Openings
 from proplet.outcomes import died, outcome_of
 from proplet.pools import Pools, job_of
 from proplet.records import Key
@@ -71,6 +72,7 @@ class Supervisor:
         deny: tuple[str, ...] = (),
         unseal: Unseal = _no_secrets,
         trainer: Trainer | None = None,
+        openings: Openings | None = None,
     ) -> None:
         self._directory = directory
         self._mark = mark
@@ -88,6 +90,7 @@ class Supervisor:
             workers=self._workers,
             clock=clock,
             judge=self._judge,
+            openings=openings,
             memory=memory,
             deny=deny,
         )

@@ -63,10 +63,10 @@ static const struct pp_kind kind_4 = {PP_INT, 0, INT64_C(1), INT64_C(1000000), N
 static const struct pp_kind kind_5 = {PP_HEX, 2, INT64_C(0), INT64_C(32), NULL};
 static const struct pp_kind kind_6 = {PP_INT, 0, INT64_C(0), INT64_C(9007199254740991), NULL};
 static const struct pp_kind kind_7 = {PP_TEXT, 0, INT64_C(0), INT64_C(512), NULL};
-static const struct pp_kind kind_8 = {PP_ID, 0, INT64_C(0), INT64_C(0), NULL};
-static const struct pp_kind kind_9 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_blob_ref};
-static const struct pp_kind kind_10 = {PP_TEXT, 0, INT64_C(0), INT64_C(128), NULL};
-static const struct pp_kind kind_11 = {PP_TEXT, 0, INT64_C(0), INT64_C(256), NULL};
+static const struct pp_kind kind_8 = {PP_TEXT, 0, INT64_C(0), INT64_C(256), NULL};
+static const struct pp_kind kind_9 = {PP_ID, 0, INT64_C(0), INT64_C(0), NULL};
+static const struct pp_kind kind_10 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_blob_ref};
+static const struct pp_kind kind_11 = {PP_TEXT, 0, INT64_C(0), INT64_C(128), NULL};
 static const struct pp_kind kind_12 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_1};
 static const struct pp_kind kind_13 = {PP_TEXT, 0, INT64_C(0), INT64_C(40), NULL};
 static const struct pp_kind kind_14 = {PP_INT, 0, INT64_C(2), INT64_C(31), NULL};
@@ -124,10 +124,10 @@ static const struct pp_kind kind_65 = {PP_INT, 0, INT64_C(-9007199254740991), IN
 static const struct pp_kind kind_66 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_65};
 static const struct pp_kind kind_67 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_10};
 static const struct pp_kind kind_68 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_11};
-static const struct pp_kind kind_69 = {PP_LIST, 0, INT64_C(0), INT64_C(512), &kind_10};
-static const struct pp_kind kind_70 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_10};
+static const struct pp_kind kind_69 = {PP_LIST, 0, INT64_C(0), INT64_C(512), &kind_11};
+static const struct pp_kind kind_70 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_11};
 static const struct pp_kind kind_71 = {PP_LIST, 0, INT64_C(0), INT64_C(8), &kind_18};
-static const struct pp_kind kind_72 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_11};
+static const struct pp_kind kind_72 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_8};
 static const struct pp_kind kind_73 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_35};
 static const struct pp_kind kind_74 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_12};
 static const struct pp_kind kind_75 = {PP_ENUM, 0, INT64_C(0), INT64_C(4), words_13};
@@ -173,15 +173,17 @@ static const struct pp_field wire_module_fields[] = {
 	{1, 1, "digest", &kind_5, NULL, 0},
 	{2, 1, "size", &kind_6, NULL, 0},
 	{3, 0, "image", &kind_7, NULL, 0},
+	{4, 0, "plain", &kind_5, NULL, 0},
+	{5, 0, "key", &kind_8, NULL, 0},
 };
-static const uint8_t wire_module_sorted[] = {0, 2, 1};
+static const uint8_t wire_module_sorted[] = {0, 2, 4, 3, 1};
 const struct pp_shape pp_shape_wire_module = {
-	"WireModule", wire_module_fields, wire_module_sorted, 3, 0, 0, 0,
+	"WireModule", wire_module_fields, wire_module_sorted, 5, 0, 0, 0,
 };
 
 static const struct pp_field wire_model_fields[] = {
-	{1, 1, "name", &kind_8, NULL, 0},
-	{2, 1, "blob", &kind_9, NULL, 0},
+	{1, 1, "name", &kind_9, NULL, 0},
+	{2, 1, "blob", &kind_10, NULL, 0},
 };
 static const uint8_t wire_model_sorted[] = {1, 0};
 const struct pp_shape pp_shape_wire_model = {
@@ -189,8 +191,8 @@ const struct pp_shape pp_shape_wire_model = {
 };
 
 static const struct pp_field wire_mount_fields[] = {
-	{1, 1, "name", &kind_10, NULL, 0},
-	{2, 1, "path", &kind_11, NULL, 0},
+	{1, 1, "name", &kind_11, NULL, 0},
+	{2, 1, "path", &kind_8, NULL, 0},
 	{3, 1, "access", &kind_12, NULL, 0},
 };
 static const uint8_t wire_mount_sorted[] = {2, 0, 1};
@@ -203,7 +205,7 @@ static const struct pp_field wire_secure_fields[] = {
 	{2, 1, "bits", &kind_14, NULL, 0},
 	{3, 1, "most", &kind_15, NULL, 0},
 	{4, 1, "members", &kind_15, NULL, 0},
-	{5, 0, "blob", &kind_9, NULL, 0},
+	{5, 0, "blob", &kind_10, NULL, 0},
 };
 static const uint8_t wire_secure_sorted[] = {1, 4, 3, 2, 0};
 const struct pp_shape pp_shape_wire_secure = {
@@ -218,15 +220,15 @@ static const struct pp_field wire_training_fields[] = {
 	{5, 1, "format", &kind_18, NULL, 0},
 	{6, 1, "nonce", &kind_19, NULL, 0},
 	{7, 1, "seed", &kind_20, NULL, 0},
-	{8, 0, "model", &kind_9, NULL, 0},
-	{9, 0, "layout", &kind_9, NULL, 0},
+	{8, 0, "model", &kind_10, NULL, 0},
+	{9, 0, "layout", &kind_10, NULL, 0},
 	{10, 0, "params", &kind_22, (const uint8_t *)"\xa0", 1},
 	{11, 0, "guest", &kind_23, (const uint8_t *)"\x01", 1},
 	{12, 0, "samples", &kind_6, NULL, 0},
 	{13, 0, "clip", &kind_13, NULL, 0},
 	{14, 0, "noise", &kind_13, NULL, 0},
 	{15, 0, "secure", &kind_24, NULL, 0},
-	{16, 0, "control", &kind_9, NULL, 0},
+	{16, 0, "control", &kind_10, NULL, 0},
 };
 static const uint8_t wire_training_sorted[] = {2, 12, 15, 4, 10, 0, 8, 7, 13, 5, 9, 1, 11, 14, 6, 3};
 const struct pp_shape pp_shape_wire_training = {
@@ -241,7 +243,7 @@ static const struct pp_field entry_fields[] = {
 	{5, 1, "mode", &kind_26, NULL, 0},
 	{6, 1, "digest", &kind_5, NULL, 0},
 	{7, 1, "module", &kind_27, NULL, 0},
-	{8, 1, "entrypoint", &kind_10, NULL, 0},
+	{8, 1, "entrypoint", &kind_11, NULL, 0},
 	{9, 0, "args", &kind_29, (const uint8_t *)"\x80", 1},
 	{10, 0, "env", &kind_30, (const uint8_t *)"\x80", 1},
 	{11, 0, "stdin", &kind_31, NULL, 0},
@@ -268,13 +270,13 @@ const struct pp_shape pp_shape_entry = {
 
 static const struct pp_field call_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "verb", &kind_44, NULL, 0},
-	{3, 1, "to", &kind_8, NULL, 0},
+	{3, 1, "to", &kind_9, NULL, 0},
 	{4, 1, "inst", &kind_19, NULL, 0},
 	{5, 1, "boot", &kind_35, NULL, 0},
 	{6, 1, "conn", &kind_35, NULL, 0},
-	{7, 1, "src", &kind_8, NULL, 0},
+	{7, 1, "src", &kind_9, NULL, 0},
 	{8, 1, "n", &kind_35, NULL, 0},
 	{9, 1, "uid", &kind_16, NULL, 0},
 	{10, 1, "run", &kind_19, NULL, 0},
@@ -292,8 +294,8 @@ const struct pp_shape pp_shape_call = {
 
 static const struct pp_field call_answer_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
-	{2, 1, "call", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
+	{2, 1, "call", &kind_9, NULL, 0},
 	{3, 1, "inst", &kind_19, NULL, 0},
 	{4, 1, "boot", &kind_35, NULL, 0},
 	{5, 1, "state", &kind_50, NULL, 0},
@@ -312,14 +314,14 @@ const struct pp_shape pp_shape_call_answer = {
 
 static const struct pp_field desired_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "to", &kind_8, NULL, 0},
+	{1, 1, "to", &kind_9, NULL, 0},
 	{2, 1, "inst", &kind_19, NULL, 0},
 	{3, 1, "fence", &kind_6, NULL, 0},
 	{4, 1, "gen", &kind_6, NULL, 0},
 	{5, 1, "iat", &kind_6, NULL, 0},
 	{6, 1, "digest", &kind_5, NULL, 0},
 	{7, 0, "tasks", &kind_54, NULL, 0},
-	{8, 0, "body", &kind_9, NULL, 0},
+	{8, 0, "body", &kind_10, NULL, 0},
 	{9, 0, "notAfter", &kind_6, NULL, 0},
 };
 static const uint8_t desired_sorted[] = {8, 6, 3, 4, 5, 2, 9, 7, 1, 0};
@@ -356,7 +358,7 @@ static const struct pp_field run_report_fields[] = {
 	{5, 1, "state", &kind_56, NULL, 0},
 	{6, 0, "exit", &kind_57, NULL, 0},
 	{7, 0, "result", &kind_58, NULL, 0},
-	{8, 0, "resultBlob", &kind_9, NULL, 0},
+	{8, 0, "resultBlob", &kind_10, NULL, 0},
 	{9, 0, "error", &kind_58, (const uint8_t *)"\x60", 1},
 	{10, 0, "restarts", &kind_35, (const uint8_t *)"\x00", 1},
 	{11, 0, "ready", &kind_59, (const uint8_t *)"\xf4", 1},
@@ -380,7 +382,7 @@ const struct pp_shape pp_shape_free = {
 
 static const struct pp_field report_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "inst", &kind_19, NULL, 0},
 	{3, 1, "boot", &kind_35, NULL, 0},
 	{4, 1, "seq", &kind_35, NULL, 0},
@@ -388,7 +390,7 @@ static const struct pp_field report_fields[] = {
 	{6, 1, "observed", &kind_60, NULL, 0},
 	{7, 1, "inventory", &kind_5, NULL, 0},
 	{8, 0, "tasks", &kind_62, NULL, 0},
-	{9, 0, "body", &kind_9, NULL, 0},
+	{9, 0, "body", &kind_10, NULL, 0},
 	{10, 0, "refused", &kind_63, NULL, 0},
 	{11, 0, "free", &kind_64, (const uint8_t *)"\xa0", 1},
 	{12, 0, "metrics", &kind_66, (const uint8_t *)"\xa0", 1},
@@ -401,7 +403,7 @@ const struct pp_shape pp_shape_report = {
 
 static const struct pp_field status_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "state", &kind_68, NULL, 0},
 	{3, 1, "inst", &kind_19, NULL, 0},
 	{4, 1, "boot", &kind_35, NULL, 0},
@@ -414,7 +416,7 @@ const struct pp_shape pp_shape_status = {
 
 static const struct pp_field hello_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "inst", &kind_19, NULL, 0},
 	{3, 1, "boot", &kind_35, NULL, 0},
 	{4, 1, "arch", &kind_18, NULL, 0},
@@ -436,9 +438,9 @@ static const struct pp_field hello_fields[] = {
 	{20, 1, "algs", &kind_71, NULL, 0},
 	{21, 1, "fetch", &kind_71, NULL, 0},
 	{22, 1, "labels", &kind_72, NULL, 0},
-	{23, 1, "key", &kind_10, NULL, 0},
+	{23, 1, "key", &kind_11, NULL, 0},
 	{24, 0, "versions", &kind_73, (const uint8_t *)"\x81\x01", 2},
-	{25, 0, "box", &kind_10, (const uint8_t *)"\x60", 1},
+	{25, 0, "box", &kind_11, (const uint8_t *)"\x60", 1},
 };
 static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 6, 7, 10, 11, 0, 24};
 const struct pp_shape pp_shape_hello = {
@@ -447,13 +449,13 @@ const struct pp_shape pp_shape_hello = {
 
 static const struct pp_field op_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "verb", &kind_18, NULL, 0},
-	{3, 1, "to", &kind_8, NULL, 0},
+	{3, 1, "to", &kind_9, NULL, 0},
 	{4, 1, "inst", &kind_19, NULL, 0},
 	{5, 1, "boot", &kind_35, NULL, 0},
 	{6, 1, "conn", &kind_35, NULL, 0},
-	{7, 1, "src", &kind_8, NULL, 0},
+	{7, 1, "src", &kind_9, NULL, 0},
 	{8, 1, "n", &kind_35, NULL, 0},
 	{9, 0, "uid", &kind_16, NULL, 0},
 	{10, 0, "run", &kind_19, NULL, 0},
@@ -469,15 +471,15 @@ const struct pp_shape pp_shape_op = {
 
 static const struct pp_field op_answer_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
-	{2, 1, "op", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
+	{2, 1, "op", &kind_9, NULL, 0},
 	{3, 1, "inst", &kind_19, NULL, 0},
 	{4, 1, "boot", &kind_35, NULL, 0},
 	{5, 1, "n", &kind_35, NULL, 0},
 	{6, 1, "state", &kind_75, NULL, 0},
 	{7, 0, "stream", &kind_76, (const uint8_t *)"\x00", 1},
 	{8, 0, "text", &kind_77, (const uint8_t *)"\x60", 1},
-	{9, 0, "blob", &kind_9, NULL, 0},
+	{9, 0, "blob", &kind_10, NULL, 0},
 	{10, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
 };
 static const uint8_t op_answer_sorted[] = {9, 4, 10, 1, 3, 5, 2, 6, 7, 8, 0};
@@ -487,7 +489,7 @@ const struct pp_shape pp_shape_op_answer = {
 
 static const struct pp_field blob_get_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "digest", &kind_5, NULL, 0},
 	{3, 1, "off", &kind_6, NULL, 0},
 	{4, 1, "len", &kind_78, NULL, 0},
@@ -500,11 +502,11 @@ const struct pp_shape pp_shape_blob_get = {
 
 static const struct pp_field blob_ack_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "digest", &kind_5, NULL, 0},
 	{3, 1, "have", &kind_6, NULL, 0},
 	{4, 1, "state", &kind_79, NULL, 0},
-	{5, 0, "reason", &kind_11, (const uint8_t *)"\x60", 1},
+	{5, 0, "reason", &kind_8, (const uint8_t *)"\x60", 1},
 };
 static const uint8_t blob_ack_sorted[] = {2, 3, 1, 5, 4, 0};
 const struct pp_shape pp_shape_blob_ack = {
@@ -515,7 +517,7 @@ static const struct pp_field manager_status_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
 	{1, 1, "state", &kind_68, NULL, 0},
 	{2, 1, "fence", &kind_6, NULL, 0},
-	{3, 1, "src", &kind_8, NULL, 0},
+	{3, 1, "src", &kind_9, NULL, 0},
 	{4, 1, "conn", &kind_35, NULL, 0},
 };
 static const uint8_t manager_status_sorted[] = {4, 2, 3, 1, 0};
@@ -525,7 +527,7 @@ const struct pp_shape pp_shape_manager_status = {
 
 static const struct pp_field echo_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "src", &kind_8, NULL, 0},
+	{1, 1, "src", &kind_9, NULL, 0},
 	{2, 1, "conn", &kind_6, NULL, 0},
 	{3, 1, "n", &kind_6, NULL, 0},
 	{4, 0, "at", &kind_6, (const uint8_t *)"\x00", 1},
@@ -538,7 +540,7 @@ const struct pp_shape pp_shape_echo = {
 static const struct pp_field trusted_key_fields[] = {
 	{1, 1, "kid", &kind_20, NULL, 0},
 	{2, 1, "alg", &kind_80, NULL, 0},
-	{3, 1, "pub", &kind_10, NULL, 0},
+	{3, 1, "pub", &kind_11, NULL, 0},
 	{4, 1, "roles", &kind_81, NULL, 0},
 };
 static const uint8_t trusted_key_sorted[] = {1, 0, 2, 3};
@@ -569,7 +571,7 @@ const struct pp_shape pp_shape_releases = {
 
 static const struct pp_field log_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "boot", &kind_35, NULL, 0},
 	{3, 1, "n", &kind_35, NULL, 0},
 	{4, 1, "stream", &kind_86, NULL, 0},
@@ -585,7 +587,7 @@ const struct pp_shape pp_shape_log = {
 
 static const struct pp_field metrics_fields[] = {
 	{0, 1, "v", &kind_43, NULL, 0},
-	{1, 1, "id", &kind_8, NULL, 0},
+	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "boot", &kind_35, NULL, 0},
 	{3, 1, "n", &kind_35, NULL, 0},
 	{4, 1, "at", &kind_6, NULL, 0},

@@ -227,6 +227,8 @@ def _module(facts: Facts, thing: Modular) -> Link:
         words = f"{thing.module}: {found.reason}: {found.message}"
         return Link("module", state, words, do=do, rule=found.reason)
     words = f"{thing.module}, {found.size} bytes, {short_digest(found.digest)}"
+    if found.plain is not None:
+        words += ", encrypted"
     if found.signed is not None:
         words += f", signed by {' and '.join(found.signed.by) or 'none of the keys'}"
     return Link("module", OK, words)

@@ -1,4 +1,7 @@
-"""`propeller keygen [NAME]`: a key pair that signs modules, in the files that cosign reads too."""
+"""`propeller keygen [NAME]`: a key pair that signs modules, in the files that cosign reads too.
+
+With `--group` a key that opens what is encrypted to a group of devices.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="cosign",
         help="writes NAME.key (encrypted) and NAME.pub (default cosign)",
     )
+    parser.add_argument(
+        "--group",
+        action="store_true",
+        help="an encryption key for a group of devices: NAME.group.pem and NAME.group.pub",
+    )
     add_password(parser)
     add_dry_run(parser)
 
@@ -30,11 +38,22 @@ def run(args: argparse.Namespace) -> int:
     from propeller.registry.cosignkey import PrivateKey
 
     private, public = Path(f"{args.name}.key"), Path(f"{args.name}.pub")
+    if args.group:
+        private, public = Path(f"{args.name}.group.pem"), Path(f"{args.name}.group.pub")
     for path in (private, public):
         if path.exists():
             raise UsageError(f"{path} is there already", hint="name another, or move it away")
     if args.dry_run:
         say(f"would write {private} and {public}")
+        return 0
+    if args.group:
+        from propeller.wire.boxes import BoxKey
+
+        box = BoxKey.generate()
+        _write(private, box.to_pem(), 0o600)
+        _write(public, box.public.text.encode() + b"\n", 0o644)
+        print(f"{private}\n{public}")
+        say(f"hand {private} to each device of the group: proplet --group-key {private}")
         return 0
     word = passphrase(args, twice=True)
     key = PrivateKey.generate()

@@ -43,6 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sign", metavar="KEY", help="vouch for it with this key of `keygen`, as `sign` does"
     )
     parser.add_argument(
+        "--encrypt-to",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="only these can read it: x25519:..., age1..., proplet/NAME, or a file with one a line;"
+        " may be repeated",
+    )
+    parser.add_argument(
+        "--key-path",
+        metavar="PATH",
+        help="where a key service has what opens it, for instance default/key/filter",
+    )
+    parser.add_argument(
         "--no-sbom", action="store_true", help="without its bill of materials (CycloneDX)"
     )
     parser.add_argument(
@@ -55,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Push; returns the exit code."""
+    from propeller.cli.recipients import recipients_of
     from propeller.model.ids import sha256_digest
+    from propeller.registry.encrypted import is_path, push_sealed
     from propeller.registry.wasm import inspect
 
     annotations = dict(pair(text) for text in args.annotation)
@@ -64,6 +79,11 @@ def run(args: argparse.Namespace) -> int:
         return _push_specs(args, path, annotations)
     data = read_module(path)
     inspect(data)
+    recipients = recipients_of(args, args.encrypt_to)
+    if args.key_path is not None and not is_path(args.key_path):
+        raise UsageError(f"--key-path {args.key_path!r}: REPOSITORY/TYPE/NAME is wanted")
+    if args.key_path is not None and not recipients:
+        raise UsageError("--key-path needs --encrypt-to", hint="the key that the service keeps")
     with place_of(args, args.image) as place:
         if place.reference.digest is not None:
             raise UsageError(f"{args.image}: a digest is not chosen", hint="push to a tag")
@@ -72,9 +92,21 @@ def run(args: argparse.Namespace) -> int:
             say(f"would push {words} as {place.reference}")
             return 0
         key = None if args.sign is None else private_key(args, args.sign)
-        manifest = place.artifacts.push(
-            place.reference, data, title=f"{path.stem}.wasm", annotations=annotations
-        )
+        if args.encrypt_to:
+            manifest = push_sealed(
+                place.artifacts,
+                place.reference,
+                data,
+                recipients,
+                key=args.key_path,
+                title=f"{path.stem}.wasm.age",
+                annotations=annotations,
+            )
+            words += f", encrypted to {len(recipients)} keys"
+        else:
+            manifest = place.artifacts.push(
+                place.reference, data, title=f"{path.stem}.wasm", annotations=annotations
+            )
         _about(args, place, manifest, data, key)
         print(f"{args.image.partition('@')[0]}@{manifest}")
         say(f"pushed {words}" + (f", signed with {key.public.id}" if key is not None else ""))
@@ -90,7 +122,7 @@ def _about(
     from propeller.registry.sbom import bill, push_bill
 
     pinned = place.reference.pinned(manifest)
-    if not args.no_sbom:
+    if not args.no_sbom and not args.encrypt_to:  # the bill would tell what nobody is to see
         name = Path(args.file).stem
         document = bill(data, name=name, source=args.source, agent=f"propeller {__version__}")
         push_bill(place.artifacts, pinned, manifest, document)

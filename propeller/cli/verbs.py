@@ -80,6 +80,7 @@ _ALL = (
     _verb("sign", "vouch for a module in a registry"),
     _verb("verify", "who vouches for a module in a registry"),
     _verb("release", "which modules exist at all: a list, signed by a key kept offline"),
+    _verb("keyservice", "keys of encrypted modules, given to devices that prove who they are"),
     _verb("provision", "certificates, keys and broker rights of a fleet"),
     _verb("token", "make, list and revoke tokens of the API"),
     _verb("audit", "what was asked of the API; verify that nobody altered the log"),

@@ -37,6 +37,8 @@ class Module:
     memory_min: bytes it needs to start. memory_max: bytes it may ask for; None when it names none.
     image: `registry/repository@sha256:...` of the manifest where a proplet may pull by itself.
     signed: who vouches for it, None where nobody looked.
+    plain: of an encrypted module, the digest of what is inside; `digest` and `size` are of what
+    travels then. key: where a key service has what opens it.
     """
 
     identity: Digest
@@ -49,6 +51,8 @@ class Module:
     component: bool = False
     image: str | None = None
     signed: Signed | None = None
+    plain: Digest | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

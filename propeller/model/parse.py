@@ -191,6 +191,7 @@ def _module(given: Canonical) -> ModuleRef:
         image=given.get("image"),
         url=given.get("url"),
         digest=None if digest is None else Digest(digest),
+        encrypted=given.get("encrypted") == "Required",
     )
 
 

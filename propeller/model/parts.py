@@ -55,12 +55,14 @@ class ModuleRef:
 
     For `file`, `digest` is that of the bytes as written (`.wat` source or `.wasm`) and is always
     set after loading; for `image` it pins the manifest's module layer, if given.
+    encrypted: plain bytes will not do.
     """
 
     file: str | None = None
     image: str | None = None
     url: str | None = None
     digest: Digest | None = None
+    encrypted: bool = False
 
     def __str__(self) -> str:
         return self.file or self.image or self.url or ""

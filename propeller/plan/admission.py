@@ -16,6 +16,7 @@ from propeller.model.specs import Modular, ModuleRef
 from propeller.plan.types import Policy
 
 NOT_RELEASED, UNSIGNED = "NotReleased", "ModuleUnsigned"
+NOT_ENCRYPTED = "NotEncrypted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,20 @@ class Opinion:
 
 def admitted(held: Held, resolved: Resolved | None, policy: Policy) -> Resolved | None:
     """`resolved`, or why the module of this object may not be used."""
-    if not isinstance(resolved, Module) or (policy.released is None and not policy.signing):
-        return resolved
     thing = held.object
     assert isinstance(thing, Modular)
-    origin = thing.meta.origin
-    where = f"{origin.file}:{origin.line}: spec.module" if origin.file else "spec.module"
+    if not isinstance(resolved, Module):
+        return resolved
+    if thing.module.encrypted and resolved.plain is None:
+        return ModuleProblem(
+            NOT_ENCRYPTED,
+            f"{_where(held)}: {thing.module}: plain bytes, where encrypted: Required stands;"
+            " `propeller push FILE IMAGE --encrypt-to KEY`, and name the image",
+            retry=False,
+        )
+    if policy.released is None and not policy.signing:
+        return resolved
+    where = _where(held)
     if policy.released is not None and resolved.digest not in policy.released:
         return ModuleProblem(
             NOT_RELEASED,
@@ -45,6 +54,11 @@ def admitted(held: Held, resolved: Resolved | None, policy: Policy) -> Resolved 
         if one.words and one.rule.mode is Mode.REQUIRED:
             return ModuleProblem(UNSIGNED, f"{where}: {one.words}", retry=False)
     return resolved
+
+
+def _where(held: Held) -> str:
+    origin = held.object.meta.origin
+    return f"{origin.file}:{origin.line}: spec.module" if origin.file else "spec.module"
 
 
 def opinions(held: Held, module: Module, rules: tuple[Rule, ...]) -> tuple[Opinion, ...]:

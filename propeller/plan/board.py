@@ -17,6 +17,7 @@ NEEDS_A_PERSON = frozenset(
     {
         "ModuleInvalid",
         "ModuleUnsigned",
+        "NotEncrypted",
         "NotReleased",
         "Unfit",
         "RolledBack",

@@ -26,6 +26,8 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
     """
     if facts is None:
         return NOT_HEARD
+    if module.plain is not None and "age" not in facts.encodings:
+        return "opens no encrypted modules"
     if module.component and not facts.components:
         return "is given a component, runs only core modules"
     if facts.max_module and module.size > facts.max_module:

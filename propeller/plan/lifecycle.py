@@ -218,7 +218,7 @@ def _suspended_text(suspend: Suspend) -> str:
     return f"suspended{by}: {suspend.reason}" if suspend.reason else f"suspended{by}"
 
 
-REFUSED = frozenset({"ModuleUnsigned", "NotReleased"})
+REFUSED = frozenset({"ModuleUnsigned", "NotEncrypted", "NotReleased"})
 """Why a module that is at hand may not be used (`admission`)."""
 
 

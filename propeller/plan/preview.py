@@ -37,6 +37,7 @@ _STANDS_IN_THE_WAY = frozenset(
     {
         "ModuleInvalid",
         "ModuleUnsigned",
+        "NotEncrypted",
         "NotReleased",
         "SecretMissing",
         "SecretLocked",

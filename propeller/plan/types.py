@@ -277,7 +277,7 @@ class Blocked:
     """Why an object cannot have all it wants now. reason: that of its condition, CamelCase.
 
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, ModuleUnsigned (nobody vouches for it),
-    NotReleased, SecretMissing, SecretLocked (it cannot be
+    NotEncrypted, NotReleased, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
     NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed; of a FederatedTask also
     ModelInvalid, ModelUnavailable, TooFewProplets; of a step StepWaiting, StepSkipped.

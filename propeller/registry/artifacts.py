@@ -122,8 +122,25 @@ class Artifacts(ABC):
             data = blobs.read(pinned.digest)
         else:
             data = self._whole(pinned.reference, pinned.digest, pinned.size, limit)
+        if pinned.media_type == layout_of.SEALED:
+            raise ArtifactError(
+                "Encrypted",
+                f"{where}: the module is encrypted; only the devices it was encrypted to open it",
+            )
         facts = inspect_wasm(data)
         return PulledModule(pinned=pinned, digest=blobs.put(data), size=len(data), facts=facts)
+
+    def pull_sealed(
+        self, pinned: Pinned, blobs: BlobStore, *, limit: int = DEFAULT_LIMIT
+    ) -> Mapping[str, object]:
+        """Bring an encrypted module into `blobs` as it is; what its config says of it."""
+        if not blobs.has(pinned.digest):
+            blobs.put(self._whole(pinned.reference, pinned.digest, pinned.size, limit))
+        _, manifest = self._manifest(pinned.reference)
+        body = self._whole(
+            pinned.reference, manifest.config.digest, manifest.config.size, MAX_CONFIG
+        )
+        return layout_of.read_json(body, where=str(pinned.reference))
 
     def pull_blob(self, image: str, digest: str, dest: Path, *, limit: int = DEFAULT_LIMIT) -> int:
         """Write one blob of the repository of `image` to `dest`, whole or not at all. Its size.

@@ -23,6 +23,8 @@ CONFIG = "application/vnd.wasm.config.v0+json"
 WASM = "application/wasm"
 SPECS = "application/vnd.propeller.specs.v1"
 """`artifactType` of a published spec tree; see `specs`."""
+SEALED = "application/vnd.propeller.wasm.v1+age"
+"""A layer that is an encrypted module; see `encrypted`."""
 TITLE = "org.opencontainers.image.title"
 REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -132,7 +134,7 @@ def choose_layer(manifest: Manifest, *, where: str) -> Descriptor | None:
             "UnknownLayout",
             f"{where}: {len(manifest.layers)} layers; the Wasm layout of today has exactly one",
         )
-    found = [each for each in manifest.layers if each.media_type in WASM_LAYERS]
+    found = [each for each in manifest.layers if each.media_type in (*WASM_LAYERS, SEALED)]
     if len(found) > 1:
         raise ArtifactError("UnknownLayout", f"{where}: {len(found)} Wasm layers, not one")
     return found[0] if found else None

@@ -20,7 +20,9 @@ from propeller.registry.artifacts import Artifacts
 from propeller.registry.blobs import DEFAULT_LIMIT, BlobStore
 from propeller.registry.cosign import vouched
 from propeller.registry.cosignkey import PublicKey
+from propeller.registry.encrypted import is_sealed, read_sealed
 from propeller.registry.http import Http
+from propeller.registry.manifest import SEALED
 from propeller.registry.problem import ArtifactError
 from propeller.registry.reference import Reference, parse_location
 from propeller.registry.registries import Registries
@@ -48,9 +50,12 @@ def resolve(
     try:
         if ref.image is not None:
             return _image(ref, ref.image, registries, blobs, limit=limit, keys=keys)
-        if ref.url is not None:
+        if ref.url is not None and not ref.encrypted:
             with _given_or_own(http, registries) as asked:
                 return _url(ref.url, ref.digest, asked, blobs, limit)
+        if ref.url is not None:
+            words = f"{ref}: encrypted: Required needs an image that was pushed with --encrypt-to"
+            return ModuleProblem("NotEncrypted", words, retry=False)
         raise AssertionError(f"{ref} is neither an image nor a URL")
     except ArtifactError as error:
         return error.as_problem()
@@ -81,19 +86,33 @@ def _image(
     try:
         pinned = place.artifacts.resolve(place.reference)
     except Unavailable:
-        if ref.digest is None or not blobs.has(ref.digest) or keys:
+        if ref.digest is None or not blobs.has(ref.digest) or keys or ref.encrypted:
             raise  # with keys the registry is needed: the signatures are there
         # The bytes are here and they are what the spec names: the registry may be down.
         data, known = blobs.read(ref.digest), place.reference.digest
+        if is_sealed(data):
+            raise  # what is inside stands in its config, which is in the registry
         direct = f"{place.reference.name}@{known}" if known and place.remote else None
         return _module(ref.digest, len(data), inspect(data), image=direct)
     if ref.digest is not None and not pinned.packed and pinned.digest != ref.digest:
         return _not_pinned(image, ref.digest, pinned.digest, pinned.manifest)
+    here = f"{pinned.reference.name}@{pinned.manifest}"
+    image_for_devices = here if place.remote and not pinned.packed else None
+    if pinned.media_type == SEALED:
+        config = place.artifacts.pull_sealed(pinned, blobs, limit=limit)
+        sealed = read_sealed(config, digest=pinned.digest, size=pinned.size, where=image)
+        signed = _signed(place.artifacts, pinned.reference, keys)
+        return replace(sealed.module, image=image_for_devices, signed=signed)
+    if ref.encrypted:
+        return ModuleProblem(
+            "NotEncrypted",
+            f"{image}: plain bytes, where the spec says encrypted: Required;"
+            " push it with `propeller push --encrypt-to KEY`",
+            retry=False,
+        )
     pulled = place.artifacts.pull_pinned(pinned, blobs, limit=limit)
     if ref.digest is not None and pulled.digest != ref.digest:
         return _not_pinned(image, ref.digest, pulled.digest, pinned.manifest)
-    here = f"{pinned.reference.name}@{pinned.manifest}"
-    image_for_devices = here if place.remote and not pinned.packed else None
     module = _module(pulled.digest, pulled.size, pulled.facts, image=image_for_devices)
     return replace(module, signed=_signed(place.artifacts, pinned.reference, keys))
 

@@ -81,12 +81,13 @@ def assignment_of(row: Row) -> Assignment:
 
 
 def ref_text(ref: ModuleRef) -> str:
-    return to_json([ref.file, ref.image, ref.url, ref.digest])
+    named = [ref.file, ref.image, ref.url, ref.digest]
+    return to_json([*named, True] if ref.encrypted else named)
 
 
 def ref_of(text: str) -> ModuleRef:
-    file, image, url, digest = from_json(text)
-    return ModuleRef(file=file, image=image, url=url, digest=digest)
+    file, image, url, digest, *rest = from_json(text)
+    return ModuleRef(file=file, image=image, url=url, digest=digest, encrypted=bool(rest))
 
 
 def resolved_text(resolved: Resolved) -> str:
@@ -106,6 +107,7 @@ def resolved_text(resolved: Resolved) -> str:
             "memoryMax": resolved.memory_max,
             "component": resolved.component,
             "image": resolved.image,
+            **({} if resolved.plain is None else {"plain": resolved.plain, "key": resolved.key}),
             **({} if signed is None else {"signed": [signed.looked, signed.by]}),
         }
     )
@@ -129,5 +131,7 @@ def resolved_of(text: str) -> Resolved:
         memory_max=found["memoryMax"],
         component=found["component"],
         image=found["image"],
+        plain=Digest(found["plain"]) if "plain" in found else None,
+        key=found.get("key"),
         signed=None if told is None else Signed(looked=told[0], by=tuple(told[1])),
     )

@@ -135,6 +135,16 @@ class BoxKey:
 
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
+    def seed(self) -> bytes:
+        """The 32 bytes of the private key: a secret."""
+        from cryptography.hazmat.primitives.serialization import (
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+        )
+
+        return self._key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+
     def shared(self, other: BoxPublic) -> bytes:
         """What both sides of an exchange agree on. Raises WireError (bad_key) for a weak point."""
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey

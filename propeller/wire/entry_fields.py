@@ -52,7 +52,7 @@ BLOB_REF = shape(
 MODULE = shape(
     m.WireModule,
     [
-        Field(1, "digest", DIGEST, "Digest of the Wasm bytes."),
+        Field(1, "digest", DIGEST, "Digest of the bytes that travel."),
         Field(2, "size", SIZE, "Bytes in all."),
         Field(
             3,
@@ -60,6 +60,8 @@ MODULE = shape(
             text(512),
             "Pinned reference for devices that reach the registry themselves.",
         ),
+        Field(4, "plain", DIGEST, "It is encrypted (age); digest of the Wasm bytes inside."),
+        Field(5, "key", text(256), "Where a key service has what opens it."),
     ],
 )
 MODEL = shape(

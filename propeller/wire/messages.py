@@ -26,11 +26,17 @@ class BlobRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireModule:
-    """The module of an entry. `image` (`registry/repo@sha256:...`) where Direct pull may help."""
+    """The module of an entry. `image` (`registry/repo@sha256:...`) where Direct pull may help.
+
+    plain: it is encrypted, and this is the digest of what is inside. key: where a key service has
+    what opens it; absent, the device has it.
+    """
 
     digest: str
     size: int
     image: str | None = None
+    plain: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

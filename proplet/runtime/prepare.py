@@ -15,7 +15,7 @@ from wasmtime import WasmtimeError
 from propeller.capabilities import WASI, left_without
 from propeller.errors import WireError
 from propeller.registry.wasm import inspect
-from proplet.runtime.engine import compile_to, is_whole
+from proplet.runtime.engine import compile_into, compile_to, is_whole
 from proplet.runtime.fit import FL, FL_NAMES, PROPELLER, PROPELLER_NAMES, WASI_NAMES
 
 NAMES = 8
@@ -49,9 +49,11 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
         "memory_min": facts.memory_min,
     }
     native = Path(str(job["native"]))
-    if not missing and entry is not None and not is_whole(native):
+    in_memory = job.get("inMemory") is True
+    if not missing and entry is not None and (in_memory or not is_whole(native)):
+        put = compile_into if in_memory else compile_to
         try:
-            compile_to(native, wasm, fuel=bool(job["fuel"]), exact=bool(job["exact"]))
+            put(native, wasm, fuel=bool(job["fuel"]), exact=bool(job["exact"]))
         except WasmtimeError as error:
             first = str(error).splitlines()[0] if str(error) else "unknown"
             return {"trouble": f"does not compile: {first[:160]}"}

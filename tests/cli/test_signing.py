@@ -56,6 +56,52 @@ def test_push_signs_and_leaves_a_bill(cli, keys, tmp_path):
     assert shelf.referrers(Reference("local", "bare", "1"), CYCLONEDX) == ()
 
 
+def test_push_encrypts_to_devices_groups_and_files(cli, keys, specs, tmp_path):
+    """Named in any way; what is published holds nothing of the module, and no bill of materials."""
+    from propeller.registry.encrypted import identity, unseal
+    from propeller.state.keys import Keys
+    from propeller.wire.boxes import BoxKey
+
+    box = Keys(tmp_path / ".propeller" / "keys").device_box("press")
+    made = cli("keygen", "presses", "--group")
+    assert made.out.split() == ["presses.group.pem", "presses.group.pub"]
+    assert stat.S_IMODE((tmp_path / "presses.group.pem").stat().st_mode) == 0o600
+    group = BoxKey.from_pem((tmp_path / "presses.group.pem").read_bytes())
+    (tmp_path / "all").write_text(f"# the presses\n{group.public.text}\n\n")
+    to = ["--encrypt-to", "proplet/press", "--encrypt-to", "all"]
+    said = cli("push", "plant/add.wat", "local/add:enc", *to, "--sign", "ana.key")
+    assert said.code == 0, said.err
+    assert "encrypted to 2 keys" in said.err
+    assert cli("verify", "local/add:enc", "--key", "ana.pub").code == 0
+    assert cli("pull", "local/add:enc", "x.wasm").code == 2
+    shown = json.loads(cli("inspect", "local/add:enc", "-o", "json").out)
+    shelf = Layout(tmp_path / ".propeller" / "oci")
+    ref = Reference("local", "add", "enc")
+    assert shelf.referrers(ref, CYCLONEDX) == ()
+    with shelf.open_blob(ref, shown["module"]["digest"]) as pieces:
+        sealed = b"".join(pieces)
+    for key in (box, group):
+        module = unseal(sealed, [identity(key.seed())], shown["config"]["plain"])
+        assert module.startswith(b"\0asm")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--encrypt-to", "proplet/nobody"],
+        ["--encrypt-to", "x25519:AAAA"],
+        ["--encrypt-to", "nowhere"],
+        ["--key-path", "a/b/c"],
+        ["--encrypt-to", "plant/add.wat"],
+    ],
+    ids=" ".join,
+)
+def test_whom_nobody_knows_nothing_is_encrypted_to(cli, specs, words, tmp_path):
+    """Refused in words, and nothing is published."""
+    assert cli("push", "plant/add.wat", "local/add:enc", *words).code == 2
+    assert cli("inspect", "local/add:enc").code == 2
+
+
 def test_a_wrong_word_signs_nothing(cli, keys, monkeypatch):
     """And says which variables are looked at."""
     cli("push", "plant/add.wat", "local/add:1")

@@ -97,7 +97,7 @@ extern const struct pp_shape pp_shape_blob_ref;
 enum pp_blob_ref_field { PP_BLOB_REF_DIGEST = 1, PP_BLOB_REF_SIZE = 2 };
 
 extern const struct pp_shape pp_shape_wire_module;
-enum pp_wire_module_field { PP_WIRE_MODULE_DIGEST = 1, PP_WIRE_MODULE_SIZE = 2, PP_WIRE_MODULE_IMAGE = 3 };
+enum pp_wire_module_field { PP_WIRE_MODULE_DIGEST = 1, PP_WIRE_MODULE_SIZE = 2, PP_WIRE_MODULE_IMAGE = 3, PP_WIRE_MODULE_PLAIN = 4, PP_WIRE_MODULE_KEY = 5 };
 
 extern const struct pp_shape pp_shape_wire_model;
 enum pp_wire_model_field { PP_WIRE_MODEL_NAME = 1, PP_WIRE_MODEL_BLOB = 2 };
