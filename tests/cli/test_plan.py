@@ -7,7 +7,6 @@ import sqlite3
 
 import pytest
 
-from propeller.cli import planning
 from propeller.state.sqlite import SqliteStore
 
 
@@ -159,6 +158,8 @@ def test_what_propeller_run_started_is_not_deleted(cli, fleet):
     meta = held.object.meta
     from dataclasses import replace
 
+    from propeller.cli.statuses import RUN_APP
+
     extra = replace(
         held,
         uid="11111111-1111-5111-8111-111111111111",
@@ -166,7 +167,7 @@ def test_what_propeller_run_started_is_not_deleted(cli, fleet):
             held.object,
             meta=replace(
                 meta,
-                app=planning.RUN_APP,
+                app=RUN_APP,
                 uid="11111111-1111-5111-8111-111111111111",
                 key=replace(meta.key, name="run-1"),
             ),
