@@ -10,6 +10,10 @@ BENCH   ?= build/bench.json
 APT     ?= yes
 # Arguments for pytest, as in: make test TESTS=tests/plan
 TESTS   ?=
+# Of each target of make fuzz.
+SECONDS ?= 60
+# Arguments for make lock, as in: make lock LOCK="--upgrade-package requests"
+LOCK    ?=
 JOBS    ?= 2
 
 BIN := $(VENV)/bin
@@ -22,7 +26,7 @@ TEST_PACKAGES := git gnupg openssh-client gcc gcc-multilib libc6-dev libssl-dev 
                  libmosquitto-dev libsodium-dev libyaml-dev mosquitto docker-registry chromium clang lld wasi-libc \
                  libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32
 
-.PHONY: help demo test lint bench soak examples clean python packages toolchains
+.PHONY: help demo test lint bench soak examples clean python packages toolchains lock wheel sbom fuzz
 
 help:
 	@echo "make demo          run the sample plant on two proplets until Ctrl-C"
@@ -32,6 +36,10 @@ help:
 	@echo "make examples      build the guest modules into build/modules"
 	@echo "make bench         measure; writes $(BENCH)"
 	@echo "make soak          the long runs that 'make test' leaves out"
+	@echo "make fuzz          every reader of foreign bytes, guided by coverage (SECONDS=60 each)"
+	@echo "make lock          write requirements/*.lock anew from pyproject.toml"
+	@echo "make wheel         the wheel of this commit in dist/, the same bytes wherever it is built"
+	@echo "make sbom          what a release is made of: dist/sbom.cdx.json (CycloneDX)"
 	@echo "make clean         remove what was built (not $(VENV), not $(STATE))"
 
 # --- the environment -------------------------------------------------------------------------
@@ -46,15 +54,17 @@ python:
 	  echo "$(PYTHON) cannot create environments (no venv or ensurepip)." >&2; \
 	  echo "On Debian: sudo apt-get install python3-venv" >&2; exit 2; }
 
-$(VENV)/.run: pyproject.toml | python
+$(VENV)/.run: pyproject.toml requirements/run.lock | python
 	@"$(BIN)/python" -c '' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@echo "Installing Propeller into $(VENV)"
+	@"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements/run.lock
 	@"$(BIN)/python" -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | python
+$(VENV)/.dev: pyproject.toml requirements/dev.lock | python
 	@"$(BIN)/python" -c '' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@echo "Installing Propeller and its development tools into $(VENV)"
+	@"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements/dev.lock
 	@"$(BIN)/python" -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.run
 
@@ -93,6 +103,25 @@ bench: packages $(VENV)/.dev
 soak: toolchains
 	"$(BIN)/pytest" -m "soak or not soak" --hypothesis-profile=soak --timeout=0 tests/property tests/scenario $(TESTS)
 	"$(BIN)/pytest" -m soak --timeout=0 --ignore=tests/property --ignore=tests/scenario tests
+
+# --- releases --------------------------------------------------------------------------------
+
+lock: python
+	@"$(PYTHON)" -m venv build/lock-env && build/lock-env/bin/pip install --quiet uv
+	UV=build/lock-env/bin/uv bash requirements/lock.sh $(LOCK)
+
+wheel: python
+	@"$(PYTHON)" -m venv build/wheel-env
+	@build/wheel-env/bin/pip install --quiet --require-hashes -r requirements/build.lock
+	PYTHON=$(abspath build/wheel-env/bin/python) bash requirements/wheel.sh dist
+
+sbom: wheel
+	@"$(PYTHON)" requirements/sbom.py dist/*.whl > dist/sbom.cdx.json
+	@echo "dist/sbom.cdx.json"
+
+fuzz: $(VENV)/.dev
+	@"$(BIN)/python" -m pip install --quiet atheris || echo "no atheris for this Python: plain mutants"
+	"$(BIN)/python" -m tests.fuzz --seconds $(SECONDS)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Writes the locks anew from pyproject.toml: newest versions its bounds allow, with hashes.
+# UV: the uv command. Arguments go to it, as in: lock.sh --upgrade-package requests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+UV=${UV:-uv}
+
+compile() {
+  "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-emit-index-url --no-annotate "$@"
+}
+
+compile "$@" pyproject.toml --output-file requirements/run.lock
+compile "$@" pyproject.toml --extra dev --constraint requirements/run.lock \
+  --output-file requirements/dev.lock
+echo 'setuptools>=77' | compile "$@" - --output-file requirements/build.lock
