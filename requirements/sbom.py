@@ -1,4 +1,4 @@
-"""The bill of materials of a release: `python requirements/sbom.py [WHEEL]`, CycloneDX 1.6 on stdout.
+"""The bill of materials of a release: `sbom.py [WHEEL]`, CycloneDX 1.6 on stdout.
 
 Made of `run.lock` and, where one is given, the wheel: the same input gives the same bytes. A
 component's hashes are those of all files of that version, since which one is installed depends on
@@ -22,7 +22,7 @@ _HASH = re.compile(r"^    --hash=sha256:([0-9a-f]{64})(?: \\)?$")
 
 
 def locked(text: str) -> list[dict[str, Any]]:
-    """The packages of a lock: name, version, marker ("" for everywhere), hashes. Raises ValueError."""
+    """The packages of a lock: name, version, marker ("" everywhere), hashes. Raises ValueError."""
     found: list[dict[str, Any]] = []
     for number, line in enumerate(text.splitlines(), 1):
         head, digest = _LINE.match(line), _HASH.match(line)
