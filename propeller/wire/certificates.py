@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from propeller.errors import UsageError
+
+_BROKEN = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+"""What the library raises for bytes that are no certificate, or one it does not know."""
 
 MAX_PEM = 64 * 1024
 
@@ -75,7 +78,7 @@ def requested_key(pem: bytes) -> ec.EllipticCurvePublicKey:
         found = x509.load_pem_x509_csr(pem[:MAX_PEM])
         valid = found.is_signature_valid
         public = found.public_key()
-    except (ValueError, InvalidSignature) as error:
+    except (*_BROKEN, InvalidSignature) as error:
         raise UsageError(f"no certificate request: {error}") from error
     if not valid:
         raise UsageError("the certificate request is not signed by its own key")
@@ -97,6 +100,13 @@ def key_digest(public: ec.EllipticCurvePublicKey) -> str:
 def facts(pem: bytes, *, where: str) -> Facts:
     """What the first certificate of `pem` says. Raises UsageError when there is none."""
     found = read_certificate(pem, where=where)
+    try:
+        return _facts(found, where)
+    except _BROKEN as error:
+        raise UsageError(f"{where}: a certificate that cannot be read: {error}") from error
+
+
+def _facts(found: x509.Certificate, where: str) -> Facts:
     public = found.public_key()
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise UsageError(f"{where}: not a key on an elliptic curve")
@@ -129,7 +139,7 @@ def read_certificate(pem: bytes, *, where: str) -> x509.Certificate:
     """The first certificate of a PEM file. Raises UsageError when there is none."""
     try:
         return x509.load_pem_x509_certificate(pem[:MAX_PEM])
-    except ValueError as error:
+    except _BROKEN as error:
         raise UsageError(f"{where}: no certificate: {error}") from error
 
 

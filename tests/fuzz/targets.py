@@ -29,6 +29,7 @@ from propeller.fl.layout import Layout
 from propeller.fl.model import read_model, write_model
 from propeller.gateway.hooks import Hooks, Receiver, make_hooks
 from propeller.model.ids import sha256_digest
+from propeller.provision.authority import Authority
 from propeller.provision.record import FILE, Record, read_record, text_of
 from propeller.registry.compat import module_inside
 from propeller.registry.cosign import read_payload
@@ -339,6 +340,9 @@ def _csr(data: bytes) -> object:
 
 _PUBLIC = b"-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
 _CSR = certificates.request(certificates.new_key(), "press-1")
+_CERTIFICATE = Authority.make("fuzz", now=1_800_000_000, days=9).issue(
+    certificates.new_key().public_key(), name="a", now=1_800_000_000, days=1, hosts=("h",)
+)
 _RECORD = text_of(Record(domain="d", channel="c", host="h", port=8883, authorities=("a",)))
 
 # -- settings and webhooks ------------------------------------------------------------------------
@@ -461,7 +465,7 @@ TARGETS: dict[str, Target] = {
         Target("fleet-record", _fleet, (_RECORD,), _JSON_TOKENS),
         Target("enrolment", _enroll, (b"P1\x01\x00" + bytes(64) + b"{}",), (b"P1\x01",)),
         Target("enrolment-answer", _answer, (b'{"cert":"x","ca":"y"}',), _JSON_TOKENS),
-        Target("certificate", _certificate, (b"-----BEGIN CERTIFICATE-----\nMII=\n-----END",)),
+        Target("certificate", _certificate, (_CERTIFICATE,)),
         Target("certificate-request", _csr, (_CSR, base64.b64encode(_CSR))),
         Target("propeller-yaml", _config, (_CONFIG,), _YAML),
         Target("proplet-yaml", _proplet, (_PROPLET,), _YAML),
