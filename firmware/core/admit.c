@@ -532,7 +532,9 @@ static bool read_header(struct module *m)
 		head[i] = pp_binary_byte(&m->b);
 	}
 	if (memcmp(head, "\0asm", 4) != 0) {
-		pp_binary_fault(&m->b, len == 0 ? "the file is empty" : "starts with ");
+		m->b.bad = true;
+		pp_words_add(m->b.why, "not a WebAssembly module: not_wasm: ");
+		pp_words_add(m->b.why, len == 0 ? "the file is empty" : "starts with ");
 		for (uint32_t i = 0; len > 0 && i < 4 && i < len; i++) {
 			const char hex[3] = {digits[head[i] >> 4], digits[head[i] & 15], 0};
 

@@ -17,7 +17,7 @@ void pp_binary_fault(struct pp_binary *b, const char *words)
 {
 	if (!b->bad) {
 		b->bad = true;
-		pp_words_add(b->why, "not a WebAssembly module: ");
+		pp_words_add(b->why, "not a WebAssembly module: malformed: ");
 		pp_words_add(b->why, words);
 	}
 }

@@ -52,10 +52,10 @@ def compile_to(
     return out
 
 
-def archive(directory: Path, sources: Sequence[Path], *flags: str) -> Path:
+def archive(directory: Path, sources: Sequence[Path], *flags: str, cc: str = "cc") -> Path:
     """Build a library once, for several programs."""
     objects = [
-        str(compile_to(directory / f"{source.stem}.o", [source], "-c", *flags))
+        str(compile_to(directory / f"{source.stem}.o", [source], "-c", *flags, cc=cc))
         for source in sources
     ]
     library = directory / "libcore.a"

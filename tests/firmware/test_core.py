@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cbuild import FIRMWARE, SANITIZED, VECTORS, archive, compile_to, core_sources, run
 from make_tables import ROOT, all_files
+from module_vectors import all_files as module_files
 
 TESTS = FIRMWARE / "tests"
 CRYPTO = (TESTS / "harness.c", TESTS / "crypto_openssl.c")
@@ -63,6 +64,17 @@ def test_the_conversations_of_the_linux_agent(core: Path, tmp_path: Path) -> Non
 def test_a_device(core: Path, tmp_path: Path) -> None:
     """A whole device over a fake port: what it stores, fetches, refuses, tells and survives."""
     run_c(core, tmp_path, "fake.c", "test_device.c")
+
+
+def test_the_module_vectors_are_current() -> None:
+    """`python tests/firmware/module_vectors.py` writes them anew: what the Linux proplet says."""
+    for name, text in module_files().items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, name
+
+
+def test_verdicts_on_modules(core: Path, tmp_path: Path) -> None:
+    """Imports, memory, exports, and every way of being broken: the words of the Linux proplet."""
+    run_c(core, tmp_path, "test_admit.c", args=(str(TESTS / "vectors"),))
 
 
 def test_power_fails_at_every_write(core: Path, tmp_path: Path) -> None:
