@@ -111,7 +111,10 @@ class _Seat:
 
 @dataclass(slots=True)
 class _Open:
-    """A call that has not ended. patient: ms it may wait for a copy; due: when to look again."""
+    """A call that has not ended. patient: ms it may wait for a copy; due: when to look again.
+
+    lost: what became of an attempt of which nobody knows whether it ran, "" while there is none.
+    """
 
     id: str
     route: Route
@@ -127,6 +130,7 @@ class _Open:
     why: Outcome | None = None
     due: int = 0
     cancelled: bool = False
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +420,9 @@ class Desk:
     def _end(self, one: _Open, outcome: Outcome) -> list[Effect]:
         self._leave(one)
         self._open.pop(one.id, None)
+        if one.lost and outcome.end is End.REFUSED:  # this attempt never began; an earlier one may
+            words = f"{one.lost} while it may have been running it; then {outcome.error}"
+            outcome = Outcome(end=End.UNKNOWN, cause="interrupted", error=words)
         return [Ended(one.id, outcome)]
 
     def _refused(self, one: _Open, answer: CallAnswer, now: int) -> list[Effect]:
@@ -437,6 +444,7 @@ class Desk:
             outcome = Outcome(end=End.UNKNOWN, cause="interrupted", error=error, proplet=proplet)
             return self._end(one, outcome)
         self._leave(one)
+        one.lost = words
         one.tried = {proplet}
         one.patient = max(one.patient, now - one.came + PATIENCE)
         return self._offer(one, now)

@@ -220,6 +220,16 @@ def test_an_idempotent_call_is_made_again_elsewhere_at_once(world: World) -> Non
     assert world.over["c1"].end is End.UNKNOWN
 
 
+def test_a_second_attempt_that_is_refused_does_not_make_the_first_one_unbegun(world: World) -> None:
+    """The first may have run: its fate stays unknown, whatever the others say."""
+    world.knows("p1", "p2", concurrency=1, queue=1, retries=2)
+    world.call("c1")
+    world.status(world.places[0], "offline")
+    world.answers("refused", "request")
+    outcome = world.over["c1"]
+    assert (outcome.end, outcome.cause) == (End.UNKNOWN, "interrupted")
+
+
 def test_a_connection_that_came_back_is_asked_what_became_of_it(world: World) -> None:
     """Same boot, another connection: the answer may have been lost on the way."""
     world.call("c1")
