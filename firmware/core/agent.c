@@ -257,6 +257,10 @@ void pp_agent_boot(struct pp_agent *a, const struct pp_stored *stored, struct pp
 	    pp_trust_take(a, stored->trust, stored->trust_len, &newer) != PP_TAKEN) {
 		pp_say(a, PROPLET_WARNING, "the stored keys are not taken");
 	}
+	memcpy(a->signer, stored->signer, sizeof a->signer);
+	if (a->trust_version > 0) {
+		pp_documents_trusted_anew(a, now);
+	}
 	for (unsigned i = 0; i < stored->upload_count; i++) {
 		(void)pp_uploads_add(a, stored->uploads[i].digest, stored->uploads[i].size, true);
 	}
@@ -350,7 +354,8 @@ static void hear_desired(struct pp_agent *a, const uint8_t *payload, size_t len,
 	}
 	why = pp_open(a, PP_FOR_DESIRED, &pp_shape_desired, payload, len, &document, NULL);
 	if (why == PP_TAKEN) {
-		pp_documents_hear(a, document, now);
+		pp_documents_hear(
+			a, document, (struct proplet_text){(const char *)payload + 4, payload[3]}, now);
 		return;
 	}
 	pp_agent_count(a, pp_reject_word(why));
@@ -361,7 +366,8 @@ static void hear_desired(struct pp_agent *a, const uint8_t *payload, size_t len,
 	}
 }
 
-static enum pp_reject hear_trust(struct pp_agent *a, const uint8_t *payload, size_t len)
+static enum pp_reject hear_trust(struct pp_agent *a, const uint8_t *payload, size_t len,
+				 struct pp_now now)
 {
 	static const enum pp_topic both[] = {PP_TOPIC_DESIRED, PP_TOPIC_MANAGER_STATUS};
 	const struct pp_effect save = {.what = PP_DO_SAVE_TRUST, .data = payload, .len = len};
@@ -373,6 +379,7 @@ static enum pp_reject hear_trust(struct pp_agent *a, const uint8_t *payload, siz
 	}
 	why = pp_trust_take(a, payload, len, &newer);
 	if (why == PP_TAKEN && newer) {
+		pp_documents_trusted_anew(a, now);
 		(void)pp_emit(a, &save);
 		subscribe(a, both, 2, true);
 		pp_say(a, PROPLET_INFO, "took a newer trust document");
@@ -522,7 +529,7 @@ void pp_agent_hear(struct pp_agent *a, enum pp_topic topic, const uint8_t *paylo
 		hear_desired(a, payload, len, now);
 		break;
 	case PP_TOPIC_TRUST:
-		why = hear_trust(a, payload, len);
+		why = hear_trust(a, payload, len, now);
 		break;
 	case PP_TOPIC_OP:
 		why = hear_op(a, payload, len, now);

@@ -75,6 +75,9 @@ static const char *why_not(const struct pp_agent *a, struct pp_view message,
 		return "other_inst";
 	}
 	order = newer(d->fence, d->gen, a->observed.fence, a->observed.gen);
+	if (a->disowned) {
+		order = 1; /* a stolen key must not outbid its successor for ever */
+	}
 	if (order == 0 && a->observed.has_digest) {
 		return memcmp(d->digest, a->observed.digest, 32) == 0 ? SAME : "other_digest";
 	}
@@ -158,7 +161,10 @@ static PP_APART void accept(struct pp_agent *a, const struct pp_document *d, str
 {
 	struct pp_observed observed = {.fence = d->fence, .gen = d->gen, .has_digest = true};
 	const int64_t floor = pp_max(a->floor, d->iat);
-	struct pp_effect effect = {.what = PP_DO_SAVE_DESIRED, .observed = &observed, .iat = floor};
+	struct pp_effect effect = {.what = PP_DO_SAVE_DESIRED,
+				   .observed = &observed,
+				   .iat = floor,
+				   .signer = d->signer};
 	uint8_t *const held = a->memory.desired;
 
 	memcpy(observed.digest, d->digest, 32);
@@ -177,6 +183,8 @@ static PP_APART void accept(struct pp_agent *a, const struct pp_document *d, str
 		refuse_document(a, d, "not_stored", now);
 		return;
 	}
+	memcpy(a->signer, d->signer, sizeof a->signer);
+	a->disowned = false;
 	a->incoming.here = false;
 	a->observed = observed;
 	a->floor = floor;
@@ -188,13 +196,36 @@ static PP_APART void accept(struct pp_agent *a, const struct pp_document *d, str
 	say_accepted(a, pp_count(list));
 }
 
-void pp_documents_hear(struct pp_agent *a, struct pp_view message, struct pp_now now)
+static bool believed(const struct pp_agent *a, const char *kid)
+{
+	for (size_t i = 0; i < a->key_count; i++) {
+		if (strcmp(a->keys[i].kid, kid) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void pp_documents_trusted_anew(struct pp_agent *a, struct pp_now now)
+{
+	a->disowned = a->signer[0] != 0 && !believed(a, a->signer);
+	if (a->disowned && now.synced) {
+		a->floor = a->floor < now.wall ? a->floor : now.wall;
+	}
+	if (a->incoming.here && !believed(a, a->incoming.signer)) {
+		a->incoming.here = false;
+	}
+}
+
+void pp_documents_hear(struct pp_agent *a, struct pp_view message, struct proplet_text signer,
+		       struct pp_now now)
 {
 	const struct pp_view tasks = pp_field(message, PP_DESIRED_TASKS);
 	struct pp_document d;
 	const char *reason;
 
 	read_document(message, &d);
+	memcpy(d.signer, signer.at, signer.len < sizeof d.signer ? signer.len : sizeof d.signer - 1);
 	reason = why_not(a, message, &d, now);
 	if (reason != NULL && strcmp(reason, SAME) == 0) {
 		pp_reporting_asked_again(a, now);

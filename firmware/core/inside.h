@@ -136,7 +136,11 @@ int64_t pp_modules_due(const struct pp_agent *a);
 /* -- documents.c ------------------------------------------------------------------------- */
 
 bool pp_synced(const struct pp_agent *a, struct pp_now now);
-void pp_documents_hear(struct pp_agent *a, struct pp_view document, struct pp_now now);
+/* The keys that are believed have changed. */
+void pp_documents_trusted_anew(struct pp_agent *a, struct pp_now now);
+/* signer: kid of the key that signed it, 16 digits. */
+void pp_documents_hear(struct pp_agent *a, struct pp_view document, struct proplet_text signer,
+		       struct pp_now now);
 void pp_documents_refuse(struct pp_agent *a, const struct pp_refused *refused, struct pp_now now);
 void pp_documents_ask_again(struct pp_agent *a);
 bool pp_documents_take(struct pp_agent *a, const uint8_t *digest, const uint8_t *data, size_t len,

@@ -547,6 +547,11 @@ static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	struct pp_blob *missing;
 	bool present;
 
+	if (a->releasing) {
+		/* Without a list that counts nothing starts: what is not checked is not believed. */
+		trouble(a, run, pp_words_of("NotReleased: this proplet keeps no release lists"));
+		return false;
+	}
 	if (unfit_or_refused(a, run) || (pp_kills_first(run) && pp_has_older(a, run))) {
 		return false;
 	}

@@ -5,7 +5,7 @@
  */
 #include "device.h"
 
-static const uint8_t boot_magic[4] = {'P', 'B', '1', 0}, document_magic[4] = {'P', 'D', '1', 0};
+static const uint8_t boot_magic[4] = {'P', 'B', '1', 0}, document_magic[4] = {'P', 'D', '2', 0};
 
 static void put_number(uint8_t *at, uint64_t value)
 {
@@ -50,7 +50,7 @@ int pp_stored_boot(struct proplet *p, uint8_t inst[16])
 
 /* -- the document: its list, and behind it what was observed ------------------------------------ */
 
-#define TRAILER 60 /* magic, fence, gen, iat, digest */
+#define TRAILER 77 /* magic, fence, gen, iat, digest, kid of the signer */
 
 int pp_stored_save_desired(struct proplet *p, const struct pp_effect *e)
 {
@@ -65,6 +65,7 @@ int pp_stored_save_desired(struct proplet *p, const struct pp_effect *e)
 	put_number(trailer + 12, (uint64_t)e->observed->gen);
 	put_number(trailer + 20, (uint64_t)e->iat);
 	memcpy(trailer + 28, e->observed->digest, 32);
+	memcpy(trailer + 60, e->signer, 17);
 	return p->port->put(p->port->ctx, PROPLET_REC_DESIRED, memory->incoming,
 			    e->list.len + TRAILER);
 }
@@ -86,6 +87,7 @@ void pp_stored_load_desired(struct proplet *p, struct pp_stored *stored)
 	stored->observed.gen = (int64_t)get_number(trailer + 12);
 	stored->iat = (int64_t)get_number(trailer + 20);
 	memcpy(stored->observed.digest, trailer + 28, 32);
+	memcpy(stored->signer, trailer + 60, 16);
 	/* Flash may rot: a list that is not one any more is asked for again, at the same fence. */
 	pp_out_init(&again, memory->incoming, memory->document);
 	if (pp_read_list(&pp_kind_tasks, memory->desired, len - TRAILER, &again) == PP_TAKEN &&

@@ -28,7 +28,7 @@ enum pp_reject pp_open(struct pp_agent *a, enum pp_purpose purpose, const struct
 
 static uint8_t roles_of(struct pp_view roles)
 {
-	static const char *const words[] = {"", "manager", "gateway"};
+	static const char *const words[] = {"", "manager", "gateway", "", "release"};
 	struct pp_items items = pp_items(roles);
 	struct pp_view item;
 	uint8_t bits = 0;
@@ -36,8 +36,8 @@ static uint8_t roles_of(struct pp_view roles)
 	while (pp_next(&items, &item)) {
 		const struct proplet_text word = pp_text(item);
 
-		for (unsigned i = 1; i < 3; i++) {
-			if (word.len == strlen(words[i]) && memcmp(word.at, words[i], word.len) == 0) {
+		for (unsigned i = 1; i < 5; i++) {
+			if (word.len > 0 && word.len == strlen(words[i]) && memcmp(word.at, words[i], word.len) == 0) {
 				bits = (uint8_t)(bits | 1u << i);
 			}
 		}
@@ -45,7 +45,8 @@ static uint8_t roles_of(struct pp_view roles)
 	return bits;
 }
 
-_Static_assert(PP_ROLE_MANAGER == 1 << 1 && PP_ROLE_GATEWAY == 1 << 2, "places of the words above");
+_Static_assert(PP_ROLE_MANAGER == 1 << 1 && PP_ROLE_GATEWAY == 1 << 2 && PP_ROLE_RELEASE == 1 << 4,
+	       "places of the words above");
 
 static enum pp_reject read_key(struct pp_agent *a, struct pp_view one, struct pp_key *key)
 {
@@ -96,12 +97,18 @@ static void believe(struct pp_agent *a, struct pp_view keys)
 	struct pp_view item;
 
 	a->key_count = 1;
-	while (a->key_count <= PP_KEYS && pp_next(&items, &item)) {
-		struct pp_key *const key = &a->keys[a->key_count];
+	a->releasing = false;
+	while (pp_next(&items, &item)) {
+		struct pp_key key;
 
-		if (read_key(a, item, key) == PP_TAKEN && key->alg != 0 && key->roles != 0 &&
-		    strcmp(key->kid, a->keys[0].kid) != 0) {
-			a->key_count++; /* what signs nothing for us takes no place */
+		if (read_key(a, item, &key) != PP_TAKEN || key.alg == 0) {
+			continue;
+		}
+		a->releasing = a->releasing || (key.roles & PP_ROLE_RELEASE) != 0;
+		key.roles = (uint8_t)(key.roles & (PP_ROLE_MANAGER | PP_ROLE_GATEWAY));
+		if (key.roles != 0 && a->key_count <= PP_KEYS &&
+		    strcmp(key.kid, a->keys[0].kid) != 0) {
+			a->keys[a->key_count++] = key; /* what signs nothing for us takes no place */
 		}
 	}
 }

@@ -7,9 +7,11 @@
 
 static const uint8_t root_seed[32] = "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr",
 		     manager_seed[32] = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm",
+		     second_seed[32] = "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
 		     device_seed[32] = "dddddddddddddddddddddddddddddddd";
 #define ROOT "ed25519:W2SJycf9Dc9QVF58FkiG70BJHsBsfxsSMEF5foEXU14="
 #define MANAGER "ed25519:iyN9eI6Oqu9VDG0SWCP6RfH9X8KbLIi9+HERlHH8ExI="
+#define SECOND "ed25519:AU5NkixZajgK38nu1yLoNYIvEjZ2FpPkurth4a+7BPE="
 #define DEVICE "ed25519:K8KACzMW4Akgn/11fasZzPCuhLx66QZU4egXEtJw9lM="
 
 static uint8_t desired[4096], incoming[4096], scratch[4096], early[3 * 256], told[4096], body[4096];
@@ -261,8 +263,8 @@ static size_t sealed(struct fake *f, enum pp_purpose purpose, const char *text, 
 	const size_t len = strlen(text);
 	size_t head;
 
-	crypto_port(&port, root ? root_seed : manager_seed);
-	(void)pp_key_read(&port, pp_words_of(root ? ROOT : MANAGER), &key);
+	crypto_port(&port, root ? root_seed : f->second ? second_seed : manager_seed);
+	(void)pp_key_read(&port, pp_words_of(root ? ROOT : f->second ? SECOND : MANAGER), &key);
 	head = pp_frame_head(&key);
 	memcpy(frame + head, text, len);
 	(void)pp_frame_seal(&port, purpose, &key, frame, len);
@@ -283,17 +285,33 @@ static void retain(struct fake *f, struct fake_message *m, enum pp_topic topic,
 	fake_queue(f, topic, m->payload, m->len);
 }
 
-void fake_trust(struct fake *f, unsigned version)
+static void trust_with(struct fake *f, unsigned version, const char *pub, const char *roles)
 {
 	struct pp_key key;
 	char text[512];
 
-	(void)pp_key_read(&f->port, pp_words_of(MANAGER), &key);
+	(void)pp_key_read(&f->port, pp_words_of(pub), &key);
 	snprintf(text, sizeof text,
-		 "{\"v\":1,\"version\":%u,\"keys\":[{\"kid\":\"%s\",\"alg\":1,\"pub\":\"" MANAGER
-		 "\",\"roles\":[\"manager\"]}]}",
-		 version, key.kid);
+		 "{\"v\":1,\"version\":%u,\"keys\":[{\"kid\":\"%s\",\"alg\":1,\"pub\":\"%s\","
+		 "\"roles\":[%s]}]}",
+		 version, key.kid, pub, roles);
 	retain(f, &f->trust, PP_TOPIC_TRUST, PP_FOR_TRUST, text);
+}
+
+void fake_trust(struct fake *f, unsigned version)
+{
+	trust_with(f, version, MANAGER, "\"manager\"");
+}
+
+void fake_trust_second(struct fake *f, unsigned version)
+{
+	trust_with(f, version, SECOND, "\"manager\"");
+	f->second = true;
+}
+
+void fake_trust_releasing(struct fake *f, unsigned version)
+{
+	trust_with(f, version, MANAGER, "\"manager\",\"release\"");
 }
 
 static void hex(char *to, const uint8_t *bytes, size_t len)

@@ -73,6 +73,7 @@ struct fake {
 	uint8_t answer[4096]; /* the last answer to an operation */
 	size_t answer_len;
 	unsigned hellos, reports, beats;
+	bool second; /* the second manager signs */
 	bool deaf; /* publishing fails */
 
 	/* guests: what was ever started, across all boots */
@@ -107,6 +108,9 @@ bool fake_try(struct fake *f, unsigned ms);
 /* The manager: signed messages. */
 void fake_trust(struct fake *f, unsigned version);
 /* tasks: JSON of the list, with the modules named by fake_module. */
+/* Another manager in its place, which signs from now on; one more key, for release lists. */
+void fake_trust_second(struct fake *f, unsigned version);
+void fake_trust_releasing(struct fake *f, unsigned version);
 void fake_desire(struct fake *f, unsigned gen, const char *tasks);
 void fake_say(struct fake *f, const char *verb, const char *uid, const char *run);
 void fake_manager_online(struct fake *f);

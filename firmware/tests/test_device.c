@@ -443,8 +443,43 @@ static void rotten_records(void)
 	CHECK(fake_state(&f, A) == PP_SUCCEEDED && fake_starts(&f, A) == 1, "taken again, not run again");
 }
 
+/* A document signed by a key that trust took back outbids nobody, over a reboot too. */
+static void a_stolen_key(void)
+{
+	up();
+	fake_desire(&f, 9000, list1(task("")));
+	fake_run(&f, 500);
+	CHECK(fake_observed_gen(&f) == 9000, "the thief's is held");
+	fake_desire(&f, 2, "[]");
+	fake_run(&f, 100);
+	CHECK(fake_observed_gen(&f) == 9000, "an older one is stale");
+	/* Trust 2 names another manager; the old key's word is worth nothing any more. */
+	fake_trust_second(&f, 2);
+	fake_run(&f, 50);
+	CHECK(f.proplet.agent.disowned, "disowned");
+	CHECK(fake_boot(&f) && f.proplet.agent.disowned, "over a reboot");
+	fake_connect(&f);
+	fake_run(&f, 50);
+	fake_desire(&f, 3, "[]");
+	fake_run(&f, 100);
+	CHECK(fake_observed_gen(&f) == 3 && !f.proplet.agent.disowned, "the successor is heard");
+}
+
+/* A fleet that wants release lists: nothing starts where none can be kept. */
+static void release_lists(void)
+{
+	up();
+	fake_trust_releasing(&f, 2);
+	fake_run(&f, 50);
+	fake_desire(&f, 1, list1(task("")));
+	fake_run(&f, 500);
+	CHECK(fake_starts(&f, A) == 0 && error_has(A, "NotReleased"), "told why");
+}
+
 int main(void)
 {
+	a_stolen_key();
+	release_lists();
 	a_task_runs();
 	a_reboot();
 	a_blob_resumes();

@@ -171,6 +171,7 @@ struct pp_effect {
 	const uint8_t *uid, *run_id; /* of a key */
 	uint16_t slot;
 	const struct pp_observed *observed;
+	const char *signer; /* kid, with the document */
 	int64_t iat, at;
 	struct pp_view list;
 	const uint8_t *digest;
@@ -247,6 +248,7 @@ struct pp_stored {
 	struct pp_observed observed;
 	int64_t iat;
 	size_t entries_len;
+	char signer[17];
 	const uint8_t *trust;
 	size_t trust_len;
 	struct {
@@ -299,6 +301,7 @@ struct pp_document {
 	int64_t fence, gen, iat, not_after;
 	uint8_t digest[32], body[32];
 	uint64_t size;
+	char signer[17];
 };
 
 struct pp_agent {
@@ -326,6 +329,7 @@ struct pp_agent {
 	struct pp_key keys[PP_KEYS + 1]; /* the root first */
 	size_t key_count;
 	int64_t trust_version;
+	bool releasing; /* trust names who signs release lists, and none is kept here */
 
 	struct {
 		const char *word;
@@ -344,6 +348,8 @@ struct pp_agent {
 	/* documents */
 	struct pp_observed observed;
 	int64_t floor;
+	char signer[17]; /* kid of the key that signed it; "" where none is known */
+	bool disowned;	 /* trust took that key back: what it signed outbids nobody */
 	struct pp_document incoming;
 	size_t desired_len;
 
