@@ -7,16 +7,17 @@ costs the same in a fleet of ten thousand as in one of ten.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from propeller.errors import PropellerError
 from propeller.gateway.dashboard import facts
 from propeller.gateway.dashboard.facts import ObjectRow, PropletRow
-from propeller.model.ids import Uid
+from propeller.model.ids import PropletId, Uid
 from propeller.model.seen import Seen
 from propeller.state.base import Event, Pause, RevisionRecord, StatusRow
 from propeller.state.sqlite import SqliteStore
@@ -28,7 +29,8 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """The fleet at one serial of the store. at: when it was taken (Unix ms)."""
+    """The fleet at one serial of the store. at: when it was taken (Unix ms). seen: without runs,
+    of which a large fleet has many: ask the gallery for those that are shown."""
 
     serial: int
     at: int
@@ -81,7 +83,12 @@ class Gallery:
         self.clock = clock
         self._lock = threading.Lock()
         self._last: Picture | None = None
-        self._rows: dict[Uid, tuple[str, ObjectRow]] = {}
+        self.cost = 0.0
+        """Seconds that the newest picture took: who asks again and again waits in proportion."""
+        self._statuses: dict[Uid, StatusRow] = {}
+        self._sightings: dict[str, Any] = {}
+        self._objects: dict[int, tuple[StatusRow, ObjectRow]] = {}
+        self._proplets: dict[int, tuple[Seen, PropletRow]] = {}
 
     @contextmanager
     def open(self) -> Iterator[SqliteStore]:
@@ -102,32 +109,57 @@ class Gallery:
 
     def picture(self) -> Picture:
         """The fleet now. Raises Unavailable."""
+        began = time.monotonic()
         with self._lock, self.open() as store, store.transaction():
             serial = store.serial()
             if self._last is not None and self._last.serial == serial:
                 return self._last
-            statuses = tuple(store.statuses())
-            seen = tuple(sorted(store.fleet(), key=lambda one: one.id))
+            statuses = tuple(store.statuses_since(self._statuses))
+            seen = tuple(store.sightings(self._sightings))
             self._last = Picture(
                 serial=serial,
                 at=self.clock(),
                 statuses=statuses,
-                objects=self._object_rows(statuses),
+                objects=_reused(self._objects, statuses, facts.object_row),
                 seen=seen,
-                proplets=tuple(map(facts.proplet_row, seen)),
+                proplets=_reused(self._proplets, seen, facts.proplet_row),
                 revisions=tuple(store.revisions(50)),
                 events=tuple(store.events(limit=MOST_EVENTS)),
                 pauses=tuple(store.pauses()),
             )
+            self.cost = time.monotonic() - began
             return self._last
 
-    def _object_rows(self, statuses: tuple[StatusRow, ...]) -> tuple[ObjectRow, ...]:
-        before, rows = self._rows, []
-        self._rows = {}
-        for status in statuses:
-            known = before.get(status.uid)
-            if known is None or known[0] != status.document:
-                known = (status.document, facts.object_row(status))
-            self._rows[status.uid] = known
-            rows.append(known[1])
-        return tuple(rows)
+    def member(self, proplet: str) -> Seen | None:
+        """One proplet with its runs. Raises Unavailable."""
+        with self.open() as store:
+            return store.member(PropletId(proplet))
+
+    def run_counts(self, proplets: Iterable[str]) -> dict[str, int]:
+        """How many runs each of them holds. Raises Unavailable."""
+        with self.open() as store:
+            return {name: store.count_runs(PropletId(name)) for name in proplets}
+
+    def run_states(self) -> dict[str, int]:
+        """How many runs there are of each state. Raises Unavailable."""
+        with self.open() as store:
+            return store.run_states()
+
+
+From = TypeVar("From")
+To = TypeVar("To")
+
+
+def _reused(
+    known: dict[int, tuple[From, To]], now: Sequence[From], make: Callable[[From], To]
+) -> tuple[To, ...]:
+    """`make` of each of `now`; of those that are the same object as last time, what was made then.
+
+    known: of last time, by the identity of what it keeps alive; becomes that of this time.
+    """
+    before = dict(known)
+    known.clear()
+    for one in now:
+        found = before.get(id(one))
+        known[id(one)] = found if found is not None else (one, make(one))
+    return tuple(known[id(one)][1] for one in now)

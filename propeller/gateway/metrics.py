@@ -155,7 +155,9 @@ def metrics_entries(gallery: Gallery, signals: Signals | None) -> list[Entry]:
     """The route. signals: of the loop in this process, None where there is none."""
 
     async def metrics(_call: Call) -> Response:
-        body = await run_in_threadpool(lambda: exposition(gallery.picture(), signals))
+        body = await run_in_threadpool(
+            lambda: exposition(gallery.picture(), gallery.run_states(), signals)
+        )
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     return [
@@ -171,27 +173,27 @@ def metrics_entries(gallery: Gallery, signals: Signals | None) -> list[Entry]:
     ]
 
 
-def exposition(picture: Picture, signals: Signals | None) -> bytes:
-    """The text that Prometheus reads."""
+def exposition(picture: Picture, runs: Mapping[str, int], signals: Signals | None) -> bytes:
+    """The text that Prometheus reads. runs: how many of each state."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(picture, signals))
+    registry.register(_Families(picture, runs, signals))
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, picture: Picture, signals: Signals | None) -> None:
-        self._picture, self._signals = picture, signals
+    def __init__(self, picture: Picture, runs: Mapping[str, int], signals: Signals | None) -> None:
+        self._picture, self._runs, self._signals = picture, runs, signals
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        yield from _fleet(self._picture)
+        yield from _fleet(self._picture, self._runs)
         if self._signals is not None:
             yield from _loop(self._signals)
 
 
-def _fleet(picture: Picture) -> Iterator[Metric]:
+def _fleet(picture: Picture, runs: Mapping[str, int]) -> Iterator[Metric]:
     rows = [row for row in picture.objects if row.app != "run"]
     ready: Counts[tuple[str, ...]] = Counts((row.key.kind, row.ready) for row in rows)
     yield _gauges("propeller_objects", ready)
@@ -203,8 +205,7 @@ def _fleet(picture: Picture) -> Iterator[Metric]:
     yield _gauges("propeller_proplets", presence)
     silences = [picture.at - one.since for one in picture.silent if one.since]
     yield _gauge("propeller_device_silence_seconds_max", max(silences, default=0) / 1000)
-    runs = (run for seen in picture.seen for run in seen.runs.values())
-    states: Counts[tuple[str, ...]] = Counts((str(run.state),) for run in runs)
+    states: Counts[tuple[str, ...]] = Counts({(name,): n for name, n in runs.items()})
     yield _gauges("propeller_runs", states)
     told = [(name, value) for seen in picture.seen for name, value in seen.metrics.items()]
     cores = sum(value for name, value in told if name.startswith("cpu/")) / 1000

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from propeller.model.checks import Reading
@@ -393,6 +393,19 @@ class Store(Protocol):
     def fleet(self) -> list[Seen]:
         """Every known proplet with its runs."""
 
+    def sightings(self, known: dict[str, Any]) -> list[Seen]:
+        """Every known proplet without its runs, by id. known: what an earlier call left there, or
+        empty; whose row did not change is the same object again."""
+
+    def member(self, proplet: PropletId) -> Seen | None:
+        """One proplet with its runs."""
+
+    def count_runs(self, proplet: PropletId) -> int:
+        """How many runs it holds."""
+
+    def run_states(self) -> dict[str, int]:
+        """How many runs there are of each state."""
+
     def put_seen(self, seen: Seen) -> None:
         """Everything of `seen` but `runs`."""
 
@@ -438,6 +451,10 @@ class Store(Protocol):
     def put_status(self, row: StatusRow) -> None: ...
     def drop_status(self, uid: Uid) -> None: ...
     def statuses(self) -> Iterator[StatusRow]: ...
+    def statuses_since(self, known: dict[Uid, StatusRow]) -> list[StatusRow]:
+        """As `statuses`. known: what an earlier call left there, or empty; a status that did not
+        change is the same object again."""
+
     def note_history(self, uid: Uid, row: HistoryRow) -> None:
         """Adds to the row of (uid, digest, outcome): earliest first, latest last, counts summed."""
 

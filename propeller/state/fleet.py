@@ -6,13 +6,24 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from propeller.state.columns import Memo, from_json
-from propeller.state.database import Database
+from propeller.state.database import Database, Row
 from propeller.state.quotas import Quotas
 
 if TYPE_CHECKING:
     from propeller.model.ids import PropletId, RunId, Uid
     from propeller.model.seen import Seen, SeenRun
     from propeller.state.base import Asked, PropletHold
+
+
+_SEEN = (
+    "SELECT id, declared, presence, last_heard, offline_since, will_at, inst, boot, seq, conn,"
+    " labels, observed_fence, observed_gen, observed_digest, reported, quarantine, cordoned,"
+    " draining, memory, tasks, heartbeat, public_key, facts, box, metrics, metrics_at FROM seen"
+)
+_RUNS = (
+    "SELECT proplet, uid, run, digest, cause, state, exit, result, result_digest, result_size,"
+    " error, restarts, ready, started, ended FROM seen_run"
+)
 
 
 class FleetTables:
@@ -29,24 +40,50 @@ class FleetTables:
         facts: Memo[dict[str, Any]] = Memo(rows.facts_fields)
         return [
             rows.seen_of(row, labels, facts, runs.get(row[0], {}))
-            for row in self._db.rows(
-                "SELECT id, declared, presence, last_heard, offline_since, will_at, inst, boot,"
-                " seq, conn, labels, observed_fence, observed_gen, observed_digest, reported,"
-                " quarantine, cordoned, draining, memory, tasks, heartbeat, public_key, facts, box,"
-                " metrics, metrics_at"
-                " FROM seen ORDER BY id"
-            )
+            for row in self._db.rows(f"{_SEEN} ORDER BY id")
         ]
+
+    def sightings(self, known: dict[str, tuple[Row, Seen]]) -> list[Seen]:
+        from propeller.state import fleet_rows as rows
+
+        labels: Memo[Mapping[str, str]] = Memo(from_json)
+        facts: Memo[dict[str, Any]] = Memo(rows.facts_fields)
+        found: list[Seen] = []
+        gone = set(known)
+        for row in self._db.rows(f"{_SEEN} ORDER BY id"):
+            before = known.get(row[0])
+            if before is None or before[0] != row:
+                before = known[row[0]] = (row, rows.seen_of(row, labels, facts, {}))
+            gone.discard(row[0])
+            found.append(before[1])
+        for name in gone:
+            del known[name]
+        return found
+
+    def member(self, proplet: PropletId) -> Seen | None:
+        from propeller.state import fleet_rows as rows
+
+        row = self._db.one(f"{_SEEN} WHERE id = ?", (proplet,))
+        if row is None:
+            return None
+        runs = {}
+        for one in self._db.rows(f"{_RUNS} WHERE proplet = ? ORDER BY uid, run", (proplet,)):
+            run = rows.seen_run_of(one)
+            runs[run.uid, run.run] = run
+        return rows.seen_of(row, Memo(from_json), Memo(rows.facts_fields), runs)
+
+    def count_runs(self, proplet: PropletId) -> int:
+        row = self._db.one("SELECT count(*) FROM seen_run WHERE proplet = ?", (proplet,))
+        return row[0] if row is not None else 0
+
+    def run_states(self) -> dict[str, int]:
+        return dict(self._db.rows("SELECT state, count(*) FROM seen_run GROUP BY state"))
 
     def _all_runs(self) -> dict[str, dict[tuple[Uid, RunId], SeenRun]]:
         from propeller.state import fleet_rows as rows
 
         fleet: dict[str, dict[tuple[Uid, RunId], SeenRun]] = {}
-        for row in self._db.rows(
-            "SELECT proplet, uid, run, digest, cause, state, exit, result, result_digest,"
-            " result_size, error, restarts, ready, started, ended FROM seen_run"
-            " ORDER BY proplet, uid, run"
-        ):
+        for row in self._db.rows(f"{_RUNS} ORDER BY proplet, uid, run"):
             run = rows.seen_run_of(row)
             fleet.setdefault(row[0], {})[run.uid, run.run] = run
         return fleet

@@ -174,6 +174,26 @@ class HistoryTables:
                 changed_at=changed_at,
             )
 
+    def statuses_since(self, known: dict[Uid, StatusRow]) -> list[StatusRow]:
+        found, gone = [], set(known)
+        for uid, key, ready, document, changed_at in self._db.rows(
+            "SELECT uid, key, ready, document, changed_at FROM status ORDER BY key"
+        ):
+            row = known.get(uid)
+            if row is None or (row.changed_at, row.document) != (changed_at, document):
+                row = known[uid] = StatusRow(
+                    uid=Uid(uid),
+                    key=Key.parse(key),
+                    ready=shared(ready),
+                    document=document,
+                    changed_at=changed_at,
+                )
+            gone.discard(uid)
+            found.append(row)
+        for name in gone:
+            del known[name]
+        return found
+
     def note_history(self, uid: Uid, row: HistoryRow) -> None:
         self._touched_runs.add(uid)
         self._db.write(

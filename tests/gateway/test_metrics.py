@@ -55,7 +55,7 @@ def plain(name: str) -> str:
 
 def test_an_empty_fleet_has_converged():
     """No object is nothing that is not Ready."""
-    found = samples(exposition(NOTHING, None))
+    found = samples(exposition(NOTHING, {}, None))
     assert found["propeller_convergence_ratio", ()] == 1
     assert found["propeller_revision_accepted_timestamp_seconds", ()] == 0
 
@@ -66,7 +66,7 @@ def test_the_loop_counts_its_turns():
     signals.turned(0.002, events=3, lag=0.0)
     signals.turned(60.0, events=1, lag=1.5)
     signals.echo_ms = 12
-    found = samples(exposition(NOTHING, signals))
+    found = samples(exposition(NOTHING, {}, signals))
     assert found["propeller_turns_total", ()] == 2
     assert found["propeller_events_total", ()] == 4
     assert found["propeller_turn_duration_seconds_bucket", (("le", "0.003"),)] == 1
@@ -82,7 +82,7 @@ def test_every_metric_is_given_and_no_other(door):
     """The list is what is served, with the labels it says."""
     signals = Signals()
     signals.echo_ms = 1
-    body = exposition(picture_of(door), signals)
+    body = exposition(picture_of(door), door.store.run_states(), signals)
     found: dict[str, set[str]] = {}
     for name, labels in samples(body):
         found.setdefault(plain(name), set()).update(label for label, _ in labels)
@@ -107,7 +107,7 @@ def test_it_is_served_to_who_may_look(door):
 def test_counts_are_those_of_the_fleet(door):
     """Ready objects by kind, proplets by presence."""
     picture = picture_of(door)
-    found = samples(exposition(picture, None))
+    found = samples(exposition(picture, door.store.run_states(), None))
     for row in picture.objects:
         assert found["propeller_objects", (("kind", row.key.kind), ("ready", row.ready))] >= 1
     total = sum(value for (name, _), value in found.items() if name == "propeller_proplets")

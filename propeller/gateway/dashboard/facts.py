@@ -50,7 +50,6 @@ class PropletRow:
     state: str
     since: int
     heard: int
-    runs: int
     labels: Mapping[str, str]
     declared: bool
     scheduling: str
@@ -127,7 +126,6 @@ def proplet_row(seen: Seen) -> PropletRow:
         since=seen.offline_since
         or (seen.last_heard if seen.presence is not Presence.ONLINE else 0),
         heard=seen.last_heard,
-        runs=len(seen.runs),
         labels=dict(sorted(seen.labels.items())),
         declared=seen.declared,
         scheduling="Draining" if seen.draining else "Cordoned" if seen.cordoned else "",

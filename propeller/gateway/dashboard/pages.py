@@ -82,6 +82,7 @@ class _Pages:
         def answer(picture: Picture) -> str:
             now = self._gallery.clock()
             counted = [one for one in picture.objects if one.app != "run"]
+            silent = picture.silent[:30]
             return self._render(
                 call,
                 "overview.html",
@@ -93,7 +94,8 @@ class _Pages:
                 fleet=len(picture.proplets),
                 unready=picture.unready[:30],
                 unready_count=len(picture.unready),
-                silent=picture.silent[:30],
+                silent=silent,
+                runs=self._gallery.run_counts(one.name for one in silent),
                 silent_count=len(picture.silent),
                 needs=self._needs(picture),
                 recent=facts.recent(picture.events, now)[:25],
@@ -191,7 +193,9 @@ class _Pages:
             row = next((one for one in picture.proplets if one.name == name), None)
             if row is None:
                 return None
-            seen = next(one for one in picture.seen if str(one.id) == name)
+            seen = self._gallery.member(name)
+            if seen is None:
+                return None
             with self._gallery.open() as store:
                 events = [
                     one
@@ -241,7 +245,7 @@ class _Pages:
                 elif time.monotonic() - quiet > SILENCE_S:
                     quiet = time.monotonic()
                     yield ": still here\n\n"
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(min(1.0, max(POLL_S, 5 * self._gallery.cost)))
 
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)

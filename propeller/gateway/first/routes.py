@@ -124,15 +124,21 @@ class First:
             raise Problem(400, "status must be active or inactive")
         picture = await run_in_threadpool(self._gallery.picture)
         found = [
-            _view(seen)
+            seen
             for seen in picture.seen
             if not status or (status == "active") == (seen.presence is Presence.ONLINE)
         ]
-        return _page(call, "proplets", found)
+        start, limit = _window(call)
+        shown = found[start : start + limit]
+        runs = await run_in_threadpool(self._gallery.run_counts, [one.id for one in shown])
+        words: dict[str, Any] = {"offset": start, "limit": limit, "total": len(found)}
+        words["proplets"] = [_view(one, runs[one.id]) for one in shown]
+        return JSONResponse(words)
 
     async def proplet(self, call: Call) -> Response:
         """One."""
-        return JSONResponse(_view(await self._seen(call)))
+        seen = await self._seen(call)
+        return JSONResponse(_view(seen, len(seen.runs)))
 
     async def no_proplet(self, call: Call) -> Response:
         """Which proplets there are is said by specs, or by themselves."""
@@ -169,11 +175,10 @@ class First:
         return _page(call, "history", [moment(seen.last_heard)] if seen.last_heard else [])
 
     async def _seen(self, call: Call) -> Seen:
-        picture = await run_in_threadpool(self._gallery.picture)
-        for seen in picture.seen:
-            if seen.id == call.path["name"]:
-                return seen
-        raise Problem(404, "not found")
+        seen = await run_in_threadpool(self._gallery.member, call.path["name"])
+        if seen is None:
+            raise Problem(404, "not found")
+        return seen
 
     # -- tasks --------------------------------------------------------------------------------
 
@@ -420,12 +425,12 @@ class First:
         return ()
 
 
-def _view(seen: Seen) -> dict[str, Any]:
+def _view(seen: Seen, runs: int) -> dict[str, Any]:
     """A proplet as they show it."""
     view: dict[str, Any] = {
         "id": str(seen.id),
         "name": str(seen.id),
-        "task_count": len(seen.runs),
+        "task_count": runs,
         "alive": seen.presence is Presence.ONLINE,
         "metadata": dict(seen.labels),
     }

@@ -406,17 +406,19 @@ class Reads:
                 if query.get("state", row.state) == row.state
                 and (not name or row.labels.get(name) == value)
             ]
-            return _named_page(found, call, shapes.proplet_of, picture)
+            page = _named_page(found, call, _itself, picture)
+            runs = self._gallery.run_counts(one.id for one in page["items"])
+            page["items"] = [shapes.proplet_of(one, runs[one.id]) for one in page["items"]]
+            return page
 
         return JSONResponse(await run_in_threadpool(work))
 
     async def proplet(self, call: Call) -> Response:
         """One proplet."""
-        picture = await run_in_threadpool(self._gallery.picture)
-        for seen in picture.seen:
-            if seen.id == call.path["proplet"]:
-                return JSONResponse(shapes.proplet_of(seen))
-        raise Problem(404, "there is no such proplet")
+        seen = await run_in_threadpool(self._gallery.member, call.path["proplet"])
+        if seen is None:
+            raise Problem(404, "there is no such proplet")
+        return JSONResponse(shapes.proplet_of(seen, len(seen.runs)))
 
     async def events(self, call: Call) -> Response:
         """Events of the fleet."""
@@ -520,7 +522,7 @@ def seen_by(caller: Caller, key: Key | None) -> bool:
 def _named_page(
     found: Iterable[tuple[str, Any]],
     call: Call,
-    shape: Callable[[Any], dict[str, Any]],
+    shape: Callable[[Any], Any],
     picture: Picture,
 ) -> dict[str, Any]:
     """In the order of names, which are the cursor: a page is right although the list moved."""
@@ -533,6 +535,10 @@ def _named_page(
         "next": more,
         "serial": picture.serial,
     }
+
+
+def _itself(one: Any) -> Any:
+    return one
 
 
 def _timed_page(found: Sequence[dict[str, Any]], call: Call, serial: int) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def object_of(row: StatusRow) -> Document:
     return found
 
 
-def proplet_of(seen: Seen) -> Document:
-    """One proplet as it was last heard."""
+def proplet_of(seen: Seen, runs: int) -> Document:
+    """One proplet as it was last heard. runs: how many it holds."""
     state = {Presence.ONLINE: "Online", Presence.OFFLINE: "Silent", Presence.UNKNOWN: "Unknown"}
     silent = seen.presence is not Presence.ONLINE
     facts = seen.facts
@@ -42,7 +42,7 @@ def proplet_of(seen: Seen) -> Document:
         "declared": seen.declared,
         "scheduling": "Draining" if seen.draining else "Cordoned" if seen.cordoned else "Enabled",
         "labels": dict(sorted(seen.labels.items())),
-        "runs": len(seen.runs),
+        "runs": runs,
         "trouble": seen.quarantine,
         "arch": facts.arch if facts else "",
         "os": facts.os if facts else "",

@@ -23,11 +23,13 @@ from propeller.gateway.problem import Problem
 from propeller.gateway.routing import Call, Entry, Param, Scope
 from propeller.gateway.v1 import shapes
 from propeller.gateway.v1.schemas import TEXT
+from propeller.model.seen import Seen as Sighting
 
 POLL_S: Final = 0.25
 SILENCE_S: Final = 15.0
 MOST_STREAMS: Final = 64
 
+Say = Callable[[Sighting], dict[str, Any]]
 Seen = Mapping[str, tuple[object, Callable[[], dict[str, Any]]]]
 """By name: what tells whether it moved, and how to say it."""
 
@@ -101,15 +103,18 @@ class Watching:
                 elif time.monotonic() - quiet > SILENCE_S:
                     quiet = time.monotonic()
                     yield ": still here\n\n"
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(min(1.0, max(POLL_S, 5 * self._gallery.cost)))
         finally:
             self._open -= 1
+
+    def _proplet(self, one: Sighting) -> dict[str, Any]:
+        return shapes.proplet_of(one, self._gallery.run_counts([one.id])[one.id])
 
     def _moved(
         self, call: Call, last: Mapping[str, object]
     ) -> tuple[list[tuple[str, dict[str, Any]]], Mapping[str, object]]:
         """What to say, and what there is now by name."""
-        found = _seen(call, self._gallery.picture())
+        found = _seen(call, self._gallery.picture(), self._proplet)
         said = [
             ("put", say())
             for name, (mark, say) in found.items()
@@ -119,13 +124,13 @@ class Watching:
         return said, {name: mark for name, (mark, _) in found.items()}
 
 
-def _seen(call: Call, picture: Picture) -> Seen:
+def _seen(call: Call, picture: Picture, proplet: Say) -> Seen:
     query = call.query
     name = query.get("name")
     match query["what"]:
         case "proplets":
             return {
-                str(one.id): (one, partial(shapes.proplet_of, one))
+                str(one.id): (one, partial(proplet, one))
                 for one in picture.seen
                 if name in (None, one.id)
             }
