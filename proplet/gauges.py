@@ -2,6 +2,8 @@
 
 The eight digits are the first of the object's uid: a device holds few, and bytes may be dear.
 
+A Function may have several processes: theirs are added up.
+
 A guest is a process of its own, so the kernel has counted it already; the guest is not asked and
 cannot lie about it.
 """
@@ -9,6 +11,7 @@ cannot lie about it.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,11 +34,15 @@ class Gauges:
 
     def read(self, workers: Iterable[Worker], now: int) -> tuple[tuple[str, int], ...]:
         """`cpu` in thousandths of one core since the last look, `rss` in bytes. now: mono ms."""
-        values: list[tuple[str, int]] = []
+        values: Counter[str] = Counter()
         seen: dict[int, tuple[int, int]] = {}
         guests = [one for one in workers if one.key is not None and one.pid and not one.done]
-        for worker in guests[:MOST]:
+        told: set[str] = set()
+        for worker in guests:
             assert worker.key is not None
+            told.add(worker.key[0][:NAMED])
+            if len(told) > MOST:
+                break
             used = _used(worker.pid)
             if used is None:
                 continue
@@ -43,12 +50,12 @@ class Gauges:
             uid = worker.key[0][:NAMED]
             before = self._before.get(worker.pid)
             seen[worker.pid] = (ticks, now)
-            values.append((f"rss/{uid}", pages * self._page))
+            values[f"rss/{uid}"] += pages * self._page
             if before is not None and now > before[1]:
                 permille = (ticks - before[0]) * 1_000_000 // (self._ticks * (now - before[1]))
-                values.append((f"cpu/{uid}", permille))
+                values[f"cpu/{uid}"] += permille
         self._before = seen
-        return tuple(sorted(values))
+        return tuple(sorted(values.items()))
 
 
 def _used(pid: int) -> tuple[int, int] | None:

@@ -259,6 +259,7 @@ class Pool:
                 self._unserved.discard(worker.number)
                 self._bad = 0
                 self.tally.instance_us = cast(int, message["us"])
+                worker.pid = cast(int, message["pid"])
             case "answered":
                 pending = self._busy.pop(worker.number, None)
                 if pending is None or pending.id != message.get("id"):

@@ -161,7 +161,8 @@ class Serving:
             self._send({"event": "served", "trouble": first_line(str(error))})
             return
         threading.Thread(target=self._watch, name="clock", daemon=True).start()
-        self._send({"event": "served", "us": int((time.perf_counter() - began) * 1e6)})
+        took = int((time.perf_counter() - began) * 1e6)
+        self._send({"event": "served", "us": took, "pid": os.getpid()})
         while True:
             message = self._next()
             if message is None:

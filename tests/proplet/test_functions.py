@@ -423,3 +423,12 @@ def test_a_module_that_cannot_be_called_so_is_unfit(make_workshop: Maker) -> Non
     assert why(2, ADD, "add", "Values") == ""
     assert "exports no function" in why(3, ADD, "sub", "Values")
     assert "which only a Function offers" in why(4, ECHO, "echo", "", "once")
+
+
+def test_what_a_function_takes_is_told_once_for_all_its_processes(up: Up) -> None:
+    """Two processes wait for calls: one name each, their memory added up."""
+    server = up(ADD, "add", concurrency=2, ready=2)
+    assert body_of(server.call(b"[1, 2]")) == b"3"
+    names = [name for name, _ in server.shop.supervisor.gauges()]
+    assert names == sorted(set(names))
+    assert f"rss/{server.key[0][:8]}" in names
