@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import pytest
+from live_capture import Tap
 
 from propeller.transport.base import Connected, Received
 from propeller.transport.child import Child, free_port, listens
@@ -286,6 +287,71 @@ def test_a_device_enrolls_with_a_token_renews_and_survives_a_new_authority(plant
     shown = fleet.run("provision", "show", "f").out
     assert "far" in shown
     assert "(old)" not in shown
+
+
+PRINTS = """(module
+  (import "wasi_snapshot_preview1" "environ_get" (func $env (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 4000) "bytes-of-the-module-itself")
+  (func (export "_start")
+    (drop (call $env (i32.const 200) (i32.const 1000)))
+    (i32.store (i32.const 0) (i32.const 1000))
+    (i32.store (i32.const 4) (i32.const 30))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
+
+
+def test_a_capture_shows_no_secret_in_clear(plant):
+    """All that device and manager say to the broker, and a device to the enrolment service, written
+    down on the way: no value, result, module byte, key, token or topic can be read in it."""
+    plant.provision("dev-a")
+    fleet = plant.fleet
+    service_port = free_port()
+    fleet.start("provision", "serve", "f", "--listen", f"127.0.0.1:{service_port}")
+    fleet.until(lambda: listens(service_port), "the enrolment service")
+    line, enrolment = Tap(plant.port), Tap(service_port)
+    try:
+        for name in ("manager/propeller.yaml", "devices/dev-a/proplet.yaml"):
+            path = plant.folder / name
+            path.write_text(path.read_text().replace(f":{plant.port}", f":{line.port}"))
+        fleet.write("prints.wat", PRINTS)
+        value = "value-of-the-variable-only"
+        run = {"env": [{"name": "PASS", "value": value}]}
+        fleet.spec("Task", "tell", {"module": {"file": "prints.wat"}, "run": run})
+        plant.manager()
+        plant.proplet("dev-a")
+        told = fleet.ready("Task/default/tell")["status"]["copies"][0]["result"]
+        assert value[:20] in told, "the value went out and came back"
+        words = fleet.run("provision", "token", "f", "far", "--url", "https://localhost:1").out
+        token = words.split()[0].partition("=")[2]
+        (fleet.place / "token").write_text(token)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "proplet", "enroll"),
+                *(f"https://localhost:{enrolment.port}", "--id", "far", "--data", "far"),
+                *("--token-file", "token", "--pin", words.partition("--pin ")[2].split()[0]),
+            ],
+            cwd=fleet.place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert line.connections >= 2, "device and manager both went through"
+        heard = line.heard + enrolment.heard
+        assert len(heard) > 4000
+        texts = [path.read_text() for path in plant.folder.rglob("*") if path.is_file()]
+        private = [text for text in texts if "PRIVATE KEY-----\n" in text]
+        keys = [text.partition("PRIVATE KEY-----\n")[2].splitlines()[0] for text in private]
+        assert len(keys) > 4
+        readable = (value, "bytes-of-the-module-itself", "control/proplet", "desired", token)
+        for secret in (*readable, *keys):
+            assert secret.encode() not in heard, secret
+        assert b"\0asm" not in heard
+    finally:
+        line.close()
+        enrolment.close()
 
 
 def _online(fleet, device: str) -> None:
