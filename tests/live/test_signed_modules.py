@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from propeller.wire.boxes import BoxKey
+
 pytestmark = pytest.mark.live
 
 ADD = """(module (func (export "add") (param i32 i32) (result i32)
@@ -84,3 +86,47 @@ def test_only_what_the_release_key_lists_starts(fleet: Any, words: Any) -> None:
     assert fleet.on("release", "add", "sub.wat", "--key", "off.key", *words).code == 0
     assert fleet.on("release", "take").code == 0
     assert fleet.ready("Task/default/sub")["status"]["copies"][0]["result"] == "38"
+
+
+def test_a_module_for_one_device_from_push_to_result(fleet: Any, words: Any) -> None:
+    """Encrypted to one proplet, required by the spec; neither state nor storage holds it in clear.
+    Plain bytes where encrypted ones are required are blocked, a file of the tree as well."""
+    secret = "what nobody may read 77ab"
+    told = f'(memory (export "memory") 1) (data (i32.const 0) "{secret}")'
+    (fleet.place / "add.wat").write_text(ADD.replace("(func", f"{told} (func", 1))
+    fleet.broker()
+    first = fleet.serve()
+    fleet.spec("Task", "idle", {"module": {"image": "local/none:1"}, "run": RUN})
+    fleet.until(lambda: fleet.condition("Task/default/idle", "Ready"), "the first look")
+    fleet.proplet("press")
+    kept = fleet.place / "press" / "device.box.pem"
+    fleet.until(kept.exists, "its key")
+    key = BoxKey.from_pem(kept.read_bytes()).public.text
+    assert first.end() == 0
+    pushed = fleet.on("push", "add.wat", "local/add:1", "--encrypt-to", key)
+    assert pushed.code == 0, pushed.err
+    fleet.on("push", "sub.wat", "local/sub:1")
+    (fleet.specs / "sub.wat").write_text(SUB)
+    for name, module in (
+        ("add", {"image": "local/add:1"}),
+        ("plain", {"image": "local/sub:1"}),
+        ("file", {"file": "sub.wat"}),
+    ):
+        spec = {"module": {**module, "encrypted": "Required"}, "run": RUN}
+        fleet.spec("Task", name, {**spec, "placement": {"proplets": ["press"]}})
+    fleet.serve()
+    assert fleet.ready("Task/default/add")["status"]["copies"][0]["result"] == "42"
+    assert "encrypted" in fleet.on("why", "task/add").out
+    for name in ("plain", "file"):
+        blocked = fleet.until(
+            lambda name=name: fleet.condition(f"Task/default/{name}", "Blocked"), f"{name} blocked"
+        )
+        assert "encrypted: Required" in blocked["message"]
+        assert fleet.copies(f"Task/default/{name}") == []
+    files = [
+        path
+        for folder in (fleet.state, fleet.place / "press", fleet.place / "broker")
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    assert [str(path) for path in files if secret.encode() in path.read_bytes()] == []
