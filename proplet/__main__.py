@@ -99,6 +99,7 @@ def serve(settings: config.Settings) -> int:
         chunk=chunk,
         grace=settings.grace,
         ship_training=settings.fl_logs == "Ship",
+        disown=True,
         ceilings=Ceilings(
             memory=settings.guest_memory,
             fuel=settings.guest_fuel,

@@ -195,7 +195,10 @@ class Agent:
             out.append(SaveTrust(payload))
             out.append(Subscribe((Topic.DESIRED, Topic.MANAGER), again=True))
             self._say(out, "info", f"trust is now version {self._seals.version}")
+            before = self._documents.observed
             self._documents.trusted_anew(self._seals.believed, now)
+            if self._documents.observed != before:
+                self._reporting.at_once(now)
             self._releases.trusted_anew(self._seals)
             if self._releases.required:
                 out.append(Subscribe((Topic.RELEASES,), again=True))

@@ -52,12 +52,17 @@ class Documents:
         self._incoming: _Incoming | None = None
         self._signer = stored.signer or ""
         self._disowned = False
-        self.observed = stored.observed
+        self._held = stored.observed
 
     @property
     def awaited(self) -> frozenset[str]:
         """The digest of the body that is still needed, if there is one."""
         return frozenset() if self._incoming is None else frozenset({self._incoming.body.digest})
+
+    @property
+    def observed(self) -> Observed:
+        """The last document accepted; as if there were none once its signer was taken back."""
+        return Observed() if self._disowned else self._held
 
     def synced(self, now: Now) -> bool:
         """Whether the clock is set, and not far behind what was signed."""
@@ -67,8 +72,11 @@ class Documents:
         """The keys that are believed have changed. believed: whether a kid still is.
 
         What a stolen key signed must not outbid its successor for ever (fast-forward): once the
-        root took that key back, neither its fence nor its time counts.
+        root took that key back, neither its fence nor its time counts, and the report names no
+        document, so that the manager sends its own. What runs goes on until that comes.
         """
+        if not self._config.disown:
+            return
         self._disowned = bool(self._signer) and not believed(self._signer)
         if self._disowned and now.synced:
             self._floor = min(self._floor, now.wall)
@@ -149,11 +157,10 @@ class Documents:
             return "other_inst"
         held = self.observed
         pair, ours = (document.fence, document.gen), (held.fence, held.gen)
-        if not self._disowned:
-            if pair == ours and held.digest:
-                return "same" if document.digest == held.digest else "other_digest"
-            if pair < ours:
-                return "stale"
+        if pair == ours and held.digest:
+            return "same" if document.digest == held.digest else "other_digest"
+        if pair < ours:
+            return "stale"
         incoming = self._incoming
         if incoming is not None:
             awaited = incoming.document
@@ -186,7 +193,7 @@ class Documents:
             self.refuse(_refused(document, "repeated_run"), now, out)
             return
         self._incoming = None
-        self.observed = Observed(fence=document.fence, gen=document.gen, digest=document.digest)
+        self._held = Observed(fence=document.fence, gen=document.gen, digest=document.digest)
         self._floor = max(self._floor, document.iat)
         self._signer, self._disowned = signer, False
         out.append(SaveDesired(self.observed, self._floor, entries, signer))

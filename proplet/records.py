@@ -112,7 +112,7 @@ class AgentConfig:
     chunk: most bytes of one blob request. grace: ms a once-run may go on while draining.
     debounce: ms a change waits for others before it is reported. ship_training: whether the logs of
     a guest that trains may be read from elsewhere: they can hold anything it saw. ceilings: what no
-    entry may go beyond.
+    entry may go beyond. disown: what a key asked that the root took back counts as never asked.
     """
 
     hello: Hello
@@ -123,4 +123,5 @@ class AgentConfig:
     max_entries: int = 1000
     tombstones: int = 1000
     ship_training: bool = False
+    disown: bool = False
     ceilings: Ceilings = NONE

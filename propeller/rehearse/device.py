@@ -185,7 +185,9 @@ class SimProplet:
             held=disk.held,
             uploads=tuple(disk.uploads.values()),
         )
-        self.agent = Agent(AgentConfig(hello=hello), stored, seals=Seals(self._root), rng=self._rng)
+        self.agent = Agent(
+            AgentConfig(hello=hello, disown=True), stored, seals=Seals(self._root), rng=self._rng
+        )
         self._do(self.agent.boot(self._now()))
         self._link: MemoryTransport = self._broker.client(self._client)
         self._link.start(self._event, self._will())

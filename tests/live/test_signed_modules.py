@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
+import sqlite3
+import threading
 from typing import Any
 
 import pytest
 
+from propeller.transport.base import Will
+from propeller.transport.mqtt import MqttTransport
 from propeller.wire.boxes import BoxKey
+from propeller.wire.codec import encode, tasks_digest
+from propeller.wire.frame import seal
+from propeller.wire.messages import Desired
+from propeller.wire.signing import SigningKey
+from propeller.wire.topics import Channel
 
 pytestmark = pytest.mark.live
 
@@ -130,3 +140,41 @@ def test_a_module_for_one_device_from_push_to_result(fleet: Any, words: Any) -> 
         if path.is_file()
     ]
     assert [str(path) for path in files if secret.encode() in path.read_bytes()] == []
+
+
+def test_a_stolen_manager_key_is_replaced_and_outbids_nobody(fleet: Any) -> None:
+    """It asks a device for nothing at all with the highest fence there is. The owner removes the
+    pair and starts the reconciler again, with the root there: the device follows the new key."""
+    fleet.module("add/add.wat")
+    fleet.spec("Daemon", "watch", {"module": {"file": "spin.wat"}})
+    spin = '(module (memory (export "memory") 1) (func (export "_start") (loop br 0)))'
+    (fleet.specs / "spin.wat").write_text(spin)
+    broker = fleet.broker()
+    first = fleet.serve()
+    fleet.proplet("press")
+    fleet.ready("Daemon/default/watch")
+    assert first.end() == 0
+    keys = fleet.state / "keys"
+    stolen = SigningKey.from_pem((keys / "manager.pem").read_bytes())
+    with sqlite3.connect(f"file:{fleet.place}/press/agent.db?mode=ro", uri=True) as db:
+        inst = db.execute("SELECT value FROM meta WHERE name = 'inst'").fetchone()[0]
+    db.close()
+    last = 2**53 - 1
+    forged = Desired(
+        to="press", inst=inst, fence=last, gen=last, iat=last, digest=tasks_digest(()), tasks=()
+    )
+    link = MqttTransport(broker.start().endpoint("thief"), random.Random(1))
+    up = threading.Event()
+    link.start(lambda event: up.set(), Will("x", b""))
+    assert up.wait(10)
+    topic = Channel("propeller", "fleet").desired("press")
+    assert link.publish(topic, seal("desired", encode(forged), stolen), retain=True)
+    log = next(one for one in fleet.place.glob("press-*.log"))
+    fleet.until(lambda: f"accepted {last}/{last}" in log.read_text(), "the theft")
+    link.close()
+    for name in ("manager.pem", "manager.pub"):
+        (keys / name).unlink()
+    fleet.spec("Task", "add", {"module": {"file": "add.wat"}, "run": RUN})
+    fleet.serve()
+    assert fleet.ready("Task/default/add")["status"]["copies"][0]["result"] == "42"
+    fleet.ready("Daemon/default/watch")

@@ -218,7 +218,7 @@ class World:
         self.wake = 0
         self.conn = 0
         self.agent = Agent(
-            AgentConfig(hello=self.hello),
+            AgentConfig(hello=self.hello, disown=True),
             self.disk.stored(),
             seals=Seals(ROOT.public),
             rng=random.Random(7),
