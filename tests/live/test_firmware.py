@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from propeller.cli import devices
+from propeller.transport.child import Child, listens
+from propeller.transport.mosquitto import find_mosquitto
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -268,3 +270,46 @@ def test_up_plays_devices_beside_proplets(fleet: Any) -> None:
     assert facts == {"gw", "sensor", "device-1"}
     assert (fleet.state / "firmware" / "port" / "posix" / "proplet-posix").exists()
     assert "connected" in (fleet.state / "logs" / "device-1.log").read_text()
+
+
+def test_a_device_takes_what_provision_hands_out(fleet: Any, program: Path) -> None:
+    """The folder of a device with its certificate, keys and settings: mutual TLS to a broker that
+    lets it touch its own topics alone, over MQTT 5 too; a broker of another CA is not spoken to."""
+    fleet.module("add/add.wat")
+    run = {"entrypoint": "add", "args": ["40", "2"]}
+    for name in ("d1", "d2"):
+        fleet.spec("Proplet", name, {"heartbeat": "2s", "class": "zephyr"})
+        placement = {"proplets": [name]}
+        spec = {"module": {"file": "add.wat"}, "run": run, "limits": SMALL, "placement": placement}
+        fleet.spec("Task", f"on-{name}", spec)
+    broker = Child("mosquitto", fleet.place / "mosquitto.log")
+
+    def command(port: int) -> list[str]:
+        named = ("fleet", "f", "--broker", f"localhost:{port}", "--device", "d1", "--device", "d2")
+        made = fleet.run("provision", *named)
+        assert made.code == 0, made.err
+        return [find_mosquitto(), "-c", str(fleet.place / "f" / "broker" / "mosquitto.conf")]
+
+    port = broker.start(command, listens)
+    try:
+        fleet.start("serve", "specs", "--state", "state", "--config", "f/manager/propeller.yaml")
+        for name, version in (("d1", "3.1.1"), ("d2", "5")):
+            told = fleet.place / "f" / "devices" / name / "proplet.yaml"
+            words = [str(program), "--config", str(told), "--data", str(fleet.place / name)]
+            more = ["--engine", str(devices.engine()), "--heartbeat", "2s", "--mqtt", version]
+            fleet._begin([*words, *more], name)
+        for name in ("d1", "d2"):
+            fleet.ready(f"Task/default/on-{name}")
+        other = fleet.run(
+            "provision", "fleet", "g", "--broker", f"localhost:{port}", "--device", "d1"
+        )
+        assert other.code == 0, other.err
+        told = fleet.place / "g" / "devices" / "d1" / "proplet.yaml"
+        words = [str(program), "--config", str(told), "--data", str(fleet.place / "stranger")]
+        stranger = fleet._begin([*words, "--engine", str(devices.engine())], "stranger")
+        fleet.until(
+            lambda: "TLS" in stranger.said or "error" in stranger.said, "it does not trust it"
+        )
+        assert "connected" not in stranger.said
+    finally:
+        broker.stop()
