@@ -1,5 +1,7 @@
 """`propeller fl lineage NAME`: from a model back to where training started, each step checked.
 
+`--image REFERENCE` walks what a registry has of it instead, by its signed records.
+
 Each committed round names the model it started from and the record before it; a record is a digest
 over the round, so that a past round cannot be changed without changing every later one.
 """
@@ -8,35 +10,51 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from propeller.cli.flfind import Found, add_name, metrics_text, opened
+from propeller.cli.context import existing_state
+from propeller.cli.flfind import Found, metrics_text, opened
 from propeller.cli.flverify import record_check
+from propeller.cli.images import add_registry, place_of
 from propeller.cli.names import short_digest
 from propeller.cli.output import Row, add_output, print_list, say
 from propeller.cli.table import Cell
-from propeller.errors import UsageError
+from propeller.errors import UsageError, WireError
 from propeller.model.ids import Digest
 from propeller.model.rounds import Round, RoundState
+
+if TYPE_CHECKING:
+    from propeller.wire.signing import VerifyKey
 
 BROKEN = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `fl lineage`."""
-    add_name(parser)
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="NAME, KIND/NAME or KIND/NAMESPACE/NAME"
+    )
+    parser.add_argument("-n", "--namespace", metavar="NS", help="where the name is looked up")
+    parser.add_argument(
+        "--image", metavar="REF", help="walk a model in a registry: HOST/REPOSITORY:TAG"
+    )
+    parser.add_argument(
+        "--key",
+        metavar="KEY",
+        help="whose signatures count with --image: ed25519:... or a file that has it (default: this"
+        " fleet's manager)",
+    )
+    add_registry(parser)
     parser.add_argument("--round", type=int, metavar="N", help="begin here (default: the last)")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print, newest first; 3 where the chain is broken."""
-    with opened(args) as found:
-        if found.job is None or not found.job.done:
-            raise UsageError(f"{found.key} has no committed round yet")
-        if args.round is not None:
-            found.round(args.round)
-        items = list(walk(found, args.round or found.job.done))
+    if (args.name is None) == (args.image is None):
+        raise UsageError("say either NAME or --image REF")
+    items = _of_image(args) if args.image is not None else _of_store(args)
     print_list(
         args.output,
         items,
@@ -50,8 +68,43 @@ def run(args: argparse.Namespace) -> int:
     if broken:
         say(f"the chain is broken at round {broken[0]['round']}: {broken[0]['faults'][0]}")
     elif items[-1]["round"] > 1:
-        say(f"rounds before {items[-1]['round']} are not in the store any more")
+        where = "store" if args.image is None else "registry"
+        say(f"rounds before {items[-1]['round']} are not in the {where} any more")
     return BROKEN if broken else 0
+
+
+def _of_store(args: argparse.Namespace) -> list[dict[str, Any]]:
+    with opened(args) as found:
+        if found.job is None or not found.job.done:
+            raise UsageError(f"{found.key} has no committed round yet")
+        if args.round is not None:
+            found.round(args.round)
+        return list(walk(found, args.round or found.job.done))
+
+
+def _of_image(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from propeller.cli.flshelf import walk as walk_shelf
+
+    if args.round is not None:
+        raise UsageError("--round is said by the tag of --image")
+    key = _key(args)
+    with place_of(args, args.image) as place:
+        return list(walk_shelf(place.artifacts, place.reference, key.verify))
+
+
+def _key(args: argparse.Namespace) -> VerifyKey:
+    """Whose signatures count. Raises UsageError."""
+    from propeller.state.keys import Keys
+    from propeller.wire.signing import VerifyKey
+
+    if args.key is None:
+        return Keys(existing_state(args).keys).manager().public
+    try:
+        path = Path(args.key)
+        text = path.read_text() if path.is_file() else args.key
+        return VerifyKey.parse(text.strip())
+    except (WireError, OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--key {args.key}: is no public key: {error}") from error
 
 
 def _row(item: Mapping[str, Any]) -> Row:

@@ -21,6 +21,7 @@ from propeller.registry.lineage import records_of
 from propeller.registry.reference import Reference
 from propeller.state.keys import Keys
 from propeller.state.sqlite import SqliteStore
+from propeller.wire.signing import SigningKey
 from propeller.wire.updates import Update, pack, unpack
 
 
@@ -214,3 +215,71 @@ def test_publish_puts_the_model_and_a_signed_record_beside_it(cli, line, state, 
     assert canonical_digest(told["sealed"]) == told["record"]
     assert cli("fl", "publish", "line", "oci-layout://models:b", "--best").code == 0
     assert cli("fl", "publish", "line", "oci-layout://models:b", "--round", "7").code == 2
+
+
+@pytest.fixture
+def shelf(cli, line, here):
+    """The three models in a layout, each with its record, under the tags the reconciler gives."""
+    for number in (1, 2, 3):
+        tag = f"{JOB[:8]}-{number:04}"
+        said = cli("fl", "publish", "line", f"oci-layout://models:{tag}", "--round", str(number))
+        assert said.code == 0, said.err
+    return f"oci-layout://models:{JOB[:8]}"
+
+
+def test_lineage_of_a_registry_needs_the_public_key_alone(cli, line, state, shelf, tmp_path):
+    """The same walk by signed records, without a store."""
+    key = Keys(state.keys).manager().public.text
+    (tmp_path / "fleet.pub").write_text(f"{key}\n")
+    for given in (key, tmp_path / "fleet.pub"):
+        said = cli("fl", "lineage", "--image", f"{shelf}-0003", "--key", given)
+        assert said.code == 0, said.out + said.err
+        rows = [text.split() for text in said.out.splitlines()[1:]]
+        assert [row[0] for row in rows] == ["3", "2", "1"]
+        assert [row[2] for row in rows] == [rows[1][1], rows[2][1], "zeros"]
+    assert cli("fl", "lineage", "--image", f"{shelf}-0002", "-o", "name").out.splitlines() == [
+        line.models[2].digest,
+        line.models[1].digest,
+    ]
+
+
+def test_a_model_under_any_tag_is_found_by_its_bytes(cli, line, here):
+    """Somebody published two of them by hand."""
+    for tag, number in (("old", "2"), ("good", "3")):
+        assert cli("fl", "publish", "line", f"oci-layout://m:{tag}", "--round", number).code == 0
+    said = cli("fl", "lineage", "--image", "oci-layout://m:good", "-o", "json")
+    assert said.code == 0, said.err
+    assert [one["round"] for one in json.loads(said.out)["items"]] == [3, 2]
+    assert "rounds before 2 are not in the registry" in said.err
+
+
+def test_records_of_others_do_not_count(cli, line, shelf):
+    """Another key signs nothing of ours, and what is asked for must be clear."""
+    other = SigningKey.from_seed(b"x" * 32).public.text
+    said = cli("fl", "lineage", "--image", f"{shelf}-0003", "--key", other)
+    assert said.code == 2
+    assert "no record of it is signed by that key" in said.err
+    assert cli("fl", "lineage", "--image", f"{shelf}-0003", "--key", "nonsense").code == 2
+    assert cli("fl", "lineage").code == 2
+    assert cli("fl", "lineage", "line", "--image", f"{shelf}-0003").code == 2
+
+
+def test_a_model_that_no_round_made_breaks_the_chain(cli, line, state, shelf, here):
+    """The tag of round 2 was moved to another model, signed by the manager all the same."""
+    from propeller.plan.records import record_of
+    from propeller.registry.lineage import publish
+    from propeller.registry.reference import parse_location
+    from propeller.registry.registries import Registries
+
+    place = Registries().place(parse_location(f"oci-layout://{here}/models:{JOB[:8]}-0002"))
+    key = Keys(state.keys).manager()
+    fake = sealed(replace(line.rounds[2], fold=replace(line.rounds[2].fold, model=line.models[1])))
+    publish(
+        place.artifacts, place.reference,
+        line.blobs.read(line.models[1].digest),
+        {"record": fake.record, "sealed": record_of(fake)},
+        key_id=key.public.kid, sign=key.sign,
+    )  # fmt: skip
+    said = cli("fl", "lineage", "--image", f"{shelf}-0003")
+    assert said.code == 3, said.out + said.err
+    assert "the chain is broken at round 3: it starts from" in said.err
