@@ -7,7 +7,11 @@
 #include <string.h>
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
+#if __has_include(<zephyr/random/random.h>)
+#include <zephyr/random/random.h> /* from 3.5 on */
+#else
 #include <zephyr/random/rand32.h>
+#endif
 #include <zephyr/sys/base64.h>
 
 #include "identity.h"
