@@ -23,7 +23,7 @@ from starlette.routing import Route as HttpRoute
 
 from propeller.errors import Conflict, Unavailable
 from propeller.gateway.access.gate import Caller, Gate
-from propeller.gateway.access.roles import ANONYMOUS, Principal, Role
+from propeller.gateway.access.roles import Principal, Role
 from propeller.gateway.access.tokens import PREFIX
 from propeller.gateway.carrier import Ticket, outcome_of
 from propeller.gateway.desk import End, Outcome, Request, Route
@@ -105,7 +105,7 @@ class _Doors:
         principal, session = self._token(http), None
         if principal is None:
             principal, session = await self._gate.identify(http)
-        nobody = principal is None or (principal is ANONYMOUS and role is not Role.VIEWER)
+        nobody = principal is None or (principal.via == "anonymous" and role is not Role.VIEWER)
         if principal is None or nobody:
             raise Problem(401, "say who you are: a bearer token of `propeller token create`")
         if session is not None and role is not Role.VIEWER:
