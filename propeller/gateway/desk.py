@@ -19,6 +19,8 @@ MARGIN = 1_500
 """ms past its limit that an answer may take to come."""
 PATIENCE = 2_000
 """ms that a call which no copy took waits for one, while copies come and go."""
+RECENT = 5_000
+"""ms since a copy was up, within which another one is probably about to be."""
 AGAIN = 100
 """ms until a waiting call is offered again."""
 MOST_OPEN = 4_096
@@ -165,6 +167,7 @@ class Desk:
         self._wires: dict[str, str] = {}
         self._load: dict[tuple[str, str], int] = {}
         self._turn = 0
+        self._up: dict[str, int] = {}
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -183,6 +186,8 @@ class Desk:
 
     def learn(self, routes: Mapping[str, Route], now: int) -> list[Effect]:
         """Functions and their copies as they are now."""
+        self._up.update({name: now for name, route in self._routes.items() if route.copies})
+        self._up = {name: at for name, at in self._up.items() if name in routes}
         self._routes = routes
         for one in self._open.values():
             if one.place is None:
@@ -318,7 +323,9 @@ class Desk:
         copy, full = self._choose(one, route)
         if copy is not None:
             return self._send(one, route, copy, now)
-        if now < one.came + one.patient and not route.shut:
+        between = now - self._up.get(route.name, -RECENT) < RECENT and not full
+        patient = max(one.patient, PATIENCE if between else 0)
+        if now < one.came + patient and not route.shut and (one.durable or not full):
             one.due = now + AGAIN
             one.tried.clear()
             return []

@@ -9,6 +9,7 @@ import pytest
 from propeller.gateway.desk import (
     MARGIN,
     PATIENCE,
+    RECENT,
     Copy,
     Desk,
     Effect,
@@ -132,7 +133,12 @@ def test_no_copy_no_function_and_a_suspended_one_are_told_apart(world: World) ->
     """Each with a word that says what the caller can do."""
     world.knows()
     world.call("c1")
+    assert "c1" not in world.over  # a copy was there a moment ago: one is about to be again
+    world.later(PATIENCE)
     assert (world.over["c1"].cause, world.over["c1"].retry_after) == ("absent", 2)
+    world.later(RECENT)
+    world.call("c4")
+    assert world.over["c4"].cause == "absent"
     world.knows("p1", shut="suspended by ana: line 3")
     world.call("c2")
     assert (world.over["c2"].error, world.over["c2"].retry_after) == ("suspended by ana: line 3", 0)

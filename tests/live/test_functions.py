@@ -376,3 +376,35 @@ def test_the_example_classifies_images_by_http_and_by_messages(fleet: Any) -> No
 
         fleet.until(asked, "an answer on the topic")
     assert json.loads(heard[0][1])["digit"] == found.target[0]
+
+
+def test_a_new_version_under_load_fails_no_call(fleet: Any) -> None:
+    """Calls go on while copies are replaced one after another: each is answered by one of the two
+    versions, and in the end all by the new one."""
+    add_function(fleet, placement={"replicas": 2})
+    serving(fleet, "gw-01", "gw-02")
+    fleet.ready("Function/default/add", generation=1)
+    url, head = f"{address(fleet)}/fn/default/add", {"Authorization": f"Bearer {token(fleet)}"}
+    seen: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def call() -> None:
+        session = requests.Session()
+        while not stop.is_set():
+            answer = session.post(url, data=b"[40, 2]", headers=head, timeout=30)
+            seen.append((answer.status_code, answer.text))
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        fleet.until(lambda: (200, "42") in seen, "the old version answers")
+        fleet.write("add.wat", ADD.replace("i32.add", "i32.mul"))
+        fleet.ready("Function/default/add", generation=2)
+        fleet.until(lambda: {text for _, text in seen[-6:]} == {"80"}, "only the new one answers")
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join(30)
+    assert {status for status, _ in seen} == {200}
+    assert {text for _, text in seen} == {"42", "80"}
