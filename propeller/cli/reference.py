@@ -78,13 +78,13 @@ def _parser(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:
         elif isinstance(action, argparse._HelpAction):
             continue
         elif action.option_strings:
-            value = _value(action)
+            given = value(action)
             rows.append(
-                (f"`{', '.join(action.option_strings)}{' ' + value if value else ''}`", text)
+                (f"`{', '.join(action.option_strings)}{' ' + given if given else ''}`", text)
             )
         else:
-            name = _value(action) or action.dest
-            positional.append(_many(action, name))
+            name = value(action) or action.dest
+            positional.append(many(action, name))
             rows.append((f"`{name}`", text))
     if not below:
         yield ""
@@ -107,7 +107,8 @@ def _parser(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:
         yield from _parser(one, f"{command} {name}")
 
 
-def _value(action: argparse.Action) -> str:
+def value(action: argparse.Action) -> str:
+    """What an argument takes, as it is shown; "" where it takes nothing."""
     if action.nargs == 0:
         return ""
     if isinstance(action.metavar, str):
@@ -117,7 +118,8 @@ def _value(action: argparse.Action) -> str:
     return action.dest.upper() if action.option_strings else ""
 
 
-def _many(action: argparse.Action, name: str) -> str:
+def many(action: argparse.Action, name: str) -> str:
+    """`name` as often as the argument may stand."""
     match action.nargs:
         case "?":
             return f"[{name}]"
