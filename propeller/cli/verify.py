@@ -1,4 +1,7 @@
-"""`propeller verify IMAGE --key PUB`: who vouches for a module in a registry."""
+"""`propeller verify IMAGE --key PUB`: who vouches for a module in a registry.
+
+With `--policy` the keys are those of `modulePolicies`, and what each rule says is told.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        required=True,
         help="a public key that counts (cosign.pub); may be repeated",
+    )
+    parser.add_argument(
+        "--policy",
+        action="store_true",
+        help="hold it against modulePolicies of the configuration, whatever its namespace and App",
     )
     add_registry(parser)
     add_data(parser)
@@ -37,6 +44,10 @@ def run(args: argparse.Namespace) -> int:
     """Print who signed it; returns 0 when one of the keys did. Raises UsageError when none did."""
     from propeller.registry.cosign import vouched
 
+    if args.policy == bool(args.key):
+        raise UsageError("either --key FILE or --policy")
+    if args.policy:
+        return _against_policies(args)
     keys = [public_key(path) for path in args.key]
     with place_of(args, args.image) as place:
         pinned = place.artifacts.resolve(place.reference)
@@ -48,6 +59,38 @@ def run(args: argparse.Namespace) -> int:
             hint=f"sign it: propeller sign {args.image} --key cosign.key",
         )
     _show(args, pinned, found)
+    return 0
+
+
+def _against_policies(args: argparse.Namespace) -> int:
+    """Returns 0 when every Required rule about its repository is content, else raises."""
+    from propeller.cli.modulepolicies import signing_of
+    from propeller.cli.settings import fleet_of
+    from propeller.model.signing import Mode
+    from propeller.plan.admission import allows, repository_of
+    from propeller.registry.cosign import vouched
+
+    rules, keys = signing_of(fleet_of(args))
+    repository = repository_of(args.image)
+    mine = [rule for rule in rules if allows(rule, repository)]
+    if not mine:
+        raise UsageError(
+            f"{args.image}: no rule of modulePolicies is about {repository}",
+            hint="an object that a rule is about may not use it" if rules else "there is no rule",
+        )
+    with place_of(args, args.image) as place:
+        pinned = place.artifacts.resolve(place.reference)
+        found = {one.key.id for one in vouched(place.artifacts, pinned.reference, keys)}
+    bad = [rule for rule in mine if not found & set(rule.keys)]
+    for rule in mine:
+        words = "no signature of its keys" if rule in bad else "signed"
+        print(f"{rule.name}  {rule.mode.value}  {words}")
+    required = [rule.name for rule in bad if rule.mode is Mode.REQUIRED]
+    if required:
+        raise UsageError(
+            f"{pinned.reference}: not as {', '.join(required)} wants it",
+            hint=f"sign it: propeller sign {args.image} --key cosign.key",
+        )
     return 0
 
 

@@ -111,7 +111,12 @@ def _says(rule: Rule, ref: ModuleRef, module: Module) -> str:
 def _names(rule: Rule, ref: ModuleRef) -> bool:
     if ref.image is None:
         return False
-    return any(fnmatchcase(repository_of(ref.image), one) for one in rule.repositories)
+    return allows(rule, repository_of(ref.image))
+
+
+def allows(rule: Rule, repository: str) -> bool:
+    """Whether images may come from there by this rule."""
+    return any(fnmatchcase(repository, one) for one in rule.repositories)
 
 
 def repository_of(image: str) -> str:

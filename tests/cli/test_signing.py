@@ -102,6 +102,31 @@ def test_whom_nobody_knows_nothing_is_encrypted_to(cli, specs, words, tmp_path):
     assert cli("inspect", "local/add:enc").code == 2
 
 
+def test_verify_against_the_policies(cli, keys, tmp_path):
+    """Which rules are about it, and whether they are content; a rule that is not ends with 2."""
+    (tmp_path / "etc.yaml").write_text(
+        json.dumps(
+            {
+                "modulePolicies": [
+                    {"name": "all", "repositories": ["local/*"], "keys": ["ana.pub"]},
+                    {"name": "try", "mode": "Warn", "repositories": ["*"], "keys": ["ana.pub"]},
+                ]
+            }
+        )
+    )
+    etc = ["--policy", "--config", "etc.yaml"]
+    cli("push", "plant/add.wat", "local/add:1")
+    unsigned = cli("verify", "local/add:1", *etc)
+    assert unsigned.code == 2
+    assert "not as all wants it" in unsigned.err
+    assert cli("sign", "local/add:1", "--key", "ana.key").code == 0
+    signed = cli("verify", "local/add:1", *etc)
+    assert signed.code == 0, signed.err
+    assert signed.out.splitlines() == ["all  Required  signed", "try  Warn  signed"]
+    assert cli("verify", "local/add:1").code == 2
+    assert cli("verify", "local/add:1", "--key", "ana.pub", *etc).code == 2
+
+
 def test_a_wrong_word_signs_nothing(cli, keys, monkeypatch):
     """And says which variables are looked at."""
     cli("push", "plant/add.wat", "local/add:1")

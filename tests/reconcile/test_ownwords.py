@@ -10,7 +10,7 @@ from propeller.reconcile.ownwords import CAP, TRUST_EVERY, OwnWords
 from propeller.wire.codec import encode
 from propeller.wire.frame import seal
 from propeller.wire.keyring import trusted
-from propeller.wire.messages import ManagerStatus, Trust
+from propeller.wire.messages import ManagerStatus, Releases, Trust
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
 
@@ -117,3 +117,45 @@ def test_nothing_is_said_without_a_connection(words: OwnWords) -> None:
     assert words.take(NOW + CAP) == []
     words.begin(2, NOW + CAP)
     assert len(words.take(NOW + CAP)) == 2
+
+
+def releases(version: int, *modules: str) -> bytes:
+    return seal("releases", encode(Releases(version=version, modules=modules)), ROOT)
+
+
+def test_a_release_list_is_kept_at_the_broker_like_the_keys() -> None:
+    """Said with the rest, said again when the broker lost it or returns an older one (rule j)."""
+    words = OwnWords(CHANNEL, KEY, trust(2), releases=releases(3), fence=50, source_id="m")
+    words.begin(1, NOW)
+    said = dict(words.take(NOW))
+    assert said[CHANNEL.releases()] == releases(3)
+    for kind, topic in (
+        (Kind.TRUST, CHANNEL.trust()),
+        (Kind.MANAGER_STATUS, CHANNEL.manager_status()),
+        (Kind.RELEASES, CHANNEL.releases()),
+    ):
+        words.heard(kind, said[topic], NOW)
+    assert words.due() is None
+    words.heard(Kind.RELEASES, releases(4), NOW)
+    assert words.due() is None, "a newer one is somebody else's word, left alone"
+    for lost in (b"", releases(2), b"garbage"):
+        words.heard(Kind.RELEASES, lost, NOW)
+        due = words.due()
+        assert due is not None
+        assert dict(words.take(due)) == {CHANNEL.releases(): releases(3)}
+        words.heard(Kind.RELEASES, releases(3), NOW)
+        assert words.due() is None
+
+
+def test_a_newer_list_is_said_at_once(words: OwnWords) -> None:
+    """Also the first one, which there was none of when we connected; what is known already is not
+    said again."""
+    words.reword(trust(2), releases(1), NOW)
+    assert dict(words.take(NOW)) == {CHANNEL.releases(): releases(1)}
+    words.heard(Kind.RELEASES, releases(1), NOW)
+    words.reword(trust(3), releases(2), NOW)
+    assert dict(words.take(NOW)) == {CHANNEL.trust(): trust(3), CHANNEL.releases(): releases(2)}
+    for kind, payload in ((Kind.TRUST, trust(3)), (Kind.RELEASES, releases(2))):
+        words.heard(kind, payload, NOW)
+    words.reword(trust(3), releases(2), NOW)
+    assert words.due() is None
