@@ -1,4 +1,5 @@
-"""What top-k updates left out, kept for later rounds of the same job: error feedback.
+"""What a device keeps of one round for later ones of the same job: what top-k updates left out
+(error feedback), or its control variate (SCAFFOLD).
 
 Owned by `training`. A file a job and round; a round that is tried again starts from what the round
 before it left, so it gives the same update. Bounded: two rounds a job, a few jobs.
@@ -24,8 +25,9 @@ class Leftovers:
         self._directory = directory
 
     def before(self, fl: WireTraining) -> str | None:
-        """The file of the newest earlier round, for a top-k format."""
-        if fl.step != "train" or not fl.format.startswith("topk"):
+        """The file of the newest earlier round, for a top-k format or a control variate."""
+        controlled = any(name == "controlVariates" for name, _ in fl.params)
+        if fl.step != "train" or not (fl.format.startswith("topk") or controlled):
             return None
         earlier = [path for path in self._of(fl.job) if _round(path) < fl.round]
         return str(earlier[-1]) if earlier else None

@@ -83,6 +83,7 @@ class Trainer:
             "data": None if data is None else str(data),
             "error": None if self._leftovers is None else self._leftovers.before(fl),
             "samples": self._samples,
+            "control": None if fl.control is None else str(self._blobs.path(fl.control.digest)),
             "clip": fl.clip,
             "noise": fl.noise,
             "room": (128 << 20) + (0 if model is None else 24 * model.size),
@@ -195,4 +196,4 @@ def _flags(fl: WireTraining, made: Mapping[str, object]) -> Flag:
         return flags | Flag.SECURE
     if fl.format == "f32-full":
         return flags | Flag.FULL
-    return flags | (Flag.FEEDBACK if made["feedback"] else NONE)
+    return flags | (Flag.FEEDBACK if made["feedback"] and fl.format.startswith("topk") else NONE)

@@ -100,6 +100,7 @@ def _training(round_: Round, part: Part, step: Step) -> WireTraining:
         clip=local.norm if local is not None else None,
         noise=local.multiplier or None if local is not None else None,
         secure=_secure(round_, part, step) if terms.secure else None,
+        control=_ref(round_.state_before) if step is Step.TRAIN and _controlled(terms) else None,
     )
 
 
@@ -127,6 +128,13 @@ def _parameters(terms: Terms) -> tuple[tuple[str, str], ...]:
 
         told |= strategy(terms.strategy, dict(terms.parameters)).trainer()
     return tuple(sorted(told.items()))
+
+
+def _controlled(terms: Terms) -> bool:
+    """Whether trainers need what the strategy left (SCAFFOLD's c)."""
+    from propeller.fl.strategies.stateful import CONTROLLED
+
+    return terms.mode is Mode.TRAIN and CONTROLLED in dict(_parameters(terms))
 
 
 def _ref(blob: Blob) -> BlobRef | None:

@@ -213,9 +213,11 @@ def _update(work: Look, shop: Workshop) -> Looked:
         masked = admit_masked(data, asked, layout)
         _unclipped(work, masked)
         return Looked(work=work, samples=masked.samples, body=Digest(masked.body_digest))
+    chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
+    if Trait.CONTROL in chosen.traits:
+        layout, base = Layout.flat(2 * layout.count), None
     found = admit(data, asked, layout, base)
     _unclipped(work, found.update)
-    chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
     if Trait.STEPS in chosen.traits and found.update.steps < 1:
         return Looked(work=work, why=str(Refusal(Why.NO_STEPS, "it does not say its local steps")))
     metrics = {
@@ -300,6 +302,8 @@ def _gather(work: Gather, shop: Workshop) -> Gathered:
 def _fold(work: Gather, shop: Workshop) -> Fold:
     from propeller.fl.admit import far_out
     from propeller.fl.errors import Why
+    from propeller.fl.strategies.base import Trait
+    from propeller.fl.strategies.registry import strategy
 
     # Under noise nobody is left out for what the others sent: the price would not cover that.
     noised = work.terms.noise is not None
@@ -317,7 +321,9 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         known = Fold(refused=refused, notes=(("samples", str(weight)),))
         return _stepped(work, shop, (layout, base), (summed,), known)
     with TemporaryFile(dir=shop.blobs.directory) as file:
-        spooled = _Spool(file, "" if noised else work.bound or work.terms.clip)
+        chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
+        halves = 2 if Trait.CONTROL in chosen.traits else 1
+        spooled = _Spool(file, "" if noised else work.bound or work.terms.clip, halves)
         for part in parts:
             wrong = spooled.add(part, shop.blobs, layout, base)
             if wrong:
@@ -369,7 +375,9 @@ def _stepped(
 class _Spool:
     """The deltas of a round in one file, so that memory holds one of them at a time."""
 
-    def __init__(self, file: IO[bytes], clip: str) -> None:
+    def __init__(self, file: IO[bytes], clip: str, halves: int = 1) -> None:
+        """halves: vectors as long as the model in one update."""
+        self._halves = halves
         self._file = file
         self._clip = float(clip) if clip else None
         self._end = 0
@@ -386,6 +394,8 @@ class _Spool:
 
         update = unpack(blobs.read(part.update.digest), max_body=part.update.size)
         layout = self.layout = layout or self.layout or Layout.flat(update.count)
+        if self._halves > 1:
+            layout, base = Layout.flat(self._halves * layout.count), None
         if update.count != layout.count:
             return f"updates disagree: {update.count} numbers and {layout.count}"
         delta = decode(update.encoding, update.body, layout=layout, base=base)

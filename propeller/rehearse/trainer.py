@@ -17,6 +17,7 @@ import numpy as np
 from propeller.fl.encodings import encode
 from propeller.fl.layout import Layout
 from propeller.fl.model import read_model
+from propeller.fl.strategies.stateful import CONTROLLED, Scaffold, change_of
 from propeller.wire.messages import Entry, WireTraining
 from propeller.wire.signing import SigningKey
 from propeller.wire.updates import Flag, Update, pack, signed_bytes, update_id
@@ -98,6 +99,9 @@ class Trainer:
         delta, veil = learnt.delta, veil_of(training.clip, training.noise)
         if veil is not None:
             delta = veiled(delta, veil, self.entropy)
+        if CONTROLLED in dict(training.params):
+            delta = self._doubled(training, delta, learnt.steps, blobs)
+            layout = Layout.flat(len(delta))
         samples, meta = learnt.samples, {"loss": f"{1 / training.round:.4f}"}
         flags = Flag(0) if veil is None else Flag.CLIPPED
         if training.secure is None:
@@ -124,6 +128,15 @@ class Trainer:
         unsigned = pack(replace(update, signature=bytes(64)))
         signature = key.sign(signed_bytes(update_id(unsigned), training.nonce))
         return self.twist(proplet, unsigned[:-64] + signature)
+
+    def _doubled(
+        self, training: WireTraining, delta: np.ndarray, steps: int, blobs: Mapping[str, bytes]
+    ) -> np.ndarray:
+        """A delta with the change of the device's control variate behind it."""
+        state = None if training.control is None else blobs[training.control.digest]
+        control = Scaffold().control(state, len(delta))
+        rate = float(dict(training.params)["learningRate"])
+        return np.concatenate((delta, change_of(control, delta, steps=steps, rate=rate)))
 
     def measurement(self, entry: Entry, proplet: str) -> str:
         """What an evaluating guest says."""

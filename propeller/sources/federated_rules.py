@@ -140,12 +140,11 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
     except UsageError as error:
         yield ("strategy",), error.what + (f"; {error.hint}" if error.hint else "")
         return
-    for trait, need in (
-        (Trait.CONTROL, "state on devices"),
-        (Trait.ASYNC, "updates outside of rounds"),
-    ):
-        if trait in chosen.traits:
-            yield ("strategy", "name"), f"{chosen.name} needs {need}, which this version lacks"
+    if Trait.ASYNC in chosen.traits:
+        words = f"{chosen.name} needs updates outside of rounds, which this version lacks"
+        yield ("strategy", "name"), words
+    if Trait.CONTROL in chosen.traits:
+        yield from _control(spec, chosen.name)
     if Trait.RANKS in chosen.traits and spec["updateFormat"].startswith("topk-"):
         words = f"must not leave numbers out with {chosen.name}, which compares updates"
         yield ("updateFormat",), words
@@ -157,6 +156,26 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
         cohort=cohort.get("minClients", cohort["clientsPerRound"]),
     ):
         yield ("strategy",), wrong
+
+
+def _control(spec: Mapping[str, Any], name: str) -> Iterator[Problem]:
+    """What a device needs to keep a control variate for its trainer."""
+    if spec["guest"]["model"] != "Imports":
+        yield ("guest", "model"), f"must be Imports with {name}: trainers read a correction"
+    if "model" not in spec:
+        yield ("model",), f"required with {name}: devices must know its size"
+    if spec["updateFormat"] != "f32-delta":
+        yield ("updateFormat",), f"must be f32-delta with {name}"
+    try:
+        rate = float(spec["hyperparameters"].get("learningRate", ""))
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        yield ("hyperparameters", "learningRate"), f"required with {name}, above 0"
+    for field in ("clipping", "local"):
+        if field in spec["privacy"]:
+            words = f"must not stand beside {name}, whose updates are more than a delta"
+            yield ("privacy", field), words
 
 
 def _privacy(spec: Mapping[str, Any]) -> Iterator[Problem]:

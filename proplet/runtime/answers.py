@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from propeller.errors import PropellerError
+from proplet.runtime.control import Control
 from proplet.runtime.lesson import Lesson
 from proplet.runtime.private import veiled
 from proplet.runtime.virtual import Refusal
@@ -135,7 +136,7 @@ def from_numbers(lesson: Lesson, values: object, *, full: bool) -> Answer:
     return Answer(delta=delta)
 
 
-def encoded(lesson: Lesson, answer: Answer) -> dict[str, object]:
+def encoded(lesson: Lesson, answer: Answer, steps: int = 0) -> dict[str, object]:
     """The body in the encoding of the round and what an envelope says about it. Raises Refusal.
 
     Stochastic rounding takes its numbers from the seed of the round. A top-k form keeps one number
@@ -145,6 +146,8 @@ def encoded(lesson: Lesson, answer: Answer) -> dict[str, object]:
 
     from propeller.fl.encodings import encode
 
+    if lesson.control is not None:
+        return _controlled(lesson, lesson.control, answer.delta, steps)
     count = len(answer.delta)
     layout = layout_of(lesson, count)
     delta, body, left, error = answer.delta, answer.body, None, lesson.error
@@ -174,6 +177,24 @@ def encoded(lesson: Lesson, answer: Answer) -> dict[str, object]:
     known = "" if lesson.layout is None else layout.digest
     rest = None if left is None else left.astype("<f4").tobytes()
     return {"body": body, "left": rest, "count": count, "layout": known}
+
+
+def _controlled(
+    lesson: Lesson, control: Control, delta: np.ndarray, steps: int
+) -> dict[str, object]:
+    """An update of two halves, and what the device keeps for the next round."""
+    from propeller.fl.encodings import encode
+
+    assert lesson.layout is not None
+    try:
+        both, own = control.after(delta, steps)
+        body = encode("f32-delta", both).body
+    except ValueError as error:
+        raise Refusal(f"rejected: {error}") from None
+    except PropellerError as problem:
+        raise Refusal(f"rejected: {problem.what}") from None
+    left = own.astype("<f4").tobytes()
+    return {"body": body, "left": left, "count": len(both), "layout": lesson.layout.digest}
 
 
 def _kept(lesson: Lesson, count: int) -> int:

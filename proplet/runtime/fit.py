@@ -26,7 +26,9 @@ WASI_NAMES = frozenset(_NAMES.split())
 """Every function of WASI preview 1."""
 
 FL = "propeller_fl"
-_FL_NAMES = "model_len model_read data_next param_i64 param_f64 rand_u64 metric steps submit"
+_FL_NAMES = """
+model_len model_read correction_read data_next param_i64 param_f64 rand_u64 metric steps submit
+"""
 FL_NAMES = frozenset(_FL_NAMES.split())
 """What a module that trains may import besides: see `training`."""
 

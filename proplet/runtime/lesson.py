@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from proplet.runtime.control import Control, control_of
 from proplet.runtime.private import Veil, veil_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Lesson:
     them. base: f32 in layout order, None where no model and no layout is given: then the first
     round's updates decide how many parameters there are. error: what earlier top-k updates of this
     job left out, f32 in layout order. veil: what becomes of the update before it leaves.
+    control: control variates of the job, None where the strategy has none.
     """
 
     proplet: str
@@ -51,6 +53,7 @@ class Lesson:
     layout: Layout | None
     error: np.ndarray | None = None
     veil: Veil | None = None
+    control: Control | None = None
 
     @property
     def count(self) -> int | None:
@@ -62,6 +65,8 @@ def read_lesson(told: Mapping[str, object]) -> Lesson:
     """The lesson of a job. Raises WireError (model or layout), ValueError and OSError."""
     base, layout = _start(cast("str | None", told["model"]), cast("str | None", told["layout"]))
     data = cast("str | None", told["data"])
+    left = _left(cast("str | None", told["error"]), layout)
+    params = tuple((name, value) for name, value in cast("list[list[str]]", told["params"]))
     return Lesson(
         proplet=str(told["proplet"]),
         job=str(told["job"]),
@@ -71,13 +76,14 @@ def read_lesson(told: Mapping[str, object]) -> Lesson:
         format=str(told["format"]),
         guest=str(told["guest"]),
         seed=bytes.fromhex(str(told["seed"])),
-        params=tuple((name, value) for name, value in cast("list[list[str]]", told["params"])),
+        params=params,
         version=str(told["version"]),
         data=None if data is None else Path(data),
         samples=cast("int | None", told["samples"]),
         base=base,
         layout=layout,
-        error=_left(cast("str | None", told["error"]), layout),
+        error=left,
+        control=control_of(params, cast("str | None", told["control"]), left, layout),
         veil=veil_of(cast("str | None", told["clip"]), cast("str | None", told["noise"])),
     )
 

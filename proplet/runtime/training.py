@@ -72,6 +72,7 @@ class Training:
         self._answer: Answer | None = None
         self._said: int | None = None
         self._steps = 0
+        self._correction: bytes | None = None
         files = () if lesson.data is None else samples.files_of(lesson.data, lesson.step)
         self._imports = lesson.guest == "Imports"
         self._samples = samples.Samples(files if self._imports else ())
@@ -126,6 +127,7 @@ class Training:
         for name, (params, results, function) in {
             "model_len": ([], [_I32()], self._model_len),
             "model_read": ([_I32(), _I32(), _I32()], [], self._model_read),
+            "correction_read": ([_I32(), _I32(), _I32()], [], self._correction_read),
             "data_next": ([_I32(), _I32()], [_I32()], self._data_next),
             "param_i64": ([_I32(), _I32(), _I64()], [_I64()], self._param_i64),
             "param_f64": ([_I32(), _I32(), _F64()], [_F64()], self._param_f64),
@@ -148,6 +150,21 @@ class Training:
             have = len(self._model)
             raise Refusal(f"rejected: model_read of {length} bytes at {off}, the model has {have}")
         poke(caller, to, self._model[off : off + length])
+
+    def _correction_read(self, caller: Caller, off: int, to: int, length: int) -> None:
+        """A piece of c - c_k, laid out as the model; zeros where the strategy has none."""
+        off, length = off & 0xFFFFFFFF, length & 0xFFFFFFFF
+        if off + length > len(self._model):
+            have = len(self._model)
+            words = f"rejected: correction_read of {length} bytes at {off}, the model has {have}"
+            raise Refusal(words)
+        control = self._lesson.control
+        if control is None:
+            poke(caller, to, bytes(length))
+            return
+        if self._correction is None:
+            self._correction = control.correction.astype("<f4").tobytes()
+        poke(caller, to, self._correction[off : off + length])
 
     def _data_next(self, caller: Caller, to: int, most: int) -> int:
         try:
@@ -250,7 +267,7 @@ class Training:
             self._steps = self._answer.steps
         if self._answer is None:
             raise Refusal("rejected: train() came back without submit")
-        made = encoded(lesson, self._answer)
+        made = encoded(lesson, self._answer, self._steps)
         (self._directory / UPDATE_FILE).write_bytes(cast(bytes, made.pop("body")))
         left = cast("bytes | None", made.pop("left"))
         if left is not None:

@@ -40,7 +40,14 @@ REFUSED = [
         "'beta9' is no parameter of it",
     ),
     ({"strategy": {"name": "FedBuff"}}, "spec.strategy.name", "outside of rounds"),
-    ({"strategy": {"name": "SCAFFOLD"}}, "spec.strategy.name", "state on devices"),
+    ({"strategy": {"name": "SCAFFOLD"}}, "spec.guest.model", "trainers read a correction"),
+    ({"strategy": {"name": "SCAFFOLD"}}, "spec.model", "devices must know its size"),
+    ({"strategy": {"name": "SCAFFOLD"}}, "spec.hyperparameters.learningRate", "above 0"),
+    (
+        {"strategy": {"name": "SCAFFOLD"}, "privacy": {"clipping": {"norm": "1"}}},
+        "spec.privacy.clipping",
+        "more than a delta",
+    ),
     (
         {"strategy": {"name": "Krum", "parameters": {"faulty": "3"}}},
         "spec.strategy",

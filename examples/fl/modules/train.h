@@ -7,7 +7,8 @@
  * Mini-batch gradient descent over the records as they stream by, so memory does not grow with the
  * data. The first batch of an epoch has a random length, so that batches differ between epochs.
  * Hyperparameters: localEpochs, batchSize (at most MAX_BATCH), learningRate, and mu, FedProx's pull
- * towards the model the round began with.
+ * towards the model the round began with. Built with SCAFFOLD it adds the host's correction to each
+ * gradient.
  */
 #ifndef TRAIN_H
 #define TRAIN_H
@@ -22,6 +23,9 @@ static float weights[COUNT];
 static float start[COUNT];
 static float gradient[COUNT];
 static float batch[MAX_BATCH * RECORD];
+#ifdef SCAFFOLD
+static float correction[COUNT];
+#endif
 static float score[OUT];
 
 static void forward(const float *w, const float *x);
@@ -53,6 +57,9 @@ static int load(void) {
   if (fl_model_len() != (int)sizeof weights) return 2;
   fl_model_read(0, weights, sizeof weights);
   for (int i = 0; i < COUNT; i++) start[i] = weights[i];
+#ifdef SCAFFOLD
+  fl_correction_read(0, correction, sizeof correction);
+#endif
   return 0;
 }
 
@@ -66,6 +73,9 @@ static void step(int records, float rate, float mu) {
   float each = rate / (float)records, pull = rate * mu;
   for (int i = 0; i < COUNT; i++)
     weights[i] = weights[i] - each * gradient[i] - pull * (weights[i] - start[i]);
+#ifdef SCAFFOLD
+  for (int i = 0; i < COUNT; i++) weights[i] = weights[i] - rate * correction[i];
+#endif
 }
 
 /* 0 where every label is one of the classes. */

@@ -30,6 +30,10 @@ FL_IMPORT(model_len) int fl_model_len(void);
 /* Copies `len` bytes of the model from `off` on to `dst`. */
 FL_IMPORT(model_read) void fl_model_read(int off, void *dst, int len);
 
+/* Copies `len` bytes of the correction from `off` on to `dst`, laid out as the model: what a trainer
+ * adds to each gradient under a strategy with control variates (SCAFFOLD), zeros under the others. */
+FL_IMPORT(correction_read) void fl_correction_read(int off, void *dst, int len);
+
 /* Copies as many whole records as fit in `cap` bytes to `dst` and returns how many bytes that were;
  * 0 at the end of the data, after which the next call begins at the start again. A record is
  * `data.features` f32, then `data.labels` i32. */

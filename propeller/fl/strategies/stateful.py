@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,17 @@ from propeller.fl.strategies.base import (
     unpack_state,
 )
 from propeller.fl.strategies.parameters import Parameters
+
+CONTROLLED: Final = "controlVariates"
+"""The parameter by which a device knows that it keeps a control variate."""
+
+
+def change_of(control: Vector, delta: Vector, *, steps: int, rate: float) -> Vector:
+    """c_k+ - c_k = -c - D / (K lr), after K local steps of rate lr (option II there), f32."""
+    assert steps > 0
+    assert rate > 0
+    moved_by = delta.astype(np.float64) / (steps * rate)
+    return np.asarray(-control.astype(np.float64) - moved_by, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +103,8 @@ class Scaffold:
         return cls(eta)
 
     def trainer(self) -> Mapping[str, str]:
-        """Nothing."""
-        return {}
+        """That updates have a second half; the device's host makes it."""
+        return {CONTROLLED: "Enabled"}
 
     def control(self, state: bytes | None, count: int) -> Vector:
         """c, as trainers get it."""
