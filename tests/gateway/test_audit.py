@@ -7,8 +7,22 @@ import stat
 
 import pytest
 
+from propeller.cli.context import Client
 from propeller.gateway.access import audit as audit_module
 from propeller.gateway.access.audit import Audit, Deed
+from propeller.gateway.api import make_app
+from propeller.gateway.server import ApiServer
+
+
+class AnsweringLoop:
+    """Says yes."""
+
+    def post(self, event):
+        event.reply({"done": True})
+
+    def health(self):
+        return {}
+
 
 OBJECT = "/api/v1/objects/Daemon/plant-a/filter"
 
@@ -165,3 +179,19 @@ def test_a_token_in_a_path_is_not_recorded(door):
     door.ask("POST", f"/api/v1/objects/Daemon/plant-a/{text}/suspend", json={"reason": "x"})
     assert path_of(door.gate.audit).exists()
     assert text.split("_", 2)[2] not in path_of(door.gate.audit).read_text()
+
+
+def test_what_the_command_line_asks_is_recorded_with_for_whom(state, tmp_path):
+    """Over the private socket everybody is the owner; the verb says who sits at the terminal."""
+    audit = Audit(state.audit)
+    server = ApiServer(make_app(AnsweringLoop(), clock=lambda: 7, audit=audit), state.socket)
+    server.start()
+    try:
+        suspend = {"reason": "x", "by": "ana@plant", "until": None}
+        Client(state).post("/api/v1/hold", {"key": "Daemon/plant-a/filter", "suspend": suspend})
+        Client(state).get("/api/v1/health")
+    finally:
+        server.stop()
+    (line,) = audit.lines()
+    assert (line["who"], line["via"], line["note"]) == ("local", "socket", "by ana@plant")
+    assert (line["what"], line["from"], line["at"]) == ("POST /api/v1/hold", "socket", 7)

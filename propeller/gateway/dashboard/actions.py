@@ -33,6 +33,7 @@ from propeller.reconcile.events import (
 
 BINDING: Final = "propeller_login"
 THE_OBJECT: Final = "/objects/{kind}/{namespace}/{name}"
+SHORTEST_MS: Final = 3_600_000
 SCHEDULINGS: Final = ("Enabled", "Cordon", "Drain")
 
 
@@ -275,13 +276,16 @@ class Door:
             words = f"{principal.name} has no role here. Ask whoever runs this fleet."
             return HTMLResponse(self._page(call, "/", words), 403)
         self._gate.tell(call.request, principal, 303, note="logged in")
+        # Issuers' tokens often live minutes; a session at least an hour, and at most its own life.
+        until = max(until, self._gate.clock() + SHORTEST_MS)
         cookie = self._gate.sessions.begin(principal, until=until)
         response = self._with_session(RedirectResponse(onward, 303), cookie)
         response.delete_cookie(BINDING, path="/login")
         return response
 
     def _redirect(self, call: Call) -> str:
-        base = self._gate.public or f"http://{call.request.headers.get('host', '')}"
+        scheme = "https" if self._gate.secure else "http"
+        base = self._gate.public or f"{scheme}://{call.request.headers.get('host', '')}"
         return f"{base}/login/callback"
 
     def _with_session(self, response: Response, cookie: str) -> Response:
