@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,23 @@ def test_power_fails_at_every_write(core: Path, tmp_path: Path) -> None:
     said = run_c(core, tmp_path, "fake.c", "test_power.c")
     cuts = int(said.split(" cuts")[0].split()[-1])
     assert cuts > 100, said
+
+
+def test_32_bits(tmp_path: Path) -> None:
+    """The same core where a pointer and a size have 32 bits: vectors, conversations, a device."""
+    flags = ("-m32", *SANITIZED)
+    library = archive(tmp_path, core_sources(), *flags)
+    beside = [TESTS / "harness.c", TESTS / "crypto_ask.c"]
+    env = {"PYTHON": sys.executable, "ORACLE": str(Path(__file__).with_name("oracle.py"))}
+    names = sorted(path.name for path in (VECTORS / "agent").glob("*.json"))
+    programs: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+        (("test_wire.c",), (str(VECTORS),)),
+        (("test_conversation.c",), (str(VECTORS / "agent"), *names)),
+        (("fake.c", "test_device.c"), ()),
+    )
+    for sources, args in programs:
+        files = [*beside, *(TESTS / name for name in sources), library]
+        program = compile_to(tmp_path / "program", files, *flags)
+        ran = run(program, *args, env=env)
+        assert ran.status == 0, ran.text
+        assert " 0 failed" in ran.text
