@@ -118,3 +118,29 @@ def test_the_old_authority_stays_while_a_device_has_nothing_else(fleet):
         folder.revoke("far")
         folder.settle()
     assert step(fleet, handed_out=True) is Step.ONE
+
+
+@pytest.mark.soak
+def test_a_thousand_devices_go_from_one_authority_to_the_next(tmp_path):
+    """One run makes a thousand bundles, a second nothing; all three steps leave nobody behind."""
+    from propeller.provision.rotation import left_behind
+
+    record = Record(domain="plant", channel="floor", host="broker.example", port=8883)
+    names = [f"d-{number:04}" for number in range(1_000)]
+    with opened(tmp_path, NOW, new=record) as folder:
+        folder.settle()
+        folder.enroll(names)
+        folder.settle()
+    with opened(tmp_path, NOW) as folder:
+        folder.settle()
+        folder.enroll(names)
+        folder.settle()
+        assert folder.changes == []
+    for handed in (False, True, True):
+        with opened(tmp_path, NOW) as folder:
+            advance(folder, handed_out=handed)
+            folder.settle()
+    with opened(tmp_path, NOW) as folder:
+        assert left_behind(folder.record, NOW) == []
+        assert len(folder.record.authorities) == 1
+        assert len(list((tmp_path / "devices").iterdir())) == 1_000

@@ -180,3 +180,19 @@ def test_ceilings_come_back_as_they_were_stored(loading, add_wat):
     assert parse_object(**stored_form(made)) == made
     assert ceilings_of(ceilings_form(made.ceilings)) == made.ceilings
     assert ceilings_of(ceilings_form(FREE)) == FREE
+
+
+def test_a_step_of_a_workflow_and_a_function_are_bound_too(loading, add_wat):
+    """Whatever runs a module is under the ceilings of its App."""
+    workflow = HEAD.format(kind="Workflow", name="w") + (
+        "  steps:\n    - name: one\n      module: {file: add.wat}\n"
+        "      run: {entrypoint: add, args: ['1', '2']}\n"
+    )
+    function = HEAD.format(kind="Function", name="f") + "  module: {file: add.wat}\n"
+    for text in (workflow, function):
+        files = {
+            "a.yaml": an_app("plant", "p", "{memory: 32MiB}"),
+            "p/x.yaml": text,
+            "p/add.wat": add_wat,
+        }
+        assert any("memory: must be at most 32MiB" in one for one in loading.faults(files)), text
