@@ -101,7 +101,7 @@ bench: packages $(VENV)/.dev
 	"$(BIN)/python" -m bench --out $(BENCH)
 
 soak: toolchains
-	"$(BIN)/pytest" -m "soak or not soak" --hypothesis-profile=soak --timeout=0 tests/property tests/scenario $(TESTS)
+	"$(BIN)/pytest" -m "soak or not soak" --hypothesis-profile=soak --timeout=0 tests/property tests/scenario tests/fuzz $(TESTS)
 	"$(BIN)/pytest" -m soak --timeout=0 --ignore=tests/property --ignore=tests/scenario tests
 
 # --- releases --------------------------------------------------------------------------------

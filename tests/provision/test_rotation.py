@@ -123,11 +123,8 @@ def test_the_old_authority_stays_while_a_device_has_nothing_else(fleet):
 @pytest.mark.soak
 def test_a_thousand_devices_go_from_one_authority_to_the_next(tmp_path):
     """One run makes a thousand bundles, a second nothing; all three steps leave nobody behind."""
-    from propeller.provision.rotation import left_behind
-
-    record = Record(domain="plant", channel="floor", host="broker.example", port=8883)
     names = [f"d-{number:04}" for number in range(1_000)]
-    with opened(tmp_path, NOW, new=record) as folder:
+    with opened(tmp_path, NOW, new=RECORD) as folder:
         folder.settle()
         folder.enroll(names)
         folder.settle()
