@@ -156,6 +156,7 @@ class Manager:
             blobs=blobs,
             find=self._find,
             key_of=lambda proplet: devices.key_of(proplet, self.reconciler.world),
+            entropy=fleet.rng.randbytes,  # a rehearsal has one result, noise included
         )
         self.blob_service = BlobService(
             BlobWork(
