@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from learned import Learned
 from playwright.sync_api import expect, sync_playwright
 
 from propeller.model.ids import PropletId
@@ -113,12 +114,15 @@ def waiting(fleet):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_every_page_is_whole_readable_and_accessible(visit, fleet, scheme, viewport):
+def test_every_page_is_whole_readable_and_accessible(
+    visit, door, fleet, scheme, viewport, tmp_path
+):
     """Nothing is wider than the screen, and axe finds nothing serious: contrast, names, order."""
     waiting(fleet)
     page = visit("/", role="deployer", viewport=viewport, color_scheme=scheme, bypass_csp=True)
     found = []
-    for path in PAGES:
+    learned = Learned(door.state, door.store, tmp_path / "fl")
+    for path in (*PAGES, f"/objects/{learned.key}"):
         page.goto(path)
         if path == OBJECT:
             page.locator("details").first.locator("summary").click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from learned import Learned
 
 from propeller.client import Client, Refused
 from propeller.errors import Unavailable, UsageError
@@ -124,6 +125,30 @@ def test_wait_ends_when_ready_failed_or_late(client):
     assert late.value.exit == 4
     with pytest.raises(Refused, match="inventory"):
         client.wait("Task/default/none", timeout=0.1)
+
+
+def test_rounds_and_models_of_a_federated_task_come_as_numbers(client, door, tmp_path):
+    """From the first round on, with attempts of their own; the model of a round, the latest, the
+    best."""
+    learned = Learned(door.state, door.store, tmp_path / "fl")
+    key = str(learned.key)
+    rounds = client.rounds(key)
+    assert [(one.number, one.attempt, one.state) for one in rounds] == [
+        (1, 1, "Abandoned"),
+        (1, 2, "Committed"),
+        (2, 1, "Committed"),
+        (3, 1, "Committed"),
+        (4, 1, "Collecting"),
+    ]
+    assert [one.metrics.get("accuracy") for one in rounds] == [None, 0.5, 0.9, 0.7, None]
+    assert rounds[0].ended == {"Accepted": 1, "Dropped": 1}
+    third = client.model(key, 3)
+    (name,) = third
+    assert (client.model(key)[name] == third[name]).all()
+    assert (client.model(key, "best")[name] == client.model(key, 2)[name]).all()
+    assert not (client.model(key, 2)[name] == third[name]).all()
+    with pytest.raises(Refused, match="made no model"):
+        client.model(key, 4)
 
 
 def test_a_model_comes_as_arrays(client, door, monkeypatch):
