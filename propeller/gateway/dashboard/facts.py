@@ -100,6 +100,9 @@ def object_row(row: StatusRow) -> ObjectRow:
         devices = f"{counts['ready']}/{counts['desired']}"
     elif inner:
         devices = f"{inner['ready']}/{inner['total']}"
+    elif "steps" in document["status"]:
+        steps = document["status"]["counts"]
+        devices = f"{steps['succeeded']}/{steps['total']} steps"
     stalled = conditions.get("Stalled", {}).get("status") == "True"
     message = (ready["message"] or ready["reason"]) if ready is not None else "not looked at yet"
     return ObjectRow(

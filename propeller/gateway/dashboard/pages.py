@@ -19,6 +19,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response, StreamingR
 from propeller.errors import PropellerError
 from propeller.gateway.access.roles import Role
 from propeller.gateway.dashboard import facts
+from propeller.gateway.dashboard.graph import graph_of
 from propeller.gateway.dashboard.rendering import HERE, Renderer
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.routing import Call, Entry, Face, Handler, Scope
@@ -162,6 +163,7 @@ class _Pages:
                 metrics=names,
                 metric=chosen,
                 curve=facts.curve(rounds, chosen, width=640, height=160) if chosen else "",
+                graph=graph_of(_document(row)["status"].get("steps", ())),
             )
 
         return await self._page(answer, here="objects", call=call)
