@@ -16,7 +16,15 @@ from cryptography.x509.oid import NameOID
 
 from propeller.errors import UsageError
 
-_BROKEN = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+_BROKEN = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 """What the library raises for bytes that are no certificate, or one it does not know."""
 
 MAX_PEM = 64 * 1024

@@ -34,10 +34,12 @@ from propeller.provision.record import FILE, Record, read_record, text_of
 from propeller.registry.compat import module_inside
 from propeller.registry.cosign import read_payload
 from propeller.registry.cosignkey import PublicKey
+from propeller.registry.encrypted import read_sealed
 from propeller.registry.manifest import (
     Index,
     choose_layer,
     choose_manifest,
+    read_json,
     read_manifest,
 )
 from propeller.registry.oci import OciClient
@@ -54,8 +56,9 @@ from propeller.sources.tree import Tree
 from propeller.wire import certificates, codec, enrolment, updates
 from propeller.wire import messages as m
 from propeller.wire.boxes import BoxKey, Place, open_value
-from propeller.wire.frame import open_frame
+from propeller.wire.frame import open_frame, seal
 from propeller.wire.keyring import Keyring, keyring_from_trust
+from propeller.wire.releases import next_list, read_releases
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel
 from proplet import config as proplet_config
@@ -272,6 +275,31 @@ def _reference(data: bytes) -> object:
     return parse_location(data.decode("utf-8", "replace"))
 
 
+_SEALED_CONFIG = json.dumps(
+    {
+        "plain": "sha256:" + "3" * 64,
+        "imports": [["wasi_snapshot_preview1", "fd_write"]],
+        "exports": [["_start", [], []]],
+        "memoryMin": 65536,
+        "memoryMax": None,
+        "component": False,
+        "key": None,
+    }
+).encode()
+
+
+def _sealed_config(data: bytes) -> object:
+    config = read_json(data, where=WHERE)
+    return read_sealed(config, digest=sha256_digest(b""), size=1, where=WHERE)
+
+
+_RELEASES = seal("releases", codec.encode(next_list(None, add=["sha256:" + "4" * 64])), KEY)
+
+
+def _releases(data: bytes) -> object:
+    return read_releases(data, KEY.public, where=WHERE)
+
+
 def _packed(data: bytes) -> object:
     module = module_inside(data, limit=LIMIT, where=WHERE)
     assert len(module) <= LIMIT
@@ -457,6 +485,8 @@ TARGETS: dict[str, Target] = {
         Target("oci-reference", _reference, (b"oci://r.example:5000/a/b:1@sha256:" + b"0" * 64,)),
         Target("oci-packed-module", _packed, (_gzip(_tar("a.wasm", _WASM)), _tar("a.wasm", b"x"))),
         Target("oci-spec-archive", _archive, (pack_specs({"a.yaml": b"x: 1\n"}),), (b"../",)),
+        Target("sealed-config", _sealed_config, (_SEALED_CONFIG,), _JSON_TOKENS),
+        Target("releases", _releases, (_RELEASES,), (b"P1\x01",)),
         Target("cosign-payload", _payload, (b'{"critical":{"identity":{}},"optional":{}}',)),
         Target(
             "cosign-key", _public, (b"-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----",)

@@ -214,19 +214,20 @@ def test_the_app_has_three_routes_and_no_more(fleet):
     ]
 
 
-def test_a_request_with_a_key_nobody_knows_is_refused_in_words():
-    """Found by fuzzing: an unknown kind of key escaped as the library's own error."""
+@pytest.mark.parametrize(
+    ("after", "byte"), [("06072a8648ce3d0201", 0x7F), ("020100", 0x40)], ids=["key", "version"]
+)
+def test_a_request_of_a_kind_nobody_knows_is_refused_in_words(after, byte):
+    """Found by fuzzing: an unknown key or version escaped as the library's own error."""
     import base64
 
     from propeller.wire import certificates
 
     pem = certificates.request(certificates.new_key(), "press-1")
     der = bytearray(base64.b64decode(b"".join(pem.splitlines()[1:-1])))
-    at = der.find(bytes.fromhex("06072a8648ce3d0201"))  # the kind of key: id-ecPublicKey
-    der[at + 8] = 0x7F
-    text = base64.encodebytes(bytes(der))
-    strange = (
-        b"-----BEGIN CERTIFICATE REQUEST-----\n" + text + b"-----END CERTIFICATE REQUEST-----\n"
-    )
+    found = bytes.fromhex(after)
+    der[der.find(found) + len(found) - 1] = byte
+    mark = b"-----%s CERTIFICATE REQUEST-----\n"
+    strange = mark % b"BEGIN" + base64.encodebytes(bytes(der)) + mark % b"END"
     with pytest.raises(UsageError, match="no certificate request"):
         certificates.requested_key(strange)
