@@ -1,4 +1,4 @@
-"""FedNova with the trainer in C: what it says of its local steps is what the server weighs by."""
+"""FedNova and SCAFFOLD with the trainers in C: local steps and control variates on real devices."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 
 from examples.fl.digits.prepare import prepare
 from propeller.fl.model import read_model
+from propeller.fl.strategies.base import unpack_state
 from propeller.registry.blobs import BlobStore
 from propeller.wire.updates import unpack
 
@@ -59,3 +60,32 @@ def test_a_round_of_fednova_is_what_its_updates_give_by_hand(fleet: Any) -> None
     moved = model.astype(np.float64) - base
     assert moved == pytest.approx(effective * mean, abs=1e-6)
     assert np.abs(moved - plain).max() > 1e-3
+
+
+def test_devices_keep_their_control_variates_between_rounds(fleet: Any) -> None:
+    """SCAFFOLD with the trainer in C and the agent's bookkeeping: three rounds, everybody in each,
+    the model learns, and each proplet has the c_k of its newest two rounds on disk."""
+    for name in ("proplets.yaml", "mlp-scaffold.wasm", "mlp.safetensors"):
+        shutil.copy(EXAMPLE / name, fleet.specs)
+    prepare(fleet.place / "data")
+    document = yaml.safe_load((EXAMPLE / "digits.yaml").read_text())
+    spec = document["spec"]
+    spec.update(rounds=3, strategy={"name": "SCAFFOLD"}, module={"file": "mlp-scaffold.wasm"})
+    spec["evaluation"]["every"] = 3
+    (fleet.specs / "digits.yaml").write_text(yaml.safe_dump(document))
+    done = fleet.run(
+        *("up", "specs", "--state", "state", "--proplets", "8", "--until-ready"),
+        *("--data", str(fleet.place / "data")),
+    )
+    assert done.code == 0, done.err
+    folder = fleet.state / "status/default/FederatedTask/digits/rounds"
+    found = [yaml.safe_load(path.read_text()) for path in sorted(folder.iterdir())]
+    assert [each["received"] for each in found] == [{"accepted": 8}] * 3
+    states = [each["strategyState"] for each in found]
+    assert len(set(states)) == 3
+    _, kept = unpack_state(BlobStore(fleet.state / "blobs").read(states[-1]), "SCAFFOLD", 2410, "c")
+    assert np.abs(kept["c"]).max() > 1e-3
+    assert float(found[-1]["metrics"]["accuracy"]) > 0.75
+    own = list((fleet.state / "proplets").rglob("leftovers/*"))
+    assert len(own) == 2 * 8
+    assert {path.stat().st_size for path in own} == {4 * 2410}
