@@ -1,4 +1,4 @@
-"""Keys: making, reading, writing, signing and verifying. The only module that knows `cryptography`.
+"""Keys of the protocol: making, reading, writing, signing and verifying, with `cryptography`.
 
 Two algorithms: Ed25519 (1) for everyone who has it, ECDSA over P-256 with SHA-256 (2) for devices
 whose crypto library has no Ed25519. A key is named by its `kid`, the first 16 hex digits of the

@@ -76,6 +76,10 @@ SEALED = replace(
     sealed=(("TOKEN", seal_value(b"correct horse", BOX.public, PLACE, secret=FLEET_SECRET)),),
 )
 SEALED = replace(SEALED, digest=entry_digest(SEALED))
+ENCRYPTED = replace(
+    SMALL, module=m.WireModule(digest=FILTER, size=529, plain=ADD, key="default/key/add")
+)
+ENCRYPTED = replace(ENCRYPTED, digest=entry_digest(ENCRYPTED))
 ROUND = replace(
     SMALL,
     ref="FederatedTask/plant-a/anomaly",
@@ -203,6 +207,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((SEALED,)),
         tasks=(SEALED,),
+    ),
+    "desired: an encrypted module": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=10,
+        iat=NOW,
+        digest=tasks_digest((ENCRYPTED,)),
+        tasks=(ENCRYPTED,),
     ),
     "desired: a round of federated learning": m.Desired(
         to="gw-01",
