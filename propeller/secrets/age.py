@@ -1,8 +1,8 @@
 """The age identities of this machine, and opening what was encrypted to one of them.
 
-`pyrage`, which `registry.encrypted` uses for modules as well, is imported at first use. Identities come from a file or from text
-that the command line took out of its environment; the file is read whenever something is opened, so
-a key that is put there later is found. Nothing here says a word of what it opened.
+`pyrage` is imported at first use. Identities come from a file or from text that the command line
+took out of its environment; the file is read whenever something is opened, so a key that is put
+there later is found. Nothing here says a word of what it opened.
 """
 
 from __future__ import annotations
