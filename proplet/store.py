@@ -103,6 +103,7 @@ class Store:
         observed = json.loads(str(self._meta("observed") or "{}"))
         entries = self._meta("entries")
         trust, releases = self._meta("trust"), self._meta("releases")
+        held = self._meta("held")
         runs = self._db.execute("SELECT record FROM run ORDER BY born, uid, run")
         uploads = self._db.execute("SELECT digest, size FROM upload ORDER BY rowid")
         return Stored(
@@ -113,7 +114,7 @@ class Store:
             trust=trust if isinstance(trust, bytes) else b"",
             signer=str(self._meta("signer") or "") or None,
             releases=releases if isinstance(releases, bytes) else None,
-            held=tuple(json.loads(str(self._meta("held") or "[]"))),
+            held=None if held is None else tuple(json.loads(str(held))),
             uploads=tuple(BlobRef(digest=row[0], size=row[1]) for row in uploads),
         )
 

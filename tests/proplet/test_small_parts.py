@@ -262,7 +262,7 @@ class TestStore:
         second.close()
 
     def test_everything_comes_back(self, tmp_path: Path) -> None:
-        """Document, runs in order of birth, trust, uploads."""
+        """Document and its signer, runs in order of birth, trust, release list, uploads."""
         store = self.open(tmp_path)
         assert store.load() == Stored()
         entries = (a_task(1), a_task(2, stdin="x", env=(("A", "b"),)))
@@ -281,12 +281,27 @@ class TestStore:
             )
             for n in (9, 1)
         )
-        store.save([SaveDesired(observed, 5, entries), SaveTrust(b"frame"), SaveUpload(blob)])
+        store.save(
+            [
+                SaveDesired(observed, 5, entries, "kid"),
+                SaveTrust(b"frame"),
+                SaveReleases(b"list", (MODULE,)),
+                SaveUpload(blob),
+            ]
+        )
         store.save([SaveRun(record) for record in records])
         store.close()
         store = self.open(tmp_path)
         assert store.load() == Stored(
-            observed=observed, iat=5, entries=entries, runs=records, trust=b"frame", uploads=(blob,)
+            observed=observed,
+            iat=5,
+            entries=entries,
+            runs=records,
+            trust=b"frame",
+            signer="kid",
+            releases=b"list",
+            held=(MODULE,),
+            uploads=(blob,),
         )
         store.save([DropUpload(MODULE)])
         assert store.load().uploads == ()
