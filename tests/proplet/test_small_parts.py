@@ -14,7 +14,15 @@ from proplet_agent_world import MODULE, a_task
 from propeller.errors import Conflict, DigestMismatch, Unavailable
 from propeller.wire.messages import BlobRef, Observed
 from proplet.blobs import CACHED, Blobs
-from proplet.effects import DropUpload, SaveDesired, SaveRun, SaveTrust, SaveUpload, TailLog
+from proplet.effects import (
+    DropUpload,
+    SaveDesired,
+    SaveReleases,
+    SaveRun,
+    SaveTrust,
+    SaveUpload,
+    TailLog,
+)
 from proplet.live import Live, fresh
 from proplet.logs import LogReads
 from proplet.records import RunRecord, State, Stored
