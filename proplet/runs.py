@@ -347,7 +347,7 @@ class Runs:
             self._trouble(live, "")
             return True
         if live.asked != entry.digest:
-            live.asked = entry.digest
+            live.asked, live.unfit = entry.digest, ""
             emit(Prepare(entry))
         self._show(live, Phase.PREPARING)
         return False
