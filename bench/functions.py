@@ -174,6 +174,10 @@ class Caller:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._headers = {"Authorization": f"Bearer {token}"}
 
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
     def call(self, name: str) -> bool:
         """Whether it was answered."""
         try:
@@ -212,6 +216,7 @@ def _whole_way(folder: Path, calls: int) -> Iterator[Row]:
         cold = [_cold(running, caller, number) for number in range(first)]
         yield Row("function.cold.p50", p50(cold), "ms")
         yield Row("function.cold.max", max(cold), "ms")
+        caller.close()
 
 
 def _caller(running: Plant) -> Caller:
@@ -265,7 +270,10 @@ def _http_rate(running: Plant, calls: int) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return each * THREADS / (time.perf_counter() - began)
+    took = time.perf_counter() - began
+    for caller in callers:
+        caller.close()
+    return each * THREADS / took
 
 
 def _by_message(port: int, calls: int) -> Iterator[Row]:

@@ -1,4 +1,5 @@
-"""What each guest takes, as named integers for the report: `cpu/1a2b3c4d` and `rss/1a2b3c4d`.
+"""What each guest takes, as named integers for the report: `cpu/1a2b3c4d` and `rss/1a2b3c4d`, of a
+Function also `calls/1a2b3c4d`.
 
 The eight digits are the first of the object's uid: a device holds few, and bytes may be dear.
 
@@ -17,9 +18,9 @@ from pathlib import Path
 
 from proplet.workers import Worker
 
-MOST = 14
-"""Guests told of in one report, which has room for 64 names: two each beside the agent's own three
-and what it dropped for 32 reasons."""
+MOST = 9
+"""Guests told of in one report, which has room for 64 names: three each beside the agent's own
+three and what it dropped for 32 reasons."""
 NAMED = 8
 """Digits of the uid."""
 

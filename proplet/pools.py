@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from propeller.wire.messages import Entry
 from proplet.effects import Outcome
+from proplet.gauges import MOST, NAMED
 from proplet.outcomes import died
 from proplet.records import Key
 from proplet.runtime.capture import Capture
@@ -150,6 +151,8 @@ class Pool:
         self.closing: int | None = None
         self.trouble = ""
         self._again: int | None = None
+        self._asked = self._counted = clock()
+        self._area = 0
 
     @property
     def running(self) -> int:
@@ -165,6 +168,19 @@ class Pool:
     def size(self) -> int:
         """Workers it has."""
         return len(self._busy) + len(self._idle)
+
+    def load(self, now: int) -> int:
+        """Calls that ran or waited, in thousandths, on average since this was asked last."""
+        self._account()
+        span = max(1, now - self._asked)
+        area, self._area, self._asked = self._area, 0, now
+        return area * 1000 // span
+
+    def _account(self) -> None:
+        """Before the number of calls changes."""
+        now = self._clock()
+        self._area += (now - self._counted) * (self.running + self.waiting)
+        self._counted = now
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -187,6 +203,7 @@ class Pool:
         if self.running >= self.serve.concurrency and self.waiting >= self.serve.queue:
             self._refuse(pending, "busy", f"{self.running} calls run and {self.waiting} wait")
             return
+        self._account()
         self._queue.append(pending)
         self._dispatch()
 
@@ -194,6 +211,7 @@ class Pool:
         """Stop a call. False where it is not under way."""
         for pending in self._queue:
             if pending.id == id_:
+                self._account()
                 self._queue.remove(pending)
                 self._refuse(pending, "cancelled", "was cancelled before it began")
                 return True
@@ -261,6 +279,7 @@ class Pool:
                 self.tally.instance_us = cast(int, message["us"])
                 worker.pid = cast(int, message["pid"])
             case "answered":
+                self._account()
                 pending = self._busy.pop(worker.number, None)
                 if pending is None or pending.id != message.get("id"):
                     return
@@ -321,9 +340,11 @@ class Pool:
     def gone(self, worker: Worker, status: int) -> None:
         """Part of `Ears`: speak for a worker that said nothing."""
         self._idle = [(one, since) for one, since in self._idle if one is not worker]
+        self._account()
         pending = self._busy.pop(worker.number, None)
         if pending is not None and worker.number in self._unserved:
-            self._refuse(pending, "absent", f"its process ended before it began: {died(status)}")
+            pending.worker = None
+            self._queue.appendleft(pending)  # it never began: the next process takes it
         elif pending is not None:
             late = self._clock() >= pending.ends
             cause = pending.cause or ("timeout" if late else "interrupted")
@@ -351,6 +372,7 @@ class Pool:
     def tick(self) -> None:
         """Refuse what waited too long; let go of workers that nobody needs."""
         now = self._clock()
+        self._account()
         for pending in [one for one in self._queue if now >= one.ends]:
             self._queue.remove(pending)
             self._refuse(pending, "busy", "it waited for as long as it might have taken")
@@ -458,6 +480,12 @@ class Pools:
             self._lingering.append(pool)
         self._ended(key, Outcome(ok=True))
         return True
+
+    def gauges(self, now: int) -> tuple[tuple[str, int], ...]:
+        """The load of each, as named integers for the report."""
+        pools = sorted(self._open.values(), key=lambda pool: pool.key)[:MOST]
+        loads = {f"calls/{pool.key[0][:NAMED]}": pool.load(now) for pool in pools}
+        return tuple(loads.items())
 
     def tick(self) -> None:
         """What is due in any of them."""

@@ -226,7 +226,8 @@ class Supervisor:
 
     def gauges(self) -> tuple[tuple[str, int], ...]:
         """What each guest takes, as named integers (`gauges`)."""
-        return self._gauges.read(self._workers.all(), self._clock())
+        now = self._clock()
+        return (*self._gauges.read(self._workers.all(), now), *self.pools.gauges(now))
 
     def forget_native(self) -> None:
         """Native code of modules that are no longer here goes."""

@@ -435,6 +435,7 @@ def _function(meta: Meta, spec: Canonical) -> Function:
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),
         suspend=_suspend(spec),
+        autoscale=_autoscale(spec.get("autoscale")),
         calls=calls_of(spec),
         triggers=triggers_of(spec),
     )

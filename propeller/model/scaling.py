@@ -13,13 +13,14 @@ class Gauge(StrEnum):
 
     CPU = "Cpu"
     MEMORY = "Memory"
+    CALLS = "Calls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscale:
-    """least and most copies. target: thousandths of one core (Cpu) or of `limits.memory` (Memory)
-    that each copy is to take. patience: ms for which fewer copies must have been enough before
-    one goes."""
+    """least and most copies. target: thousandths of one core (Cpu), of `limits.memory` (Memory)
+    or of a call under way (Calls) that each copy is to take. patience: ms for which fewer copies
+    must have been enough before one goes."""
 
     least: int
     most: int

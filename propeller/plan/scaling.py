@@ -27,6 +27,8 @@ FRESH = 90_000
 TOLERANCE = 100
 """Thousandths of the target within which nothing is done."""
 MOST_VOTES = 256
+_NAMES = {Gauge.CPU: "cpu", Gauge.MEMORY: "rss", Gauge.CALLS: "calls"}
+"""How the names of a report's metrics begin."""
 NAMED = 8
 """Digits of a uid in the names of a report's metrics (`proplet.gauges`)."""
 
@@ -121,7 +123,7 @@ def measured(
     held: Held, obj: Daemon, spec: Autoscale, snapshot: Snapshot, now: int
 ) -> Iterator[tuple[PropletId, int | None]]:
     """Of each copy that should run, thousandths; None where nobody has said it lately."""
-    name = f"{'cpu' if spec.gauge is Gauge.CPU else 'rss'}/{held.uid[:NAMED]}"
+    name = f"{_NAMES[spec.gauge]}/{held.uid[:NAMED]}"
     for proplet, copy in sorted(snapshot.assignments.get(held.uid, {}).items()):
         if copy.releasing:
             continue

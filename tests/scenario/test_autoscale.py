@@ -124,3 +124,33 @@ def test_status_says_how_many_there_are_to_be(tmp_path: Path) -> None:
     held = reconciler.world.find(Key("Daemon", "default", "busy"))
     ready = next(one for one in reconciler.projection.conditions(held.uid) if one.type == "Ready")
     assert ready.message == "4 of 4 ready"
+
+
+def test_copies_of_a_function_follow_its_calls(tmp_path: Path) -> None:
+    """Calls that run or wait on each copy, in place of processor time; back to one when it is
+    quiet."""
+    sim = plant(tmp_path, "abcd")
+    sim.write(
+        "fn.yaml",
+        "apiVersion: propeller.dev/v1alpha1\nkind: Function\nmetadata: {name: fn}\nspec:\n"
+        "  module: {file: busy.wat}\n  placement: {replicas: 1}\n  limits: {memory: 1MiB}\n"
+        "  autoscale: {max: 4, target: '2', scaleDownAfter: 2m}\n",
+    )
+    sim.write("busy.wat", '(module (memory 1) (func (export "_start")))')
+    calls = 0
+
+    def copies() -> int:
+        return len(sim.running().get("Function/default/fn", ()))
+
+    for device in sim.proplets.values():
+        device.metrics = lambda device=device: tuple(
+            (f"calls/{entry.uid[:8]}", calls * 1000 // max(1, copies()))
+            for entry in device.running.values()
+        )
+    until_ready(sim)
+    seen = [copies()]
+    for calls in (2, 4, 8, 0):
+        sim.run(3 * MINUTE if calls else 8 * MINUTE)
+        seen.append(copies())
+    assert seen == [1, 1, 2, 4, 1]
+    assert events(sim, "Rescaled")[-1].startswith("from")
