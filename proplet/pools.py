@@ -26,6 +26,9 @@ from proplet.workers import LATE_MS, Worker, Workers
 IDLE_MS = 30_000
 """A worker beyond those that are kept ready goes when nobody called it for so long."""
 
+START_MS = 20_000
+"""Until a process must be ready: it loads compiled code, nothing else."""
+
 LINGER_MS = 3_600_000
 """The longest a call of a function that is gone may still run; its own limit is below that."""
 
@@ -141,7 +144,7 @@ class Pool:
         self._logs = logs
         self._log_limit = log_limit
         self._broken = broken
-        self._unserved: set[int] = set()
+        self._warming: set[int] = set()
         self._bad = 0
         self._log: Capture | None = None
         self._idle: list[tuple[Worker, int]] = []
@@ -167,7 +170,7 @@ class Pool:
     @property
     def size(self) -> int:
         """Workers it has."""
-        return len(self._busy) + len(self._idle)
+        return len(self._busy) + len(self._idle) + len(self._warming)
 
     def load(self, now: int) -> int:
         """Calls that ran or waited, in thousandths, on average since this was asked last."""
@@ -187,10 +190,8 @@ class Pool:
     def fill(self) -> None:
         """Have as many workers as are to be kept ready."""
         while self.closing is None and self.size < self.serve.ready and not self.trouble:
-            worker = self._hire()
-            if worker is None:
+            if not self._hire():
                 return
-            self._idle.append((worker, self._clock()))
 
     def submit(self, pending: Pending) -> None:
         """Run it, or let it wait for its turn, or refuse it."""
@@ -200,7 +201,7 @@ class Pool:
         if self.trouble:
             self._refuse(pending, "absent", self.trouble)
             return
-        if self.running >= self.serve.concurrency and self.waiting >= self.serve.queue:
+        if self.running + self.waiting >= self.serve.concurrency + self.serve.queue:
             self._refuse(pending, "busy", f"{self.running} calls run and {self.waiting} wait")
             return
         self._account()
@@ -228,17 +229,12 @@ class Pool:
         pending.answer(refused(cause, error))
 
     def _dispatch(self) -> None:
-        while self._queue:
-            if self._idle:
-                worker, _ = self._idle.pop()  # the one whose caches are warm
-            elif self.size < self.serve.concurrency:
-                found = self._hire()
-                if found is None:
-                    return
-                worker = found
-            else:
-                return
+        while self._queue and self._idle:
+            worker, _ = self._idle.pop()  # the one whose caches are warm
             self._give(worker, self._queue.popleft())
+        while len(self._warming) < len(self._queue) and self.size < self.serve.concurrency:
+            if not self._hire():
+                return
 
     def _give(self, worker: Worker, pending: Pending) -> None:
         now = self._clock()
@@ -250,7 +246,9 @@ class Pool:
             worker, {"do": "call", "id": pending.id, "timeout": max(1, left), **pending.request}
         )
 
-    def _hire(self) -> Worker | None:
+    def _hire(self) -> bool:
+        """Have one more process get ready; it takes calls once it is. False where none is to be
+        had."""
         try:
             worker = self._workers.take()
         except OSError as error:
@@ -259,12 +257,13 @@ class Pool:
                 while self._queue:
                     words = f"no process could be started: {error.strerror}"
                     self._refuse(self._queue.popleft(), "busy", words)
-            return None
+            return False
         worker.key, worker.pool = self.key, self
-        self._unserved.add(worker.number)
+        worker.deadline, worker.cause = self._clock() + START_MS, "timeout"
+        self._warming.add(worker.number)
         self._workers.send(worker, self._job)
         self._workers.warm()
-        return worker
+        return True
 
     # -- what workers say ------------------------------------------------------------------------
 
@@ -274,10 +273,17 @@ class Pool:
             case "served" if "trouble" in message:
                 self._break(f"it cannot be loaded: {message['trouble']}")
             case "served":
-                self._unserved.discard(worker.number)
+                self._warming.discard(worker.number)
                 self._bad = 0
                 self.tally.instance_us = cast(int, message["us"])
                 worker.pid = cast(int, message["pid"])
+                worker.deadline = None
+                if self.closing is not None:
+                    self._let_go(worker)
+                    return
+                self._idle.append((worker, self._clock()))
+                self._account()
+                self._dispatch()
             case "answered":
                 self._account()
                 pending = self._busy.pop(worker.number, None)
@@ -286,14 +292,18 @@ class Pool:
                 worker.deadline = None
                 self._settle(pending, message)
                 if self.closing is not None or "last" in message:
-                    worker.pool, worker.done = None, True
-                    self._workers.kill(worker)
+                    self._let_go(worker)
                     self._refill()
                 else:
                     self._idle.append((worker, self._clock()))
                     self._dispatch()
             case _:
                 pass
+
+    def _let_go(self, worker: Worker) -> None:
+        """It is needed no more."""
+        worker.pool, worker.done = None, True
+        self._workers.kill(worker)
 
     def _break(self, words: str) -> None:
         """Nobody can be served: who waits is told, and the agent begins again later."""
@@ -342,18 +352,15 @@ class Pool:
         self._idle = [(one, since) for one, since in self._idle if one is not worker]
         self._account()
         pending = self._busy.pop(worker.number, None)
-        if pending is not None and worker.number in self._unserved:
-            pending.worker = None
-            self._queue.appendleft(pending)  # it never began: the next process takes it
-        elif pending is not None:
+        if pending is not None:
             late = self._clock() >= pending.ends
             cause = pending.cause or ("timeout" if late else "interrupted")
             words = {"timeout": "took longer than it may", "cancelled": "was cancelled"}
             self.tally.failed += 1
             error = words.get(cause) or f"its process ended: {died(status)}"
             pending.answer(Result(state="failed", cause=cause, error=error))
-        if worker.number in self._unserved:
-            self._unserved.discard(worker.number)
+        if worker.number in self._warming:
+            self._warming.discard(worker.number)
             self._bad += 1
         if self.closing is None and not self.trouble:
             if self._bad >= MOST_BAD:
@@ -386,9 +393,7 @@ class Pool:
         keep = self.serve.ready
         while self._idle and self.size > keep and now - self._idle[0][1] >= IDLE_MS:
             worker, _ = self._idle.pop(0)
-            worker.pool = None
-            worker.done = True
-            self._workers.kill(worker)
+            self._let_go(worker)
 
     def due(self) -> int | None:
         """When that is (monotonic ms)."""
@@ -407,9 +412,7 @@ class Pool:
         while self._queue:
             self._refuse(self._queue.popleft(), "stopping", "the function was stopped here")
         for worker, _ in self._idle:
-            worker.pool = None
-            worker.done = True
-            self._workers.kill(worker)
+            self._let_go(worker)
         self._idle.clear()
         if not self._busy:
             self.end()
