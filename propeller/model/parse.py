@@ -274,6 +274,7 @@ def _schedule(given: Canonical | None) -> Schedule | None:
         missed=Missed(given["missed"]),
         overlap=Overlap(given["overlap"]),
         starting_deadline=given["startingDeadline"],
+        jitter=given.get("jitter", 0),
     )
 
 

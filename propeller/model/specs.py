@@ -93,13 +93,17 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A cron schedule on the reconciler's clock. `starting_deadline`: ms until a slot is missed."""
+    """A cron schedule on the reconciler's clock. `starting_deadline`: ms until a slot is missed.
+
+    jitter: ms by which a slot is fired later, at most; each object has a time of its own.
+    """
 
     cron: str
     time_zone: str
     missed: Missed
     overlap: Overlap
     starting_deadline: int
+    jitter: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ from propeller.plan.learning import learning
 from propeller.plan.lifecycle import suspension
 from propeller.plan.progress import Progress, progress
 from propeller.plan.scaling import as_scaled
-from propeller.plan.schedule import next_slot
+from propeller.plan.schedule import due_at, next_slot
 from propeller.plan.tally import Tally, tally, told
 from propeller.plan.types import Blocked, Snapshot
 
@@ -232,7 +232,7 @@ def _cron_ready(held: Held, schedule: Schedule, counts: Tally, blocked: Blocked 
     upcoming = next_slot(schedule, max(held.last_slot or 0, held.created_at))
     if upcoming is None:
         return FALSE, "NoSlot", f"{schedule.cron!r} never comes"
-    message = f"next run {moment(upcoming)}"
+    message = f"next run {moment(due_at(schedule, held.uid, upcoming))}"
     if held.last_slot is not None:
         message += f", last {moment(held.last_slot)}"
     return TRUE, "Scheduled", message

@@ -14,7 +14,7 @@ from propeller.model.inventory import Held
 from propeller.model.specs import Workflow
 from propeller.plan.board import FALSE, TRUE, UNKNOWN, WAITS, Board, Row, Summary
 from propeller.plan.lifecycle import suspension
-from propeller.plan.schedule import next_slot
+from propeller.plan.schedule import due_at, next_slot
 from propeller.plan.tally import Devices
 from propeller.plan.types import Blocked, Snapshot
 from propeller.plan.workflow import failures
@@ -98,7 +98,7 @@ def _next(held: Held, whole: Workflow) -> Row:
     upcoming = next_slot(whole.schedule, max(held.last_slot or 0, held.created_at))
     if upcoming is None:
         return FALSE, "NoSlot", f"{whole.schedule.cron!r} never comes"
-    words = f"next run {moment(upcoming)}"
+    words = f"next run {moment(due_at(whole.schedule, held.uid, upcoming))}"
     if held.last_slot is not None:
         words += f", last {moment(held.last_slot)}"
     return TRUE, "Scheduled", words

@@ -39,7 +39,7 @@ from propeller.plan.runs import (
     run_digest,
     run_key,
 )
-from propeller.plan.schedule import latest_slot, next_slot
+from propeller.plan.schedule import due_at, newest_due, next_slot
 from propeller.plan.secrets import NOTHING, given
 from propeller.plan.types import Policy
 
@@ -241,24 +241,27 @@ def _take_slot(
     if slot is None:
         slots = (_slot(copy) for copy in copies.values())
         slot = max((known for known in slots if known is not None), default=None)
+    uid = wish.held.uid
     upcoming = next_slot(schedule, max(slot or 0, wish.held.created_at))
-    if upcoming is not None and upcoming <= now and wish.starts:
-        slot = max(upcoming, latest_slot(schedule, now) or 0)
-        late = now - slot > schedule.starting_deadline
+    if upcoming is not None and due_at(schedule, uid, upcoming) <= now and wish.starts:
+        slot = max(upcoming, newest_due(schedule, uid, now) or 0)
+        by = now - due_at(schedule, uid, slot)
+        late = by > schedule.starting_deadline
         reason = "its time has come"
         if late and schedule.missed is Missed.SKIP:
-            reason = f"skipped: missed by {(now - slot) // 1000} s"
+            reason = f"skipped: missed by {by // 1000} s"
         elif late:
-            reason = f"missed by {(now - slot) // 1000} s, run now"
+            reason = f"missed by {by // 1000} s, run now"
         wish.fired = Fired(slot, reason)
         upcoming = next_slot(schedule, slot)
-    if upcoming is not None and upcoming > now:
-        wish.due.append(upcoming)
+    if upcoming is not None and due_at(schedule, uid, upcoming) > now:
+        wish.due.append(due_at(schedule, uid, upcoming))
     if slot is None:
         wish.base, wish.starts = None, False
         return
     wish.base = cron_base(slot)
-    if schedule.missed is Missed.SKIP and now - slot > schedule.starting_deadline:
+    by = now - due_at(schedule, uid, slot)
+    if schedule.missed is Missed.SKIP and by > schedule.starting_deadline:
         wish.starts = False
 
 

@@ -6,6 +6,7 @@ time zone skips, a slot moves to the end of the gap, in the one it repeats it fi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from propeller.model.ids import Uid
 from propeller.model.specs import Schedule
 
 
@@ -24,6 +26,25 @@ def next_slot(schedule: Schedule, after: int) -> int | None:
 def latest_slot(schedule: Schedule, now: int) -> int | None:
     """The last slot not later than `now` (Unix ms)."""
     return _latest(schedule.cron, schedule.time_zone, now // 1000)
+
+
+def due_at(schedule: Schedule, uid: Uid, slot: int) -> int:
+    """When a slot is to be fired: up to `jitter` ms after it, always the same for one object.
+
+    Derived and not drawn, so that a reconciler that lost its store fires at the same moment.
+    """
+    if not schedule.jitter:
+        return slot
+    digest = hashlib.sha256(f"{uid}|{slot}".encode()).digest()
+    return slot + int.from_bytes(digest[:8], "big") % (schedule.jitter + 1)
+
+
+def newest_due(schedule: Schedule, uid: Uid, now: int) -> int | None:
+    """The last slot whose time has come by `now`."""
+    slot = latest_slot(schedule, now)
+    while slot is not None and due_at(schedule, uid, slot) > now:
+        slot = latest_slot(schedule, slot - 1000)
+    return slot
 
 
 def slot_after(cron: str, zone: str, at: int) -> int | None:

@@ -21,7 +21,7 @@ from propeller.model.specs import Missed, Overlap, Schedule, Suspend, Task, Work
 from propeller.model.steps import RunIf, Step, bound
 from propeller.plan.notes import Note
 from propeller.plan.runs import ONCE, cron_base, namer, run_digest, run_key
-from propeller.plan.schedule import latest_slot, next_slot
+from propeller.plan.schedule import due_at, newest_due, next_slot
 from propeller.plan.secrets import given
 from propeller.plan.tally import how_it_ended
 from propeller.plan.types import Action, Blocked, Fire, Proceed, Snapshot, Wakeup
@@ -171,25 +171,27 @@ class _Conductor:
         return set(self.tasks) == {step.name for step in self.whole.steps}
 
     def _scheduled(self, schedule: Schedule, flow: Flow | None) -> Flow | None:
-        last = self.held.last_slot
+        last, uid = self.held.last_slot, self.held.uid
         upcoming = next_slot(schedule, max(last or 0, self.held.created_at))
-        if upcoming is not None and upcoming > self.now:
-            self._wake(upcoming)
-        if upcoming is None or upcoming > self.now:
+        due = due_at(schedule, uid, upcoming) if upcoming is not None else None
+        if due is not None and due > self.now:
+            self._wake(due)
+        if upcoming is None or due is None or due > self.now:
             return self._recovered(flow, last)
         busy = flow is not None and not flow.ended
         if (busy and schedule.overlap is Overlap.FORBID) or not self._may_begin():
             return flow
-        slot = max(upcoming, latest_slot(schedule, self.now) or 0)
-        late = self.now - slot > schedule.starting_deadline
+        slot = max(upcoming, newest_due(schedule, uid, self.now) or 0)
+        by = self.now - due_at(schedule, uid, slot)
+        late = by > schedule.starting_deadline
         skipped = late and schedule.missed is Missed.SKIP
-        words = f"missed by {(self.now - slot) // 1000} s, " if late else ""
+        words = f"missed by {by // 1000} s, " if late else ""
         words = f"{words}skipped" if skipped else f"{words}run now" if late else "its time has come"
         key = self.whole.meta.key
         self.out.actions.append(Fire(uid=self.held.uid, key=key, slot=slot, reason=words))
         following = next_slot(schedule, slot)
         if following is not None:
-            self._wake(following)
+            self._wake(due_at(schedule, uid, following))
         return flow if skipped else self._begun(cron_base(slot))
 
     def _recovered(self, flow: Flow | None, last: int | None) -> Flow | None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from propeller.plan.schedule import latest_slot, next_slot
+from propeller.plan.schedule import due_at, latest_slot, newest_due, next_slot
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -78,3 +78,24 @@ def test_slots_follow_one_another_and_none_is_skipped(w: Any, cron: str, zone: s
         assert latest is not None
         assert latest <= now < upcoming
         assert next_slot(schedule, latest) == upcoming
+
+
+def test_jitter_spreads_objects_and_is_always_the_same(w: Any) -> None:
+    """A hundred schedules of one hour do not start together; nobody draws lots twice."""
+    spread = w.hourly(jitter=600_000)
+    slot = at("2025-06-15T10:00:00")
+    moments = [due_at(spread, w.uid("Task", f"t{number}"), slot) for number in range(100)]
+    assert all(slot <= one <= slot + 600_000 for one in moments)
+    assert max(moments) - min(moments) > 500_000
+    assert moments == [due_at(spread, w.uid("Task", f"t{number}"), slot) for number in range(100)]
+    assert due_at(w.hourly(), w.uid("Task", "t0"), slot) == slot
+
+
+def test_a_slot_whose_time_has_not_come_is_not_the_newest(w: Any) -> None:
+    """Before its moment the one before it counts."""
+    spread, uid = w.hourly(jitter=600_000), w.uid("Task", "t1")
+    slot = at("2025-06-15T10:00:00")
+    moment = due_at(spread, uid, slot)
+    assert moment > slot
+    assert newest_due(spread, uid, moment - 1) == at("2025-06-15T09:00:00")
+    assert newest_due(spread, uid, moment) == slot

@@ -303,6 +303,20 @@ def test_a_cron_workflow_runs_whole_at_each_slot(tmp_path: Path) -> None:
     assert ready(sim)[:2] == ("True", "Scheduled")
 
 
+def test_schedules_of_one_time_need_not_start_together(tmp_path: Path) -> None:
+    """With jitter each has its own moment of the slot, and every slot is fired once."""
+    sim = plant(tmp_path)
+    often = '  schedule: {cron: "*/5 * * * *", jitter: 2m}\n'
+    for name in ("one", "two", "three"):
+        sim.write(f"{name}.yaml", workflow_yaml("read", often, name=name))
+    sim.run(22 * MINUTE)
+    began = {name: flow(sim, name).began // 1000 for name in ("one", "two", "three")}
+    assert len(set(began.values())) == 3
+    for name in ("one", "two", "three"):
+        assert sum(sim.started(f"{name}-read").values()) in (3, 4)
+    assert not sim.started_twice()
+
+
 @pytest.mark.parametrize("lost", ["reconciler", "database", "device", "broker"])
 def test_it_goes_on_after_a_crash_of_anything(tmp_path: Path, lost: str) -> None:
     """Killed again and again while steps run: the same result, and nothing ran twice."""
