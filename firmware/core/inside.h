@@ -62,6 +62,12 @@ void pp_message_begin(struct pp_agent *a, struct pp_out *out);
 int pp_publish(struct pp_agent *a, const struct pp_shape *shape, const struct pp_out *out,
 	       bool retain, const char *op);
 void pp_publish_hello(struct pp_agent *a);
+void pp_subscribe(struct pp_agent *a, const enum pp_topic *topics, unsigned count, bool again);
+/* Say who we are and what we hold, and ask again for all that is open. */
+void pp_announce(struct pp_agent *a, struct pp_now now);
+/* The end of every turn: look at the whole state and ask for what is due. */
+void pp_turn(struct pp_agent *a, struct pp_now now);
+#define PP_TRUST_EVERY 2000 /* ms between two requests for the trust document */
 void pp_hash_sink(void *ctx, const void *data, size_t len);
 struct pp_hashing {
 	const struct proplet_port *port;

@@ -12,6 +12,7 @@ set(PROPLET_CORE_SOURCES
   emit.c
   frame.c
   guests.c
+  hear.c
   hello.c
   json.c
   lives.c
