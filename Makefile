@@ -37,7 +37,7 @@ help:
 	@echo "make bench         measure; writes $(BENCH)"
 	@echo "make soak          the long runs that 'make test' leaves out"
 	@echo "make fuzz          every reader of foreign bytes, guided by coverage (SECONDS=60 each)"
-	@echo "make lock          write requirements/*.lock anew from pyproject.toml"
+	@echo "make lock          write .ci/release/*.lock anew from pyproject.toml"
 	@echo "make wheel         the wheel of this commit in dist/, the same bytes wherever it is built"
 	@echo "make sbom          what a release is made of: dist/sbom.cdx.json (CycloneDX)"
 	@echo "make clean         remove what was built (not $(VENV), not $(STATE))"
@@ -54,17 +54,17 @@ python:
 	  echo "$(PYTHON) cannot create environments (no venv or ensurepip)." >&2; \
 	  echo "On Debian: sudo apt-get install python3-venv" >&2; exit 2; }
 
-$(VENV)/.run: pyproject.toml requirements/run.lock | python
+$(VENV)/.run: pyproject.toml .ci/release/run.lock | python
 	@"$(BIN)/python" -c '' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@echo "Installing Propeller into $(VENV)"
-	@"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements/run.lock
+	@"$(BIN)/python" -m pip install --quiet --require-hashes -r .ci/release/run.lock
 	@"$(BIN)/python" -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml requirements/dev.lock | python
+$(VENV)/.dev: pyproject.toml .ci/release/dev.lock | python
 	@"$(BIN)/python" -c '' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@echo "Installing Propeller and its development tools into $(VENV)"
-	@"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@"$(BIN)/python" -m pip install --quiet --require-hashes -r .ci/release/dev.lock
 	@"$(BIN)/python" -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.run
 
@@ -108,15 +108,15 @@ soak: toolchains
 
 lock: python
 	@"$(PYTHON)" -m venv build/lock-env && build/lock-env/bin/pip install --quiet uv
-	UV=build/lock-env/bin/uv bash requirements/lock.sh $(LOCK)
+	UV=build/lock-env/bin/uv bash .ci/release/lock.sh $(LOCK)
 
 wheel: python
 	@"$(PYTHON)" -m venv build/wheel-env
-	@build/wheel-env/bin/pip install --quiet --require-hashes -r requirements/build.lock
-	PYTHON=$(abspath build/wheel-env/bin/python) bash requirements/wheel.sh dist
+	@build/wheel-env/bin/pip install --quiet --require-hashes -r .ci/release/build.lock
+	PYTHON=$(abspath build/wheel-env/bin/python) bash .ci/release/wheel.sh dist
 
 sbom: wheel
-	@"$(PYTHON)" requirements/sbom.py dist/*.whl > dist/sbom.cdx.json
+	@"$(PYTHON)" .ci/release/sbom.py dist/*.whl > dist/sbom.cdx.json
 	@echo "dist/sbom.cdx.json"
 
 fuzz: $(VENV)/.dev

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ROOT / "requirements"
+LOCKS = ROOT / ".ci" / "release"
 _spec = importlib.util.spec_from_file_location("release_sbom", LOCKS / "sbom.py")
 assert _spec is not None
 assert _spec.loader is not None
@@ -117,7 +117,7 @@ def test_the_wheel_of_a_commit_is_the_same_bytes_twice(builder: Path, tmp_path: 
         for path in clone.rglob("*.py"):
             os.utime(path, (1_600_000_000 + number, 1_600_000_000 + number))
         environment = {**os.environ, "PYTHON": str(builder), "TZ": ("UTC", "Asia/Tokyo")[number]}
-        script = clone / "requirements" / "wheel.sh"
+        script = clone / ".ci" / "release" / "wheel.sh"
         subprocess.run(
             ["bash", script, tmp_path / f"out-{number}"], check=True, env=environment, umask=mask
         )

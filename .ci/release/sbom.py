@@ -98,7 +98,7 @@ def main() -> int:
     """See the module."""
     packages = locked((HERE / "run.lock").read_text())
     wheel = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    version = version_of(HERE.parent / "propeller" / "__init__.py")
+    version = version_of(HERE.parents[1] / "propeller" / "__init__.py")
     print(json.dumps(bill(packages, version=version, wheel=wheel), indent=1, sort_keys=True))
     return 0
 

@@ -2,7 +2,7 @@
 # Writes the locks anew from pyproject.toml: newest versions its bounds allow, with hashes.
 # UV: the uv command. Arguments go to it, as in: lock.sh --upgrade-package requests
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 UV=${UV:-uv}
 
 compile() {
@@ -10,7 +10,7 @@ compile() {
     --no-header --no-emit-index-url --no-annotate "$@"
 }
 
-compile "$@" pyproject.toml --output-file requirements/run.lock
-compile "$@" pyproject.toml --extra dev --constraint requirements/run.lock \
-  --output-file requirements/dev.lock
-echo 'setuptools>=77' | compile "$@" - --output-file requirements/build.lock
+compile "$@" pyproject.toml --output-file .ci/release/run.lock
+compile "$@" pyproject.toml --extra dev --constraint .ci/release/run.lock \
+  --output-file .ci/release/dev.lock
+echo 'setuptools>=77' | compile "$@" - --output-file .ci/release/build.lock

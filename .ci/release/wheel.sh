@@ -5,7 +5,7 @@ set -euo pipefail
 out=$(realpath -m "$1")
 commit=${2:-HEAD}
 PYTHON=${PYTHON:-python3}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 # Only what is committed, with the modes and times of the commit and not of this checkout.
 source=$(mktemp -d)
