@@ -103,7 +103,8 @@ def access(channel: Channel, *, revoked: Iterable[str] = ()) -> str:
     lines = [
         "# Written by `propeller provision`.",
         f"user {MANAGER}",
-        f"topic readwrite {channel.base}#",
+        # The whole channel: triggers of Functions hear and answer outside of control/.
+        f"topic readwrite {channel.base.removesuffix('control/')}#",
         "",
     ]
     for one in sorted(revoked):
