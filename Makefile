@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 TEST_PACKAGES := git gnupg openssh-client gcc gcc-multilib libc6-dev libssl-dev cmake pkg-config \
-                 libmosquitto-dev libsodium-dev libyaml-dev mosquitto docker-registry chromium clang lld wasi-libc \
+                 curl libmosquitto-dev libsodium-dev libyaml-dev mosquitto docker-registry chromium clang lld wasi-libc \
                  libclang-rt-dev libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32
 
 .PHONY: help demo test lint bench soak examples clean python packages toolchains lock wheel sbom fuzz

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/autoscale.md",
         "docs/how-to/bump.md",
         "docs/how-to/find-out-why.md",
+        "docs/how-to/functions.md",
         "docs/how-to/git-source.md",
         "docs/how-to/git-trust.md",
         "docs/how-to/overlays.md",
