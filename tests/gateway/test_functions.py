@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from starlette.routing import Route as HttpRoute
 
 from propeller.errors import Conflict, Unavailable
 from propeller.gateway.access.gate import Gate
@@ -87,11 +88,13 @@ class Door:
 def door(tmp_path: Path) -> Iterator[Door]:
     tokens = Tokens(tmp_path / "tokens", lambda: NOW)
     made = {}
-    for role in (Role.VIEWER, Role.OPERATOR):
-        for place in ("plant-a", "plant-b"):
+    for role in Role:
+        for place in ("plant-a", "plant-b", "*"):
             chance = os.urandom(38)
             name = f"{role}@{place}"
-            made[name] = tokens.create(name, role, (place,), ttl=10**8, chance=chance)[1]
+            made[name] = tokens.create(
+                name.replace("*", "all"), role, (place,), ttl=10**8, chance=chance
+            )[1]
     made["operator"], made["viewer"] = made["operator@plant-a"], made["viewer@plant-a"]
     line = Line()
     gate = Gate(clock=lambda: NOW, tokens=tokens, open_to_anyone=True)
@@ -284,3 +287,39 @@ def test_a_caller_that_hangs_up_ends_its_call_unless_it_has_a_key(
     while not door.line.cancelled and key is None and time.monotonic() < end:
         time.sleep(0.05)
     assert door.line.cancelled == ([] if key else ["call-1"])
+
+
+ROUTES = [
+    (method, route.path)
+    for route in function_routes(Line(), Gate(clock=lambda: NOW))
+    if isinstance(route, HttpRoute)
+    for method in sorted(route.methods or ())
+    if method != "HEAD"
+]
+"""Every route, made from those that are served: a new one is tried without a word here."""
+
+
+@pytest.mark.parametrize("place", ["plant-a", "plant-b", "*"])
+@pytest.mark.parametrize("role", ["nobody", "viewer", "operator", "deployer", "admin"])
+def test_every_route_of_calls_in_every_role(door: Door, role: str, place: str) -> None:
+    """Calling and ending take an operator of the Function's namespace, looking takes a viewer."""
+    door.line.rows["call-1"] = CallRow(
+        id="call-1", function="plant-a/f", digest="d", at=NOW, expires=NOW, request={}
+    )
+    headers = {}
+    if role != "nobody":
+        headers["Authorization"] = f"Bearer {door.tokens[f'{role}@{place}']}"
+    for method, path in ROUTES:
+        where = path.replace("{path:path}", "x").format(namespace="plant-a", name="f", id="call-1")
+        got = door.ask(method, where, role="", headers=headers).status_code
+        looks = method == "GET" and where.startswith("/api/")
+        needed = Role.VIEWER if looks else Role.OPERATOR
+        what = f"{method} {where} as {role} of {place}: {got}"
+        if role == "nobody":
+            # On loopback somebody without a login may look where the gate lets him.
+            assert got == 401 or looks, what
+        elif Role(role).includes(needed) and place in ("plant-a", "*"):
+            assert got not in (401, 403), what
+            assert got < 500, what
+        else:
+            assert got in (403, 404), what
