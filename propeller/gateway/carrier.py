@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ LOOK = 0.05
 PRUNE_EVERY = 60_000
 MOST_TAKEN = 1_000
 """Asynchronous calls that have not ended."""
+MOST_EARLY, MOST_EARLY_BYTES = 4_096, 4_096
+"""Statuses kept that cannot be believed yet, and how long one may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,10 @@ class Carrier:
         self._names: dict[str, str] = {}
         self._rows: dict[str, CallRow] = {}
         self._rings: dict[str, Keyring] = {}
+        self._early: dict[str, bytes] = {}
+        """The newest status of proplets whose key is not known yet. A new device says it is online
+        before the reconciler has taken its hello, and says it once: the broker keeps it, and tells
+        nobody again who heard it."""
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
@@ -327,11 +334,25 @@ class Carrier:
                 with self._lock:
                     effects = self._desk.hear(answer, ground.clock())
             case Kind.STATUS if payload:
-                status = self._status(heard.proplet, payload)
-                with self._lock:
-                    effects = self._desk.hear_status(status, ground.clock())
+                self._hear_status(heard.proplet, payload)
+                return
             case _:
                 return
+        self._do(effects)
+
+    def _hear_status(self, proplet: str, payload: bytes) -> None:
+        with self._lock:
+            self._early.pop(proplet, None)
+        try:
+            status = self._status(proplet, payload)
+        except WireError as error:
+            if error.reject == "unknown_kid" and len(payload) <= MOST_EARLY_BYTES:
+                with self._lock:
+                    if len(self._early) < MOST_EARLY:
+                        self._early[proplet] = payload
+            raise
+        with self._lock:
+            effects = self._desk.hear_status(status, self._ground.clock())
         self._do(effects)
 
     def _status(self, proplet: str, payload: bytes) -> Status:
@@ -400,8 +421,15 @@ class Carrier:
         self._rings.clear()
         with self._lock:
             effects = self._desk.learn(routes, self._ground.clock())
+            early = dict(self._early)
         self._triggers.learn(routes)
         self._do(effects)
+        for proplet, payload in early.items():
+            with self._lock:
+                if self._early.get(proplet) is not payload:
+                    continue  # a newer word came meanwhile
+            with suppress(WireError):  # its key is not known yet, or it signed with another
+                self._hear_status(proplet, payload)
 
     def _resume(self) -> None:
         """Take up what an earlier process promised."""

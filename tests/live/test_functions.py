@@ -301,8 +301,8 @@ def test_an_idempotent_call_is_answered_by_another_proplet(fleet: Any) -> None:
     proplets[next(name for name in proplets if name != probe)].kill()
     answer = call.end()
     assert (answer.status_code, answer.text) == (201, "ok 9")
-    # Which of the two got the call nobody says beforehand: it ran once where the other was killed.
-    assert (folder / "log").read_text() in ("9", "99")
+    assert answer.headers["Propeller-Proplet"] == probe
+    assert (folder / "log").read_text() == "99"
 
 
 def test_messages_and_the_clock_call_it(fleet: Any) -> None:
