@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from propeller.cli.bumpgit import add_commit
 from propeller.cli.context import add_state, state_dir
 from propeller.cli.output import add_data, add_dry_run, print_data, say
 from propeller.cli.settings import add_config, fleet_of, registries_of
@@ -73,19 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="PATH", nargs="?", default=".", help="the spec tree (default: this folder)"
     )
-    parser.add_argument("--commit", action="store_true", help="commit the edits with git")
-    parser.add_argument(
-        "--branch",
-        metavar="NAME",
-        help="commit them as this branch on top of the last commit; files here stay as they are",
-    )
-    parser.add_argument(
-        "--push", action="store_true", help="push the branch; goes with --commit or --branch"
-    )
-    parser.add_argument(
-        "--remote", default="origin", metavar="R", help="where --push sends it (default origin)"
-    )
-    parser.add_argument("-m", "--message", metavar="TEXT", help="of the commit")
+    add_commit(parser)
     add_config(parser)
     add_state(parser)
     add_dry_run(parser)

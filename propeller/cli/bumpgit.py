@@ -7,6 +7,7 @@ ever forced.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import tempfile
@@ -20,6 +21,23 @@ from propeller.sources.address import mask
 TRAILER = "Propeller-Bump: true"
 PATIENCE = 120
 """Seconds that git may take."""
+
+
+def add_commit(parser: argparse.ArgumentParser) -> None:
+    """The options of verbs that edit specs and may commit what they edited."""
+    parser.add_argument("--commit", action="store_true", help="commit the edits with git")
+    parser.add_argument(
+        "--branch",
+        metavar="NAME",
+        help="commit them as this branch on top of the last commit; files here stay as they are",
+    )
+    parser.add_argument(
+        "--push", action="store_true", help="push the branch; goes with --commit or --branch"
+    )
+    parser.add_argument(
+        "--remote", default="origin", metavar="R", help="where --push sends it (default origin)"
+    )
+    parser.add_argument("-m", "--message", metavar="TEXT", help="of the commit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from propeller.cli.bump import keep, with_files
+from propeller.cli.bumpgit import add_commit
 from propeller.cli.context import state_dir
 from propeller.cli.flfind import Found, add_name, metrics_text, opened
 from propeller.cli.names import short_digest
@@ -50,19 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--anyway", action="store_true", help="also where promote.when does not hold"
     )
-    parser.add_argument("--commit", action="store_true", help="commit the edit with git")
-    parser.add_argument(
-        "--branch",
-        metavar="NAME",
-        help="commit it as this branch on top of the last commit; files here stay as they are",
-    )
-    parser.add_argument(
-        "--push", action="store_true", help="push the branch; goes with --commit or --branch"
-    )
-    parser.add_argument(
-        "--remote", default="origin", metavar="R", help="where --push sends it (default origin)"
-    )
-    parser.add_argument("-m", "--message", metavar="TEXT", help="of the commit")
+    add_commit(parser)
     add_config(parser)
     add_dry_run(parser)
 

@@ -12,12 +12,10 @@ from propeller.cli.context import add_state, existing_state, open_store
 from propeller.cli.output import add_output, print_list
 from propeller.model.conditions import moment
 from propeller.model.quantities import size_text
+from propeller.plan.scaling import NAMED
 
 if TYPE_CHECKING:
     from propeller.state.sqlite import SqliteStore
-
-NAMED = 8
-"""Digits of a uid in the names of a report's metrics."""
 
 HEADS = {
     "tasks": ("OBJECT", "PROPLET", "CPU", "MEMORY", "RESTARTS", "HEARD"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from propeller.gateway.desk import Copy, Route
 from propeller.model.inventory import Held
 from propeller.model.specs import Function
+from propeller.plan.lifecycle import suspension
 from propeller.state.base import Store
 
 DEFAULT_TIMEOUT = 30_000
@@ -36,8 +37,8 @@ def routes_of(store: Store, now: int) -> dict[str, Route]:
 
 
 def _shut(held: Held, now: int) -> str:
-    for suspend in (held.hold, held.object.suspend):
-        if suspend is not None and (suspend.until is None or suspend.until > now):
-            by = f" by {suspend.by}" if suspend.by else ""
-            return f"suspended{by}: {suspend.reason}" if suspend.reason else f"suspended{by}"
-    return ""
+    suspend = suspension(held, now)
+    if suspend is None:
+        return ""
+    by = f" by {suspend.by}" if suspend.by else ""
+    return f"suspended{by}: {suspend.reason}" if suspend.reason else f"suspended{by}"

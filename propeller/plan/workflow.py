@@ -17,8 +17,9 @@ from propeller.model.ids import PropletId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.seen import RunState, SeenRun
-from propeller.model.specs import Missed, Overlap, Schedule, Suspend, Task, Workflow
+from propeller.model.specs import Missed, Overlap, Schedule, Task, Workflow
 from propeller.model.steps import RunIf, Step, bound
+from propeller.plan.lifecycle import suspension
 from propeller.plan.notes import Note
 from propeller.plan.runs import ONCE, cron_base, namer, run_digest, run_key
 from propeller.plan.schedule import due_at, newest_due, next_slot
@@ -65,7 +66,7 @@ def gate_of(held: Held, snapshot: Snapshot, now: int) -> Gate | None:
     row = flow.step(task.step.name)
     assert row is not None, "a row has every step of its key"
     with_inputs = replace(task, run=bound(task.run, task.step.inputs, flow.results))
-    suspended = _suspension(whole, now)
+    suspended = suspension(whole, now)
     if row.state is StepState.SKIPPED:
         return Gate(with_inputs, flow.base, False, "StepSkipped", row.why)
     if row.state.over:
@@ -85,13 +86,6 @@ def as_run(held: Held, flow: Flow | None) -> Held:
         return held
     run = bound(task.run, task.step.inputs, flow.results)
     return replace(held, object=replace(task, run=run))
-
-
-def _suspension(held: Held, now: int) -> Suspend | None:
-    for suspend in (held.hold, held.object.suspend):
-        if suspend is not None and (suspend.until is None or suspend.until > now):
-            return suspend
-    return None
 
 
 @dataclass(slots=True)
@@ -126,7 +120,7 @@ class _Conductor:
         self.before = snapshot.flows.get(held.uid)
         self.notes: list[Note] = []
         self.out = Proceeded()
-        self.suspended = _suspension(held, now)
+        self.suspended = suspension(held, now)
 
     def run(self) -> Proceeded:
         if self.snapshot.policy.hold:
