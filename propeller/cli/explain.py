@@ -71,7 +71,7 @@ def _text(
 ) -> Iterator[str]:
     yield f"KIND:     {kind}"
     if path:
-        yield f"FIELD:    {path} <{_type(schema)}>"
+        yield f"FIELD:    {path} <{type_words(schema)}>"
     yield ""
     yield from textwrap.wrap(str(schema.get("description", "")), WIDTH)
     facts = list(_facts(schema))
@@ -89,7 +89,7 @@ def _text(
         rows = [
             (
                 name[len(path) :].lstrip(".") if path else name,
-                f"<{_type(field)}>",
+                f"<{type_words(field)}>",
                 str(field.get("description", "")),
             )
             for name, field in below
@@ -110,10 +110,28 @@ def _facts(schema: Mapping[str, Any]) -> Iterator[str]:
     if "x-allowed" in schema:
         yield f"Allowed:  {schema['x-allowed']}"
     elif "enum" in schema:
-        yield f"One of:   {', '.join(str(each) for each in schema['enum'] if each is not None)}"
+        yield f"One of:   {', '.join(choices(schema))}"
     elif "const" in schema:
         yield f"Always:   {schema['const']}"
-    bounds = [
+    limits = bounds(schema)
+    if limits:
+        yield f"Bounds:   {limits}"
+    if "default" in schema:
+        yield f"Default:  {inline(schema['default'])}"
+    if schema.get("required"):
+        yield f"Required: {', '.join(schema['required'])}"
+    if schema.get("examples"):
+        yield f"Example:  {inline(schema['examples'][0])}"
+
+
+def choices(schema: Mapping[str, Any]) -> list[str]:
+    """The words of an `enum`; none where there is no such list."""
+    return [str(each) for each in schema.get("enum", ()) if each is not None]
+
+
+def bounds(schema: Mapping[str, Any]) -> str:
+    """`at least 1, at most 5`; "" where nothing bounds it."""
+    return ", ".join(
         f"{word} {schema[name]}"
         for name, word in (
             ("minimum", "at least"),
@@ -122,22 +140,16 @@ def _facts(schema: Mapping[str, Any]) -> Iterator[str]:
             ("x-max", "at most"),
         )
         if name in schema
-    ]
-    if bounds:
-        yield f"Bounds:   {', '.join(bounds)}"
-    if "default" in schema:
-        yield f"Default:  {_inline(schema['default'])}"
-    if schema.get("required"):
-        yield f"Required: {', '.join(schema['required'])}"
-    if schema.get("examples"):
-        yield f"Example:  {_inline(schema['examples'][0])}"
+    )
 
 
-def _inline(value: object) -> str:
+def inline(value: object) -> str:
+    """A value on one line: text as it is, everything else as JSON."""
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def type_words(schema: Mapping[str, Any]) -> str:
+    """The type of a field in plain words."""
     given = schema.get("type", "any")
     names = [given] if isinstance(given, str) else [each for each in given if each != "null"]
     words = {"object": "mapping", "array": "list", "string": "text", "integer": "whole number"}

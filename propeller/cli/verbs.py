@@ -84,7 +84,7 @@ _ALL = (
     _verb("provision", "certificates, keys and broker rights of a fleet"),
     _verb("token", "make, list and revoke tokens of the API"),
     _verb("audit", "what was asked of the API; verify that nobody altered the log"),
-    _verb("schema", "print a schema: the OpenAPI document of the API"),
+    _verb("schema", "print a schema: of specs, of the configuration, of the API"),
     _verb("doctor", "find the usual set-up faults"),
     _verb("completion", "shell completion"),
     _verb("config", "the configuration and where each value came from"),

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.live
         "docs/how-to/approve-a-plan.md",
         "docs/how-to/autoscale.md",
         "docs/how-to/bump.md",
+        "docs/how-to/editor.md",
         "docs/how-to/find-out-why.md",
         "docs/how-to/functions.md",
         "docs/how-to/git-source.md",
