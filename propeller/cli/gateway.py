@@ -66,6 +66,8 @@ def open_gateway(
         clock=now_ms,
         functions=functions,
         signals=service.signals,
+        calls=state.calls,
+        counts=functions.counts if functions is not None else None,
     )
     gate = gate_of(state, fleet, host=host, tls=tls is not None)
     app = make_gateway(house, gate, hosts=_hosts(host, gate.public))

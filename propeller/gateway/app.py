@@ -16,7 +16,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from propeller.gateway.access.gate import Gate
 from propeller.gateway.asking import Loop
+from propeller.gateway.carrier import Counts
 from propeller.gateway.dashboard.actions import action_entries
+from propeller.gateway.dashboard.apps import app_entries
+from propeller.gateway.dashboard.logs import log_entries
 from propeller.gateway.dashboard.pages import page_entries
 from propeller.gateway.dashboard.rendering import Renderer
 from propeller.gateway.first.desk import Desk
@@ -41,6 +44,7 @@ class House:
     """What the gateway stands on. shelves: where objects of the API are kept.
 
     functions: what carries calls of Functions; without it there are none. signals: of the loop.
+    calls: the file of calls that were promised an answer. counts: of calls since this began.
     """
 
     database: Path
@@ -50,13 +54,17 @@ class House:
     clock: Clock
     functions: Calling | None = None
     signals: Signals | None = None
+    calls: Path | None = None
+    counts: Counts | None = None
 
 
 def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
     """The route table."""
-    gallery = Gallery(house.database, house.clock)
+    gallery = Gallery(house.database, house.clock, house.calls)
     return [
-        *page_entries(gallery, renderer),
+        *page_entries(gallery, renderer, house.counts),
+        *app_entries(gallery, renderer),
+        *log_entries(gallery, renderer, house.loop),
         *action_entries(house.loop, gate, renderer),
         *api_entries(house, gate, gallery),
         *first_entries(desk_of(house, gallery), gallery),

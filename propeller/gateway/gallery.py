@@ -17,9 +17,11 @@ from typing import Any, Final, TypeVar
 from propeller.errors import PropellerError
 from propeller.gateway.dashboard import facts
 from propeller.gateway.dashboard.facts import ObjectRow, PropletRow
+from propeller.gateway.trends import Point, Trends
 from propeller.model.ids import PropletId, Uid
 from propeller.model.seen import Seen
 from propeller.state.base import Event, Pause, RevisionRecord, StatusRow
+from propeller.state.calls import CallNote, newest_calls
 from propeller.state.sqlite import SqliteStore
 
 MOST_EVENTS: Final = 500
@@ -76,10 +78,14 @@ class Picture:
 
 
 class Gallery:
-    """Takes pictures of one store; the newest is kept until the store moved."""
+    """Takes pictures of one store; the newest is kept until the store moved.
 
-    def __init__(self, database: Path, clock: Clock) -> None:
+    calls: where calls that were promised an answer are kept, None for nowhere.
+    """
+
+    def __init__(self, database: Path, clock: Clock, calls: Path | None = None) -> None:
         self._database = database
+        self._calls = calls
         self.clock = clock
         self._lock = threading.Lock()
         self._last: Picture | None = None
@@ -89,6 +95,7 @@ class Gallery:
         self._sightings: dict[str, Any] = {}
         self._objects: dict[int, tuple[StatusRow, ObjectRow]] = {}
         self._proplets: dict[int, tuple[Seen, PropletRow]] = {}
+        self._trends = Trends()
 
     @contextmanager
     def open(self) -> Iterator[SqliteStore]:
@@ -122,13 +129,28 @@ class Gallery:
                 statuses=statuses,
                 objects=_reused(self._objects, statuses, facts.object_row),
                 seen=seen,
-                proplets=_reused(self._proplets, seen, facts.proplet_row),
+                proplets=_reused(self._proplets, seen, self._proplet_row),
                 revisions=tuple(store.revisions(50)),
                 events=tuple(store.events(limit=MOST_EVENTS)),
                 pauses=tuple(store.pauses()),
             )
             self.cost = time.monotonic() - began
             return self._last
+
+    def _proplet_row(self, seen: Seen) -> PropletRow:
+        """Of one that is new or was heard again: what it reported is noted on the way."""
+        self._trends.note(seen)
+        return facts.proplet_row(seen)
+
+    def trends(self, proplets: Iterable[str], uid: str) -> dict[str, tuple[Point, ...]]:
+        """What an object's copies took in the last hour, by proplet, as far as pictures tell."""
+        with self._lock:
+            now = self.clock()
+            return {name: self._trends.of(name, uid, now) for name in proplets}
+
+    def calls(self, function: str, limit: int) -> list[CallNote]:
+        """The newest kept calls of namespace/name. Raises Unavailable."""
+        return [] if self._calls is None else newest_calls(self._calls, function, limit)
 
     def member(self, proplet: str) -> Seen | None:
         """One proplet with its runs. Raises Unavailable."""

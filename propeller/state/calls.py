@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from propeller.errors import UsageError
-from propeller.state.database import Database, Row, connect_writer
+from propeller.errors import Unavailable, UsageError
+from propeller.state.database import Database, Row, connect_reader, connect_writer
 
 MOST_ROWS = 10_000
 MOST_BYTES = 256 << 20
@@ -54,6 +54,40 @@ class CallRow:
     request: Mapping[str, object]
     place: Mapping[str, object] | None = None
     outcome: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNote:
+    """What a page tells of a kept call: no request and no answer.
+
+    state: taken | sent | ended. at: when it was taken (Unix ms). end, cause, proplet: of an ended
+    one, "" before. lasted: microseconds it waited and ran on its copy, which measured them.
+    """
+
+    id: str
+    state: str
+    at: int
+    proplet: str = ""
+    end: str = ""
+    cause: str = ""
+    lasted: int = 0
+
+
+def newest_calls(path: Path, function: str, limit: int) -> list[CallNote]:
+    """The kept calls of a Function (namespace/name), newest first; none where nothing was kept yet.
+
+    For whoever only looks: the writer is not held up. Raises Unavailable.
+    """
+    if not path.exists():
+        return []
+    database = connect_reader(path)
+    try:
+        version = database.one("PRAGMA user_version")
+        if version is None or version[0] != _VERSION:
+            raise Unavailable(f"{path}: the calls in it were written by another Propeller")
+        return [_note(row) for row in database.rows(_NEWEST, (function, limit))]
+    finally:
+        database.close()
 
 
 class CallStore:
@@ -179,4 +213,28 @@ def _row(row: Row) -> CallRow:
         request=json.loads(row[7]),
         place=json.loads(row[8]),
         outcome=json.loads(row[9]),
+    )
+
+
+# The ids first: what was sent and answered can be large, and is read of the chosen rows only.
+_NEWEST = """
+    SELECT id, state, at, json_extract(place, '$.proplet'), json_extract(outcome, '$.proplet'),
+        json_extract(outcome, '$.end'), json_extract(outcome, '$.cause'),
+        json_extract(outcome, '$.wait') + json_extract(outcome, '$.took')
+    FROM call
+    WHERE id IN (SELECT id FROM call WHERE function = ? ORDER BY at DESC, id LIMIT ?)
+    ORDER BY at DESC, id
+"""
+
+
+def _note(row: Row) -> CallNote:
+    id_, state, at, sent_to, answered_by, end, cause, lasted = row
+    return CallNote(
+        id=id_,
+        state=state,
+        at=at,
+        proplet=answered_by or sent_to or "",
+        end=end or "",
+        cause=cause or "",
+        lasted=lasted or 0,
     )

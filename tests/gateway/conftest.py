@@ -153,7 +153,7 @@ def open_door(state, fleet, clock):
     """Opens gateways; closes them at the end. What it is given goes to the Gate."""
     servers = []
 
-    def open_one(loop=None, hosts=("127.0.0.1", "localhost"), **more):
+    def open_one(loop=None, hosts=("127.0.0.1", "localhost"), counts=None, **more):
         def now():
             return wall_clock_ms() + clock.ahead
 
@@ -167,6 +167,8 @@ def open_door(state, fleet, clock):
             shelves=state.shelves,
             loop=answering,
             clock=now,
+            calls=state.calls,
+            counts=counts,
         )
         app = make_gateway(house, gate, hosts=hosts)
         server = HookServer(app, "127.0.0.1", 0, what="test", lifetime=120, connections=64)

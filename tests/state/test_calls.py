@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from propeller.errors import UsageError
+from propeller.errors import Unavailable, UsageError
 from propeller.state import calls
-from propeller.state.calls import CallRow, CallStore
+from propeller.state.calls import CallNote, CallRow, CallStore, newest_calls
 
 ROW = CallRow(
     id="c1",
@@ -105,3 +105,31 @@ def test_a_newer_file_is_not_touched(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(UsageError, match="newer Propeller"):
         CallStore(path)
+
+
+def test_who_looks_reads_the_newest_of_one_function_and_nothing_of_their_words(
+    tmp_path: Path,
+) -> None:
+    """While the writer is at work; what was sent and answered stays behind."""
+    path = tmp_path / "calls.db"
+    assert newest_calls(path, "plant-a/f", 5) == [], "no file: nothing was kept yet"
+    store = CallStore(path)
+    outcome = {"end": "Failed", "cause": "trap", "proplet": "p1", "wait": 20, "took": 300}
+    for number in range(4):
+        store.put(replace(ROW, id=f"c{number}", key=None, at=number))
+    store.put(replace(ROW, id="c2", state="sent", place={"proplet": "p2"}))
+    store.put(replace(ROW, id="c1", state="ended", outcome={**outcome, "body": "AA=="}))
+    store.put(replace(ROW, id="other", function="plant-b/f", at=99))
+    assert newest_calls(path, "plant-a/f", 3) == [
+        CallNote(id="c3", state="taken", at=3),
+        CallNote(id="c2", state="sent", at=2, proplet="p2"),
+        CallNote(
+            id="c1", state="ended", at=1, proplet="p1", end="Failed", cause="trap", lasted=320
+        ),
+    ]
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(Unavailable, match="another Propeller"):
+        newest_calls(path, "plant-a/f", 3)

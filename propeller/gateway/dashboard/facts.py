@@ -212,3 +212,9 @@ def short(revision: str) -> str:
 def find_status(rows: Iterable[StatusRow], key: Key) -> StatusRow | None:
     """The row of `key`."""
     return next((row for row in rows if row.key == key), None)
+
+
+def copies_on(row: StatusRow) -> list[str]:
+    """The proplets that hold a copy of it, each once."""
+    copies = json.loads(row.document)["status"].get("copies", ())
+    return sorted({str(one["proplet"]) for one in copies})

@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
-from propeller.errors import PropellerError
-from propeller.gateway.access.roles import Role
+from propeller.gateway.carrier import Counts
 from propeller.gateway.dashboard import facts
+from propeller.gateway.dashboard.calls import LOOKED_AT, CallsShown, calls_of
 from propeller.gateway.dashboard.graph import graph_of
+from propeller.gateway.dashboard.logs import PRINTING
 from propeller.gateway.dashboard.rendering import HERE, Renderer
+from propeller.gateway.dashboard.showing import Showing, page_entry
+from propeller.gateway.dashboard.usage import copies_of
 from propeller.gateway.gallery import Gallery, Picture
-from propeller.gateway.routing import Call, Entry, Face, Handler, Scope
+from propeller.gateway.routing import Call, Entry, Face, Scope
 from propeller.model.ids import Key
 from propeller.state.base import StatusRow
 
@@ -31,32 +34,25 @@ SILENCE_S: Final = 15.0
 
 POLL_S: Final = 0.25
 PAGE: Final = 100
+OBJECT: Final = "/objects/{kind}/{namespace}/{name}"
+STATIC: Final = {
+    "app.css": "text/css",
+    "app.js": "text/javascript",
+    "logs.js": "text/javascript",
+}
 
 
-def page_entries(gallery: Gallery, renderer: Renderer) -> list[Entry]:
-    """The part of the route table that shows pages."""
-    pages = _Pages(gallery, renderer)
-
-    def page(path: str, handler: Handler, summary: str, *, scope: Scope = Scope.ANY) -> Entry:
-        return Entry(
-            method="GET",
-            path=path,
-            handler=handler,
-            role=Role.VIEWER,
-            scope=scope,
-            face=Face.PAGE,
-            summary=summary,
-            media="text/html",
-        )
-
+def page_entries(gallery: Gallery, renderer: Renderer, counts: Counts | None = None) -> list[Entry]:
+    """The part of the route table that shows pages. counts: of calls of Functions."""
+    pages = _Pages(gallery, renderer, counts)
     return [
-        page("/", pages.overview, "the first page"),
-        page("/objects", pages.objects, "every object"),
-        page("/objects/{kind}/{namespace}/{name}", pages.object, "one object", scope=Scope.PATH),
-        page("/proplets", pages.proplets, "the fleet by a label"),
-        page("/proplets/{name}", pages.proplet, "one proplet"),
-        page("/timeline", pages.timeline, "commits and what became of them"),
-        page("/changes", pages.changes, "says when something moved: server-sent events"),
+        page_entry("/", pages.overview, "the first page"),
+        page_entry("/objects", pages.objects, "every object"),
+        page_entry(OBJECT, pages.object, "one object", scope=Scope.PATH),
+        page_entry("/proplets", pages.proplets, "the fleet by a label"),
+        page_entry("/proplets/{name}", pages.proplet, "one proplet"),
+        page_entry("/timeline", pages.timeline, "commits and what became of them"),
+        page_entry("/changes", pages.changes, "says when something moved: server-sent events"),
         Entry(
             method="GET",
             path="/static/{name}",
@@ -70,10 +66,10 @@ def page_entries(gallery: Gallery, renderer: Renderer) -> list[Entry]:
     ]
 
 
-class _Pages:
-    def __init__(self, gallery: Gallery, renderer: Renderer) -> None:
-        self._gallery = gallery
-        self._renderer = renderer
+class _Pages(Showing):
+    def __init__(self, gallery: Gallery, renderer: Renderer, counts: Counts | None) -> None:
+        super().__init__(gallery, renderer)
+        self._counts = counts
 
     # -- pages --------------------------------------------------------------------------------
 
@@ -105,9 +101,10 @@ class _Pages:
         return await self._page(answer, here="overview", call=call)
 
     async def objects(self, call: Call) -> Response:
-        """Every object, filtered by kind, namespace and readiness, paged."""
+        """Every object, filtered by kind, namespace, App and readiness, paged."""
         query = call.request.query_params
-        kind, namespace, ready = (query.get(name, "") for name in ("kind", "namespace", "ready"))
+        names = ("kind", "namespace", "ready", "app")
+        kind, namespace, ready, app = (query.get(name, "") for name in names)
         start = _number(query.get("from", "0"))
 
         def answer(picture: Picture) -> str:
@@ -117,6 +114,7 @@ class _Pages:
                 if (not kind or one.key.kind == kind)
                 and (not namespace or one.key.namespace == namespace)
                 and (not ready or one.ready == ready)
+                and (not app or one.app == app)
             ]
             return self._render(
                 call,
@@ -129,8 +127,10 @@ class _Pages:
                 kind=kind,
                 namespace=namespace,
                 ready=ready,
+                app=app,
                 kinds=sorted({one.key.kind for one in picture.objects}),
                 namespaces=sorted({one.key.namespace for one in picture.objects}),
+                apps=sorted({one.app for one in picture.objects if one.app}),
             )
 
         return await self._page(answer, here="objects", call=call)
@@ -151,19 +151,25 @@ class _Pages:
                 rounds = store.rounds(row.uid, 200) if key.kind == "FederatedTask" else []
             names = facts.metric_names(rounds)
             chosen = metric if metric in names else (names[0] if names else "")
+            document = _document(row)
+            copies = document["status"].get("copies", [])
+            trends = self._gallery.trends((str(one["proplet"]) for one in copies), row.uid)
             return self._render(
                 call,
                 "object.html",
                 picture,
                 row=facts.object_row(row),
-                document=_document(row),
+                document=document,
+                copies=copies_of(copies, row.uid, picture, trends),
+                calls=self._calls(key) if key.kind == "Function" else None,
+                prints=key.kind in PRINTING,
                 events=events,
                 history=history,
                 rounds=[(one, facts.buckets(one)) for one in rounds[:100]],
                 metrics=names,
                 metric=chosen,
                 curve=facts.curve(rounds, chosen, width=640, height=160) if chosen else "",
-                graph=graph_of(_document(row)["status"].get("steps", ())),
+                graph=graph_of(document["status"].get("steps", ())),
             )
 
         return await self._page(answer, here="objects", call=call)
@@ -226,12 +232,11 @@ class _Pages:
 
     async def static(self, call: Call) -> Response:
         """The style and the script."""
-        kinds = {"app.css": "text/css", "app.js": "text/javascript"}
         name = call.path["name"]
-        if name not in kinds:
+        if name not in STATIC:
             return Response("no such file", 404)
         headers = {"Cache-Control": "max-age=300"}
-        return FileResponse(HERE / "static" / name, media_type=kinds[name], headers=headers)
+        return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers=headers)
 
     async def changes(self, call: Call) -> Response:
         """Server-sent events: the serial whenever it moved. What moved is for the page to ask."""
@@ -254,23 +259,9 @@ class _Pages:
 
     # -- parts --------------------------------------------------------------------------------
 
-    async def _page(
-        self, answer: Callable[[Picture], str | None], *, here: str, call: Call
-    ) -> Response:
-        def work() -> str | None:
-            picture = self._gallery.picture()
-            if not call.caller.sees_all:
-                picture = picture.for_eyes(call.caller.sees)
-            return answer(picture)
-
-        try:
-            text = await run_in_threadpool(work)
-        except PropellerError as error:
-            return HTMLResponse(self._plain(call, "Nothing to show yet", str(error)), 503)
-        if text is None:
-            words = f"there is no {call.request.url.path}; it may have gone"
-            return HTMLResponse(self._plain(call, "Not here", words), 404)
-        return HTMLResponse(text.replace(f'data-nav="{here}"', 'aria-current="page"'))
+    def _calls(self, key: Key) -> CallsShown:
+        function = f"{key.namespace}/{key.name}"
+        return calls_of(self._gallery.calls(function, LOOKED_AT), function, self._counts)
 
     def _needs(self, picture: Picture) -> list[tuple[str, str, str, str]]:
         """What waits for a person: (what, why, where, the digest to confirm or "")."""
@@ -278,7 +269,7 @@ class _Pages:
             (
                 "App " + one.app,
                 one.message + f"; propeller confirm {one.digest}",
-                "/objects",
+                f"/apps/{one.app}",
                 one.digest,
             )
             for one in picture.pauses
@@ -296,12 +287,6 @@ class _Pages:
             if one.state == "Quarantined"
         ]
         return needs[:30]
-
-    def _render(self, call: Call, name: str, picture: Picture, **values: Any) -> str:
-        return self._renderer.page(name, call.caller, serial=picture.serial, **values)
-
-    def _plain(self, call: Call, title: str, text: str) -> str:
-        return self._renderer.page("plain.html", call.caller, serial=0, title=title, text=text)
 
 
 def _document(row: StatusRow) -> Any:
