@@ -12,10 +12,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from learned import Learned
 from playwright.sync_api import expect, sync_playwright
+from serving import FUNCTION, FUNCTION_UID, a_function, call, report
 
+from propeller.gateway.desk import End
 from propeller.model.ids import PropletId
-from propeller.reconcile.events import Confirm, SetHold, SetProplet, Steer
+from propeller.reconcile.events import Confirm, Operate, SetHold, SetProplet, Steer
 from propeller.state.base import Event, Pause
+from propeller.state.calls import CallStore
 
 pytestmark = pytest.mark.browser
 
@@ -292,3 +295,70 @@ def test_what_a_device_wrote_runs_nothing(visit, fleet):
     page = visit("/")
     expect(page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
     assert "owned" not in page.title()
+
+
+def logged(door):
+    """Devices that printed something, some of it hostile."""
+    door.loop.pieces = (
+        {"proplet": "gateway-1", "stream": "stdout", "text": "started\n", "done": False},
+        {"proplet": "gateway-1", "stream": "stderr", "text": "<img src=x>\n", "done": False},
+        {"proplet": "gateway-1", "stream": "", "text": "", "done": True},
+    )
+
+
+def test_logs_are_followed_and_stay_text(visit, door):
+    """Asked of the devices as the page opens; stopped and taken up again by a button."""
+    logged(door)
+    page = visit(OBJECT + "/logs")
+    pane = page.get_by_role("log")
+    expect(pane).to_contain_text("<img src=x>")
+    expect(pane.locator("img")).to_have_count(0)
+    expect(page.locator("#how")).to_have_text("ended")
+    page.get_by_role("button", name="Follow").click()
+    expect(pane.get_by_text("started")).to_have_count(2)
+    first, second = door.loop.asked
+    assert isinstance(first, Operate)
+    assert (first.tail, first.follow) == (16_384, 600_000)
+    assert (second.tail, second.follow) == (0, 600_000)
+
+
+def test_a_log_page_keeps_the_newest_and_no_more(visit, door):
+    """However much is printed, old pieces leave the page."""
+    door.loop.pieces = (
+        *(
+            {"proplet": "gateway-1", "stream": "stdout", "text": f"{n:06}" + "x" * 4090, "done": 0}
+            for n in range(100)
+        ),
+        {"proplet": "gateway-1", "stream": "", "text": "", "done": True},
+    )
+    page = visit(OBJECT + "/logs")
+    expect(page.locator("#how")).to_have_text("ended")
+    text = page.get_by_role("log").text_content()
+    assert 50_000 < len(text) <= 65_536 + 4_096
+    assert "000099" in text
+    assert "000000" not in text
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), AUDITED, ids=["phone", "desktop"])
+def test_calls_and_curves_are_readable(visit, door, fleet, scheme, viewport):
+    """The page of a Function with calls and curves: whole on a phone, and axe finds nothing."""
+    a_function(fleet)
+    kept = CallStore(door.state.calls)
+    kept.put(call(1, fleet.now, took=12_000))
+    kept.put(call(2, fleet.now, end=End.FAILED, cause="trap", took=3_000_000))
+    kept.put(call(3, fleet.now, state="taken"))
+    kept.close()
+    page = visit("/", viewport=viewport, color_scheme=scheme, bypass_csp=True)
+    mark = FUNCTION_UID[:8]
+    for minutes in (9, 7, 5, 3, 1):
+        told = {f"cpu/{mark}": 90 * minutes, f"rss/{mark}": (60 - minutes) << 20}
+        report(fleet, "gateway-1", fleet.now - minutes * 60_000, **told)
+        page.goto(f"/objects/{FUNCTION}")
+    expect(page.get_by_role("img", name="CPU in 8 min: from 9.0% to 81.0%")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    worst = [
+        one["id"]
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert worst == []

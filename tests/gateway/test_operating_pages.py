@@ -5,24 +5,22 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
 from html import unescape
 
 import pytest
+from serving import FUNCTION, FUNCTION_UID, a_function, call, report
 
 from propeller.gateway.carrier import Counts
 from propeller.gateway.dashboard.calls import calls_of, lasting
 from propeller.gateway.dashboard.logs import MOST, TAIL
-from propeller.gateway.desk import End, Outcome
-from propeller.model.ids import Key, PropletId, Uid
+from propeller.gateway.desk import End
+from propeller.model.ids import PropletId
 from propeller.reconcile.events import Operate
 from propeller.reconcile.sourcestory import ROW
-from propeller.state.base import Pause, PlanRecord, StatusRow
-from propeller.state.calls import CallNote, CallRow, CallStore
+from propeller.state.base import Pause, PlanRecord
+from propeller.state.calls import CallNote, CallStore
 
 OBJECT = "/objects/Daemon/plant-a/filter"
-FUNCTION = Key("Function", "plant-a", "resize")
-FUNCTION_UID = Uid("5ca1ab1e-7d2e-5f61-8c3a-4be0b8d7e902")
 DIGEST = "sha256:" + "c" * 64
 NASTY = '<script>alert("1")</script>\x1b[31m'
 
@@ -42,57 +40,6 @@ def look(door):
         return door.ask("GET", path, token=token, headers={"Accept": "text/html"})
 
     return ask
-
-
-def report(fleet, name, at, **metrics):
-    """A proplet tells what it and its guests take."""
-    seen = next(one for one in fleet.store.fleet() if one.id == name)
-    with fleet.store.transaction():
-        fleet.store.put_seen(replace(seen, metrics=metrics, metrics_at=at))
-
-
-def a_function(fleet):
-    """A Function with a copy on gateway-1, as its status has it."""
-    document = {
-        "apiVersion": "propeller.dev/v1alpha1",
-        "kind": "Function",
-        "metadata": {"name": "resize", "namespace": "plant-a", "generation": 1, "app": "plant"},
-        "status": {
-            "lastAppliedRevision": "",
-            "devices": {"desired": 1, "ready": 1},
-            "copies": [{"proplet": "gateway-1", "run": "r", "state": "Running"}],
-            "conditions": [
-                {"type": "Ready", "status": "True", "reason": "Running", "message": "1 of 1 ready"}
-            ],
-        },
-    }
-    with fleet.store.transaction():
-        fleet.store.put_status(
-            StatusRow(
-                uid=FUNCTION_UID,
-                key=FUNCTION,
-                ready="True",
-                document=json.dumps(document),
-                changed_at=fleet.now,
-            )
-        )
-
-
-def call(number, at, *, state="ended", end=End.DONE, cause="", took=0, body="", of="resize"):
-    """A kept call."""
-    outcome = Outcome(end=end, cause=cause, proplet="gateway-1", took=took, wait=500, body=body)
-    place = {"proplet": "gateway-1", "run": "r", "inst": "i", "boot": 1, "wire": "w"}
-    return CallRow(
-        id=f"{number:032x}",
-        function=f"plant-a/{of}",
-        digest="d",
-        state=state,
-        at=at,
-        expires=at + 3_600_000,
-        request={"body": "s3cret"},
-        place=None if state == "taken" else place,
-        outcome={**asdict(outcome), "end": end.value} if state == "ended" else None,
-    )
 
 
 # -- what copies take -------------------------------------------------------------------------
@@ -156,11 +103,11 @@ def test_a_function_shows_its_calls_newest_first(fleet, state, open_door):
     assert "at most 99.5 ms (p99); 100 kept ones" in words
     assert "1 Waiting, 1 Running, 1 Failed, 100 Done" in words
     assert "230 Begun, 229 Done" in words
-    order = re.findall(r"0{29}([0-9a-f]{3}) ", words)
+    order = re.findall(r" 0{29}([0-9a-f]{3})", words)
     assert order[:4] == ["067", "066", "065", "064"]
     assert len(order) == 50
-    assert re.search(r"065 \S+ \S+ Failed trap 9\.0 s gateway-1", words)
-    assert re.search(r"064 \S+ \S+ Done 100 ms gateway-1", words)
+    assert re.search(r"Failed trap 9\.0 s gateway-1 0{29}065", words)
+    assert re.search(r"Done 100 ms gateway-1 0{29}064", words)
     assert re.search(r"gateway-1 Running - - 1\.5 20\d\d-", words)
     assert "s3cret" not in answer.text
     assert "QW5zd2Vy" not in answer.text
