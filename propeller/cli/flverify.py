@@ -75,6 +75,8 @@ def verify(found: Found, round_: Round) -> Iterator[Check]:
         yield Check("base", same, f"{round_.base.digest} of round {before.number}")
     parts = folded_parts(round_)
     needed = [round_.base, round_.layout, round_.state_before, *(one.update for one in parts)]
+    if round_.terms.aggregator:
+        needed.append(Blob(round_.terms.aggregator, 0))
     _all_here(found, round_, blobs, needed)
     for blob in needed:
         if blob and sha256_digest(blobs.read(blob.digest)) != blob.digest:

@@ -124,7 +124,7 @@ class Terms:
     target: updates that make it full; least: without which it is not committed.
     samples: the most one update counts for; None: as many as it says. clip: largest L2 norm of an
     update as text, "" for any; where it starts with `adapt`. local: what devices do first. secure:
-    whether only sums are seen.
+    whether only sums are seen. aggregator: the module that is the strategy, "" for none.
     """
 
     mode: Mode = Mode.TRAIN
@@ -145,6 +145,7 @@ class Terms:
     noise: Noise | None = None
     local: Local | None = None
     secure: bool = False
+    aggregator: Digest = Digest("")
 
     def invited(self, eligible: int) -> int:
         """How many are invited of so many (federated.md 2.13, ruling 19)."""
@@ -241,6 +242,7 @@ def terms_of(spec: Mapping[str, Any]) -> Terms:
         noise=noise_of(spec["privacy"]),
         local=local_of(spec["privacy"]),
         secure=secure,
+        aggregator=Digest(strategy.get("module", {}).get("digest", "")),
     )
 
 

@@ -364,7 +364,9 @@ Object = Alert | App | Proplet | Secret | Task | Daemon | FederatedTask | Workfl
 
 
 def models_of(obj: Object) -> frozenset[Digest]:
-    """Blobs that guests of an object read as models."""
+    """Blobs an object needs that no run starts: models guests read, a module that folds."""
+    if isinstance(obj, FederatedTask) and obj.terms.aggregator:
+        return frozenset({obj.terms.aggregator})
     if not isinstance(obj, Task | Daemon):
         return frozenset()
     return frozenset(model.digest for model in obj.run.models)

@@ -74,7 +74,8 @@ def terms_digest(terms: Terms) -> str:
 
 
 def _private(terms: Terms) -> dict[str, object]:
-    """What is asked for beyond clipping; terms without it keep the digest they always had."""
+    """What is asked for beyond clipping, and a module that folds; terms without keep the digest
+    they always had."""
     adapt, noise, local = terms.adapt, terms.noise, terms.local
     told: dict[str, object] = {}
     if adapt is not None:
@@ -85,4 +86,6 @@ def _private(terms: Terms) -> dict[str, object]:
         told["local"] = [local.norm, local.multiplier]
     if terms.secure:
         told["secure"] = True
+    if terms.aggregator:
+        told["aggregator"] = terms.aggregator
     return told

@@ -303,7 +303,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
     from propeller.fl.admit import far_out
     from propeller.fl.errors import Why
     from propeller.fl.strategies.base import Trait
-    from propeller.fl.strategies.registry import strategy
+    from propeller.reconcile.aggregator import strategy_of
 
     # Under noise nobody is left out for what the others sent: the price would not cover that.
     noised = work.terms.noise is not None
@@ -321,7 +321,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         known = Fold(refused=refused, notes=(("samples", str(weight)),))
         return _stepped(work, shop, (layout, base), (summed,), known)
     with TemporaryFile(dir=shop.blobs.directory) as file:
-        chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
+        chosen = strategy_of(work.terms, shop.blobs)
         halves = 2 if Trait.CONTROL in chosen.traits else 1
         spooled = _Spool(file, "" if noised else work.bound or work.terms.clip, halves)
         for part in parts:
@@ -349,12 +349,12 @@ def _stepped(
 
     from propeller.fl.model import write_model
     from propeller.fl.strategies.base import Round
-    from propeller.fl.strategies.registry import strategy
+    from propeller.reconcile.aggregator import strategy_of
 
     layout, base = start
     if base is None:
         base = np.zeros(layout.count, np.float32)
-    step = strategy(work.terms.strategy, dict(work.terms.parameters)).step(
+    step = strategy_of(work.terms, shop.blobs).step(
         Round(
             base=base,
             contributions=contributions,

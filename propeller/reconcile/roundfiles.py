@@ -137,6 +137,7 @@ def round_document(thing: FederatedTask, round_: Round) -> dict[str, object]:
         "name": round_.terms.strategy,
         "parameters": dict(round_.terms.parameters),
         "terms": terms_digest(round_.terms),
+        **({"module": str(round_.terms.aggregator)} if round_.terms.aggregator else {}),
     }
     private = _privacy(round_)
     if private:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from propeller.errors import PropellerError, UsageError
 from propeller.model.federated import MASKED, ZEROS
+from propeller.sources.aggregators import module_problems
 from propeller.sources.nodes import Path
 
 MAX_PARAMETERS: Final = 1 << 28
@@ -47,6 +48,10 @@ def finish(spec: Mapping[str, Any]) -> dict[str, Any]:
     """One spelling; what is left out and depends on another field is filled in. Idempotent."""
     out = dict(spec)
     out["cohort"] = {"minClients": spec["cohort"]["clientsPerRound"], **spec["cohort"]}
+    module = spec.get("strategy", {}).get("module")
+    if module is not None:
+        module = {**module, "file": posixpath.normpath(module["file"])}
+        out["strategy"] = {**spec["strategy"], "module": module}
     model = spec.get("model")
     if model is not None and "file" in model:
         out["model"] = {**model, "file": posixpath.normpath(model["file"])}
@@ -134,6 +139,7 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
     from propeller.fl.strategies.registry import compatible, strategy
 
     given, privacy, cohort = spec["strategy"], spec["privacy"], spec["cohort"]
+    yield from module_problems(given)
     secure = privacy["secureAggregation"] == "Enabled"
     try:
         chosen = strategy(given["name"], given["parameters"])

@@ -23,6 +23,7 @@ from propeller.model.revision import Revision
 from propeller.model.specs import Modular, ModuleRef, Object, Prune
 from propeller.plan.depends import circle, needs
 from propeller.sources.admission import refusals
+from propeller.sources.aggregators import aggregator_of
 from propeller.sources.apps import IMPLICIT, Claim, Owners
 from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file, spec_file
 from propeller.sources.explain import did_you_mean
@@ -355,6 +356,15 @@ class _Load:
             if digest is None:
                 return (), None
             spec["model"] = {**spec["model"], "initial": digest}
+        aggregator = spec.get("strategy", {}).get("module")
+        if aggregator is not None:
+            digest, flaws = aggregator_of(aggregator, path, self._module_at)
+            for where, message in flaws:
+                self._fault(path, document, ("spec", "strategy", "module", where), message)
+            if flaws:
+                return (), None
+            aggregator = {**aggregator, "digest": digest}
+            spec["strategy"] = {**spec["strategy"], "module": aggregator}
         if any("file" in row for row in spec.get("run", {}).get("models", ())):
             rows = self._model_files(path, document)
             if rows is None:
@@ -364,7 +374,7 @@ class _Load:
         remember = (
             self.content[path], document.index, document.within, path, self.domain, owner.name,
             namespace, spec.get("prune"), module and module.digest,
-            spec.get("model", {}).get("initial"),
+            spec.get("model", {}).get("initial"), aggregator and aggregator["digest"],
             spec["runKey"] if len(document.within) > 1 else _modules_of(spec),
             ceilings, tuple(row.get("digest") for row in spec.get("run", {}).get("models", ())),
         )  # fmt: skip
@@ -400,7 +410,7 @@ class _Load:
             message = "must be inside the spec tree"
             self._fault(path, document, ("spec", "module", "file"), message)
             return None
-        found = self.cache.modules.get(self.tree, where, keep=self.keep, inspect=self.inspect)
+        found = self._module_at(where)
         if isinstance(found, NoModule):
             self._fault(path, document, ("spec", "module", "file"), found.message)
             return None
@@ -409,6 +419,9 @@ class _Load:
             self._fault(path, document, ("spec", "module", "digest"), message)
             return None
         return found
+
+    def _module_at(self, where: str) -> Module | NoModule:
+        return self.cache.modules.get(self.tree, where, keep=self.keep, inspect=self.inspect)
 
     def _model(self, path: str, document: Document) -> Digest | None:
         """The digest of a model file, whose bytes are kept; what is in it a worker looks at."""

@@ -101,7 +101,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
 
 
 def round_blobs(round_: Round) -> set[Digest]:
-    blobs = [round_.base, round_.layout, round_.state_before]
+    blobs = [round_.base, round_.layout, round_.state_before, Blob(round_.terms.aggregator, 0)]
     if round_.fold is not None:
         blobs += [round_.fold.model, round_.fold.layout, round_.fold.state]
     if not round_.state.over:

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 from learned import JOB, Learned, part
+from wasmtime import wat2wasm
 
 from propeller.model.canonical import canonical_digest
 from propeller.model.ids import Digest, PropletId
@@ -116,6 +117,47 @@ def test_a_round_that_was_changed_is_told(cli, line, fault):
     bad = [one["check"] for one in found["checks"] if not one["good"]]
     assert not found["verified"]
     assert bad == [{"samples": "contributors"}.get(fault, fault)]
+
+
+def folded_by(line, text):
+    """Round 1 of the line as a module of that text folds it."""
+    wasm = bytes(wat2wasm(text))
+    first = line.rounds[1]
+    terms = replace(first.terms, strategy="Wasm", aggregator=line.blobs.put(wasm))
+    work = Gather(
+        uid=line.uid, job=JOB, number=1, attempt=2, terms=terms, base=first.base,
+        layout=first.layout, state=first.state_before, parts=first.accepted, clients=2,
+    )  # fmt: skip
+    shop = Workshop(blobs=line.blobs, find=lambda _: b"", key_of=lambda _: None)
+    fold = perform(work, shop).fold
+    _put(line, sealed(replace(first, terms=terms, fold=fold)))
+    return terms.aggregator, fold
+
+
+AGGREGATOR = """(module (memory (export "memory") 1)
+  (func (export "begin") (param i32 i32) (result i32) (i32.const 8))
+  (func (export "update") (param f64)
+    (f32.store (i32.const 100) (f32.load (i32.const 8)))
+    (f32.store (i32.const 104) (f32.load (i32.const 8))))
+  (func (export "finish") (result i32) (i32.const 100)))"""
+
+
+def test_a_round_of_a_module_is_computed_again_by_that_module(cli, line):
+    """By its recorded digest: other bytes under its name are told, and so is that it is gone."""
+    module, fold = folded_by(line, AGGREGATOR)
+    assert fold.model, fold.why
+    assert fold.model != line.models[1]
+    said = cli("fl", "verify", "line", "1")
+    assert said.code == 0, said.out + said.err
+    assert f"ok   model         {fold.model.digest}" in said.out
+    path = line.blobs.path(module)
+    path.chmod(0o600)
+    path.write_bytes(bytes(wat2wasm(AGGREGATOR.replace("i32.const 104", "i32.const 108"))))
+    said = cli("fl", "verify", "line", "1")
+    assert said.code == 3
+    assert f"{module} has other bytes" in said.out
+    path.unlink()
+    assert "not in the blob store" in cli("fl", "verify", "line", "1").err
 
 
 def test_what_was_not_kept_cannot_be_verified(cli, line, state, store, tmp_path):

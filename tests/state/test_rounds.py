@@ -79,6 +79,16 @@ def put(store: SqliteStore, after: Round, before: Round | None = None) -> None:
         store.put_round(after, before)
 
 
+def test_the_module_that_folds_is_kept_with_its_round(store: SqliteStore) -> None:
+    """Its digest comes back, and the clean-up is told to leave its bytes for who verifies."""
+    round_ = a_round(terms=replace(TERMS, strategy="Wasm", aggregator=digest(12)))
+    with store.transaction():
+        store.put_job(JOB)
+        store.put_round(round_)
+    assert store.learnings()[UID].round == round_
+    assert digest(12) in store.learning_blobs()
+
+
 def test_a_job_and_its_round_come_back_as_they_were(store: SqliteStore) -> None:
     """Every field, in the store that another process would open."""
     accepted = a_part(

@@ -17,6 +17,7 @@ from propeller.fl.strategies.averaging import Adaptive, FedAvg, FedAvgM, FedProx
 from propeller.fl.strategies.base import Strategy, Trait
 from propeller.fl.strategies.robust import Krum, NormClip, Trimmed
 from propeller.fl.strategies.stateful import FedBuff, FedNova, Scaffold
+from propeller.fl.strategies.wasm import Wasm
 
 GROUP: Final = "propeller.fl.strategies"
 
@@ -37,6 +38,7 @@ OURS: Final[Mapping[str, Parse]] = {
     "Krum": partial(Krum.parse, False),
     "MultiKrum": partial(Krum.parse, True),
     "NormClip": NormClip.parse,
+    "Wasm": Wasm.parse,
 }
 
 
