@@ -52,7 +52,7 @@ def main() -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, head["memory"]),
         (resource.RLIMIT_DATA, head["memory"] + _ROOM),
-        (resource.RLIMIT_CPU, 4 * head["seconds"]),
+        (resource.RLIMIT_CPU, head["processor"]),
     ):
         resource.setrlimit(what, (most, most))
     try:

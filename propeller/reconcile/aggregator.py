@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +27,7 @@ from propeller.fl.strategies.registry import strategy
 from propeller.fl.strategies.wasm import Wasm
 from propeller.model.federated import Terms
 from propeller.model.ids import sha256_digest
+from propeller.reconcile.running import Running
 from propeller.registry.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ GRACE: Final = 30
 _ANSWER: Final = 4096
 
 
-def strategy_of(terms: Terms, blobs: BlobStore) -> Strategy:
+def strategy_of(terms: Terms, blobs: BlobStore, running: Running) -> Strategy:
     """The strategy of a round, with its module where it has one. Raises PropellerError, OSError."""
     chosen = strategy(terms.strategy, dict(terms.parameters))
     if not isinstance(chosen, Wasm):
@@ -52,7 +52,7 @@ def strategy_of(terms: Terms, blobs: BlobStore) -> Strategy:
         raise Refusal(Why.MODEL, words) from None
     if sha256_digest(wasm) != terms.aggregator:
         raise Refusal(Why.MODEL, f"the aggregator {terms.aggregator} has other bytes than its name")
-    return replace(chosen, run=partial(aggregate, wasm))
+    return replace(chosen, run=partial(aggregate, wasm, running=running))
 
 
 def aggregate(
@@ -64,6 +64,7 @@ def aggregate(
     seconds: int = SECONDS,
     memory: int = MEMORY,
     fuel: int | None = None,
+    running: Running | None = None,
 ) -> Vector:
     """What the module makes of the updates, in this order. Raises Refusal with its fault."""
     count = len(base)
@@ -75,6 +76,7 @@ def aggregate(
         "fuel": fuel_for(count, len(order)) if fuel is None else fuel,
         "memory": memory,
         "seconds": seconds,
+        "processor": seconds + GRACE,
     }
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "propeller.reconcile.aggregating"],
@@ -84,22 +86,13 @@ def aggregate(
         process_group=0,
         env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
-    clock = threading.Timer(seconds + GRACE, process.kill)
-    clock.start()
-    try:
+    assert process.stdout is not None
+    with (running or Running()).bounded(process, seconds + GRACE), process.stdout as pipe:
         # It reads to the end before it writes, so that neither side waits for the other.
         with suppress(BrokenPipeError):
             _feed(process, head, wasm, base, order)
-        assert process.stdout is not None
-        answer = process.stdout.readline(_ANSWER)
-        data = process.stdout.read(4 * count + 1)
+        answer, data = pipe.readline(_ANSWER), pipe.read(4 * count + 1)
         process.wait()
-    finally:
-        clock.cancel()
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
     return _model(answer, data, count, process.returncode)
 
 
@@ -125,7 +118,7 @@ def _model(answer: bytes, data: bytes, count: int, code: int) -> Vector:
         told = json.loads(answer)
     except ValueError:
         ended = signal.Signals(-code).name if code < 0 else f"exit {code}"
-        words = f"the aggregator took too much: its process ended by {ended}"
+        words = f"the aggregator took too much, or was stopped: its process ended by {ended}"
         raise Refusal(Why.MODEL, words) from None
     if "why" in told:
         raise Refusal(Why.MODEL, f"the aggregator {told['why']}")

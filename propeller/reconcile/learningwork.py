@@ -13,7 +13,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, assert_never
@@ -36,6 +36,7 @@ from propeller.reconcile.learning import (
     Work,
 )
 from propeller.reconcile.noisework import next_bound, noised_mean
+from propeller.reconcile.running import Running
 from propeller.registry.blobs import BlobStore
 from propeller.wire.signing import VerifyKey
 
@@ -75,12 +76,14 @@ class Workshop:
     """What a worker is given. key_of: by which updates of a proplet are signed, None where not.
 
     entropy: so many bytes of the system's; noise is made of them and they are kept nowhere.
+    running: where the processes of aggregator modules are noted.
     """
 
     blobs: BlobStore
     find: Find
     key_of: KeyOf
     entropy: Callable[[int], bytes] = os.urandom
+    running: Running = field(default_factory=Running)
 
 
 def perform(work: Work, shop: Workshop) -> Answer:
@@ -321,7 +324,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         known = Fold(refused=refused, notes=(("samples", str(weight)),))
         return _stepped(work, shop, (layout, base), (summed,), known)
     with TemporaryFile(dir=shop.blobs.directory) as file:
-        chosen = strategy_of(work.terms, shop.blobs)
+        chosen = strategy_of(work.terms, shop.blobs, shop.running)
         halves = 2 if Trait.CONTROL in chosen.traits else 1
         spooled = _Spool(file, "" if noised else work.bound or work.terms.clip, halves)
         for part in parts:
@@ -354,7 +357,7 @@ def _stepped(
     layout, base = start
     if base is None:
         base = np.zeros(layout.count, np.float32)
-    step = strategy_of(work.terms, shop.blobs).step(
+    step = strategy_of(work.terms, shop.blobs, shop.running).step(
         Round(
             base=base,
             contributions=contributions,

@@ -38,7 +38,7 @@ from propeller.reconcile.events import (
     Tick,
 )
 from propeller.reconcile.inbox import Inbox, Pace
-from propeller.reconcile.learning import Work
+from propeller.reconcile.learning import Gather, Work
 from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.modelshelf import Due, ModelShelf
 from propeller.reconcile.offlinewords import OfflineWords
@@ -46,6 +46,7 @@ from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
 from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.running import Running
 from propeller.reconcile.signals import Signals
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
@@ -125,6 +126,8 @@ class Service:
             queue.SimpleQueue()
         )
         self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
+        self._folding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aggregators")
+        self._running = Running()
         self._models = ModelShelf(self._push_model)
         self._meters = Probes(lambda probe, reading: self.inbox.put(Measured(probe, reading)))
         self._connected = False
@@ -382,8 +385,12 @@ class Service:
                 spec.image, spec.initial, registries=self._settings.registries, blobs=self.blobs
             ),
             key_of=lambda proplet: self.devices.key_of(proplet, self.reconciler.world),
+            running=self._running,
         )
-        self._workers.submit(lambda: self.inbox.put(Learned(perform(work, shop))))
+        # Somebody's module may take a minute: it keeps no other work waiting.
+        slow = isinstance(work, Gather) and work.terms.aggregator
+        pool = self._folding if slow else self._workers
+        pool.submit(lambda: self.inbox.put(Learned(perform(work, shop))))
 
     def _push_model(self, one: Due) -> None:
         push_round(
@@ -486,6 +493,8 @@ class Service:
         self.app_readers.stop()
         self.outlets.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._folding.shutdown(wait=False, cancel_futures=True)
+        self._running.stop()
         self._models.stop()
         self._meters.stop()
         self._blob_queue.put(None)

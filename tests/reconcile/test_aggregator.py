@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from propeller.fl.fold import Contribution, Held
 from propeller.fl.strategies.base import Round
 from propeller.fl.strategies.registry import strategy
 from propeller.reconcile.aggregator import aggregate
+from propeller.reconcile.running import Running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fl" / "aggregator" / "trimmed.wat"
 
@@ -155,6 +159,30 @@ def test_a_clock_ends_what_fuel_does_not() -> None:
     """With fuel for years the module ends when its seconds are over."""
     with pytest.raises(Refusal, match="was not done after 1 s"):
         aggregate(module(begin=SPIN), base(2), updates(2, 2), {}, seconds=1, fuel=1 << 60)
+
+
+def test_a_module_that_ends_early_is_not_fed_on() -> None:
+    """With 40 MB still to come its reason is told, and no pipe is left behind."""
+    with pytest.raises(Refusal, match="unreachable"):
+        aggregate(module(begin="unreachable"), base(1_000_000), updates(10, 1_000_000), {})
+
+
+def test_whoever_ends_ends_the_modules_under_way() -> None:
+    """A manager that stops waits for no module, and starts none."""
+    running = Running()
+    forever = partial(
+        aggregate, module(begin=SPIN), base(2), updates(2, 2), {}, fuel=1 << 60, running=running
+    )
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(forever)
+        while not running.count:
+            time.sleep(0.01)
+        running.stop()
+        with pytest.raises(Refusal, match="was stopped: its process ended by SIGKILL"):
+            under_way.result()
+    with pytest.raises(Refusal, match="SIGKILL"):
+        forever()
+    assert running.count == 0
 
 
 def test_words_of_a_module_are_bounded_and_printable() -> None:
