@@ -84,6 +84,42 @@ def test_an_update_of_a_wrong_size_fails_the_round_and_is_counted(fleet: Any) ->
     assert "rejected: 17 bytes, expected 40" in yaml.safe_dump(found, width=1000)
 
 
+def test_a_module_of_the_spec_tree_folds_and_is_verified(fleet: Any) -> None:
+    """Three devices send ones as weights; the example's module adds their trimmed mean, which `fl
+    verify` computes again in a process of its own."""
+    ones = "".join("\\00\\00\\80\\3f" for _ in range(10))
+    place = f'(memory (export "memory") 1) (data (i32.const 0) "{ones}")'
+    text = WRONG.replace('(memory (export "memory") 1)', place).replace(
+        "i32.const 17", "i32.const 40"
+    )
+    fleet.write("ones.wat", text)
+    shutil.copy(EXAMPLE.parent / "aggregator" / "trimmed.wat", fleet.specs)
+    fleet.spec(
+        "FederatedTask",
+        "folded",
+        {
+            "module": {"file": "ones.wat"},
+            "run": {"entrypoint": "train"},
+            "model": {"initial": "Zeros", "layout": [{"name": "w", "shape": [10]}]},
+            "rounds": 2,
+            "cohort": {"clientsPerRound": 3},
+            "guest": {"model": "Imports"},
+            "strategy": {"name": "Wasm", "module": {"file": "trimmed.wat"}},
+            "retainUpdates": "Enabled",
+        },
+    )
+    done = up(fleet, 3)
+    assert done.code == 0, done.out + done.err
+    last = rounds(fleet, "folded")[-1]
+    assert last["received"] == {"accepted": 3}
+    blobs = BlobStore(fleet.state / "blobs")
+    _, weights = read_model(blobs.read(last["model"]["digest"]), max_count=10)
+    assert weights.tolist() == [1.0] * 10
+    assert blobs.has(last["strategy"]["module"])
+    said = fleet.run("fl", "verify", "folded", "1", "--state", "state")
+    assert said.code == 0, said.out + said.err
+
+
 @pytest.fixture(scope="module")
 def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The quick start's trainer, built with Go."""
