@@ -18,6 +18,8 @@ ACTIONS = {
     "publish": ("flpublish", "the model of a round into a registry, with a signed record"),
     "lineage": ("fllineage", "from a model back to where training started, each step checked"),
     "verify": ("flverify", "compute a round again from its updates and compare digests"),
+    "fold": ("flfold", "a site's round as one signed update, for whoever joins the sites"),
+    "join": ("fljoin", "the next model out of the updates of several sites"),
     "bisect": ("flbisect", "the round where a metric turned, and what changed in it"),
 }
 """Action: module and one line of help. Each module has `add_arguments` and `run`."""

@@ -4,13 +4,13 @@ A gateway owns a contiguous range of proplet ids, which the round records; the r
 the fold's tree in place of the leaves of 1,024. So the root comes to the bytes of a flat fold over
 the same leaves, whoever did the adding: gateways run a leaf's sum, the root adds leaves in order,
 divides once and rounds once. The body of encoding 10, `f64-partial`, is P sums and the sum of
-samples as little-endian f64. No caller holds rounds this way yet; rank rules and clipping by the
-cohort's lengths cannot be, since the root sees sums only.
+samples as little-endian f64. `sites` makes and reads such updates; rank rules and clipping by the
+cohort's lengths cannot be folded this way, since the root sees sums only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -91,22 +91,28 @@ def mean_of(partials: Iterable[Partial], count: int) -> Vector:
 
     Raises Refusal (malformed, wrong-size, zero-weight, not-finite).
     """
+    out = np.empty(count, np.float32)
+    for at, mean in mean_tiles(partials, count):
+        out[at : at + len(mean)] = mean
+    if not bool(np.isfinite(out).all()):
+        raise Refusal(Why.NOT_FINITE, "the mean of the gateways is not finite")
+    return out
+
+
+def mean_tiles(partials: Iterable[Partial], count: int) -> Iterator[tuple[int, Sum]]:
+    """The same in pieces, (at, f64), before its rounding. Raises as `mean_of`."""
     by_range = {one.range: one for one in partials}
     order = [by_range[one] for one in checked(by_range)]
     total = sum(one.samples for one in order)
     if not 0 < total <= MOST_SAMPLES:
         raise Refusal(Why.ZERO_WEIGHT, "no gateway carries any weight")
-    out = np.empty(count, np.float32)
     for at, size in tiles(count, TILE):
         whole = np.zeros(size, np.float64)
         for one in order:
             if one.sums.shape != (count,):
                 raise Refusal(Why.WRONG_SIZE, f"{one.range.first} sent another number of sums")
             np.add(whole, one.sums[at : at + size], out=whole)
-        out[at : at + size] = whole / np.float64(total)
-    if not bool(np.isfinite(out).all()):
-        raise Refusal(Why.NOT_FINITE, "the mean of the gateways is not finite")
-    return out
+        yield at, whole / np.float64(total)
 
 
 def flat_mean(ranges: Iterable[Range], contributions: Iterable[Contribution], count: int) -> Vector:

@@ -154,7 +154,9 @@ def _keep(blobs: BlobStore, data: bytes) -> Blob:
     return Blob(blobs.put(data), len(data))
 
 
-def _base(blobs: BlobStore, model: Blob, layout: Blob) -> tuple[Layout | None, Vector | None]:
+def model_before(
+    blobs: BlobStore, model: Blob, layout: Blob
+) -> tuple[Layout | None, Vector | None]:
     """Layout and weights a round starts from; (None, None) where round 1 has to say the layout."""
     from propeller.fl.layout import Layout
     from propeller.fl.model import read_model
@@ -194,7 +196,7 @@ def _update(work: Look, shop: Workshop) -> Looked:
     if size != work.update.size or size > MAX_UPDATE:
         return Looked(work=work, why=f"{size} bytes, at most {MAX_UPDATE} and as reported")
     data = shop.blobs.read(work.update.digest)
-    layout, base = _base(shop.blobs, work.base, work.layout)
+    layout, base = model_before(shop.blobs, work.base, work.layout)
     if layout is None:  # the first round of a job without a model: its shape is what comes
         update = unpack(data, max_body=len(data))
         if not 0 < update.count <= MAX_COUNT:
@@ -317,7 +319,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
     if len(parts) < work.terms.least:
         words = f"{len(parts)} updates are left without those far too long"
         return Fold(why=f"{words}, needs {work.terms.least}", refused=refused)
-    layout, base = _base(shop.blobs, work.base, work.layout)
+    layout, base = model_before(shop.blobs, work.base, work.layout)
     if work.terms.secure:
         assert layout is not None, "a secure round has a model"
         summed, weight = securework.unmasked(work, shop.blobs, layout)
@@ -326,7 +328,7 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
     with TemporaryFile(dir=shop.blobs.directory) as file:
         chosen = strategy_of(work.terms, shop.blobs, shop.running)
         halves = 2 if Trait.CONTROL in chosen.traits else 1
-        spooled = _Spool(file, "" if noised else work.bound or work.terms.clip, halves)
+        spooled = Spool(file, "" if noised else work.bound or work.terms.clip, halves)
         for part in parts:
             wrong = spooled.add(part, shop.blobs, layout, base)
             if wrong:
@@ -375,11 +377,12 @@ def _stepped(
     )
 
 
-class _Spool:
+class Spool:
     """The deltas of a round in one file, so that memory holds one of them at a time."""
 
     def __init__(self, file: IO[bytes], clip: str, halves: int = 1) -> None:
-        """halves: vectors as long as the model in one update."""
+        """clip: largest L2 norm as text, "" for any. halves: vectors as long as the model in one
+        update."""
         self._halves = halves
         self._file = file
         self._clip = float(clip) if clip else None
