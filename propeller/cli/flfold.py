@@ -73,8 +73,12 @@ def _bad(found: Found, round_: Round) -> str:
 
 def _range(args: argparse.Namespace, round_: Round) -> Range:
     from propeller.fl.partial import Range, checked
+    from propeller.fl.sites import MAX_ID
 
     if args.range is not None:
+        for text in args.range:
+            if not (text.isascii() and text.isprintable() and 0 < len(text) <= MAX_ID):
+                raise UsageError(f"--range {text!r}: the ends are ids of proplets, or like them")
         return checked([Range(first=args.range[0], last=args.range[1])])[0]
     ids = sorted(round_.parts, key=str.encode)
     return Range(first=ids[0], last=ids[-1])

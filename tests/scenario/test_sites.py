@@ -60,7 +60,7 @@ class Fleet:
     ) -> None:
         folder.mkdir()
         self.sim = sim = Sim(folder)
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"model": {"layout": [{"name": "w", "shape": [COUNT // 10, 10]}]}}
         if model is not None:
             (sim.specs / "start.safetensors").write_bytes(model)
             more["model"] = {"file": "start.safetensors", "initial": model_digest(model)}
@@ -189,6 +189,9 @@ def test_a_site_that_is_away_is_left_out(
     assert to.read_bytes() == site.model
     assert site.fold(update, "--range", "n0", "n1") == 2
     assert "n2 is not of n0 to n1" in capsys.readouterr().err
+    assert site.fold(update, "--range", "n\udc80", "nz") == 2
+    assert "ids of proplets" in capsys.readouterr().err
+    assert site.fold(update, "--range", "nz", "n") == 2
     assert site.fold(update, "--range", "n", "nz") == 0
     assert join(to, [update], [site.key], *begin) == 0
     assert to.read_bytes() == site.model
