@@ -74,7 +74,9 @@ def verify(found: Found, round_: Round) -> Iterator[Check]:
         same = before.fold.model == round_.base
         yield Check("base", same, f"{round_.base.digest} of round {before.number}")
     parts = folded_parts(round_)
-    needed = [round_.base, round_.layout, round_.state_before, *(one.update for one in parts)]
+    bases = [one.base for one in round_.older]
+    updates = [one.update for one in parts]
+    needed = [round_.base, round_.layout, round_.state_before, *bases, *updates]
     if round_.terms.aggregator:
         needed.append(Blob(round_.terms.aggregator, 0))
     _all_here(found, round_, blobs, needed)
@@ -82,7 +84,7 @@ def verify(found: Found, round_: Round) -> Iterator[Check]:
         if blob and sha256_digest(blobs.read(blob.digest)) != blob.digest:
             yield Check("blob", False, f"{blob.digest} has other bytes than its name says")
             return
-    wrong = [str(part.proplet) for part in parts if not _says(blobs, part)]
+    wrong = [str(part.proplet) for part in parts if not _says(blobs, round_, part)]
     told = f"differ: {', '.join(wrong)}" if wrong else f"{round_.contributors} of {len(parts)}"
     yield Check("contributors", not wrong, told)
     yield from _again(round_, parts, blobs)
@@ -124,12 +126,17 @@ def _all_here(found: Found, round_: Round, blobs: BlobStore, needed: list[Blob])
     raise UsageError(f"{gone[0]} and {len(gone) - 1} more are not in the blob store any more")
 
 
-def _says(blobs: BlobStore, part: Part) -> bool:
+def _says(blobs: BlobStore, round_: Round, part: Part) -> bool:
+    """Whether the update is what the store says of it, how far behind it is included."""
     from propeller.wire.updates import unpack
 
     try:
         update = unpack(blobs.read(part.update.digest), max_body=part.update.size)
     except PropellerError:
+        return False
+    start = round_.origin(part.proplet)
+    asked = (update.round, update.attempt, update.base)
+    if asked != (start.number, start.attempt, start.base.digest):
         return False
     return update.body_digest == part.body and update.samples >= part.samples
 
@@ -149,6 +156,9 @@ def _again(round_: Round, parts: tuple[Part, ...], blobs: BlobStore) -> Iterator
         state=round_.state_before,
         parts=parts,
         clients=len(round_.eligible),
+        origins=tuple(
+            round_.origins[part.proplet] for part in parts if part.proplet in round_.origins
+        ),
     )
     with tempfile.TemporaryDirectory(prefix="propeller-verify-") as folder:
         scratch = _Scratch(Path(folder), blobs)

@@ -21,6 +21,10 @@ from propeller.model.selector import Selector
 ZEROS = "Zeros"
 MASKED = "secagg-u32"
 """The format of updates that are only seen as a sum."""
+BUFFERED = "FedBuff"
+"""The strategy that takes updates of older models."""
+MOST_STALE = 100
+"""Rounds that an update may be behind where its spec does not say."""
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -151,6 +155,19 @@ class Terms:
         """How many are invited of so many (federated.md 2.13, ruling 19)."""
         wanted = Fraction(self.target) * Fraction(self.over)
         return min(eligible, -(-wanted.numerator // wanted.denominator))
+
+    @property
+    def stale(self) -> int | None:
+        """How many rounds behind an update may be; None where a round takes only its own."""
+        if self.mode is Mode.INFER or self.strategy != BUFFERED:
+            return None
+        return int(dict(self.parameters).get("maxStaleness", MOST_STALE))
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What a trainer is told of them, and what its update is looked at by."""
+        told = (self.mode, self.strategy, self.parameters, self.format, self.guest)
+        return (*told, self.hyperparameters, self.samples, self.local, self.secure)
 
     def judges(self, eligible: int) -> int:
         """How many of so many measure the model: their share, rounded up, at least one."""

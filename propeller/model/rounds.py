@@ -60,7 +60,8 @@ _TALKS = {
 
 
 class Bucket(StrEnum):
-    """What became of an invitation. All but Open are final, and LATE may follow DROPPED."""
+    """What became of an invitation in one round. All but Open are final, and LATE may follow
+    DROPPED; what was carried is a part of the next round too."""
 
     OPEN = "Open"
     ACCEPTED = "Accepted"
@@ -68,6 +69,7 @@ class Bucket(StrEnum):
     REJECTED = "Rejected"  # what came cannot be used
     DROPPED = "Dropped"  # nothing came
     DECLINED = "Declined"  # the proplet would not
+    CARRIED = "Carried"  # still under way, and the next round takes it (FedBuff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,16 @@ class Part:
     norm: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The round that a proplet was asked in, and the model it was given then."""
+
+    proplet: PropletId
+    number: int
+    attempt: int
+    base: Blob
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
     """What came of folding the accepted updates. why: what stood in the way, "" when it went.
@@ -140,7 +152,8 @@ class Round:
     """One attempt at one round. number and attempt count from 1.
 
     generation: of the object when it was begun. terms: those of then. eligible: who could have
-    been invited, sorted; the cohort is the keys of `parts`. judges: who measures the new model.
+    been invited, sorted; the cohort is the keys of `parts`. origins: of those among them that an
+    earlier round left under way (FedBuff). judges: who measures the new model.
     base, layout, state: what it starts from. fold: what came of the updates, None before.
     talks: what devices told each other by step, mail: what they were told for it; talk_by: until
     when. Of rounds whose updates are only seen as a sum.
@@ -158,6 +171,7 @@ class Round:
     terms: Terms
     eligible: tuple[PropletId, ...]
     parts: Mapping[PropletId, Part] = field(default_factory=dict)
+    origins: Mapping[PropletId, Origin] = field(default_factory=dict)
     judges: Mapping[PropletId, Part] = field(default_factory=dict)
     base: Blob = NO_BLOB
     layout: Blob = NO_BLOB
@@ -200,6 +214,22 @@ class Round:
             case _:
                 return self.talks.get(step, {})
 
+    def origin(self, proplet: PropletId) -> Origin:
+        """Where a proplet of the cohort was asked: here, or in the round that left it under way."""
+        found = self.origins.get(proplet)
+        return found or Origin(proplet, self.number, self.attempt, self.base)
+
+    def behind(self, proplet: PropletId) -> int:
+        """How many models were made since the one that a proplet trained from."""
+        return self.number - self.origin(proplet).number
+
+    @property
+    def older(self) -> tuple[Origin, ...]:
+        """Where the accepted that an earlier round asked were asked, in order of proplet ids."""
+        return tuple(
+            self.origins[part.proplet] for part in self.accepted if part.proplet in self.origins
+        )
+
     def posted(self, step: Step, proplet: str) -> Blob:
         """What a proplet is told with a step; NO_BLOB for nothing."""
         mine = (one for one in self.mail if one.step is step and one.proplet in ("", proplet))
@@ -229,14 +259,18 @@ class Round:
 
     @property
     def contributors(self) -> Digest:
-        """Over (proplet, body digest, samples) of what is folded, a line each (ruling 19).
+        """Over (proplet, body digest, samples) of what is folded, a line each (ruling 19); with
+        FedBuff also how many rounds it is behind, because that weighs it.
 
         Nothing under noise: whoever guesses an update could see in it that the guess is right.
         """
         if self.terms.noise is not None:
             return NOTHING
-        lines = (f"{part.proplet} {part.body} {part.samples}\n" for part in self.accepted)
-        return sha256_digest("".join(lines).encode())
+        lines = [f"{part.proplet} {part.body} {part.samples}" for part in self.accepted]
+        if self.terms.stale is not None:
+            pairs = zip(lines, self.accepted, strict=True)
+            lines = [f"{line} {self.behind(part.proplet)}" for line, part in pairs]
+        return sha256_digest("".join(f"{line}\n" for line in lines).encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from propeller.model.rounds import (
 )
 from propeller.model.seen import Presence
 from propeller.plan.admission import admitted
+from propeller.plan.carried import carry, outstanding
 from propeller.plan.cases import NO_COPIES, Grounds
 from propeller.plan.commits import committed
 from propeller.plan.lifecycle import module_trouble, suspension
@@ -145,7 +146,8 @@ class _Conductor:
                 return self._invite(round_)
             case RoundState.COLLECTING:
                 now = self._fair(round_.deadline)
-                after = collect(round_, self._listen, self._again, now=now)
+                last = round_.number >= self.obj.rounds
+                after = collect(round_, self._listen, self._again, now=now, last=last)
                 return self._becomes(closed(after, now=now))
             case RoundState.ADVERTISING | RoundState.SHARING | RoundState.OPENING:
                 return self._converse(round_)
@@ -209,8 +211,10 @@ class _Conductor:
             self._block("DependencyNotReady", f"waits for what it depends on: {self.waits}")
             return False
         eligible = self._eligible()
-        if len(eligible) < terms.least:
-            words = f"{len(eligible)} proplets may take part now, needs {terms.least}"
+        carried = carry(self.round, terms, self.copies, self.snapshot.proplets)
+        there = len(carried.busy.union(eligible))
+        if there < terms.least:
+            words = f"{there} proplets may take part now, needs {terms.least}"
             self._block(TOO_FEW, words)
             return False
         if not self._can_pay(job):
@@ -218,7 +222,12 @@ class _Conductor:
         number = job.done + 1
         infer = terms.mode is Mode.INFER
         step = Step.EVALUATE if infer else Step.TRAIN
-        invited = self._cohort(eligible, terms.invited(len(eligible)), step, number, job.attempt)
+        if carried.left:
+            words = f"under way, and not for round {number}: {carried.left}"
+            self.notes.append(Note("UpdatesLeft", words))
+        free = [name for name in eligible if name not in carried.parts]
+        count = max(0, terms.invited(there) - len(carried.busy))
+        invited = self._cohort(free, count, step, number, job.attempt)
         self.round = Round(
             uid=self.held.uid,
             job=job.job,
@@ -228,7 +237,8 @@ class _Conductor:
             state=RoundState.SELECTING,
             terms=terms,
             eligible=eligible,
-            parts={} if infer else invited,
+            parts={} if infer else {**invited, **carried.parts},
+            origins=carried.origins,
             judges=invited if infer else {},
             base=job.model,
             layout=job.layout,
@@ -295,7 +305,8 @@ class _Conductor:
 
     def _evaluate(self, round_: Round) -> bool:
         if not round_.judges:
-            eligible = self._eligible()
+            at_work = outstanding(round_)
+            eligible = tuple(name for name in self._eligible() if name not in at_work)
             count = round_.terms.judges(len(eligible))
             if not count:
                 return self._becomes(commit(round_, now=self.now))
@@ -384,8 +395,9 @@ class _Conductor:
     def _again(self, part: Part) -> Part:
         round_ = self.round
         assert round_ is not None
+        asked = round_.origin(part.proplet) if round_.step is Step.TRAIN else round_
         return self._invitation(
-            part.proplet, round_.step, round_.number, round_.attempt, part.tries + 1
+            part.proplet, round_.step, asked.number, asked.attempt, part.tries + 1
         )
 
     def _listen(self, proplet: PropletId, run: RunId) -> Hearing:
@@ -397,15 +409,20 @@ class _Conductor:
     def _seats(self) -> Seats:
         """Who is wanted by the round now, and whether what has ended may stay."""
         round_ = self.round
-        if round_ is None or self.module is None or round_.state.over:
+        job = self.job
+        if round_ is None or self.module is None or job is None:
             return Seats()
+        over = job.stopped or job.failed or job.done >= self.obj.rounds
+        at_work = {} if over or self.suspended is not None else outstanding(round_)
+        if round_.state.over:
+            return Seats(wanted=at_work)
         if round_.state is RoundState.COLLECTING:
             return Seats(wanted=taking_part(round_), open=True)
         if round_.state.talk in round_.talks:
             return Seats(wanted=round_.asked, open=True)
         if round_.state is RoundState.EVALUATING and round_.judged_by:
-            return Seats(wanted=round_.judges, open=True)
-        return Seats(open=True, patient=True)
+            return Seats(wanted={**at_work, **round_.judges}, open=True)
+        return Seats(wanted=at_work, open=True, patient=True)
 
     @property
     def _key(self) -> Key:

@@ -16,6 +16,7 @@ from propeller.model.federated import Close, Mode, Pairs
 from propeller.model.ids import PropletId, RunId, sha256_digest
 from propeller.model.rounds import Blob, Bucket, Part, Round, RoundState, Step
 from propeller.model.seen import Presence, RunState, Seen, SeenRun
+from propeller.plan.carried import left_open
 from propeller.plan.training import WORDS
 
 MOST_TRIES = 20
@@ -43,16 +44,29 @@ Again = Callable[[Part], Part]
 """The next try of a part."""
 
 
-def collect(round_: Round, listen: Listen, again: Again, *, now: int) -> Round:
-    """A round that collects: file what was heard, and close it when it is full or late."""
+def collect(round_: Round, listen: Listen, again: Again, *, now: int, last: bool = False) -> Round:
+    """A round that collects: file what was heard, and close it when it is full or late.
+
+    last: no round follows once it is committed, so nobody is carried over to it.
+    """
     target = round_.terms.target if round_.terms.close is Close.TARGET else len(round_.parts)
-    parts = filed(round_.parts, listen, again, room=target, late=now >= round_.deadline)
+    carries, late = round_.terms.stale is not None, now >= round_.deadline
+    order = sorted(round_.parts, key=lambda name: (-round_.behind(name), name))
+    parts = filed(
+        {name: round_.parts[name] for name in order},
+        listen,
+        again,
+        room=target,
+        late=late and not carries,
+        keep=carries,
+    )
     round_ = replace(round_, parts=parts)
     counts = round_.counts()
     good, left = counts[Bucket.ACCEPTED], counts[Bucket.OPEN]
     if left and good < target and now < round_.deadline and good + left >= round_.terms.least:
         return round_
-    round_ = _close(round_, listen, now)
+    ends = last and good >= round_.terms.least
+    round_ = _close(round_, listen, now, carries=carries and not ends)
     if good < round_.terms.least:
         return abandon(round_, short_words(round_), now=now, failed=True)
     return replace(round_, state=RoundState.AGGREGATING)
@@ -117,11 +131,17 @@ def abandon(round_: Round, why: str, *, now: int, failed: bool) -> Round:
     )
 
 
-def _close(round_: Round, listen: Listen, now: int) -> Round:
+def _close(round_: Round, listen: Listen, now: int, *, carries: bool) -> Round:
     late = now >= round_.deadline
+    commits = round_.counts()[Bucket.ACCEPTED] >= round_.terms.least
     shut: dict[PropletId, Part] = {}
     for name, part in round_.parts.items():
-        if part.bucket is Bucket.OPEN:
+        if part.bucket is Bucket.OPEN and carries:
+            seen = listen(name, part.run).seen
+            away = seen is None or seen.presence is Presence.OFFLINE
+            silent = SILENT if away else ""
+            part = left_open(round_, part, commits=commits, silent=silent)  # noqa: PLW2901 - filed
+        elif part.bucket is Bucket.OPEN:
             why = _not_in_time(listen(name, part.run)) if late else CLOSED
             part = replace(part, bucket=Bucket.DROPPED, why=why)  # noqa: PLW2901 - now filed
         shut[name] = part
@@ -145,13 +165,21 @@ def _has_made_one(part: Part, run: SeenRun | None) -> bool:
 
 
 def filed(
-    parts: Mapping[PropletId, Part], listen: Listen, again: Again, *, room: int, late: bool
+    parts: Mapping[PropletId, Part],
+    listen: Listen,
+    again: Again,
+    *,
+    room: int,
+    late: bool,
+    keep: bool = False,
 ) -> dict[PropletId, Part]:
-    """Every open part to the bucket it belongs in. room: how many may be accepted in all."""
+    """Every open part to the bucket it belongs in, in the order given.
+
+    room: how many may be accepted in all. keep: whether good ones beyond stay open.
+    """
     filed = dict(parts)
     taken = sum(part.bucket is Bucket.ACCEPTED for part in parts.values())
-    for name in sorted(parts):
-        part = parts[name]
+    for name, part in parts.items():
         if part.bucket is not Bucket.OPEN:
             continue
         heard = listen(name, part.run)
@@ -160,6 +188,8 @@ def filed(
         elif part.looked and taken < room:
             filed[name] = replace(part, bucket=Bucket.ACCEPTED)
             taken += 1
+        elif part.looked and keep:
+            continue
         elif part.looked:
             filed[name] = replace(part, bucket=Bucket.LATE, why=LATE)
         else:

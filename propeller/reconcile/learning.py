@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from propeller.model.federated import ModelSpec, Pairs, Terms
 from propeller.model.ids import Digest, PropletId, Uid
-from propeller.model.rounds import NO_BLOB, Blob, Fold, Mail, Part, Step
+from propeller.model.rounds import NO_BLOB, Blob, Fold, Mail, Origin, Part, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Prepare:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Look at what one invited proplet made. inline: a measurement that came in the report. about:
-    what the proplet was told for this step."""
+    what the proplet was told for this step. origin: where it was asked, None for this round."""
 
     uid: Uid
     job: str
@@ -42,6 +42,7 @@ class Look:
     nonce: str
     inline: str | None = None
     about: Blob = NO_BLOB
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ class Relay:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gather:
     """Fold the accepted updates into the next model. clients: who could ever take part. bound: the
-    clipping norm of this round, where it follows updates.
+    clipping norm of this round, where it follows updates. origins: of the parts that an earlier
+    round asked for.
 
     With noise in the terms the answer is another one each time it is asked for, and each asking is
     paid for.
@@ -89,6 +91,7 @@ class Gather:
     clients: int = 0
     bound: str = ""
     exchange: Exchange | None = None
+    origins: tuple[Origin, ...] = ()
 
 
 Work = Prepare | Look | Relay | Gather

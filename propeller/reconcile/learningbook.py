@@ -80,18 +80,19 @@ class LearningBook:
 
 def _training(round_: Round, part: Part, step: Step) -> WireTraining:
     terms, fold = round_.terms, round_.fold
-    model, layout = round_.base, round_.layout
+    asked = round_.origin(part.proplet) if step is Step.TRAIN else round_
+    model, layout = asked.base, round_.layout
     local = terms.local if step is Step.TRAIN else None
     if step is Step.EVALUATE and terms.mode is Mode.TRAIN and fold is not None:
         model, layout = fold.model, fold.layout
     return WireTraining(
         job=round_.job,
-        round=round_.number,
-        attempt=round_.attempt,
+        round=asked.number,
+        attempt=asked.attempt,
         step=step.value,
         format=terms.format,
         nonce=part.nonce,
-        seed=seed_of(round_.job, step, round_.number, part.proplet),
+        seed=seed_of(round_.job, step, asked.number, part.proplet),
         model=_ref(model),
         layout=_ref(layout),
         params=_parameters(terms),

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, assert_never
 from propeller.errors import PropellerError, WireError
 from propeller.model.federated import ModelSpec, Pairs
 from propeller.model.ids import Digest, PropletId, sha256_digest
-from propeller.model.rounds import NO_BLOB, Blob, Fold, Part, Step
+from propeller.model.rounds import NO_BLOB, Blob, Fold, Origin, Part, Step
 from propeller.reconcile import securework
 from propeller.reconcile.learning import (
     Answer,
@@ -196,7 +196,8 @@ def _update(work: Look, shop: Workshop) -> Looked:
     if size != work.update.size or size > MAX_UPDATE:
         return Looked(work=work, why=f"{size} bytes, at most {MAX_UPDATE} and as reported")
     data = shop.blobs.read(work.update.digest)
-    layout, base = model_before(shop.blobs, work.base, work.layout)
+    start = work.origin or Origin(work.proplet, work.number, work.attempt, work.base)
+    layout, base = model_before(shop.blobs, start.base, work.layout)
     if layout is None:  # the first round of a job without a model: its shape is what comes
         update = unpack(data, max_body=len(data))
         if not 0 < update.count <= MAX_COUNT:
@@ -205,10 +206,10 @@ def _update(work: Look, shop: Workshop) -> Looked:
     key = shop.key_of(work.proplet)
     asked = Assignment(
         job=work.job,
-        round=work.number,
-        attempt=work.attempt,
+        round=start.number,
+        attempt=start.attempt,
         nonce=work.nonce,
-        base=work.base.digest,
+        base=start.base.digest,
         layout=work.layout.digest,
         encoding=work.terms.format,
         most_samples=MAX_SAMPLES,
@@ -329,8 +330,12 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         chosen = strategy_of(work.terms, shop.blobs, shop.running)
         halves = 2 if Trait.CONTROL in chosen.traits else 1
         spooled = Spool(file, "" if noised else work.bound or work.terms.clip, halves)
+        older = {one.proplet: one for one in work.origins}
         for part in parts:
-            wrong = spooled.add(part, shop.blobs, layout, base)
+            one = older.get(part.proplet)
+            own = base if one is None else model_before(shop.blobs, one.base, work.layout)[1]
+            behind = 0 if one is None else work.number - one.number
+            wrong = spooled.add(part, shop.blobs, layout, own, behind)
             if wrong:
                 return Fold(why=wrong)
         layout = spooled.layout
@@ -390,8 +395,18 @@ class Spool:
         self.layout: Layout | None = None
         self.contributions: list[Contribution] = []
 
-    def add(self, part: Part, blobs: BlobStore, layout: Layout | None, base: Vector | None) -> str:
-        """One more; what is wrong with it, "" when nothing is. Raises WireError."""
+    def add(
+        self,
+        part: Part,
+        blobs: BlobStore,
+        layout: Layout | None,
+        base: Vector | None,
+        behind: int = 0,
+    ) -> str:
+        """One more; what is wrong with it, "" when nothing is. Raises WireError.
+
+        base: what it was trained from, `behind` rounds ago.
+        """
         from propeller.fl.encodings import decode
         from propeller.fl.fold import Contribution, Spooled
         from propeller.fl.layout import Layout
@@ -417,6 +432,7 @@ class Spool:
                 deltas=Spooled(partial(os.pread, self._file.fileno()), self._end),
                 body=part.body,
                 steps=update.steps,
+                staleness=behind,
             )
         )
         self._end += len(data)

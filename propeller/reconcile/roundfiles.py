@@ -146,7 +146,7 @@ def round_document(thing: FederatedTask, round_: Round) -> dict[str, object]:
     if round_.state.over:
         told |= _outcome(round_)
     if names and round_.state.over:
-        told["contributors"] = [_contributor(part) for part in round_.accepted]
+        told["contributors"] = [_contributor(round_, part) for part in round_.accepted]
         told["others"] = [
             {"proplet": str(part.proplet), "bucket": str(part.bucket), "why": part.why}
             for part in sorted(round_.parts.values(), key=lambda one: one.proplet)
@@ -226,6 +226,7 @@ def _outcome(round_: Round) -> dict[str, object]:
     if round_.parts and round_.terms.noise is None:
         told["samples"] = _samples(round_)
         told["contributorsDigest"] = round_.contributors
+        told |= _staleness(round_)
     fold = round_.fold
     if fold is not None and round_.state is RoundState.COMMITTED:
         told["model"] = {"digest": str(fold.model.digest), "size": fold.model.size}
@@ -236,8 +237,21 @@ def _outcome(round_: Round) -> dict[str, object]:
     return told
 
 
-def _contributor(part: Part) -> dict[str, object]:
+def _staleness(round_: Round) -> dict[str, object]:
+    """How many of the accepted are how many rounds behind; nothing where none may be."""
+    if round_.terms.stale is None:
+        return {}
+    counts: dict[int, int] = {}
+    for part in round_.accepted:
+        behind = round_.behind(part.proplet)
+        counts[behind] = counts.get(behind, 0) + 1
+    return {"staleness": {str(behind): count for behind, count in sorted(counts.items())}}
+
+
+def _contributor(round_: Round, part: Part) -> dict[str, object]:
+    behind = {} if round_.terms.stale is None else {"staleness": round_.behind(part.proplet)}
     return {
+        **behind,
         "proplet": str(part.proplet),
         "update": str(part.update.digest),
         "body": str(part.body),

@@ -122,7 +122,7 @@ class Rounds:
                 (part.proplet, part.update.digest)
                 for parts in (round_.parts, *round_.talks.values())
                 for part in parts.values()
-                if part.body
+                if part.body and part.bucket is not Bucket.CARRIED
             ]
 
     def forget(self, uid: Uid) -> None:
@@ -330,6 +330,7 @@ class Rounds:
             clients=len(round_.eligible),
             bound=round_.bound,
             exchange=_exchange(round_) if round_.terms.secure else None,
+            origins=round_.older,
         )
 
     def _looks(self, round_: Round) -> Iterable[Look]:
@@ -356,6 +357,7 @@ class Rounds:
                 nonce=part.nonce,
                 inline=inline,
                 about=round_.posted(round_.step, part.proplet),
+                origin=None if measuring else round_.origins.get(part.proplet),
             )
 
     def _inline(self, uid: Uid, part: Part) -> str | None:

@@ -104,6 +104,8 @@ class Trainer:
             layout = Layout.flat(len(delta))
         samples, meta = learnt.samples, {"loss": f"{1 / training.round:.4f}"}
         flags = Flag(0) if veil is None else Flag.CLIPPED
+        if training.format == "f32-full":
+            flags |= Flag.FULL
         if training.secure is None:
             body = encode(training.format, delta, base=base, layout=layout).body
         else:

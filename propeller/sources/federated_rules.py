@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from propeller.errors import PropellerError, UsageError
-from propeller.model.federated import MASKED, ZEROS
+from propeller.model.federated import BUFFERED, MASKED, ZEROS
 from propeller.sources.aggregators import module_problems
 from propeller.sources.nodes import Path
 
@@ -147,8 +147,7 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("strategy",), error.what + (f"; {error.hint}" if error.hint else "")
         return
     if Trait.ASYNC in chosen.traits:
-        words = f"{chosen.name} needs updates outside of rounds, which this version lacks"
-        yield ("strategy", "name"), words
+        yield from _buffered(spec, chosen.name)
     if Trait.CONTROL in chosen.traits:
         yield from _control(spec, chosen.name)
     if Trait.RANKS in chosen.traits and spec["updateFormat"].startswith("topk-"):
@@ -162,6 +161,18 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
         cohort=cohort.get("minClients", cohort["clientsPerRound"]),
     ):
         yield ("strategy",), wrong
+
+
+def _buffered(spec: Mapping[str, Any], name: str) -> Iterator[Problem]:
+    """What must hold where a round takes updates of older models."""
+    if name != BUFFERED:
+        words = f"{name} needs updates of older models, which only {BUFFERED} is given"
+        yield ("strategy", "name"), words
+    if "model" not in spec:
+        yield ("model",), f"required with {name}: updates of several rounds must have one shape"
+    if spec["cohort"]["close"] != "Target":
+        words = f"must be Target with {name}: its rounds are full at clientsPerRound updates"
+        yield ("cohort", "close"), words
 
 
 def _control(spec: Mapping[str, Any], name: str) -> Iterator[Problem]:

@@ -9,7 +9,18 @@ from typing import Any
 from propeller.model.federated import Close, Comparison, Evaluation, Mode, Pairs, Terms
 from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.privacy import Adapt, Local, Noise
-from propeller.model.rounds import Blob, Bucket, Fold, Job, Mail, Part, Round, RoundState, Step
+from propeller.model.rounds import (
+    Blob,
+    Bucket,
+    Fold,
+    Job,
+    Mail,
+    Origin,
+    Part,
+    Round,
+    RoundState,
+    Step,
+)
 from propeller.state.columns import from_json, shared, to_json
 from propeller.state.database import Row
 
@@ -52,6 +63,7 @@ def round_text(round_: Round) -> str:
     for name in ("base", "layout", "state_before", "terms"):
         rest[name] = asdict(rest[name])
     rest["mail"] = [asdict(one) for one in round_.mail]
+    rest["origins"] = [asdict(one) for _, one in sorted(round_.origins.items())]
     if round_.fold is not None:
         rest["fold"] = asdict(round_.fold)
     return to_json(rest)
@@ -90,6 +102,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             "metrics": _pairs(found["metrics"]),
             "spent": _pairs(found.get("spent", ())),
             "parts": train,
+            "origins": {one.proplet: one for one in map(_origin, found.get("origins", ()))},
             "judges": evaluate,
             "talks": {Step(step): told for step, told in asked.items()},
             "mail": tuple(
@@ -102,6 +115,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
 
 def round_blobs(round_: Round) -> set[Digest]:
     blobs = [round_.base, round_.layout, round_.state_before, Blob(round_.terms.aggregator, 0)]
+    blobs += [one.base for one in round_.origins.values()]
     if round_.fold is not None:
         blobs += [round_.fold.model, round_.fold.layout, round_.fold.state]
     if not round_.state.over:
@@ -175,6 +189,11 @@ def _terms(found: Mapping[str, Any]) -> Terms:
 
 def _blob(found: Mapping[str, Any]) -> Blob:
     return Blob(Digest(found["digest"]), found["size"])
+
+
+def _origin(found: Mapping[str, Any]) -> Origin:
+    name = PropletId(shared(found["proplet"]))
+    return Origin(name, found["number"], found["attempt"], _blob(found["base"]))
 
 
 def _pairs(found: Iterable[Iterable[str]]) -> Pairs:

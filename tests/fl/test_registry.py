@@ -33,7 +33,7 @@ from propeller.fl.strategies.registry import OURS, compatible, strategy
         ("Krum", {"faulty": "--5"}, "whole number from 0"),
         ("Krum", {"faulty": "1.5"}, "whole number from 0"),
         ("Krum", {"faulty": "9" * 5000}, "whole number from 0"),
-        ("FedBuff", {"buffer": "0"}, "whole number from 1"),
+        ("FedBuff", {"maxStaleness": "-1"}, "whole number from 0"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused_with_the_range(

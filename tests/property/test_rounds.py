@@ -38,6 +38,7 @@ terms = st.builds(
     least=st.just(1),
     close=st.sampled_from(Close),
     deadline=st.just(DEADLINE),
+    strategy=st.sampled_from(["FedAvg", "FedBuff"]),
 ).flatmap(lambda one: st.integers(1, one.target).map(lambda least: replace(one, least=least)))
 
 
@@ -132,6 +133,8 @@ def test_everybody_who_was_invited_ends_in_one_bucket(
             was = before.parts[name].bucket
             if was is not Bucket.OPEN and part.bucket is not was:
                 assert (was, part.bucket) == (Bucket.DROPPED, Bucket.LATE)
+        if asked.stale is None:
+            assert not after.counts()[Bucket.CARRIED]
         if asked.close is Close.TARGET:
             assert after.counts()[Bucket.ACCEPTED] <= asked.target
         if after.state is not RoundState.COLLECTING:

@@ -39,7 +39,17 @@ REFUSED = [
         "spec.strategy",
         "'beta9' is no parameter of it",
     ),
-    ({"strategy": {"name": "FedBuff"}}, "spec.strategy.name", "outside of rounds"),
+    ({"strategy": {"name": "FedBuff"}}, "spec.model", "must have one shape"),
+    (
+        {"strategy": {"name": "FedBuff"}, "cohort": {"close": "Cohort"}},
+        "spec.cohort.close",
+        "must be Target with FedBuff",
+    ),
+    (
+        {"strategy": {"name": "FedBuff", "parameters": {"buffer": "4"}}},
+        "spec.strategy",
+        "'buffer' is no parameter of it",
+    ),
     ({"strategy": {"name": "SCAFFOLD"}}, "spec.guest.model", "trainers read a correction"),
     ({"strategy": {"name": "SCAFFOLD"}}, "spec.model", "devices must know its size"),
     ({"strategy": {"name": "SCAFFOLD"}}, "spec.hyperparameters.learningRate", "above 0"),

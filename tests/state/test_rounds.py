@@ -9,7 +9,7 @@ import pytest
 
 from propeller.model.federated import Comparison, Evaluation, Terms
 from propeller.model.ids import Digest, PropletId, RunId, Uid
-from propeller.model.rounds import Blob, Bucket, Fold, Job, Part, Round, RoundState
+from propeller.model.rounds import Blob, Bucket, Fold, Job, Origin, Part, Round, RoundState
 from propeller.state import rounds as tables
 from propeller.state.sqlite import SqliteStore
 
@@ -106,6 +106,7 @@ def test_a_job_and_its_round_come_back_as_they_were(store: SqliteStore) -> None:
     whole = a_round(
         state=RoundState.EVALUATING,
         parts={PropletId("a"): accepted, PropletId("b"): a_part("b", why="x")},
+        origins={PropletId("b"): Origin(PropletId("b"), 1, 2, Blob(digest(12), 120))},
         judges={PropletId("b"): a_part("b", cause="evaluate:1")},
         fold=fold,
         metrics=(("loss", "0.5"),),
@@ -118,6 +119,7 @@ def test_a_job_and_its_round_come_back_as_they_were(store: SqliteStore) -> None:
     assert known.job == JOB
     assert known.round == whole
     assert store.rounds(UID) == [whole]
+    assert digest(12) in store.learning_blobs(), "b's update is looked at with it"
 
 
 def test_only_parts_that_changed_are_written_again(store: SqliteStore) -> None:

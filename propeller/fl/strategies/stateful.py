@@ -144,9 +144,11 @@ class Scaffold:
 
 @dataclass(frozen=True, slots=True)
 class FedBuff:
-    """x + eta/K sum D_k / sqrt(1 + s_k), s_k the rounds its base is behind; K updates a step."""
+    """x + eta/K sum D_k / sqrt(1 + s_k), s_k the rounds its base is behind; K updates a step.
 
-    buffer: int = 10
+    K is how many the round has: its spec says at how many it is full.
+    """
+
     most_stale: int = 100
     eta: float = 1.0
     name: str = "FedBuff"
@@ -154,13 +156,12 @@ class FedBuff:
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> FedBuff:
-        """buffer (10), maxStaleness (100), serverLearningRate (1). Raises UsageError."""
+        """maxStaleness (100), serverLearningRate (1). Raises UsageError."""
         read = Parameters("FedBuff", given)
-        buffer = read.whole("buffer", "10", low=1, high=100_000)
         stale = read.whole("maxStaleness", "100", low=0, high=1_000_000)
         eta = read.number("serverLearningRate", "1", low=0, high=100, above=True)
         read.done()
-        return cls(buffer, stale, eta)
+        return cls(stale, eta)
 
     def trainer(self) -> Mapping[str, str]:
         """Nothing."""
