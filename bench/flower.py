@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import superlink
 from bench.rows import HEAD, Row, beside, line, machine, write
 
 CASES: tuple[tuple[str, int, int, str, str, dict[str, str]], ...] = (
@@ -55,6 +56,7 @@ def measure(*, quick: bool) -> Iterator[Row]:
             )
             yield beside(f"flower.{name}", ours, "ms", f"Flower {their_rule}", theirs)
             yield beside(f"flower.{name}.memory", room, "MB", "Flower, updates held", their_room)
+    yield from superlink.measure(quick=quick)
 
 
 def _write(path: Path, clients: int, count: int) -> None:

@@ -10,6 +10,7 @@ else, and a message says what a person would ask next.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
+from typing import Final
 
 from propeller.model.conditions import Condition, ConditionStatus, moment
 from propeller.model.ids import PropletId, Uid
@@ -40,7 +41,7 @@ from propeller.plan.depends import is_step
 from propeller.plan.drift import flapping_words
 from propeller.plan.flowing import flowing
 from propeller.plan.learning import learning
-from propeller.plan.lifecycle import suspension
+from propeller.plan.lifecycle import REFUSED, suspension
 from propeller.plan.progress import Progress, progress
 from propeller.plan.scaling import as_scaled
 from propeller.plan.schedule import due_at, next_slot
@@ -184,6 +185,13 @@ def _need(obj: Task | Daemon, desired: int) -> int:
     return -(-desired * obj.ready_when.min_percent // 100)
 
 
+_NOTHING_TO_COMPARE: Final = frozenset(
+    {"DependencyNotReady", "ModuleUnresolved", "ModuleInvalid", *REFUSED}
+)
+"""While these hold, what should run is not known or not allowed: copies that run are of a version
+before it, and that they are well says nothing of this one."""
+
+
 def _late_at(held: Held) -> int | None:
     obj = held.object
     if not isinstance(obj, Daemon) or obj.ready_when.within is None:
@@ -201,8 +209,9 @@ def _ready(held: Held, counts: Tally, blocked: Blocked | None, *, need: int, now
         return FALSE, "Suspended", f"suspended{by}{until}{why}"
     if isinstance(obj, Task) and obj.schedule is not None:
         return _cron_ready(held, obj.schedule, counts, blocked)
-    if blocked is not None and blocked.reason == "DependencyNotReady":
-        return UNKNOWN, blocked.reason, blocked.message  # what runs may be an older version
+    if blocked is not None and blocked.reason in _NOTHING_TO_COMPARE:
+        status = UNKNOWN if blocked.reason in WAITS else FALSE
+        return status, blocked.reason, blocked.message
     word = "succeeded" if isinstance(obj, Task) else "ready"
     score = f"{counts.ready} of {counts.desired} {word}"
     if counts.desired and counts.ready >= need:

@@ -240,6 +240,21 @@ def test_what_is_in_the_way_is_the_reason(
     assert scheduled[:2] == ("False", reason)
 
 
+@pytest.mark.parametrize("kind", ["Task", "Daemon"])
+def test_a_new_version_that_is_not_known_yet_is_not_ready_by_copies_of_the_old(
+    w: Any, kind: str
+) -> None:
+    """Its copies go on; that they are well says nothing of the version that is wanted."""
+    obj = w.task("t") if kind == "Task" else w.daemon("d")
+    world = _settled(w, obj)
+    assert _told(_summary(w, world, obj), "Ready")[0] == "True"  # type: ignore[index]
+    del world.modules[obj.module]
+    world.settle()
+    assert world.where(obj) == ["p1"]
+    ready = _told(_summary(w, world, obj), "Ready")
+    assert ready == ("Unknown", "ModuleUnresolved", f"module {obj.module} is being resolved")
+
+
 @pytest.mark.parametrize(
     ("problem", "status", "stalled"),
     [
