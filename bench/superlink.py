@@ -53,7 +53,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-client, server = ClientApp(), ServerApp()
+client = ClientApp()
+server = ServerApp()
 
 
 @client.train()
@@ -110,7 +111,7 @@ def _theirs(rounds: int) -> list[float]:
         wait_for(lambda: _answers(port), 60, "the SuperLink")
         for other in others:
             start("flower-supernode", "--insecure", "--superlink", link, "--port", str(other))
-        start("flwr", "run", str(folder / "app"), "here")
+        start("flwr", "run", str(folder / "app"), "here", wait=True)
         wait_for(lambda: len(_lines(times)) >= rounds, 60 * rounds, f"their round {rounds}")
         return [float(one) for one in _lines(times)]
 
@@ -125,12 +126,17 @@ class _Start:
         bin_ = Path(sys.executable).parent
         self._bin, self._env = bin_, {**os.environ, **own, "PATH": f"{bin_}:{os.environ['PATH']}"}
 
-    def __call__(self, program: str, *words: str) -> None:
+    def __call__(self, program: str, *words: str, wait: bool = False) -> None:
         process = subprocess.Popen(
             [self._bin / program, *words], env=self._env, stdout=self._log, stderr=self._log
         )
+        if wait and process.wait(120):
+            raise RuntimeError(f"{program} ended with {process.returncode}: {self._told()}")
         self._stack.callback(process.wait, 30)
         self._stack.callback(process.terminate)
+
+    def _told(self) -> str:
+        return Path(self._log.name).read_text()[-2000:]
 
 
 def _lines(path: Path) -> list[str]:
