@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from propeller import __version__
 from propeller.errors import PropellerError, UsageError
@@ -25,6 +26,7 @@ from proplet import chatter, config
 from proplet.agent import Agent
 from proplet.blobs import Blobs
 from proplet.ceilings import Ceilings
+from proplet.metrics import Server
 from proplet.opening import KeySource, Openings, OwnKeys
 from proplet.orphans import kill_orphans
 from proplet.pulls import Pull
@@ -34,8 +36,13 @@ from proplet.runtime.native import runtime_version
 from proplet.seals import Seals, unsealed
 from proplet.store import Store
 from proplet.supervisor import Supervisor
-from proplet.timing import mono
+from proplet.timing import micros, mono
+from proplet.tracing import Tracing
 from proplet.training import Trainer
+from proplet.witness import Signs, Witness
+
+if TYPE_CHECKING:
+    from propeller.telemetry.otlp import Outbox
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +82,7 @@ def serve(settings: config.Settings) -> int:
     from propeller.transport.mqtt import MqttTransport
     from proplet.shell import Shell
 
-    chatter.set_up(settings.id, settings.log_level)
+    chatter.set_up(settings.id, settings.log_level, settings.log_format)
     seals = Seals(VerifyKey.parse(settings.trust.read_text("ascii", "replace").strip()))
     data = settings.data.absolute()
     store = Store(data, new_inst=lambda: secrets.token_hex(16))
@@ -125,6 +132,11 @@ def serve(settings: config.Settings) -> int:
         keepalive=settings.keepalive,
         max_payload=settings.max_payload + 4096,
     )
+    outbox = _outbox(settings)
+    signs = Signs(agent.counts)
+    server = None
+    if settings.metrics is not None:
+        server = Server(settings.metrics.host, settings.metrics.port, signs)
     shell = Shell(
         agent,
         hello=hello,
@@ -135,6 +147,7 @@ def serve(settings: config.Settings) -> int:
         transport=MqttTransport(endpoint, rng),
         pull=pull,
         open_call=seals.call,
+        witness=Witness(signs, Tracing(settings.id, micros, outbox)),
         make_supervisor=lambda answers, selector: Supervisor(
             data,
             mark=store.inst,
@@ -159,8 +172,24 @@ def serve(settings: config.Settings) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shell.drain())
-    shell.run()
+    try:
+        shell.run()
+    finally:
+        if outbox is not None:
+            outbox.close()
+        if server is not None:
+            server.close()
     return 0
+
+
+def _outbox(settings: config.Settings) -> Outbox | None:
+    if settings.traces is None:
+        return None
+    from propeller.telemetry.otlp import open_outbox
+
+    return open_outbox(
+        settings.traces, service="proplet", instance=settings.id, origin="traces of this proplet"
+    )
 
 
 def key_source(settings: config.Settings, box: BoxKey, key: SigningKey) -> KeySource:

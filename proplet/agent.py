@@ -87,6 +87,11 @@ class Agent:
             config, stored, runs=self._runs, reporting=self._reporting, counts=self.counts
         )
 
+    @property
+    def trace(self) -> str:
+        """The traceparent of the document accepted last, "" where it had none."""
+        return self._documents.trace
+
     # -- the life of the agent --------------------------------------------------------------------
 
     def boot(self, now: Now) -> tuple[Effect, ...]:

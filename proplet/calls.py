@@ -24,6 +24,10 @@ MOST_KNOWN = 1024
 MOST_BYTES = 8 << 20
 
 
+def _untraced(_call: Call, _result: Result) -> None:
+    return
+
+
 @dataclass(slots=True)
 class _Known:
     """A call that was begun. result: None while it runs. src: who is told."""
@@ -39,7 +43,7 @@ class _Known:
 
 
 class Calls:
-    """See the module. send: signs and publishes an answer to a source."""
+    """See the module. send: signs and publishes an answer to a source. traced: told each end."""
 
     def __init__(
         self,
@@ -49,12 +53,14 @@ class Calls:
         find: Callable[[Key], Pool | None],
         clock: Callable[[], int],
         send: Callable[[str, CallAnswer], None],
+        traced: Callable[[Call, Result], None] = _untraced,
     ) -> None:
         self._hello = hello
         self._open_call = open_call
         self._find = find
         self._clock = clock
         self._send = send
+        self._traced = traced
         self._conn = 0
         self._last: dict[str, int] = {}
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -114,6 +120,7 @@ class Calls:
         self._bytes += known.size
 
         def answered(result: Result) -> None:
+            self._traced(call, result)
             self._answered(call.id, known, result)
 
         pool.submit(

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import time
 from typing import TextIO, cast
 
+from propeller.telemetry.loglines import handler as json_lines
 from propeller.terminal import Tame
 
 
-class _Lines(logging.Formatter):
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One JSON object a line."""
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = {
-            "time": f"{stamp}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "proplet": self._name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def set_up(name: str, level: str) -> None:
-    """Send everything to stderr."""
-    handler = logging.StreamHandler(cast("TextIO", Tame(sys.stderr)))
-    if sys.stderr.isatty():
+def set_up(name: str, level: str, form: str = "auto") -> None:
+    """Send everything to stderr. form: text, json, or auto: text at a terminal only."""
+    stream = cast("TextIO", Tame(sys.stderr))
+    if form == "text" or (form == "auto" and sys.stderr.isatty()):
+        handler: logging.Handler = logging.StreamHandler(stream)
         handler.setFormatter(logging.Formatter(f"%(asctime)s {name} %(levelname)s %(message)s"))
     else:
-        handler.setFormatter(_Lines(name))
+        handler = json_lines(stream, proplet=name)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

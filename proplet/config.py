@@ -18,10 +18,19 @@ from typing import Any
 from propeller.capabilities import CAPABILITIES
 from propeller.errors import Fault, SpecError
 from proplet.settingsfile import read_file
+from proplet.settingwords import (
+    existing_file,
+    read_attester,
+    read_directory,
+    read_label,
+    read_mount,
+    read_path,
+    read_secret,
+    read_url,
+)
 from proplet.words import read_milliseconds, read_size
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 Value = str | list[str]
 Read = Callable[[str], Any]
@@ -80,6 +89,9 @@ class Settings:
     fl_samples: int | None
     fl_logs: str
     log_level: str
+    log_format: str
+    metrics: Address | None
+    traces: str | None
 
 
 def _camel(name: str) -> str:
@@ -143,6 +155,13 @@ def _address(text: str) -> Address:
     return Address(found[2].strip("[]"), port, tls)
 
 
+def _listen(text: str) -> Address:
+    found = re.fullmatch(r"(\[[^]]+\]|[^:/\[\]]+):(\d{1,5})", text)
+    if found is None or int(found[2]) > 65_535:
+        raise ValueError(f"{text[:80]!r} is not host:port")
+    return Address(found[1].strip("[]"), int(found[2]))
+
+
 def _one_of(*words: str) -> Read:
     def read(text: str) -> str:
         for word in words:
@@ -160,59 +179,6 @@ def _number(low: int, high: int) -> Read:
         return int(text)
 
     return read
-
-
-def _label(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name or len(name) > 128 or len(value.encode()) > 256:
-        raise ValueError(f"{text[:80]!r} is not name=value")
-    return name, value
-
-
-def _mount(text: str) -> tuple[str, tuple[Path, bool]]:
-    name, equals, rest = text.partition("=")
-    if not equals or _NAME.fullmatch(name) is None or not rest:
-        raise ValueError(f"{text[:80]!r} is not name=directory or name=directory:rw")
-    writable = rest.endswith(":rw")
-    path = Path(rest.removesuffix(":rw").removesuffix(":ro")).expanduser().absolute()
-    if not path.is_dir():
-        raise ValueError(f"mount {name}: {path} is not a directory")
-    return name, (path, writable)
-
-
-def _file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise ValueError(f"{text[:200]}: no such file")
-    return path
-
-
-def _secret(text: str) -> str:
-    return _file(text).read_text().strip()
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-def _directory(text: str) -> Path:
-    path = _path(text)
-    if not path.is_dir():
-        raise ValueError(f"{text[:200]}: no such directory")
-    return path
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s@?#]+", text):
-        raise ValueError("an http:// or https:// address is wanted")
-    return text
-
-
-def _attester(text: str) -> tuple[str, str]:
-    tee, colon, command = text.partition(":")
-    if not colon or not re.fullmatch(r"[a-z0-9-]{1,32}", tee) or not Path(command).is_file():
-        raise ValueError("TEE:COMMAND is wanted, where COMMAND is a file")
-    return tee, command
 
 
 _OLD_TLS = "PROPLET_MQTT_TLS_"
@@ -242,7 +208,7 @@ SETTINGS = (
         ("PROPLET_API_KEY", "PROPLET_CLIENT_KEY"),
         "password at the broker (better a file)",
     ),
-    Setting("password_file", _secret, None, (), "file holding the password", file=True),
+    Setting("password_file", read_secret, None, (), "file holding the password", file=True),
     Setting("tls_ca", str, None, (f"{_OLD_TLS}CA_CERT",), "PEM file of the broker's CA", file=True),
     Setting(
         "tls_cert", str, None, (f"{_OLD_TLS}CLIENT_CERT",), "PEM file of our certificate", file=True
@@ -251,11 +217,13 @@ SETTINGS = (
     Setting(
         "keepalive", _number(1, 3600), "30", ("PROPLET_MQTT_KEEP_ALIVE",), "MQTT keepalive, seconds"
     ),
-    Setting("data", _path, "/var/lib/proplet", (), "directory that survives reboots", file=True),
-    Setting("trust", _file, None, (), "file with the fleet's root public key", file=True),
+    Setting(
+        "data", read_path, "/var/lib/proplet", (), "directory that survives reboots", file=True
+    ),
+    Setting("trust", existing_file, None, (), "file with the fleet's root public key", file=True),
     Setting(
         "key",
-        _file,
+        existing_file,
         None,
         (),
         "PEM file with this device's key (default: made in --data)",
@@ -263,7 +231,7 @@ SETTINGS = (
     ),
     Setting(
         "box_key",
-        _file,
+        existing_file,
         None,
         (),
         "PEM file with the key secrets are sealed to (default: as key)",
@@ -287,7 +255,7 @@ SETTINGS = (
     ),
     Setting(
         "key_service",
-        _url,
+        read_url,
         None,
         ("PROPLET_KBS_URI",),
         "http(s) address of the service that has keys of encrypted modules",
@@ -295,17 +263,17 @@ SETTINGS = (
     Setting("key_service_ca", str, None, (), "PEM file of its CA", file=True),
     Setting(
         "attester",
-        _attester,
+        read_attester,
         None,
         (),
         "TEE:COMMAND that makes evidence for it (default: a signature by this device's key)",
     ),
     Setting(
-        "labels", _label, None, (), "name=value, as often as needed", many=True, flag="--label"
+        "labels", read_label, None, (), "name=value, as often as needed", many=True, flag="--label"
     ),
     Setting(
         "mounts",
-        _mount,
+        read_mount,
         None,
         (),
         "name=directory[:rw] offered to guests, as often as needed",
@@ -315,7 +283,7 @@ SETTINGS = (
     Setting("fetch", _one_of("Mqtt", "Direct"), "Mqtt", (), "Direct: pull from registries first"),
     Setting(
         "oci_layout",
-        _directory,
+        read_directory,
         None,
         (),
         "OCI layout directory to pull from (implies Direct)",
@@ -344,6 +312,21 @@ SETTINGS = (
     ),
     Setting(
         "log_level", _one_of("debug", "info", "warning", "error"), "info", (), "how much is said"
+    ),
+    Setting(
+        "log_format",
+        _one_of("auto", "text", "json"),
+        "auto",
+        (),
+        "text or json, a record a line; auto: text at a terminal",
+    ),
+    Setting("metrics", _listen, None, (), "host:port where Prometheus finds /metrics"),
+    Setting(
+        "traces",
+        read_url,
+        None,
+        (),
+        "OTLP collector, as http://127.0.0.1:4318/v1/traces (extra: otel)",
     ),
 )
 
@@ -445,6 +428,8 @@ def shown(settings: Settings) -> Sequence[str]:
         if setting.field == "password" and value is not None:
             value = "(set)"
         if isinstance(value, Address):
-            value = f"{'mqtts' if value.tls else 'mqtt'}://{value.host}:{value.port}"
+            where = f"{value.host}:{value.port}"
+            scheme = "mqtts://" if value.tls else "mqtt://"
+            value = where if setting.field == "metrics" else scheme + where
         lines.append(f"{setting.key}: {value}")
     return lines

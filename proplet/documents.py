@@ -32,7 +32,9 @@ class _Incoming:
 
 
 class Documents:
-    """See the module. `observed` is what was accepted last; `counts` counts what is dropped."""
+    """See the module. `observed` is what was accepted last, `trace` its traceparent (never stored);
+    `counts` counts what is dropped.
+    """
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Documents:
         self._signer = stored.signer or ""
         self._disowned = False
         self._held = stored.observed
+        self.trace = ""
 
     @property
     def awaited(self) -> frozenset[str]:
@@ -195,6 +198,7 @@ class Documents:
         self._incoming = None
         self._held = Observed(fence=document.fence, gen=document.gen, digest=document.digest)
         self._floor = max(self._floor, document.iat)
+        self.trace = document.trace
         self._signer, self._disowned = signer, False
         out.append(SaveDesired(self.observed, self._floor, entries, signer))
         self._runs.want(entries, out.append)

@@ -71,6 +71,7 @@ from proplet.store import Store
 from proplet.supervisor import Supervisor
 from proplet.timing import clock, mono
 from proplet.vitals import Vitals
+from proplet.witness import Witness
 
 _log = logging.getLogger("proplet")
 
@@ -89,7 +90,7 @@ DISK_RETRY = 1000
 class Shell:
     """See the module. `make_supervisor` is given the answers' receiver and the selector.
 
-    open_call: what `Seals.call` does.
+    open_call: what `Seals.call` does. witness: told what happens.
     """
 
     def __init__(
@@ -105,7 +106,9 @@ class Shell:
         pull: Pull | None,
         open_call: Callable[[bytes], Call],
         make_supervisor: Callable[[Shell, selectors.BaseSelector], Supervisor],
+        witness: Witness,
     ) -> None:
+        self._witness = witness
         self._agent = agent
         self._hello = hello
         self._store = store
@@ -124,6 +127,7 @@ class Shell:
             find=self._supervisor.pools.find,
             clock=mono,
             send=self._return,
+            traced=witness.called,
         )
         self._pulls = None if pull is None else Pulls(pull, self.post)
         self._logs = LogReads(agent.alive)
@@ -201,7 +205,9 @@ class Shell:
         if mono() >= self._wake:
             if self._vitals.stale(mono()):
                 metrics = (*self._vitals.read(mono()), *self._supervisor.gauges())
-                self._agent.vitals(storage=self._blobs.left(), metrics=metrics)
+                storage = self._blobs.left()
+                self._witness.looked(metrics, storage=storage)
+                self._agent.vitals(storage=storage, metrics=metrics)
             self._do(self._agent.tick(clock()))
 
     def _pause(self) -> float:
@@ -221,9 +227,12 @@ class Shell:
                 if heard is not None and heard.kind is Kind.CALL:
                     self._calls.hear(payload)
                 elif known is not None:
+                    if known is Topic.DESIRED:
+                        self._witness.heard()
                     self._do(self._agent.hear(known, payload, clock()))
             case Connected(connects):
                 self._connected = True
+                self._witness.connected(True)
                 self._transport.set_will(self._will(connects + 1))
                 _log.info("connected (%d)", connects)
                 self._calls.connected(connects)
@@ -231,6 +240,7 @@ class Shell:
                 self._do(self._agent.connected(connects, clock()))
             case Disconnected(reason):
                 self._connected = False
+                self._witness.connected(False)
                 _log.warning("lost the broker: %s", reason)
                 self._do(self._agent.disconnected(clock()))
             case _:
@@ -244,10 +254,12 @@ class Shell:
 
     def prepared(self, key: Key, digest: str) -> None:
         """Part of `Answers`."""
+        self._witness.prepared(key)
         self.post(lambda: self._do(self._agent.prepared(key, digest, clock())))
 
     def unfit(self, key: Key, digest: str, words: str) -> None:
         """Part of `Answers`."""
+        self._witness.prepared(key, words)
         self.post(lambda: self._do(self._agent.unfit(key, digest, words, clock())))
 
     def ended(self, key: Key, outcome: Outcome) -> None:
@@ -277,6 +289,7 @@ class Shell:
             self._act(effect)
 
     def _act(self, effect: Effect) -> None:
+        self._witness.saw(effect, self._agent.trace)
         match effect:
             case SaveDesired() | SaveRun() | DropRun() | SaveTrust() | SaveReleases():
                 pass
@@ -309,6 +322,7 @@ class Shell:
                 self._supervisor.prepare(entry)
             case Start(entry, _):
                 self._supervisor.start(entry)
+                self._witness.started(entry)
             case Stop(key, grace):
                 self._supervisor.stop(key, grace)
             case ForgetRun(key):
@@ -347,6 +361,7 @@ class Shell:
             _log.error("not sent: %s", error)
             return
         taken = self._transport.publish(topic, payload, retain=retain)
+        self._witness.told(message)
         if not taken and self._connected and isinstance(message, Report):
             self.post(lambda: self._do(self._agent.untold(clock())))
 
@@ -427,6 +442,7 @@ class Shell:
         self.post(lambda: self._fetched(digest))
 
     def _fetched(self, digest: str) -> None:
+        self._witness.fetched(digest)
         wanted = self._wanted.pop(digest, None)
         body = wanted is not None and wanted.purpose is Purpose.BODY
         data = self._blobs.read(digest) if body else None

@@ -286,10 +286,11 @@ static const struct pp_field call_fields[] = {
 	{14, 0, "query", &kind_46, (const uint8_t *)"\x60", 1},
 	{15, 0, "headers", &kind_48, (const uint8_t *)"\xa0", 1},
 	{16, 0, "body", &kind_49, (const uint8_t *)"\x40", 1},
+	{17, 0, "trace", &kind_18, (const uint8_t *)"\x60", 1},
 };
-static const uint8_t call_sorted[] = {16, 5, 6, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 9, 0, 2};
+static const uint8_t call_sorted[] = {16, 5, 6, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
 const struct pp_shape pp_shape_call = {
-	"Call", call_fields, call_sorted, 17, 0, 0, 0,
+	"Call", call_fields, call_sorted, 18, 0, 0, 0,
 };
 
 static const struct pp_field call_answer_fields[] = {
@@ -323,10 +324,11 @@ static const struct pp_field desired_fields[] = {
 	{7, 0, "tasks", &kind_54, NULL, 0},
 	{8, 0, "body", &kind_10, NULL, 0},
 	{9, 0, "notAfter", &kind_6, NULL, 0},
+	{10, 0, "trace", &kind_18, (const uint8_t *)"\x60", 1},
 };
-static const uint8_t desired_sorted[] = {8, 6, 3, 4, 5, 2, 9, 7, 1, 0};
+static const uint8_t desired_sorted[] = {8, 6, 3, 4, 5, 2, 9, 7, 1, 10, 0};
 const struct pp_shape pp_shape_desired = {
-	"Desired", desired_fields, desired_sorted, 10, 8, 9, 1,
+	"Desired", desired_fields, desired_sorted, 11, 8, 9, 1,
 };
 
 static const struct pp_field observed_fields[] = {

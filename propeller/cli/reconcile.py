@@ -14,6 +14,7 @@ from pathlib import Path
 from propeller.cli.context import add_state, state_dir
 from propeller.cli.serve import add_source
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
+from propeller.cli.signals import add_signals, open_traces, set_up_log
 from propeller.cli.specsource import open_specs
 
 QUIET_MS = 3_000
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--linger", default="60s", metavar="T", help="at most this long (60s)")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing while it goes well")
     add_fleet(parser)
+    add_signals(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,9 +49,15 @@ def run(args: argparse.Namespace) -> int:
     state.create()
     endpoint_of(fleet, "check")
     source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
-    narrator = Narrator(quiet=True)
+    narrator = Narrator(quiet=True, structured=set_up_log(fleet))
+    outbox = open_traces(fleet)
     service = make_service(
-        state, source, fleet, lambda name: endpoint_of(fleet, name), verb="reconcile --once"
+        state,
+        source,
+        fleet,
+        lambda name: endpoint_of(fleet, name),
+        verb="reconcile --once",
+        trace=outbox,
     )
     try:
         service.__enter__()
@@ -64,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         standing = of_reconciler(service.reconciler)
         trouble = service.reconciler.specs.trouble
         connected = service.reconciler.fleet.heard
+    if outbox is not None:
+        outbox.close()
     if not args.quiet:
         narrator.quiet = False
         narrator.say(f"{standing.ready} of {standing.total} ready")

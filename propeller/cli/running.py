@@ -6,6 +6,7 @@ Used by `up`, `serve`, `reconcile` and `apply`.
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import secrets
 import signal
@@ -30,9 +31,13 @@ from propeller.reconcile.service import Service, Settings
 from propeller.reconcile.standing import Standing, of_reconciler
 from propeller.sources.open import Source
 from propeller.state.layout import StateDir
+from propeller.telemetry.loglines import fields
+from propeller.telemetry.spans import Send
 from propeller.transport.endpoint import Endpoint
 from propeller.transport.mqtt import MqttTransport
 from propeller.wire.signing import VerifyKey
+
+log = logging.getLogger("propeller.cli")
 
 
 def clock() -> int:
@@ -47,8 +52,9 @@ def make_service(
     endpoint: Callable[[str], Endpoint],
     *,
     verb: str,
+    trace: Send | None = None,
 ) -> Service:
-    """A reconciler process around `state` and `source`."""
+    """A reconciler process around `state` and `source`. trace: takes spans."""
     rules, keys = signing_of(fleet)
     return Service(
         Settings(
@@ -64,6 +70,7 @@ def make_service(
             identities=identities_of(fleet),
             signing=rules,
             signing_keys=keys,
+            trace=trace,
         ),
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
@@ -72,7 +79,12 @@ def make_service(
 
 
 def open_carrier(
-    service: Service, state: StateDir, fleet: Fleet, endpoint: Callable[[str], Endpoint]
+    service: Service,
+    state: StateDir,
+    fleet: Fleet,
+    endpoint: Callable[[str], Endpoint],
+    *,
+    trace: Send | None = None,
 ) -> Carrier:
     """What carries calls of Functions, on a connection of its own; `.start()` and `.stop()` it."""
     src = f"gateway-{secrets.token_hex(4)}"
@@ -94,6 +106,8 @@ def open_carrier(
             src=src,
             clock=clock,
             new_id=lambda: uuid.uuid4().hex,
+            trace=trace,
+            micros=lambda: time.time_ns() // 1_000,
         )
     )
 
@@ -120,9 +134,13 @@ and what waits for a person."""
 
 @dataclass(slots=True)
 class Narrator:
-    """Tells on stderr what changed, one line an object, and once why nothing can."""
+    """Tells on stderr what changed, one line an object, and once why nothing can.
+
+    structured: as records of the log, which is set up already.
+    """
 
     quiet: bool = False
+    structured: bool = False
     _told: dict[Key, str] = field(default_factory=dict)
     _news: _News | None = None
     _standing: Standing | None = None
@@ -161,7 +179,7 @@ class Narrator:
         _, old_revision, old_trouble, old_hold, old_paused = before or (None, "", "", "", ())
         if revision != old_revision:
             total = of_reconciler(reconciler).total
-            self.say(f"revision {short(revision)}: {total} objects")
+            self.say(f"revision {short(revision)}: {total} objects", revision=revision)
         if trouble and trouble != old_trouble:
             self.say(f"the last good revision stands:\n{trouble}")
         if hold and hold != old_hold:
@@ -185,11 +203,16 @@ class Narrator:
             mark = "failed" if "Stalled" in conditions else mark
             if self._told.get(key) != (news := f"{mark} {ready.reason}"):
                 self._told[key] = news
-                self.say(f"{mark:<7}{key}  {ready.message or ready.reason}")
+                words = {"object": str(key), "ready": str(ready.status), "reason": ready.reason}
+                self.say(f"{mark:<7}{key}  {ready.message or ready.reason}", **words)
 
-    def say(self, text: str) -> None:
-        """One line (or more) for the person at the terminal."""
-        if not self.quiet:
+    def say(self, text: str, **words: str) -> None:
+        """One line (or more) for the person at the terminal. words: for a program that reads it."""
+        if self.quiet:
+            return
+        if self.structured:
+            log.info("%s", text, extra=fields(**words))
+        else:
             print(text, file=sys.stderr, flush=True)
 
 

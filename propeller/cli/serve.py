@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from propeller.cli.context import add_state, state_dir
 from propeller.cli.gateway import add_dashboard, open_gateway
 from propeller.cli.outward import add_hooks, open_hooks
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
+from propeller.cli.signals import add_signals, open_traces, set_up_log
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
+
+if TYPE_CHECKING:
+    from propeller.transport.endpoint import Endpoint
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser)
     add_hooks(parser)
     add_dashboard(parser)
+    add_signals(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,17 +53,23 @@ def run(args: argparse.Namespace) -> int:
     state.create()
     endpoint_of(fleet, "check")  # a missing broker is said before anything is started
     source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
-    narrator = Narrator(quiet=args.quiet)
+    narrator = Narrator(quiet=args.quiet, structured=set_up_log(fleet))
 
     def told(reconciler: Reconciler) -> bool:
         narrator.tell(reconciler)
         return False
 
+    def way(name: str) -> Endpoint:
+        return endpoint_of(fleet, name)
+
     with contextlib.ExitStack() as stack:
+        outbox = open_traces(fleet)
+        if outbox is not None:
+            stack.callback(outbox.close)
         service = stack.enter_context(
-            make_service(state, source, fleet, lambda name: endpoint_of(fleet, name), verb="serve")
+            make_service(state, source, fleet, way, verb="serve", trace=outbox)
         )
-        carrier = open_carrier(service, state, fleet, lambda name: endpoint_of(fleet, name))
+        carrier = open_carrier(service, state, fleet, way, trace=outbox)
         stack.callback(carrier.stop)
         server = serve_api(service, state, fleet, carrier)
         stack.callback(server.stop)

@@ -121,6 +121,8 @@ _DEFAULTS = {
     "access.oidc.ca": "",
     "alerts.secrets": "",
     "secrets.ageKeyFile": "",
+    "traces.endpoint": "",
+    "log.format": "Text",
 }
 
 _FILES = (
@@ -203,6 +205,8 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         "hooks.address": getattr(args, "hooks", None),
         "dashboard.address": getattr(args, "dashboard", None),
         "keys": getattr(args, "keys", None),
+        "traces.endpoint": getattr(args, "traces", None),
+        "log.format": getattr(args, "log_format", None),
     }
     for name, given in flags.items():
         if given is not None:
@@ -231,6 +235,9 @@ def _check(values: Mapping[str, Value]) -> None:
         raise UsageError(
             f"broker.protocol must be 3.1.1 or 5, not {protocol.value!r} ({protocol.origin})"
         )
+    form = values["log.format"]
+    if form.value not in ("Text", "Json"):
+        raise UsageError(f"log.format must be Text or Json, not {form.value!r} ({form.origin})")
 
 
 def _config_path(args: argparse.Namespace, tree: Path | None) -> Path | None:

@@ -17,6 +17,7 @@ from propeller.cli.gateway import add_dashboard, open_gateway
 from propeller.cli.local import LocalProplet, LocalProplets, names
 from propeller.cli.outward import add_hooks, open_hooks
 from propeller.cli.settings import Fleet, add_fleet, endpoint_of, fleet_of
+from propeller.cli.signals import add_signals, open_traces, set_up_log
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
 from propeller.model.ids import PropletId
 from propeller.transport.endpoint import Endpoint, MqttVersion
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser)
     add_hooks(parser)
     add_dashboard(parser)
+    add_signals(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,15 +85,18 @@ def run(args: argparse.Namespace) -> int:
     state = fleet.keyed(state_dir(args))
     state.create()
     source = open_specs(args.source, fleet, state, ref=args.ref, git=args.git, overlay=args.overlay)
-    narrator = Narrator(quiet=args.quiet)
+    narrator = Narrator(quiet=args.quiet, structured=set_up_log(fleet))
     with contextlib.ExitStack() as stack:
         broker = _Broker(fleet, state, stack)
+        outbox = open_traces(fleet)
+        if outbox is not None:
+            stack.callback(outbox.close)
         service = stack.enter_context(
-            make_service(state, source, fleet, broker.endpoint, verb="up")
+            make_service(state, source, fleet, broker.endpoint, verb="up", trace=outbox)
         )
         declared = _declared(service, source, fleet)
         broker.open()
-        carrier = open_carrier(service, state, fleet, broker.endpoint)
+        carrier = open_carrier(service, state, fleet, broker.endpoint, trace=outbox)
         stack.callback(carrier.stop)
         server = serve_api(service, state, fleet, carrier)
         stack.callback(server.stop)
@@ -214,6 +219,8 @@ def _local(
             arguments += engine
             one = LocalProplet(id=proplet, arguments=arguments, log=log, command=command)
         else:
+            if fleet.text("traces.endpoint"):
+                arguments += ["--traces", fleet.text("traces.endpoint")]
             if args.data:
                 arguments += ["--mount", _mount(args.data, proplet)]
             one = LocalProplet(id=proplet, arguments=arguments, log=log)

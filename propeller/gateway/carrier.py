@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from propeller.errors import Conflict, PropellerError, Unavailable, WireError
+from propeller.gateway.calltraces import CallTraces
 from propeller.gateway.desk import Desk, Effect, End, Ended, Outcome, Place, Request, Route, Send
 from propeller.gateway.routes import routes_of
 from propeller.gateway.triggers import Triggers
 from propeller.state.calls import CallRow, CallStore
 from propeller.state.sqlite import SqliteStore
+from propeller.telemetry.spans import Send as SendSpan
 from propeller.transport.base import Connected, Disconnected, Event, Received, Transport
 from propeller.wire import codec
 from propeller.wire.call_messages import CallAnswer
@@ -44,6 +46,10 @@ MOST_EARLY, MOST_EARLY_BYTES = 4_096, 4_096
 """Statuses kept that cannot be believed yet, and how long one may be."""
 
 
+def _no_time() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A call that was taken. again: it is the same one that came before under its key."""
@@ -55,7 +61,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What a Carrier stands on. key_of: the key a proplet is known by. src: our name to devices."""
+    """What a Carrier stands on. key_of: the key a proplet is known by. src: our name to devices.
+
+    trace: takes spans of calls, whose times are of `micros` (Unix microseconds); None: no spans.
+    """
 
     channel: Channel
     key: SigningKey
@@ -66,6 +75,8 @@ class Ground:
     src: str
     clock: Callable[[], int]
     new_id: Callable[[], str]
+    trace: SendSpan | None = None
+    micros: Callable[[], int] = _no_time
 
 
 @dataclass(slots=True)
@@ -100,6 +111,7 @@ class Carrier:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._triggers = Triggers(self, ground.channel)
+        self._traces = CallTraces(ground.trace, ground.micros)
         self.counts = Counts()
 
     # -- life ------------------------------------------------------------------------------------
@@ -190,6 +202,7 @@ class Carrier:
         with self._lock:
             self._futures[id_] = future
             self._names[id_] = name
+            self._traces.begin(id_, name, request)
             self.counts.calls[name] = self.counts.calls.get(name, 0) + 1
             patient = row.expires - row.at if row is not None and later else 0
             effects = self._desk.begin(
@@ -254,7 +267,7 @@ class Carrier:
         ground = self._ground
         with self._wire:
             self._n += 1
-            call = replace(send.call, n=self._n)
+            call = replace(send.call, n=self._n, trace=self._traces.header(send.id))
             payload = seal("call", codec.encode(call), ground.key)
             ground.transport.publish(ground.channel.call(call.to), payload)
 
@@ -280,6 +293,7 @@ class Carrier:
         with self._lock:
             future = self._futures.pop(id_, None)
             name = self._names.pop(id_, "")
+            self._traces.end(id_, outcome)
             end = (name, str(outcome.end.value))
             self.counts.ends[end] = self.counts.ends.get(end, 0) + 1
         if future is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -28,17 +27,7 @@ from propeller.gateway.access.roles import Role
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.routing import Call, Entry, Scope
 from propeller.reconcile.signals import EDGES, Signals
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """One metric. kind: gauge, counter, histogram."""
-
-    name: str
-    kind: str
-    help: str
-    labels: tuple[str, ...] = ()
-
+from propeller.telemetry.named import Named, table
 
 METRICS: Final = (
     Named(
@@ -260,11 +249,7 @@ def _histogram(name: str, signals: Signals) -> Metric:
 
 def page() -> str:
     """`docs/reference/metrics.md`."""
-    rows = []
-    for one in METRICS:
-        labels = ", ".join(f"`{label}`" for label in one.labels)
-        rows.append(f"| `{one.name}` | {one.kind} | {labels} | {one.help} |\n")
-    return HEAD + "".join(rows)
+    return HEAD + table(METRICS)
 
 
 HEAD = """# Metrics
@@ -276,6 +261,4 @@ scraper a token ([who may use the API](../how-to/api-access.md)) as its bearer t
 [An example dashboard and alert rules](../../examples/monitoring/README.md) use these names and no
 others. This page is made from `propeller/gateway/metrics.py`.
 
-| name | type | labels | meaning |
-|---|---|---|---|
 """

@@ -7,7 +7,7 @@ A source that is bad or silent is said by its App; the others go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from propeller.model.ids import Uid
@@ -52,6 +52,10 @@ class Sources:
             TREE, name, world.store.meta("revision-digest") or "", name
         )
         self.follow()
+
+    def every(self) -> Iterable[Known]:
+        """All sources there are."""
+        return self._known.values()
 
     def behind(self, app: str) -> str:
         """The App whose source the objects of `app` come from, "" for the tree."""

@@ -15,6 +15,7 @@ from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
 from propeller.model.specs import Backoff
 from propeller.plan.delivery import Ask, Held, Wanted, decide
+from propeller.reconcile.tracing import Tracing
 from propeller.reconcile.world import World
 from propeller.state.base import Asked, Event
 from propeller.wire.codec import Encoding, encode, encode_tasks, tasks_digest
@@ -41,11 +42,14 @@ SLICE = 10
 class Delivery:
     """See the module. Owned by the loop."""
 
-    def __init__(self, world: World, around: Surroundings, fleet: Fleet, fence: int) -> None:
+    def __init__(
+        self, world: World, around: Surroundings, fleet: Fleet, fence: int, tracing: Tracing
+    ) -> None:
         self._world = world
         self._around = around
         self._fleet = fleet
         self._fence = fence
+        self._tracing = tracing
         self._pending: dict[PropletId, Asked] = {}
         self._dues: dict[PropletId, int] = {}
         self._republish: set[PropletId] = set()
@@ -143,6 +147,7 @@ class Delivery:
             if decision.until is not None:
                 self._dues[seen.id] = decision.until
             elif delivered(seen, asked):
+                self._tracing.delivered(seen.id)
                 self._world.touch_statuses(seen.id)  # until now nobody could say so
                 self._world.touch_unlike(seen.id)
             return
@@ -181,6 +186,7 @@ class Delivery:
             iat=now,
             digest=digest,
             tasks=entries,
+            trace=self._tracing.document(seen, entries, fence=ask.fence, gen=ask.gen),
         )
         encoding: Encoding = "cbor" if seen.facts.cbor else "json"
         body = encode(document, encoding=encoding)

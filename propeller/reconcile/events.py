@@ -27,6 +27,7 @@ class SpecsTaken:
     app: the App whose own source it is, "" for the tree that is followed.
     expect: the digest of the plan that somebody approved; a revision that means another one now is
     not taken. reply: is told whether it was (`stale`), after the turn was committed.
+    took: ms that reading it took.
     """
 
     revision: Revision
@@ -34,6 +35,7 @@ class SpecsTaken:
     expect: str = ""
     reply: Callable[[Mapping[str, object]], None] | None = None
     app: str = ""
+    took: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,12 +205,14 @@ class Projection:
         )
         if summary.due is not None:
             self._lazy_at[held.uid] = min(summary.due, self._lazy_at.get(held.uid, summary.due))
+        ready = summary.ready
+        fine = ready == "True" or not summary.conditions
+        reconciler.tracing.looked(held, ready=fine, now=now)
         if not summary.conditions:
             return
         if self._conditions.get(held.uid) != summary.conditions:
             self._conditions[held.uid] = summary.conditions
             self.moved.add(held.uid)
-        ready = summary.ready
         self._note_ready(held, held.generation if ready == "True" else 0)
         if ready == "True":
             reconciler.rollouts.accepted(held, now)

@@ -64,11 +64,13 @@ from propeller.reconcile.rounds import Rounds
 from propeller.reconcile.specs import Specs
 from propeller.reconcile.standing import of_reconciler
 from propeller.reconcile.statusfiles import StatusFiles
+from propeller.reconcile.tracing import Tracing
 from propeller.reconcile.world import World
 from propeller.registry.blobs import BlobStore
 from propeller.secrets.vault import Vault
 from propeller.state.base import Event as StoredEvent
 from propeller.state.base import Journal, RunRecord, Store
+from propeller.telemetry.spans import Send
 from propeller.transport.base import Connected, Disconnected, Received, Transport
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
@@ -107,6 +109,7 @@ class Surroundings:
     measure: hand a measurement to a worker, which posts `Measured`.
     signing: who has to vouch for modules.
     stock: hand a model of an object's guests to a worker, which keeps its blob.
+    trace: takes spans of what becomes of a commit; None: nobody wants them.
     """
 
     store: Store
@@ -131,6 +134,7 @@ class Surroundings:
     measure: Callable[[Probe], None] = _nobody_measures
     signing: tuple[Rule, ...] = ()
     stock: Callable[[Key, ModelFile], None] = _no_stock
+    trace: Send | None = None
 
     def key_for(self, seen: Seen | None) -> SigningKey:
         """What signs for this device."""
@@ -156,7 +160,8 @@ class Reconciler:
         self.world = World(self.store, around.read_blob, around.vault)
         self.specs = Specs(self.world, around)
         self.fleet = Fleet(self.world, around, self.fence)
-        self.delivery = Delivery(self.world, around, self.fleet, self.fence)
+        self.tracing = Tracing(self.world, around)
+        self.delivery = Delivery(self.world, around, self.fleet, self.fence, self.tracing)
         self.projection = Projection(self.world, around)
         self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
         self.rollouts = Rollouts(self.world, around)
@@ -193,6 +198,7 @@ class Reconciler:
             self.rollouts.tick(now)
             self.housekeeping.tick(now)
             self.world.handings.write()
+        self.tracing.look(self.specs.sources.every(), self.projection, now)
         if self.ready_to_plan:
             self._decide(now)
         self.fleet.publish()
@@ -216,6 +222,7 @@ class Reconciler:
     def _take(self, event: Event, now: int) -> None:
         match event:
             case SpecsTaken():
+                self.tracing.read(event.app, event.took)
                 self.specs.taken(event, now)
                 self.fleet.refresh()
             case SpecsRefused():
@@ -331,7 +338,9 @@ class Reconciler:
         self._recover(now)
         self.delivery.welcome(self.fleet.take_welcomed())
         for _ in range(ROUNDS):
+            began = self._around.clock()
             decision = self._plan(now)
+            self.tracing.planned(decision.actions, began)
             if not decision.actions and not self.delivery.has_work(now):
                 return
             with self.store.transaction(durable=True):
@@ -436,6 +445,7 @@ class Reconciler:
                 case Forget():
                     self._event(now, "Deleted", action.reason, action)
                     self.projection.forget(world.objects[action.uid])
+                    self.tracing.gone(world.objects[action.uid], now)
                     self.rounds.forget(action.uid)
                     world.flows.forget(action.uid, self._around.journal)
                     world.drop_held(action.uid)

@@ -66,6 +66,7 @@ from propeller.state.keys import Keys
 from propeller.state.layout import StateDir
 from propeller.state.lease import Lease, LeaseHeld
 from propeller.state.sqlite import SqliteStore
+from propeller.telemetry.spans import Send
 from propeller.transport.base import Connected, Disconnected, Received, Transport
 from propeller.transport.endpoint import Endpoint
 from propeller.transport.mqtt import MqttTransport
@@ -88,6 +89,7 @@ class Settings:
     open_source: the source an App names.
     endpoint: the way to the broker for a client id. verb: who holds the lease, for people.
     identities: what opens Secrets. signing: who has to vouch for modules, signing_keys: their keys.
+    trace: takes spans; None: nobody wants them.
     """
 
     state: StateDir
@@ -102,6 +104,7 @@ class Settings:
     identities: Identities = field(default_factory=Identities)
     signing: tuple[Rule, ...] = ()
     signing_keys: tuple[PublicKey, ...] = ()
+    trace: Send | None = None
 
 
 class Service:
@@ -202,6 +205,7 @@ class Service:
             measure=self._measure,
             signing=settings.signing,
             stock=self._stock,
+            trace=settings.trace,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()

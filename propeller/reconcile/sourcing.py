@@ -7,7 +7,9 @@ and, when that moved, reads it whole and posts what came of it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from propeller.errors import SpecError, Unavailable
 from propeller.model.ids import Digest
@@ -148,6 +150,7 @@ class SourceReader:
             return known, failures + 1
         if head == known and not failures:
             return known, 0
+        began = time.monotonic()
         outcome = read_once(
             self._source,
             domain=self._domain,
@@ -156,6 +159,8 @@ class SourceReader:
             cache=self._cache,
             app=self._app,
         )
+        if isinstance(outcome, SpecsTaken):
+            outcome = replace(outcome, took=int((time.monotonic() - began) * 1000))
         self._post(outcome)
         if isinstance(outcome, SourceSilent):
             return known, failures + 1

@@ -148,6 +148,7 @@ class Manager:
             learn=self._learn,
             drop_upload=self._drop_upload,
             measure=self._measure,
+            trace=fleet.take_span,
         )
         self.reconciler = Reconciler(around)
         fleet.keys_predate = True

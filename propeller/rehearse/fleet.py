@@ -25,6 +25,7 @@ from propeller.rehearse.control import Manager
 from propeller.rehearse.device import Guests, SimProplet
 from propeller.secrets.age import Identities
 from propeller.state.layout import StateDir
+from propeller.telemetry.spans import Send
 from propeller.transport.memory import MemoryBroker, MemoryTransport
 from propeller.wire.boxes import BoxPublic
 from propeller.wire.codec import encode
@@ -103,6 +104,7 @@ class Sim:
         """How long a worker takes for anything."""
         self.keys_predate = False
         self.identities = Identities()
+        self.take_span: Send | None = None
         self.enrolled_boxes: dict[PropletId, BoxPublic] = {}
         self.root = SigningKey.from_seed(bytes([1]) * 32)
         self.manager_key = SigningKey.from_seed(bytes([2]) * 32)

@@ -42,6 +42,7 @@ CALL = shape(
         Field(14, "query", text(8192), "Without the question mark."),
         Field(15, "headers", HEADERS, "Names in lower case."),
         Field(16, "body", packed(m.MAX_BODY), "The request."),
+        Field(17, "trace", WORD, "W3C traceparent of the call; a bad one says nothing."),
     ],
 )
 CALL_ANSWER = shape(

@@ -37,6 +37,7 @@ class Call:
     verb: `run`; `recall` (answer it if it is known, begin nothing); `cancel`. A device begins a
     call `id` at most once. inst, boot, conn, src and n are as in `Op`. timeout: ms from when it
     comes, its wait included. body: base64. Header names are in lower case.
+    trace: W3C's traceparent, "" where nobody traces.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Call:
     query: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
+    trace: str = ""
     v: int = 1
 
 

@@ -68,6 +68,7 @@ DESIRED = shape(
         Field(7, "tasks", listed(ENTRY.kind, MAX_TASKS), "All the device should hold."),
         Field(8, "body", BLOB_REF.kind, "The same list as a blob."),
         Field(9, "not_after", TIME, "Not accepted later than this; accepted work goes on."),
+        Field(10, "trace", WORD, "W3C traceparent of what led to it; a bad one says nothing."),
     ],
     exclusive=Exclusive(("tasks", "body"), needed=True),
 )

@@ -153,6 +153,7 @@ class Desired:
 
     Either `tasks` or `body` (the canonical tasks list as a blob) is given; `digest` is over the
     canonical JSON of the tasks list either way, and is what `observed.digest` echoes.
+    trace: W3C's traceparent of what led to it, "" where nobody traces.
     """
 
     to: str
@@ -164,6 +165,7 @@ class Desired:
     tasks: tuple[Entry, ...] | None = None
     body: BlobRef | None = None
     not_after: int | None = None
+    trace: str = ""
     v: int = VERSION
 
 

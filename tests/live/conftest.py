@@ -53,6 +53,7 @@ bearer_registry = _registry.bearer_registry
 token_server = _registry.token_server
 stub_server = _registry.stub_server
 web = _from_room("writeback", "writeback_servers").web
+collector = _from_room("telemetry", "collector").collector
 sys.modules["live_capture"] = _from_room("live", "capture")
 
 
