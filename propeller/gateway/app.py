@@ -68,7 +68,7 @@ def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
         *action_entries(house.loop, gate, renderer),
         *api_entries(house, gate, gallery),
         *first_entries(desk_of(house, gallery), gallery),
-        *metrics_entries(gallery, house.signals),
+        *metrics_entries(gallery, house.signals, house.counts),
     ]
 
 

@@ -19,12 +19,15 @@ from propeller.gateway.dashboard import facts
 from propeller.gateway.dashboard.facts import ObjectRow, PropletRow
 from propeller.gateway.trends import Point, Trends
 from propeller.model.ids import PropletId, Uid
+from propeller.model.rounds import Round, RoundState
 from propeller.model.seen import Seen
 from propeller.state.base import Event, Pause, RevisionRecord, StatusRow
 from propeller.state.calls import CallNote, newest_calls
 from propeller.state.sqlite import SqliteStore
 
 MOST_EVENTS: Final = 500
+LOOKED_BACK: Final = 5
+"""Rounds among which the newest with a model is looked for."""
 
 Clock = Callable[[], int]
 
@@ -161,6 +164,17 @@ class Gallery:
         """How many runs each of them holds. Raises Unavailable."""
         with self.open() as store:
             return {name: store.count_runs(PropletId(name)) for name in proplets}
+
+    def last_rounds(self, jobs: Iterable[Uid]) -> dict[Uid, Round]:
+        """The newest round of each that has a model, among the newest few. Raises Unavailable."""
+        found: dict[Uid, Round] = {}
+        with self.open() as store:
+            for uid in jobs:
+                rounds = store.rounds(uid, LOOKED_BACK)
+                one = next((one for one in rounds if one.state is RoundState.COMMITTED), None)
+                if one is not None:
+                    found[uid] = one
+        return found
 
     def run_states(self) -> dict[str, int]:
         """How many runs there are of each state. Raises Unavailable."""

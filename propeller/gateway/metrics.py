@@ -7,8 +7,9 @@ or an object where there may be thousands: those are for the API.
 
 from __future__ import annotations
 
-from collections import Counter as Counts
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -24,8 +25,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from propeller.gateway.access.roles import Role
+from propeller.gateway.carrier import Counts
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.routing import Call, Entry, Scope
+from propeller.model.ids import Key
+from propeller.model.rounds import Round
 from propeller.reconcile.signals import EDGES, Signals
 from propeller.telemetry.named import Named, table
 
@@ -134,20 +138,68 @@ METRICS: Final = (
         kind="gauge",
         help="How long the reconciler's own word took to the broker and back, last time.",
     ),
+    Named(
+        name="propeller_round_duration_seconds",
+        kind="gauge",
+        help="How long the newest round with a model took, from its choice of a cohort on.",
+        labels=("namespace", "name"),
+    ),
+    Named(
+        name="propeller_round_number",
+        kind="gauge",
+        help="The number of that round.",
+        labels=("namespace", "name"),
+    ),
+    Named(
+        name="propeller_round_updates",
+        kind="gauge",
+        help="Devices that round asked, by what became of it.",
+        labels=("namespace", "name", "outcome"),
+    ),
+    Named(
+        name="propeller_calls_begun_total",
+        kind="counter",
+        help="Calls of Functions that this gateway has taken.",
+    ),
+    Named(
+        name="propeller_calls_total",
+        kind="counter",
+        help="Calls that have ended, by how: Done, Failed, Refused, Unknown.",
+        labels=("outcome",),
+    ),
+    Named(
+        name="propeller_call_messages_dropped_total",
+        kind="counter",
+        help="Messages about calls that were not believed or understood.",
+        labels=("reason",),
+    ),
 )
 """Every metric of `/metrics`."""
 
 _BY_NAME: Final = {one.name: one for one in METRICS}
 
 
-def metrics_entries(gallery: Gallery, signals: Signals | None) -> list[Entry]:
-    """The route. signals: of the loop in this process, None where there is none."""
+MOST_JOBS: Final = 50
+"""FederatedTasks whose rounds are told: each has a label of its own."""
+
+
+def metrics_entries(
+    gallery: Gallery, signals: Signals | None, counts: Counts | None = None
+) -> list[Entry]:
+    """The route. signals: of the loop in this process, counts: of calls; None for none."""
+
+    def told() -> bytes:
+        picture = gallery.picture()
+        return exposition(
+            picture,
+            gallery.run_states(),
+            signals,
+            rounds=rounds_of(gallery, picture),
+            counts=counts,
+        )
 
     async def metrics(_call: Call) -> Response:
-        body = await run_in_threadpool(
-            lambda: exposition(gallery.picture(), gallery.run_states(), signals)
-        )
-        return Response(body, media_type=CONTENT_TYPE_LATEST)
+        return Response(await run_in_threadpool(told), media_type=CONTENT_TYPE_LATEST)
 
     return [
         Entry(
@@ -162,16 +214,38 @@ def metrics_entries(gallery: Gallery, signals: Signals | None) -> list[Entry]:
     ]
 
 
-def exposition(picture: Picture, runs: Mapping[str, int], signals: Signals | None) -> bytes:
-    """The text that Prometheus reads. runs: how many of each state."""
+def rounds_of(gallery: Gallery, picture: Picture) -> dict[Key, Round]:
+    """The newest round with a model of each FederatedTask. Raises Unavailable."""
+    jobs = {one.uid: one.key for one in picture.statuses if one.key.kind == "FederatedTask"}
+    found = gallery.last_rounds(list(jobs)[:MOST_JOBS])
+    return {jobs[uid]: one for uid, one in found.items()}
+
+
+def exposition(
+    picture: Picture,
+    runs: Mapping[str, int],
+    signals: Signals | None,
+    *,
+    rounds: Mapping[Key, Round] = MappingProxyType({}),
+    counts: Counts | None = None,
+) -> bytes:
+    """The text that Prometheus reads. runs: how many of each state. rounds: see `rounds_of`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(picture, runs, signals))
+    registry.register(_Families(picture, runs, signals, rounds, counts))
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, picture: Picture, runs: Mapping[str, int], signals: Signals | None) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        runs: Mapping[str, int],
+        signals: Signals | None,
+        rounds: Mapping[Key, Round],
+        counts: Counts | None,
+    ) -> None:
         self._picture, self._runs, self._signals = picture, runs, signals
+        self._rounds, self._counts = rounds, counts
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -180,21 +254,24 @@ class _Families(Collector):
         yield from _fleet(self._picture, self._runs)
         if self._signals is not None:
             yield from _loop(self._signals)
+        yield from _learning(self._rounds)
+        if self._counts is not None:
+            yield from _calls(self._counts)
 
 
 def _fleet(picture: Picture, runs: Mapping[str, int]) -> Iterator[Metric]:
     rows = [row for row in picture.objects if row.app != "run"]
-    ready: Counts[tuple[str, ...]] = Counts((row.key.kind, row.ready) for row in rows)
+    ready: Counter[tuple[str, ...]] = Counter((row.key.kind, row.ready) for row in rows)
     yield _gauges("propeller_objects", ready)
-    stalled: Counts[tuple[str, ...]] = Counts((row.key.kind,) for row in rows if row.stalled)
+    stalled: Counter[tuple[str, ...]] = Counter((row.key.kind,) for row in rows if row.stalled)
     yield _gauges("propeller_objects_stalled", stalled)
     share = sum(row.ready == "True" for row in rows) / len(rows) if rows else 1.0
     yield _gauge("propeller_convergence_ratio", share)
-    presence: Counts[tuple[str, ...]] = Counts((one.state,) for one in picture.proplets)
+    presence: Counter[tuple[str, ...]] = Counter((one.state,) for one in picture.proplets)
     yield _gauges("propeller_proplets", presence)
     silences = [picture.at - one.since for one in picture.silent if one.since]
     yield _gauge("propeller_device_silence_seconds_max", max(silences, default=0) / 1000)
-    states: Counts[tuple[str, ...]] = Counts({(name,): n for name, n in runs.items()})
+    states: Counter[tuple[str, ...]] = Counter({(name,): n for name, n in runs.items()})
     yield _gauges("propeller_runs", states)
     told = [(name, value) for seen in picture.seen for name, value in seen.metrics.items()]
     cores = sum(value for name, value in told if name.startswith("cpu/")) / 1000
@@ -221,11 +298,37 @@ def _loop(signals: Signals) -> Iterator[Metric]:
         yield _gauge("propeller_broker_round_trip_seconds", signals.echo_ms / 1000)
 
 
+def _learning(rounds: Mapping[Key, Round]) -> Iterator[Metric]:
+    names = {key: (key.namespace, key.name) for key in rounds}
+    lasted: dict[tuple[str, ...], float] = {
+        names[key]: (one.ended_at - one.selected_at) / 1000 for key, one in rounds.items()
+    }
+    yield _gauges("propeller_round_duration_seconds", lasted)
+    numbers: dict[tuple[str, ...], float] = {names[key]: one.number for key, one in rounds.items()}
+    yield _gauges("propeller_round_number", numbers)
+    updates: Counter[tuple[str, ...]] = Counter(
+        (*names[key], str(part.bucket))
+        for key, one in rounds.items()
+        for part in one.parts.values()
+    )
+    yield _gauges("propeller_round_updates", updates)
+
+
+def _calls(counts: Counts) -> Iterator[Metric]:
+    """Copies first: another thread counts on."""
+    ends: Counter[str] = Counter()
+    for (_, end), count in dict(counts.ends).items():
+        ends[end] += count
+    yield _counter("propeller_calls_begun_total", sum(dict(counts.calls).values()))
+    yield _counters("propeller_calls_total", ends)
+    yield _counters("propeller_call_messages_dropped_total", dict(counts.dropped))
+
+
 def _gauge(name: str, value: float) -> Metric:
     return GaugeMetricFamily(name, _BY_NAME[name].help, value=value)
 
 
-def _gauges(name: str, counts: Mapping[tuple[str, ...], int]) -> Metric:
+def _gauges(name: str, counts: Mapping[tuple[str, ...], float]) -> Metric:
     named = _BY_NAME[name]
     family = GaugeMetricFamily(name, named.help, labels=named.labels)
     for labels, count in sorted(counts.items()):
@@ -235,6 +338,14 @@ def _gauges(name: str, counts: Mapping[tuple[str, ...], int]) -> Metric:
 
 def _counter(name: str, value: float) -> Metric:
     return CounterMetricFamily(name.removesuffix("_total"), _BY_NAME[name].help, value=value)
+
+
+def _counters(name: str, counts: Mapping[str, int]) -> Metric:
+    named = _BY_NAME[name]
+    family = CounterMetricFamily(name.removesuffix("_total"), named.help, labels=named.labels)
+    for label, count in sorted(counts.items()):
+        family.add_metric((label,), count)
+    return family
 
 
 def _histogram(name: str, signals: Signals) -> Metric:

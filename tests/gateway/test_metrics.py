@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from learned import Learned
 from prometheus_client.parser import text_string_to_metric_families
 
+from propeller.gateway.carrier import Counts
 from propeller.gateway.gallery import Gallery, Picture
-from propeller.gateway.metrics import METRICS, exposition, page
+from propeller.gateway.metrics import METRICS, exposition, page, rounds_of
 from propeller.reconcile.signals import EDGES, Signals
 from propeller.state.sqlite import wall_clock_ms
 
@@ -78,11 +80,31 @@ def test_the_loop_counts_its_turns():
     assert found["propeller_broker_round_trip_seconds", ()] == pytest.approx(0.012)
 
 
-def test_every_metric_is_given_and_no_other(door):
+def test_calls_and_rounds_are_counted(door, tmp_path):
+    """By how calls ended; of each FederatedTask its newest round that has a model."""
+    learned = Learned(door.state, door.store, tmp_path / "fl")
+    gallery = Gallery(door.state.database, wall_clock_ms)
+    picture = gallery.picture()
+    counts = Counts(calls={"default/add": 5}, ends={("default/add", "Done"): 3, ("x/y", "Done"): 1})
+    rounds = rounds_of(gallery, picture)
+    found = samples(exposition(picture, {}, None, rounds=rounds, counts=counts))
+    whose = (("name", learned.key.name), ("namespace", learned.key.namespace))
+    assert found["propeller_round_number", whose] == 3
+    assert found["propeller_round_duration_seconds", whose] > 0
+    assert found["propeller_calls_begun_total", ()] == 5
+    assert found["propeller_calls_total", (("outcome", "Done"),)] == 4
+
+
+def test_every_metric_is_given_and_no_other(door, tmp_path):
     """The list is what is served, with the labels it says."""
+    Learned(door.state, door.store, tmp_path / "fl")
     signals = Signals()
     signals.echo_ms = 1
-    body = exposition(picture_of(door), door.store.run_states(), signals)
+    gallery = Gallery(door.state.database, wall_clock_ms)
+    picture = gallery.picture()
+    counts = Counts(calls={"f": 1}, ends={("f", "Done"): 1}, dropped={"unknown_kid": 1})
+    rounds = rounds_of(gallery, picture)
+    body = exposition(picture, door.store.run_states(), signals, rounds=rounds, counts=counts)
     found: dict[str, set[str]] = {}
     for name, labels in samples(body):
         found.setdefault(plain(name), set()).update(label for label, _ in labels)
