@@ -16,6 +16,16 @@ WASI: Final = "wasi_snapshot_preview1"
 MODELS: Final = "propeller:models"
 """What an agent lists among its imports that hands `run.models` to guests."""
 
+TOPICS: Final = "propeller:topics"
+"""What an agent lists that carries messages between guests and the topics of `run.topics`."""
+
+GUEST: Final = "propeller"
+"""The module whose functions are the guest interface (docs/reference/guest.md)."""
+
+PUBLISH: Final = "publish"
+RECEIVE: Final = frozenset({"receive", "receive_topic"})
+"""Functions of the guest interface that need a topic to publish to, or one to hear."""
+
 CAPABILITIES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "Clock": frozenset({"clock_res_get", "clock_time_get"}),
@@ -27,12 +37,19 @@ CAPABILITIES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 _NEEDS: Final = {name: word for word, names in CAPABILITIES.items() for name in names}
 
+_GUEST_NEEDS: Final = {"now_ms": "Clock", "random": "Random"}
+"""The same of the guest interface: a clock is a clock, whatever it is called."""
+
 
 def needed(module: str, name: str) -> str:
     """The capability that an import needs, or ""."""
+    if module == GUEST:
+        return _GUEST_NEEDS.get(name, "")
     return _NEEDS.get(name, "") if module == WASI else ""
 
 
-def left_without(denied: Collection[str]) -> frozenset[str]:
-    """Names of WASI functions that are not there when these capabilities are denied."""
+def left_without(denied: Collection[str], module: str = WASI) -> frozenset[str]:
+    """Names of functions of `module` that are not there when these capabilities are denied."""
+    if module == GUEST:
+        return frozenset(name for name, word in _GUEST_NEEDS.items() if word in denied)
     return frozenset().union(*(CAPABILITIES[word] for word in denied))

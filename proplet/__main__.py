@@ -36,6 +36,7 @@ from proplet.runtime.native import runtime_version
 from proplet.seals import Seals, unsealed
 from proplet.store import Store
 from proplet.supervisor import Supervisor
+from proplet.switchboard import Switchboard
 from proplet.timing import micros, mono
 from proplet.tracing import Tracing
 from proplet.training import Trainer
@@ -145,6 +146,7 @@ def serve(settings: config.Settings) -> int:
         key=key,
         channel=Channel(settings.domain, settings.channel),
         transport=MqttTransport(endpoint, rng),
+        board=Switchboard(settings.id, most=settings.max_payload, stored=store.outgoing()),
         pull=pull,
         open_call=seals.call,
         witness=Witness(signs, Tracing(settings.id, micros, outbox)),
@@ -156,6 +158,8 @@ def serve(settings: config.Settings) -> int:
             answers=answers,
             selector=selector,
             clock=mono,
+            talk=answers.talk,
+            max_message=settings.max_payload,
             memory=min(hello.memory, settings.guest_memory or hello.memory),
             deny=settings.deny,
             openings=Openings(keys, blobs, mono, answers.post),

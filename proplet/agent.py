@@ -16,6 +16,7 @@ from propeller.errors import WireError
 from propeller.wire.messages import (
     BlobAck,
     BlobChunk,
+    Entry,
     ManagerStatus,
     Op,
     Refused,
@@ -144,6 +145,10 @@ class Agent:
         """The word about a connection: published as `online`, left with the broker as `offline`."""
         hello = self._hello
         return Status(id=hello.id, state=state, inst=hello.inst, boot=hello.boot, conn=conn)
+
+    def holding(self) -> tuple[Entry, ...]:
+        """Entries whose guests run or may come to run: what is granted to guests is theirs."""
+        return self._runs.holding()
 
     # -- what is heard ----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from propeller.wire.messages import Entry, Free, Hello
 from proplet.ceilings import Ceilings
 from proplet.live import Live
+from proplet.switchboard import wrong_grant
 
 
 def need(entry: Entry) -> int:
@@ -36,7 +37,7 @@ def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
             return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
         if mount.access == "ReadWrite" and not offered[mount.name]:
             return f"mount {mount.name!r} is read-only here"
-    return ceilings.refusal(entry)
+    return wrong_grant(entry) or ceilings.refusal(entry)
 
 
 class Room:

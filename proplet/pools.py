@@ -81,6 +81,7 @@ def job_of(
     native: Path,
     mounts: list[tuple[str, str, bool]],
     memory: int | None,
+    topics: list[tuple[str, str, int, int]],
 ) -> dict[str, object]:
     """What a worker of the pool is told first. memory: bytes where the entry says nothing."""
     assert entry.serve is not None
@@ -97,6 +98,7 @@ def job_of(
         "mounts": mounts,
         "memory": memory if entry.memory is None else entry.memory,
         "fuel": entry.fuel,
+        "topics": topics,
     }
 
 

@@ -406,6 +406,10 @@ class Runs:
         """Of everything that is listed."""
         return frozenset(live.entry.module.digest for live in self._live.values() if live.wanted)
 
+    def holding(self) -> tuple[Entry, ...]:
+        """Of every run that has not ended."""
+        return tuple(live.entry for live in self._live.values() if live.phase is not Phase.ENDED)
+
     # -- what is told -----------------------------------------------------------------------------
 
     @property

@@ -64,11 +64,14 @@ from proplet.effects import (
     WriteChunk,
 )
 from proplet.logs import LogReads
+from proplet.post import Post
 from proplet.pulls import Pull, Pulls
 from proplet.records import Key
+from proplet.runtime.talk import Words
 from proplet.seals import sealed
 from proplet.store import Store
 from proplet.supervisor import Supervisor
+from proplet.switchboard import Switchboard
 from proplet.timing import clock, mono
 from proplet.vitals import Vitals
 from proplet.witness import Witness
@@ -85,12 +88,14 @@ _TOPICS = {
     Kind.MANAGER_STATUS: Topic.MANAGER,
 }
 DISK_RETRY = 1000
+_REGRANTING = (SaveDesired, SaveRun, ForgetRun)
+"""After these other guests than before may publish and hear."""
 
 
 class Shell:
     """See the module. `make_supervisor` is given the answers' receiver and the selector.
 
-    open_call: what `Seals.call` does. witness: told what happens.
+    open_call: what `Seals.call` does. board: messages of guests. witness: told what happens.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class Shell:
         key: SigningKey,
         channel: Channel,
         transport: Transport,
+        board: Switchboard,
         pull: Pull | None,
         open_call: Callable[[bytes], Call],
         make_supervisor: Callable[[Shell, selectors.BaseSelector], Supervisor],
@@ -121,6 +127,14 @@ class Shell:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._bell, selectors.EVENT_READ, self._heard_bell)
         self._supervisor = make_supervisor(self, self._selector)
+        self._post = Post(
+            board,
+            kept=store,
+            transport=transport,
+            channel=channel,
+            hand=self._supervisor.hand,
+            clock=mono,
+        )
         self._calls = Calls(
             hello,
             open_call=open_call,
@@ -172,6 +186,7 @@ class Shell:
         """Until drained. Guests of the store are started before any broker is there."""
         try:
             self._do(self._agent.boot(clock()))
+            self._post.grant(self._agent.holding())
             self._transport.start(self.post, self._will(1))
             while not self._over:
                 self._turn()
@@ -191,6 +206,7 @@ class Shell:
         if self._retry is not None and mono() >= self._retry:
             self._flush()
         self._supervisor.tick()
+        self._post.tick()
         for piece in self._logs.poll(mono()):
             self._do(
                 self._agent.log_piece(
@@ -204,7 +220,11 @@ class Shell:
             )
         if mono() >= self._wake:
             if self._vitals.stale(mono()):
-                metrics = (*self._vitals.read(mono()), *self._supervisor.gauges())
+                metrics = (
+                    *self._vitals.read(mono()),
+                    *self._post.board.gauges(),
+                    *self._supervisor.gauges(),
+                )
                 storage = self._blobs.left()
                 self._witness.looked(metrics, storage=storage)
                 self._agent.vitals(storage=storage, metrics=metrics)
@@ -212,6 +232,7 @@ class Shell:
 
     def _pause(self) -> float:
         times = [self._wake, self._supervisor.due(), self._logs.due(), self._retry]
+        times.append(self._post.due())
         at = min(time_ for time_ in times if time_ is not None)
         return max(0.0, (at - mono()) / 1000) if not self._inbox else 0.0
 
@@ -226,6 +247,8 @@ class Shell:
                 known = None if heard is None else _TOPICS.get(heard.kind)
                 if heard is not None and heard.kind is Kind.CALL:
                     self._calls.hear(payload)
+                elif heard is None:
+                    self._post.heard(topic, payload)
                 elif known is not None:
                     if known is Topic.DESIRED:
                         self._witness.heard()
@@ -238,10 +261,12 @@ class Shell:
                 self._calls.connected(connects)
                 self._transport.subscribe([self._channel.call(self._hello.id)])
                 self._do(self._agent.connected(connects, clock()))
+                self._post.connected()
             case Disconnected(reason):
                 self._connected = False
                 self._witness.connected(False)
                 _log.warning("lost the broker: %s", reason)
+                self._post.disconnected()
                 self._do(self._agent.disconnected(clock()))
             case _:
                 what()
@@ -266,6 +291,10 @@ class Shell:
         """Part of `Answers`."""
         self.post(lambda: self._do(self._agent.ended(key, outcome, clock())))
 
+    def talk(self, key: Key, message: Words) -> None:
+        """A guest has a message, or asks for one."""
+        self._post.talk(key, message)
+
     # -- doing ---------------------------------------------------------------------------------
 
     def _do(self, effects: Iterable[Effect]) -> None:
@@ -287,6 +316,8 @@ class Shell:
         self._retry = None
         for effect in effects:
             self._act(effect)
+        if any(isinstance(effect, _REGRANTING) for effect in effects):
+            self._post.grant(self._agent.holding())
 
     def _act(self, effect: Effect) -> None:
         self._witness.saw(effect, self._agent.trace)
@@ -321,6 +352,8 @@ class Shell:
             case Prepare(entry):
                 self._supervisor.prepare(entry)
             case Start(entry, _):
+                self._post.grant(self._agent.holding())
+                self._post.board.began((entry.uid, entry.run))
                 self._supervisor.start(entry)
                 self._witness.started(entry)
             case Stop(key, grace):

@@ -34,6 +34,7 @@ from proplet.effects import (
     SaveUpload,
 )
 from proplet.records import RunRecord, State, Stored
+from proplet.switchboard import Discard, Keep, Outgoing
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
@@ -43,7 +44,14 @@ CREATE TABLE run (
 ) STRICT;
 CREATE TABLE upload (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;
 """
-_VERSION = 1
+_SECOND = """
+CREATE TABLE outgoing (
+  seq INTEGER PRIMARY KEY, owner TEXT NOT NULL, topic TEXT NOT NULL, data BLOB NOT NULL
+) STRICT;
+"""
+_STEPS = (_SCHEMA, _SECOND)
+"""What makes a file of version n of one of version n - 1."""
+_VERSION = len(_STEPS)
 
 
 class Store:
@@ -85,8 +93,9 @@ class Store:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise Unavailable(f"{path}: written by a newer proplet (schema {version})")
-        if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+        for number, step in enumerate(_STEPS, start=1):
+            if number > version:
+                db.executescript(f"BEGIN; {step} PRAGMA user_version={number}; COMMIT;")
         if fresh:
             sync_directory(path.parent)
         return db
@@ -165,6 +174,29 @@ class Store:
                 self._db.execute("DELETE FROM upload WHERE digest = ?", (digest,))
             case _:
                 assert_never(change)
+
+    def outgoing(self) -> tuple[Outgoing, ...]:
+        """Messages of guests that were not sent yet."""
+        rows = self._db.execute("SELECT seq, owner, topic, data FROM outgoing ORDER BY seq")
+        return tuple(Outgoing(*row) for row in rows)
+
+    def keep(self, acts: Iterable[Keep | Discard]) -> None:
+        """The same in one durable transaction. Raises Unavailable; then nothing was saved."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for act in acts:
+                if isinstance(act, Keep):
+                    one = act.message
+                    row = (one.seq, one.owner, one.topic, one.data)
+                    self._db.execute("INSERT OR REPLACE INTO outgoing VALUES (?, ?, ?, ?)", row)
+                else:
+                    gone = ((seq,) for seq in act.seqs)
+                    self._db.executemany("DELETE FROM outgoing WHERE seq = ?", gone)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise Unavailable(f"{self.directory}: {error}", hint="free some space") from error
 
     def key(self, given: Path | None) -> SigningKey:
         """The device's key: from `given`, else made here once. Raises WireError, Unavailable."""

@@ -16,6 +16,7 @@ from typing import Protocol, cast
 
 from propeller.errors import WireError
 from propeller.wire.messages import Entry
+from propeller.wire.topic_messages import MAX_MESSAGE
 from proplet.blobs import Blobs
 from proplet.compiling import Compiling
 from proplet.disk import make_directory
@@ -26,7 +27,7 @@ from proplet.opening import Openings
 from proplet.outcomes import died, outcome_of
 from proplet.pools import Pools, job_of
 from proplet.records import Key
-from proplet.runtime.fit import Facts, entrypoint, why_unfit
+from proplet.runtime.fit import Facts, entrypoint, topic_rows, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
 from proplet.secure import TALKS
@@ -44,6 +45,15 @@ class Answers(Protocol):
     def ended(self, key: Key, outcome: Outcome) -> None: ...
 
 
+Talk = Callable[[Key, Words], None]
+"""A guest publishes (`event: publish`, `name`, `data` in base64) or asks for a message
+(`receive`, `name`)."""
+
+
+def _talk_to_nobody(_key: Key, _message: Words) -> None:
+    pass
+
+
 def _no_secrets(entry: Entry) -> tuple[tuple[str, str], ...]:
     return unsealed(entry, None, device="", inst="")
 
@@ -54,7 +64,8 @@ class Supervisor:
     unseal: the entry's secret variables in clear; they go to the worker over its socket and live in
     its memory and the guest's, nowhere else. memory: bytes for one guest whose entry has no limit,
     and for a compilation; None bounds neither. deny: capabilities no guest gets. trainer: what
-    rounds of federated learning need; without one they are refused.
+    rounds of federated learning need; without one they are refused. talk: hears of messages of
+    guests, of at most max_message bytes.
     """
 
     def __init__(
@@ -73,7 +84,11 @@ class Supervisor:
         unseal: Unseal = _no_secrets,
         trainer: Trainer | None = None,
         openings: Openings | None = None,
+        talk: Talk = _talk_to_nobody,
+        max_message: int = MAX_MESSAGE,
     ) -> None:
+        self._talk = talk
+        self._max_message = max_message
         self._directory = directory
         self._mark = mark
         self._mounts = mounts
@@ -157,6 +172,7 @@ class Supervisor:
             "output": min(entry.output, self._max_output),
             "dir": str(self.logs(worker.key)),
             "ring": entry.mode == "daemon",
+            "topics": topic_rows(entry, self._max_message),
             **self._lesson(entry),
         }
         self._workers.send(worker, job)
@@ -194,6 +210,7 @@ class Supervisor:
                 native=self._compiling.native(entry),
                 mounts=mounts,
                 memory=self._memory,
+                topics=topic_rows(entry, self._max_message),
             ),
             logs=self.logs(key),
             log_limit=min(entry.output, self._max_output),
@@ -215,6 +232,14 @@ class Supervisor:
             if worker.key == key and not worker.done:
                 worker.deadline, worker.cause = self._clock() + grace + LATE_MS, "stop"
                 self._workers.send(worker, {"do": "stop", "grace": grace})
+
+    def hand(self, key: Key, message: Words) -> bool:
+        """Give a message of a topic to the guest of a run. False where there is none."""
+        for worker in self._workers.all():
+            if worker.key == key and worker.pool is None and not worker.done:
+                self._workers.send(worker, {"do": "message", **message})
+                return True
+        return False
 
     def logs(self, key: Key) -> Path:
         """Where a run's captured output is."""
@@ -255,6 +280,10 @@ class Supervisor:
 
     def said(self, worker: Worker, message: Words) -> None:
         """Part of `Ears`."""
+        if message.get("event") in ("publish", "receive"):
+            if worker.key is not None and not worker.done:
+                self._talk(worker.key, message)
+            return
         if worker.pool is not None:
             worker.pool.said(worker, message)
             return

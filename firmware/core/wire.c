@@ -470,7 +470,7 @@ static unsigned place_of(const struct reader *r, const struct pp_shape *shape, c
 	return i;
 }
 
-#define MOST_FIELDS 26
+#define MOST_FIELDS 32
 
 static enum pp_reject find_fields(const struct reader *r, const struct pp_shape *shape,
 				  const uint8_t *at, const uint8_t *where[MOST_FIELDS])

@@ -43,6 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fleet.add_argument(
         "--device", action="append", default=[], metavar="ID", help="a device, as often as needed"
     )
+    for way, meaning in (("publish", "publish to"), ("hear", "hear")):
+        fleet.add_argument(
+            f"--{way}",
+            action="append",
+            default=[],
+            metavar="TOPIC",
+            help=f"a topic below the channel that guests of devices may {meaning}, as"
+            " `telemetry/{proplet}/#`",
+        )
     fleet.add_argument("--specs", metavar="DIR", help="every Proplet declared there is a device")
     fleet.add_argument("--ca-cert", metavar="FILE", help="your certificate authority (PEM)")
     fleet.add_argument("--ca-key", metavar="FILE", help="its private key (PEM, P-256)")
@@ -181,8 +190,26 @@ def _wanted(args: argparse.Namespace, known: Record | None) -> Record:
         hosts=tuple(dict.fromkeys((*known.hosts, *args.host))),
         days=days,
         broker_folder=args.broker_folder or known.broker_folder,
+        publish=_topics(args.publish, known.publish, "--publish"),
+        hear=_topics(args.hear, known.hear, "--hear"),
     )
     return provisionmq.wanted(args, made)
+
+
+def _topics(typed: list[str], known: tuple[str, ...], flag: str) -> tuple[str, ...]:
+    """What is typed beside what was. Raises UsageError for what is no topic of guests."""
+    from propeller.sources.function_rules import topic_problem
+    from propeller.wire.topic_messages import PROPLET
+
+    for one in typed:
+        wrong = topic_problem(one)
+        if one.startswith(PROPLET) or any(
+            PROPLET in level and level != PROPLET for level in one.split("/")
+        ):
+            wrong = f"{PROPLET} is a whole level, and not the first"
+        if wrong or not one.isprintable() or " " in one:
+            raise UsageError(f"{flag} {one!r}: {wrong or 'must be printable, without spaces'}")
+    return tuple(dict.fromkeys((*known, *typed)))
 
 
 def _declared(tree: str, domain: str) -> list[str]:

@@ -74,6 +74,10 @@ def _proplets(store: SqliteStore) -> Iterator[dict[str, Any]]:
             "cpuPermille": told.get("cpuPermille"),
             "memoryBytes": told.get("rssBytes"),
             "blobBytes": told.get("blobBytes"),
+            "messagesWaiting": told.get("topicWaiting", 0),
+            "messagesDropped": sum(
+                count for name, count in told.items() if name.startswith("dropped.topic")
+            ),
             "copies": sum(not run.state.ended for run in seen.runs.values()),
             "at": moment(seen.metrics_at) if seen.metrics_at else None,
             "heardMs": seen.metrics_at,

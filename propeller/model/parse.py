@@ -67,6 +67,7 @@ from propeller.model.specs import (
     Suspend,
     Task,
     Tls,
+    TopicGrant,
     WebhookSink,
     Workflow,
 )
@@ -248,6 +249,17 @@ def _run(given: Canonical) -> RunSpec:
                 image=row.get("image"),
             )
             for row in given.get("models", ())
+        ),
+        topics=tuple(
+            TopicGrant(
+                name=row["name"],
+                publish=row.get("publish"),
+                subscribe=row.get("subscribe"),
+                size=row["maxSize"],
+                rate=row["rate"],
+                keep=row["keep"],
+            )
+            for row in given.get("topics", ())
         ),
     )
 

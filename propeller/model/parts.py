@@ -109,13 +109,29 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TopicGrant:
+    """A topic of the channel that the guest knows as `name`. One of publish and subscribe is set.
+
+    size: bytes of a message. rate: messages a second it may publish. keep: messages kept while the
+    device has no link, or until the guest takes them.
+    """
+
+    name: str
+    publish: str | None = None
+    subscribe: str | None = None
+    size: int
+    rate: int
+    keep: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What is run and with what. `args` are text; an export's own types parse them.
 
     `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
     `secrets` are the variables that come from Secrets; the guest sees them after the others.
     `capabilities` are what it is granted besides (`propeller.capabilities`); None grants all.
-    `models` are files it may read.
+    `models` are files it may read. `topics` are those it may publish to and hear.
     """
 
     entrypoint: str = "_start"
@@ -126,6 +142,7 @@ class RunSpec:
     secrets: tuple[SecretVar, ...] = ()
     capabilities: tuple[str, ...] | None = None
     models: tuple[ModelFile, ...] = ()
+    topics: tuple[TopicGrant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

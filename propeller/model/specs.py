@@ -29,6 +29,7 @@ from propeller.model.parts import (
     RunSpec,
     SecretVar,
     Suspend,
+    TopicGrant,
 )
 from propeller.model.rollout import Amount, Rollout
 from propeller.model.scaling import Autoscale
@@ -50,6 +51,7 @@ __all__ = [
     "RunSpec",
     "SecretVar",
     "Suspend",
+    "TopicGrant",
 ]
 
 

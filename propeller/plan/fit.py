@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from propeller.capabilities import MODELS, needed
+from propeller.capabilities import GUEST, MODELS, PUBLISH, RECEIVE, TOPICS, needed
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
-from propeller.model.specs import Access, Function, Modular, Mount, Workload
+from propeller.model.specs import Access, Function, Modular, Mount, TopicGrant, Workload
 
 NOT_HEARD = "has not said hello yet"
 
@@ -34,11 +34,13 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         return f"module is {size_text(module.size)}, takes at most {size_text(facts.max_module)}"
     return (
         lacks_grant(module.imports, obj.run.capabilities)
+        or lacks_topic(module.imports, obj.run.topics)
         or _lacks_imports(module.imports, facts.imports)
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_memory_for_calls(obj, module, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
         or _lacks_models(obj, facts.imports)
+        or _lacks_topics(obj, facts.imports)
     )
 
 
@@ -50,6 +52,17 @@ def lacks_grant(wanted: Iterable[Import], granted: Collection[str] | None) -> st
         word = needed(item.module, item.name)
         if word and word not in granted:
             return f"imports {item.name}, which needs {word} in run.capabilities"
+    return None
+
+
+def lacks_topic(wanted: Iterable[Import], granted: Collection[TopicGrant]) -> str | None:
+    """Whether a module publishes or hears without a topic for it in its spec, None when not."""
+    names = {item.name for item in wanted if item.module == GUEST}
+    if PUBLISH in names and not any(one.publish for one in granted):
+        return f"imports {GUEST}.{PUBLISH}, which needs a topic with publish in run.topics"
+    hears = sorted(names & RECEIVE)
+    if hears and not any(one.subscribe for one in granted):
+        return f"imports {GUEST}.{hears[0]}, which needs a topic with subscribe in run.topics"
     return None
 
 
@@ -139,6 +152,13 @@ def _lacks_models(obj: Workload, offered: frozenset[str]) -> str | None:
     if not obj.run.models or MODELS in offered:
         return None
     return "does not hand models to guests (run.models)"
+
+
+def _lacks_topics(obj: Workload, offered: frozenset[str]) -> str | None:
+    """A device that does not know of topics would start the guest without them."""
+    if not obj.run.topics or TOPICS in offered:
+        return None
+    return "carries no messages for guests (run.topics)"
 
 
 def size_text(size: int) -> str:

@@ -72,6 +72,11 @@ def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SE
     }
     if run.models:
         told["models"] = [[model.name, model.digest] for model in run.models]
+    if run.topics:
+        told["topics"] = [
+            [one.name, one.publish or "", one.subscribe or "", one.size, one.rate, one.keep]
+            for one in run.topics
+        ]
     if secrets:
         told["secrets"] = [[name, secrets[name]] for name in sorted(secrets)]
     return Digest(canonical_digest(told))

@@ -135,6 +135,8 @@ class Certificates:
         rights = access(
             Channel(folder.record.domain, folder.record.channel),
             revoked=folder.record.revoked_devices(),
+            publish=folder.record.publish,
+            hear=folder.record.hear,
         )
         folder.put("broker/acl", rights.encode(), "who may say and hear what", mode=0o600)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from propeller.wire.topic_messages import PROPLET
 from propeller.wire.topics import Channel
 
 MANAGER = "propeller-manager"
@@ -70,11 +71,19 @@ def configuration(listener: Listener, *, revoked: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def access(channel: Channel, *, revoked: Iterable[str] = ()) -> str:
+def access(
+    channel: Channel,
+    *,
+    revoked: Iterable[str] = (),
+    publish: Iterable[str] = (),
+    hear: Iterable[str] = (),
+) -> str:
     """The access list. Devices are told apart by their certificate, so one pattern serves all.
 
     revoked: ids that may do nothing, also those of which a certificate is still valid: mosquitto
-    takes this in at SIGHUP, a revocation list only at its next start.
+    takes this in at SIGHUP, a revocation list only at its next start. publish, hear: topics of the
+    channel for guests of devices (`run.topics`); `{proplet}` is a device's own id. Raises
+    ValueError for one that is none, or may be `control/`.
     """
     says = (
         channel.report,
@@ -114,6 +123,8 @@ def access(channel: Channel, *, revoked: Iterable[str] = ()) -> str:
         lines.append(f"pattern write {_pattern(answers).removesuffix('any')}+")
     lines += [f"pattern read {_pattern(topic)}" for topic in hears]
     lines += [f"pattern read {topic}" for topic in fleet]
+    for way, topics in (("write", publish), ("read", hear)):
+        lines += [f"pattern {way} {channel.data(one.replace(PROPLET, _USER))}" for one in topics]
     return "\n".join(lines) + "\n"
 
 

@@ -69,7 +69,8 @@ class Record:
 
     broker_folder: where the broker's files will lie on its machine, "" for the folder itself.
     authorities: key identifiers that count, in the order they came. signing: the one that issues.
-    devices: id -> its certificates, the newest last.
+    devices: id -> its certificates, the newest last. publish, hear: topics below the channel that
+    guests of devices may publish to and hear, as the broker's rights have them.
     """
 
     domain: str
@@ -84,6 +85,8 @@ class Record:
     devices: Mapping[str, tuple[Issued, ...]] = field(default_factory=dict)
     tokens: Mapping[str, Token] = field(default_factory=dict)
     supermq: SuperMq | None = None
+    publish: tuple[str, ...] = ()
+    hear: tuple[str, ...] = ()
 
     def current(self, device: str) -> Issued | None:
         """The device's newest certificate, unless that was taken back."""
@@ -161,6 +164,6 @@ def _record(document: Mapping[str, Any]) -> Record:
     elsewhere = document.get("supermq")
     if elsewhere is not None:
         plain["supermq"] = SuperMq(**elsewhere)
-    for name in ("hosts", "authorities"):
-        plain[name] = tuple(plain[name])
+    for name in ("hosts", "authorities", "publish", "hear"):
+        plain[name] = tuple(plain.get(name, ()))
     return Record(**plain, devices=devices, tokens=tokens)

@@ -37,6 +37,7 @@ from propeller.wire.messages import (
     WireMount,
     WireTraining,
 )
+from propeller.wire.topic_messages import WireTopic
 
 
 def template(held: Held, module: Module) -> Entry:
@@ -84,6 +85,17 @@ def template(held: Held, module: Module) -> Entry:
         models=tuple(
             WireModel(name=model.name, blob=BlobRef(digest=model.digest, size=model.size))
             for model in run.models
+        ),
+        topics=tuple(
+            WireTopic(
+                name=topic.name,
+                publish=topic.publish,
+                subscribe=topic.subscribe,
+                size=topic.size,
+                rate=topic.rate,
+                keep=topic.keep,
+            )
+            for topic in run.topics
         ),
         # What planning sets aside, so that a device never lacks room that planning saw.
         memory=None if spec.limits.memory is None else instance_need(spec, module),

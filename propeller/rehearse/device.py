@@ -6,10 +6,11 @@ ledger of starts is the judge of "at most once": it survives everything.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,12 @@ from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
 from propeller.wire.topics import Channel, Kind
 from proplet import effects as fx
 from proplet.agent import Agent
+from proplet.post import Post
 from proplet.records import AgentConfig, RunRecord, Stored
+from proplet.runtime.talk import Words
 from proplet.seals import Seals, unsealed
 from proplet.secure import TALKS, Secure
+from proplet.switchboard import Discard, Keep, Outgoing, Switchboard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +70,16 @@ class Disk:
     uploads: dict[str, BlobRef] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     parts: dict[str, bytes] = field(default_factory=dict)
+    outgoing: dict[int, Outgoing] = field(default_factory=dict)
+
+    def keep(self, acts: Iterable[Keep | Discard]) -> None:
+        """Messages of guests, as `Store.keep` has them."""
+        for act in acts:
+            if isinstance(act, Keep):
+                self.outgoing[act.message.seq] = act.message
+            else:
+                for seq in act.seqs:
+                    self.outgoing.pop(seq, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +142,7 @@ class SimProplet:
         self._encodings, self._algs = encodings, algs
         self.secrets: dict[str, dict[str, str]] = {}
         """What guests were given of Secrets when they last began: ref -> variable -> value."""
+        self.heard: dict[tuple[tuple[str, str], str], bytes] = {}
         self.metrics: Callable[[], tuple[tuple[str, int], ...]] = tuple
         self.alive = False
         self._life = 0
@@ -188,8 +203,17 @@ class SimProplet:
         self.agent = Agent(
             AgentConfig(hello=hello, disown=True), stored, seals=Seals(self._root), rng=self._rng
         )
-        self._do(self.agent.boot(self._now()))
         self._link: MemoryTransport = self._broker.client(self._client)
+        self._post = Post(
+            Switchboard(self.id, most=self._max_payload, stored=disk.outgoing.values()),
+            kept=disk,
+            transport=self._link,
+            channel=self._channel,
+            hand=self._hand,
+            clock=self._clock,
+        )
+        self.heard = {}
+        self._do(self.agent.boot(self._now()))
         self._link.start(self._event, self._will())
 
     def kill(self) -> None:
@@ -230,12 +254,17 @@ class SimProplet:
             case Connected():
                 self._conn += 1
                 self._do(self.agent.connected(self._conn, self._now()))
+                self._post.connected()
+                self._deliver()
             case Disconnected():
                 self._link.set_will(self._will())
+                self._post.disconnected()
                 self._do(self.agent.disconnected(self._now()))
             case Received():
                 heard = self._channel.parse(event.topic)
-                assert heard is not None
+                if heard is None:
+                    self._post.heard(event.topic, event.payload)
+                    return
                 topic = _TOPICS.get(heard.kind)
                 if topic is not None:
                     self._do(self.agent.hear(topic, event.payload, self._now()))
@@ -245,6 +274,45 @@ class SimProplet:
     def _do(self, effects: tuple[fx.Effect, ...]) -> None:
         for effect in effects:
             self._one(effect)
+        if any(isinstance(effect, fx.SaveDesired | fx.SaveRun) for effect in effects):
+            self._post.grant(self.agent.holding())
+
+    # -- messages of guests -------------------------------------------------------------------
+
+    def publish(self, ref: str, name: str, data: bytes) -> None:
+        """The guest of `ref`, which must run, publishes."""
+        text = base64.b64encode(data).decode("ascii")
+        self._post.talk(self._key_of(ref), {"event": "publish", "name": name, "data": text})
+        self._deliver()
+
+    def receive(self, ref: str, name: str) -> bytes | None:
+        """The next message of the guest of `ref`, None while there is none."""
+        key = self._key_of(ref)
+        if (key, name) not in self.heard:
+            self._post.talk(key, {"event": "receive", "name": name})
+        return self.heard.pop((key, name), None)
+
+    def dropped(self) -> dict[str, int]:
+        """What of them was dropped since the last boot."""
+        return dict(self._post.board.counts)
+
+    def _key_of(self, ref: str) -> tuple[str, str]:
+        return next(key for key, entry in self.running.items() if entry.ref == ref)
+
+    def _hand(self, key: tuple[str, str], message: Words) -> bool:
+        self.heard[key, str(message["name"])] = base64.b64decode(str(message["data"]))
+        return True
+
+    def _deliver(self) -> None:
+        """Look at what was acknowledged for as long as something is on its way."""
+        at = self._post.due()
+        if at is not None:
+            self._later(max(1, at - self._clock()), self._delivered)
+
+    def _delivered(self) -> tuple[fx.Effect, ...]:
+        self._post.tick()
+        self._deliver()
+        return ()
 
     def _one(self, effect: fx.Effect) -> None:
         disk = self.disk
@@ -371,6 +439,8 @@ class SimProplet:
         self.starts[key] += 1
         self.refs[entry.ref] += 1
         self.running[key] = entry
+        self._post.grant(self.agent.holding())
+        self._post.board.began(key)
         if entry.sealed:
             opened = unsealed(entry, self.box, device=self.id, inst=self.disk.inst)
             self.secrets[entry.ref] = dict(opened)

@@ -13,7 +13,7 @@ from propeller.model.ceilings import Ceilings, beyond
 from propeller.model.module import Module
 from propeller.model.quantities import size_text
 from propeller.model.specs import Modular
-from propeller.plan.fit import lacks_grant
+from propeller.plan.fit import lacks_grant, lacks_topic
 from propeller.sources.apps import Claim
 from propeller.sources.function_rules import calling_problem
 from propeller.sources.nodes import Path
@@ -37,3 +37,6 @@ def refusals(
     denied = lacks_grant(module.imports, made.run.capabilities)
     if denied is not None:
         yield ("run", "capabilities"), f"{made.module} {denied}"
+    deaf = lacks_topic(module.imports, made.run.topics)
+    if deaf is not None:
+        yield ("run", "topics"), f"{made.module} {deaf}"

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from propeller.errors import UsageError
 from propeller.model.quantities import UNLIMITED
 from propeller.model.windows import DEVICE
-from propeller.sources import federated_rules, function_rules, workflow_rules
+from propeller.sources import federated_rules, function_rules, topic_rules, workflow_rules
 from propeller.sources.address import parse_address
 from propeller.sources.nodes import Path
 from propeller.sources.times import cron_problem, zone_problem
@@ -48,6 +48,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         if spec["run"].get("models") and mount.get("path", f"/{mount['name']}") == "/models":
             yield ("run", "mounts", index, "path"), "must not be /models: models are there"
     yield from _models(spec["run"].get("models", ()))
+    yield from topic_rules.problems(kind, spec["run"].get("topics", ()))
     if kind == "FederatedTask":
         yield from _selector(("cohort",), spec["cohort"])
         yield from federated_rules.problems(spec)

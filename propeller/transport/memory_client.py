@@ -125,8 +125,10 @@ class MemoryTransport:
             self._broker.at(self._arrival(), self._broker.reset, session)
 
     def stats(self) -> Stats:
-        """The counts so far. Every publication counts as acknowledged."""
+        """The counts so far. Every publication counts as acknowledged, unless the link is cut."""
+        cut = self._session is not None and self._broker.is_cut(self.client_id)
         return Stats(
+            queued=int(cut),
             acknowledged=self._counts["published"],
             last_error=self._last_error,
             **self._counts,

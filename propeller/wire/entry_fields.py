@@ -29,7 +29,15 @@ from propeller.wire.kinds import (
     text,
     variables,
 )
-from propeller.wire.shapes import Field, shape
+from propeller.wire.shapes import Exclusive, Field, shape
+from propeller.wire.topic_messages import (
+    MAX_KEPT,
+    MAX_MESSAGE,
+    MAX_RATE,
+    MAX_TOPIC,
+    MAX_TOPICS,
+    WireTopic,
+)
 
 MAX_SEALED = 66 * 1024
 """Bytes of one sealed value: 64 KiB of text and what sealing adds."""
@@ -72,6 +80,18 @@ MODEL = shape(
         ),
         Field(2, "blob", BLOB_REF.kind, "Its bytes."),
     ],
+)
+TOPIC = shape(
+    WireTopic,
+    [
+        Field(1, "name", spelled(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name"), "For the guest."),
+        Field(2, "publish", text(MAX_TOPIC), "A topic below the channel, never control/."),
+        Field(3, "subscribe", text(MAX_TOPIC), "A filter below the channel, never control/."),
+        Field(4, "size", integer(1, MAX_MESSAGE), "Bytes of a message at most."),
+        Field(5, "rate", integer(1, MAX_RATE), "Messages a second it may publish."),
+        Field(6, "keep", integer(1, MAX_KEPT), "Messages kept; the oldest go first."),
+    ],
+    exclusive=Exclusive(("publish", "subscribe"), needed=True),
 )
 MOUNT = shape(
     m.WireMount,
@@ -168,5 +188,6 @@ ENTRY = shape(
         ),
         Field(25, "serve", SERVE.kind, "How it takes calls; only with mode serve."),
         Field(26, "models", listed(MODEL.kind, 8), "Blobs the guest reads in `/models`."),
+        Field(27, "topics", listed(TOPIC.kind, MAX_TOPICS), "Topics the guest knows by a name."),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from propeller.wire.call_messages import Call, CallAnswer, WireServe
+from propeller.wire.topic_messages import WireTopic
 
 VERSION = 1
 INLINE_LIMIT = 256
@@ -145,6 +146,7 @@ class Entry:
     update: str | None = None
     serve: WireServe | None = None
     models: tuple[WireModel, ...] = ()
+    topics: tuple[WireTopic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

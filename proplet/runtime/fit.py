@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from propeller.capabilities import MODELS, WASI, left_without
+from propeller.capabilities import (
+    GUEST,
+    MODELS,
+    PUBLISH,
+    RECEIVE,
+    TOPICS,
+    WASI,
+    left_without,
+)
 from propeller.wire.messages import Entry
 from proplet.runtime.values import read_args
 
@@ -32,21 +40,22 @@ model_len model_read correction_read data_next param_i64 param_f64 rand_u64 metr
 FL_NAMES = frozenset(_FL_NAMES.split())
 """What a module that trains may import besides: see `training`."""
 
-PROPELLER = "propeller"
-_PROPELLER_NAMES = """
-input_len input_read output_write output_status output_type request_get config_get log metric now_ms
-random
-"""
-PROPELLER_NAMES = frozenset(_PROPELLER_NAMES.split())
-"""What a Function may import besides: see `imports`."""
+PROPELLER = GUEST
+_CALL_NAMES = "input_len input_read output_write output_status output_type request_get metric"
+CALL_NAMES = frozenset(_CALL_NAMES.split())
+"""What is about a call: only a Function may import these."""
+PROPELLER_NAMES = CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH} | RECEIVE
+"""What a guest may import besides: see `imports` and `topics`."""
 
 
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the agent says it provides: WASI by its name, or by function where some are denied."""
     if not denied:
-        return (WASI, FL, PROPELLER, MODELS)
+        return (WASI, FL, PROPELLER, MODELS, TOPICS)
     left = sorted(WASI_NAMES - left_without(denied))
-    return (*(f"{WASI}.{name}" for name in left), FL, PROPELLER, MODELS)
+    guest = sorted(PROPELLER_NAMES - left_without(denied, GUEST))
+    own = (f"{GUEST}.{name}" for name in guest) if len(guest) < len(PROPELLER_NAMES) else (GUEST,)
+    return (*(f"{WASI}.{name}" for name in left), FL, *own, MODELS, TOPICS)
 
 
 IMPORTS = offered()
@@ -57,16 +66,18 @@ IMPORTS = offered()
 class Facts:
     """What a child found. `trouble`: why the module is of no use to anyone, or "".
 
-    missing: imports nobody here provides. trains: whether it needs `propeller_fl`. called: whether
-    it needs `propeller`. params, results: types of the entry point, None when there is no such
-    function. functions: a few names that there
-    are.
+    missing: imports nobody here provides. trains: whether it needs `propeller_fl`. called: the
+    first import of `propeller` that is about a call, or "". publishes, hears: whether it imports
+    what sends messages, what takes them. params, results: types of the entry point, None when there
+    is no such function. functions: a few names that there are.
     """
 
     trouble: str = ""
     missing: tuple[str, ...] = ()
     trains: bool = False
-    called: bool = False
+    called: str = ""
+    publishes: bool = False
+    hears: bool = False
     params: tuple[str, ...] | None = None
     results: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
@@ -91,7 +102,9 @@ def facts_from(told: Mapping[str, object]) -> Facts:
         trouble=str(told.get("trouble", "")),
         missing=names("missing"),
         trains=told.get("trains") is True,
-        called=told.get("called") is True,
+        called=str(told.get("called", "")),
+        publishes=told.get("publishes") is True,
+        hears=told.get("hears") is True,
         params=None if told.get("params") is None else names("params"),
         results=names("results"),
         functions=names("functions"),
@@ -110,6 +123,9 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
     if facts.params is None:
         there = ", ".join(facts.functions) or "none"
         return f"exports no function {entrypoint(entry)!r}; it exports: {there}"
+    deaf = _why_deaf(facts, entry)
+    if deaf:
+        return deaf
     if entry.fl is not None:
         return _why_untrained(facts, entry)
     if facts.trains:
@@ -117,7 +133,7 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
     if entry.serve is not None:
         return _why_uncallable(facts, entry.serve.interface)
     if facts.called:
-        return f"needs {PROPELLER}, which only a Function offers"
+        return f"needs {PROPELLER}.{facts.called}, which only a Function offers"
     if entry.entrypoint == "_start":
         return "_start takes no arguments in WASI" if facts.params else ""
     try:
@@ -125,6 +141,30 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
     except ValueError as error:
         return f"{entry.entrypoint} {error}"
     return ""
+
+
+def _why_deaf(facts: Facts, entry: Entry) -> str:
+    """Whether it sends or takes messages and is granted no topic for that."""
+    if facts.publishes and not any(one.publish is not None for one in entry.topics):
+        return f"needs {PROPELLER}.{PUBLISH} and is granted no topic to publish to (run.topics)"
+    if facts.hears and entry.serve is not None:
+        return f"needs {PROPELLER}.receive, which a Function does not offer: it is called"
+    if facts.hears and not any(one.subscribe is not None for one in entry.topics):
+        return f"needs {PROPELLER}.receive and is granted no topic to hear (run.topics)"
+    return ""
+
+
+def topic_rows(entry: Entry, most: int) -> list[tuple[str, str, int, int]]:
+    """What a worker is told of its topics. most: bytes of a message that the transport takes."""
+    return [
+        (
+            one.name,
+            "publish" if one.publish is not None else "subscribe",
+            min(one.size, most),
+            one.rate,
+        )
+        for one in entry.topics
+    ]
 
 
 def _why_uncallable(facts: Facts, interface: str) -> str:

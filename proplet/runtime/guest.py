@@ -30,10 +30,11 @@ from wasmtime import (
     WasmtimeError,
 )
 
+from propeller.capabilities import GUEST
 from proplet.runtime import capture, limits
 from proplet.runtime.engine import check_owner
 from proplet.runtime.streams import Streams
-from proplet.runtime.talk import Words, pack
+from proplet.runtime.talk import Words
 from proplet.runtime.values import read_args, write_results
 from proplet.runtime.virtual import Refusal
 from proplet.runtime.watch import Watch
@@ -89,7 +90,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         call = _entry(instance, store, str(job["entrypoint"]), cast("list[str]", job["args"]))
         taken = int((time.perf_counter() - warm.began) * 1e6)
         started = {"event": "started", "us": taken, "instance": made, "pid": os.getpid()}
-        warm.connection.sendall(pack(started))
+        warm.watch.send(started)
         return call()
 
     try:
@@ -97,6 +98,8 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         native = Path(str(job["native"]))
         check_owner(native)
         module = Module.deserialize_file(engine, str(native))
+        if training is None:
+            _link(module, job, warm)
         store.set_epoch_deadline(1)
         store.set_limits(
             memory_size=-1 if memory is None else memory,
@@ -119,6 +122,26 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         told = training.finish(told, capture.read(directory, "stdout", 0, most)[1])
     watch.tell({"event": "ended", "cause": watch.cause, **told})
     os._exit(0)
+
+
+def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
+    """Offer what the module imports of the guest interface."""
+    if all(one.module != GUEST for one in module.imports):
+        return
+    from proplet.runtime.imports import Imports
+    from proplet.runtime.topics import Topics, rows_of
+
+    end = warm.streams.ends["stderr"]
+
+    def say(line: bytes) -> None:
+        while line:
+            line = line[os.write(end, line) :]
+
+    topics = Topics(warm.watch.send, rows_of(job))
+    warm.watch.heard = topics.put
+    env = dict(cast("list[tuple[str, str]]", job["env"]))
+    Imports(env, say).link(warm.linker)
+    topics.link(warm.linker)
 
 
 def _wasi(job: Mapping[str, object], streams: Streams, training: Training | None) -> WasiConfig:

@@ -50,7 +50,7 @@ class Imports:
         self.kind = "application/octet-stream"
 
     def link(self, linker: Linker) -> None:
-        """Offer them."""
+        """Offer them all: whether a module may have what is about a call, `fit` has said."""
         i32, i64, f64 = ValType.i32(), ValType.i64(), ValType.f64()
         for name, (params, results, function) in {
             "input_len": ([], [i32], self._input_len),

@@ -12,11 +12,18 @@ from typing import cast
 
 from wasmtime import WasmtimeError
 
-from propeller.capabilities import WASI, left_without
+from propeller.capabilities import GUEST, PUBLISH, RECEIVE, WASI, left_without
 from propeller.errors import WireError
 from propeller.registry.wasm import inspect
 from proplet.runtime.engine import compile_into, compile_to, is_whole
-from proplet.runtime.fit import FL, FL_NAMES, PROPELLER, PROPELLER_NAMES, WASI_NAMES
+from proplet.runtime.fit import (
+    CALL_NAMES,
+    FL,
+    FL_NAMES,
+    PROPELLER,
+    PROPELLER_NAMES,
+    WASI_NAMES,
+)
 
 NAMES = 8
 
@@ -24,7 +31,8 @@ NAMES = 8
 def prepare(job: Mapping[str, object]) -> dict[str, object]:
     """The facts of `fit.Facts`; native code is in place when there is no trouble in them."""
     wasm = Path(str(job["wasm"])).read_bytes()
-    denied = left_without(cast("list[str]", job["deny"]))
+    deny = cast("list[str]", job["deny"])
+    denied, guest = left_without(deny), PROPELLER_NAMES - left_without(deny, GUEST)
     try:
         facts = inspect(wasm)
     except WireError as error:
@@ -36,13 +44,16 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
         for wanted in facts.imports
         if not (wanted.module == WASI and wanted.name in WASI_NAMES - denied)
         and not (wanted.module == FL and wanted.name in FL_NAMES)
-        and not (wanted.module == PROPELLER and wanted.name in PROPELLER_NAMES)
+        and not (wanted.module == PROPELLER and wanted.name in guest)
     ]
+    asked = [wanted.name for wanted in facts.imports if wanted.module == PROPELLER]
     entry = next((e for e in facts.exports if e.name == job["entrypoint"]), None)
     told: dict[str, object] = {
         "missing": missing,
         "trains": any(wanted.module == FL for wanted in facts.imports),
-        "called": any(wanted.module == PROPELLER for wanted in facts.imports),
+        "called": next((name for name in asked if name in CALL_NAMES), ""),
+        "publishes": PUBLISH in asked,
+        "hears": bool(RECEIVE & set(asked)),
         "params": None if entry is None else list(entry.params),
         "results": [] if entry is None else list(entry.results),
         "functions": [export.name for export in facts.exports[:NAMES]],

@@ -43,6 +43,7 @@ from proplet.runtime.fit import PROPELLER
 from proplet.runtime.guest import first_line, trap_words
 from proplet.runtime.imports import Imports
 from proplet.runtime.talk import Reader, Words, pack
+from proplet.runtime.topics import Topics, rows_of
 from proplet.runtime.virtual import Refusal
 
 TICK = 0.004
@@ -133,6 +134,7 @@ class Serving:
         self._stderr = Pipe(MOST_LOG, newest=True)
         self._imports = Imports(dict(self._env), self._stderr.add)
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._call = ""
         self._deadline = 0.0
         self._cause = ""
@@ -154,6 +156,7 @@ class Serving:
             self._wasi = WASI in wanted or self._interface == "Command"
             if PROPELLER in wanted:
                 self._imports.link(self._linker)
+                Topics(self._send, rows_of(self._job)).link(self._linker)
             self._pre = self._linker.instantiate_pre(self._module)
             self._export = str(self._job["entrypoint"])
             self._shapes()
@@ -186,7 +189,7 @@ class Serving:
         return self._early.pop(0)
 
     def _send(self, message: Words) -> None:
-        with contextlib.suppress(OSError):
+        with self._sending, contextlib.suppress(OSError):
             self._connection.sendall(pack(message))
 
     # -- one call --------------------------------------------------------------------------------

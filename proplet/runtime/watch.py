@@ -30,13 +30,18 @@ LOOK_EVERY, LOOKS = 0.001, 4
 
 
 class Watch:
-    """Says once how the guest ended. `cause`: timeout, output or stop, once it was stopped."""
+    """Says once how the guest ended. `cause`: timeout, output or stop, once it was stopped.
+
+    heard: given the messages of topics that the agent hands over.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._reader = Reader()
         self._early: list[Words] = []
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self.heard: Callable[[Words], None] = lambda _message: None
         self._told = False
         self._armed = threading.Event()
         self._engine: Engine | None = None
@@ -90,6 +95,8 @@ class Watch:
         for message in messages:
             if message.get("do") == "stop":
                 self._grace = time.monotonic() + cast(int, message["grace"]) / 1000
+            elif message.get("do") == "message":
+                self.heard(message)
 
     def interrupt(self, cause: str) -> None:
         """End the guest, whatever it is doing. Called from any thread but the guest's."""
@@ -124,7 +131,11 @@ class Watch:
             if self._told:
                 return
             self._told = True
-        with contextlib.suppress(OSError):
+        self.send(message)
+
+    def send(self, message: Words) -> None:
+        """Hand a message to the agent, whole. Any thread."""
+        with self._sending, contextlib.suppress(OSError):
             self._connection.sendall(pack(message))
 
 

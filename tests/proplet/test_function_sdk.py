@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from propeller.wire.call_messages import WireServe
+from propeller.wire.topic_messages import WireTopic
 from proplet.pools import Pending, Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ PROPELLER_EXPORT(upper) int upper(void) {
   propeller_random(word, sizeof word);
   PROPELLER_METRIC("bytes", len);
   PROPELLER_LOG(PROPELLER_INFO, "done");
+  if (PROPELLER_PUBLISH("out", text, len) != 0) return 2;
   return 0;
 }
 """
@@ -78,7 +80,7 @@ def in_assemblyscript(out: Path) -> Path:
 def test_a_module_of_each_language_answers(
     build: object, make_workshop: Maker, tmp_path: Path
 ) -> None:
-    """Request, answer, type, configuration, an absent header, clock, dice, log, metric."""
+    """Request, answer, type, configuration, an absent header, clock, dice, log, metric, message."""
     assert callable(build)
     shop = make_workshop()
     entry = shop.entry(
@@ -86,8 +88,11 @@ def test_a_module_of_each_language_answers(
         mode="serve",
         entrypoint="upper",
         env=(("NAME", "ana"),),
+        topics=(WireTopic(name="out", publish="said"),),
         serve=WireServe(interface="Bytes", concurrency=1, queue=1, ready=1),
     )
+    said: list[str] = []
+    shop.supervisor._talk = lambda _key, told: said.append(told["data"])
     key = shop.start(entry)
     pool = shop.supervisor.pools.find(key)
     assert pool is not None
@@ -107,6 +112,7 @@ def test_a_module_of_each_language_answers(
     shop.until(lambda: done)
     (result,) = done
     assert (result.state, base64.b64decode(result.body)) == ("done", b"HELLO 7 ana"), result
+    assert [base64.b64decode(one) for one in said] == [b"HELLO 7"]
     assert result.headers == (("content-type", "text/plain"),)
     assert pool.tally.metrics == {"bytes": 7.0}
     (log,) = shop.supervisor.logs(key).glob("stderr.*")

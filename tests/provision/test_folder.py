@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 
 import pytest
 
 from propeller.errors import UsageError
 from propeller.provision.authority import Authority
 from propeller.provision.folder import DAY_S, Folder, opened
+from propeller.provision.mosquitto import access
 from propeller.provision.record import Record, read_record
 from propeller.state.keys import Keys
 from propeller.wire import certificates
+from propeller.wire.topics import Channel
 
 NOW = 1_800_000_000
 RECORD = Record(domain="plant", channel="floor", host="broker.example", port=8883)
@@ -174,3 +177,22 @@ def test_no_certificate_outlives_its_authority(tmp_path):
     assert certificates.facts(pem, where="a").ends <= own.ends
     folder = Folder(tmp_path, RECORD, NOW)
     assert folder.changes == []
+
+
+def test_topics_of_guests_are_opened_at_the_broker_and_stay_open(tmp_path):
+    """`{proplet}` is whoever is connected; a topic is below the channel, never `control/`."""
+    rights = access(
+        Channel("d", "c"), publish=("telemetry/{proplet}/#",), hear=("cmds/+",)
+    ).splitlines()
+    assert rights[-2:] == [
+        "pattern write m/d/c/c/telemetry/%u/#",
+        "pattern read m/d/c/c/cmds/+",
+    ]
+    for wrong in ("control/#", "+/x", "#"):
+        with pytest.raises(ValueError, match="control/"):
+            access(Channel("d", "c"), hear=(wrong,))
+    record = replace(RECORD, publish=("telemetry/{proplet}/#",))
+    assert settled(tmp_path, "a", record=record)
+    assert "pattern write m/plant/c/floor/telemetry/%u/#" in (tmp_path / "broker/acl").read_text()
+    assert read_record(tmp_path).publish == ("telemetry/{proplet}/#",)
+    assert settled(tmp_path, "a") == []

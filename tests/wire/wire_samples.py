@@ -11,6 +11,7 @@ from propeller.wire import call_messages as calls
 from propeller.wire import messages as m
 from propeller.wire.boxes import BoxKey, Place, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
+from propeller.wire.topic_messages import WireTopic
 
 INST = "00112233445566778899aabbccddeeff"
 UID_ADD = "5d0d2f2e-1f0a-5c5e-9a70-0f1b6a8a3c11"
@@ -80,6 +81,14 @@ ENCRYPTED = replace(
     SMALL, module=m.WireModule(digest=FILTER, size=529, plain=ADD, key="default/key/add")
 )
 ENCRYPTED = replace(ENCRYPTED, digest=entry_digest(ENCRYPTED))
+TALKING = replace(
+    SMALL,
+    topics=(
+        WireTopic(name="out", publish="telemetry/{proplet}/temp", size=1024, rate=5, keep=1000),
+        WireTopic(name="in", subscribe="cmds/+"),
+    ),
+)
+TALKING = replace(TALKING, digest=entry_digest(TALKING))
 ROUND = replace(
     SMALL,
     ref="FederatedTask/plant-a/anomaly",
@@ -226,6 +235,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((ENCRYPTED,)),
         tasks=(ENCRYPTED,),
+    ),
+    "desired: topics of a guest": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=11,
+        iat=NOW,
+        digest=tasks_digest((TALKING,)),
+        tasks=(TALKING,),
     ),
     "desired: a round of federated learning": m.Desired(
         to="gw-01",

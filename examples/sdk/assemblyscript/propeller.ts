@@ -1,5 +1,6 @@
 /**
- * What a module of a Function may ask of its host: `propeller` for AssemblyScript.
+ * What a module may ask of its host: `propeller` for AssemblyScript. What is about a request, and
+ * metrics, are for Functions only.
  *
  * Export a function without parameters that returns nothing or an i32: 0 it went well, anything else
  * it failed. A call against a limit ends the module with a reason that the caller sees.
@@ -25,6 +26,12 @@
 @external("propeller", "metric") declare function _metric(name: usize, len: i32, value: f64): void;
 // @ts-ignore: decorator
 @external("propeller", "random") declare function _random(to: usize, len: i32): void;
+// @ts-ignore: decorator
+@external("propeller", "publish") declare function _publish(name: usize, len: i32, data: usize, size: i32): i32;
+// @ts-ignore: decorator
+@external("propeller", "receive") declare function _receive(name: usize, len: i32, to: usize, cap: i32, wait: i32): i32;
+// @ts-ignore: decorator
+@external("propeller", "receive_topic") declare function _receive_topic(to: usize, cap: i32): i32;
 
 /** The answer's HTTP status, 200 to 599. */
 // @ts-ignore: decorator
@@ -101,4 +108,36 @@ export function random(count: i32): Uint8Array {
   const data = new Uint8Array(count);
   _random(data.dataStart, count);
   return data;
+}
+
+/** What `publish` answers: it was taken, or why not. */
+export const TAKEN: i32 = 0;
+export const ABSENT: i32 = -1;
+export const TOO_LONG: i32 = -2;
+export const TOO_FAST: i32 = -3;
+
+/** Publishes to a topic of `spec.run.topics`, by its name there. */
+export function publish(name: string, data: Uint8Array): i32 {
+  const key = String.UTF8.encode(name);
+  return _publish(changetype<usize>(key), key.byteLength, data.dataStart, data.length);
+}
+
+/** The next message of a topic, null where none came within `waitMs`. Not for Functions. */
+export function receive(name: string, waitMs: i32): Uint8Array | null {
+  const key = String.UTF8.encode(name);
+  const at = changetype<usize>(key);
+  let room = new Uint8Array(4096);
+  let len = _receive(at, key.byteLength, room.dataStart, room.length, waitMs);
+  if (len > room.length) {
+    room = new Uint8Array(len);
+    len = _receive(at, key.byteLength, room.dataStart, len, 0);
+  }
+  return len < 0 ? null : room.subarray(0, len);
+}
+
+/** The topic of the message taken last, below the channel. */
+export function receiveTopic(): string {
+  const data = new Uint8Array(256);
+  const len = _receive_topic(data.dataStart, data.length);
+  return String.UTF8.decodeUnsafe(data.dataStart, len < 256 ? len : 256);
 }

@@ -1,8 +1,9 @@
-/* propeller.h: what a module of a Function may ask of its host.
+/* propeller.h: what a module may ask of its host.
  *
- * The host calls one export for each request, with no arguments and either no result or an int: 0 it
- * went well, anything else it failed. A call with an address outside of the memory, or against a
- * limit, ends the module with a reason that the caller sees.
+ * Of a Function the host calls one export for each request, with no arguments and either no result or
+ * an int: 0 it went well, anything else it failed. What is about a request, and metrics, are for
+ * Functions only; the rest is for Tasks and Daemons too. A call with an address outside of the memory,
+ * or against a limit, ends the module with a reason that the caller sees.
  *
  *     clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -o function.wasm function.c
  *
@@ -59,7 +60,31 @@ PROPELLER_IMPORT(now_ms) long long propeller_now_ms(void);
 /* Random bytes of the system, 64 KiB at a time. */
 PROPELLER_IMPORT(random) void propeller_random(void *dst, int len);
 
+/* What `propeller_publish` and `propeller_receive` answer besides. */
+enum propeller_message {
+	PROPELLER_TOO_LONG = -2, /* above maxSize: not published */
+	PROPELLER_TOO_FAST = -3, /* above rate: not published, try again later */
+	PROPELLER_NOTHING = -4,  /* no message came in time */
+};
+
+/* Publishes to a topic of `spec.run.topics`, by its name there: 0, PROPELLER_ABSENT where it is not
+ * granted, or one of the above. What is taken is sent when there is a link, in order. */
+PROPELLER_IMPORT(publish)
+int propeller_publish(const char *name, int len, const void *data, int size);
+
+/* The next message of a topic: its length, PROPELLER_ABSENT or PROPELLER_NOTHING. Waits up to
+ * `wait_ms`, 60000 at most. One longer than `cap` is not copied and stays. Not for Functions. */
+PROPELLER_IMPORT(receive)
+int propeller_receive(const char *name, int len, void *dst, int cap, int wait_ms);
+
+/* The topic of the message taken last, below the channel: its length; copies up to `cap` bytes. */
+PROPELLER_IMPORT(receive_topic) int propeller_receive_topic(char *dst, int cap);
+
 /* The same with a literal. */
+#define PROPELLER_PUBLISH(name, data, size) \
+	propeller_publish(name, (int)sizeof(name) - 1, data, size)
+#define PROPELLER_RECEIVE(name, dst, cap, wait_ms) \
+	propeller_receive(name, (int)sizeof(name) - 1, dst, cap, wait_ms)
 #define PROPELLER_TYPE(text) propeller_output_type(text, (int)sizeof(text) - 1)
 #define PROPELLER_LOG(level, text) propeller_log(level, text, (int)sizeof(text) - 1)
 #define PROPELLER_METRIC(name, value) propeller_metric(name, (int)sizeof(name) - 1, value)

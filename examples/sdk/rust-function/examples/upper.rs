@@ -27,5 +27,8 @@ extern "C" fn upper() -> i32 {
     host::random(&mut word);
     host::metric("bytes", read as f64);
     host::log(host::Level::Info, "done");
+    if host::publish("out", &text[..read]).is_err() {
+        return 2;
+    }
     0
 }

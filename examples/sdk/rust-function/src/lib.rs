@@ -1,4 +1,5 @@
-//! What a module of a Function may ask of its host: `propeller`, safely.
+//! What a module may ask of its host: `propeller`, safely. What is about a request, and metrics, are
+//! for Functions only.
 //!
 //! Export `extern "C" fn() -> i32`: 0 it went well, anything else it failed. A call against a limit
 //! ends the module with a reason that its caller sees, so nothing here returns an error.
@@ -23,6 +24,9 @@ mod host {
         pub fn metric(name: *const u8, len: i32, value: f64);
         pub fn now_ms() -> i64;
         pub fn random(to: *mut u8, len: i32);
+        pub fn publish(name: *const u8, len: i32, data: *const u8, size: i32) -> i32;
+        pub fn receive(name: *const u8, len: i32, to: *mut u8, cap: i32, wait: i32) -> i32;
+        pub fn receive_topic(to: *mut u8, cap: i32) -> i32;
     }
 }
 
@@ -104,4 +108,59 @@ pub fn now_ms() -> i64 {
 /// Random bytes of the system, 64 KiB at a time.
 pub fn random(into: &mut [u8]) {
     unsafe { host::random(into.as_mut_ptr(), into.len() as i32) }
+}
+
+/// Why a message was not taken, or did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// `spec.run.topics` has no such name for that.
+    Absent,
+    /// It is above `maxSize`, or above the room there is: then it stays.
+    TooLong,
+    /// It is above `rate`: try again later.
+    TooFast,
+    /// No message came in time.
+    Nothing,
+}
+
+fn refused(code: i32) -> Refused {
+    match code {
+        -1 => Refused::Absent,
+        -2 => Refused::TooLong,
+        -3 => Refused::TooFast,
+        _ => Refused::Nothing,
+    }
+}
+
+/// Publishes to a topic of `spec.run.topics`, by its name there. What is taken is sent when there is
+/// a link, in order.
+pub fn publish(name: &str, data: &[u8]) -> Result<(), Refused> {
+    let told = unsafe {
+        host::publish(name.as_ptr(), name.len() as i32, data.as_ptr(), data.len() as i32)
+    };
+    if told == 0 { Ok(()) } else { Err(refused(told)) }
+}
+
+/// The next message of a topic, waited for up to `wait_ms` (60,000 at most). Not for Functions.
+pub fn receive<'a>(name: &str, into: &'a mut [u8], wait_ms: u16) -> Result<&'a [u8], Refused> {
+    let len = unsafe {
+        host::receive(
+            name.as_ptr(),
+            name.len() as i32,
+            into.as_mut_ptr(),
+            into.len() as i32,
+            i32::from(wait_ms),
+        )
+    };
+    match usize::try_from(len) {
+        Err(_) => Err(refused(len)),
+        Ok(len) if len > into.len() => Err(Refused::TooLong),
+        Ok(len) => Ok(&into[..len]),
+    }
+}
+
+/// The topic of the message taken last, below the channel, as far as it fits.
+pub fn receive_topic(into: &mut [u8]) -> &[u8] {
+    let len = unsafe { host::receive_topic(into.as_mut_ptr(), into.len() as i32) };
+    &into[..usize::try_from(len).unwrap_or(0).min(into.len())]
 }
