@@ -9,10 +9,8 @@ what `promote.when` says.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from propeller.cli.bump import keep, with_files
 from propeller.cli.bumpgit import add_commit
@@ -26,7 +24,7 @@ from propeller.model.ids import Key
 from propeller.model.rounds import Blob, Round
 
 if TYPE_CHECKING:
-    from propeller.sources.markers import MarkedText
+    from propeller.sources.modelrows import ModelRow
     from propeller.sources.tree import Tree
 
 KINDS = ("Daemon", "Function", "Task")
@@ -56,17 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dry_run(parser)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A row of `run.models` in the text. path: of the row in its document."""
-
-    file: str
-    text: MarkedText
-    document: int
-    path: tuple[str | int, ...]
-    row: dict[str, Any]
-
-
 def run(args: argparse.Namespace) -> int:
     """Choose, check, write; returns the exit code."""
     from propeller.cli.push import validate_tree
@@ -81,14 +68,16 @@ def run(args: argparse.Namespace) -> int:
         round_ = _chosen(found, args.round)
         model = _good_model(found, round_, anyway=args.anyway)
         target = _target(found, args.to)
+        promote = found.task.promote
+        row = promote.row or None if promote is not None and target == promote.to else None
         name = found.key.name
     tree = DirectorySource(path, exclude=(state_dir(args).path,)).read()
-    place = _place(tree, path, target, args.model)
+    place = _row(tree, path, target, args.model or row)
     where = f"{target}, models/{place.row['name']}"
-    if (place.row.get("digest"), place.row.get("size")) == (model.digest, model.size):
+    if place.holds(model):
         say(f"{where} is {short_digest(model.digest)} of round {round_.number} already")
         return 0
-    files = {place.file: _edited(place, model)}
+    files = {place.file: place.edited(model)}
     fleet = fleet_of(args, tree=path)
     validate_tree(with_files(tree, files), domain=fleet.domain, path=path)
     print(f"{place.file}: {where} is {model.digest}, {model.size} bytes")
@@ -144,71 +133,13 @@ def _target(found: Found, asked: str | None) -> Key:
 # -- where it is written ----------------------------------------------------------------------
 
 
-def _place(tree: Tree, path: Path, target: Key, model: str | None) -> Place:
+def _row(tree: Tree, path: Path, target: Key, model: str | None) -> ModelRow:
     """The row of `run.models` that is meant. Raises UsageError, SpecError."""
-    documents = list(_documents(tree, path, target))
-    if not documents:
-        raise UsageError(f"{path}: has no {target}", hint="name the spec tree that has it")
-    if len(documents) > 1:
-        files = ", ".join(sorted({file for file, *_ in documents}))
-        raise UsageError(f"{target} is written more than once: {files}")
-    ((file, text, number, spec),) = documents
-    rows = (spec.get("run") or {}).get("models") or []
-    fits = [
-        (index, row) for index, row in enumerate(rows) if model is None or row.get("name") == model
-    ]
-    if len(fits) != 1:
-        there = ", ".join(str(row.get("name")) for row in rows) or "none"
-        raise UsageError(
-            f"{path / file}: which of run.models of {target} is meant? There are: {there}",
-            hint="write one with name, digest and size under spec.run, or name it with --model",
-        )
-    ((index, row),) = fits
-    if "file" in row:
-        raise UsageError(
-            f"{path / file}: {row['name']} is a file of the tree",
-            hint="write digest and size in place of file, or replace the file by `fl export`",
-        )
-    at = ("spec", "run", "models", index)
-    return Place(file=file, text=text, document=number, path=at, row=dict(row))
+    from propeller.sources.modelrows import model_row, spec_files
+    from propeller.sources.select import IGNORE_FILE
 
-
-def _documents(
-    tree: Tree, path: Path, target: Key
-) -> Iterator[tuple[str, MarkedText, int, dict[str, Any]]]:
-    """(file, text, number, spec) of each document that writes the object."""
-    from propeller.sources.markers import MarkedText
-    from propeller.sources.select import IGNORE_FILE, Selection
-
-    selection = Selection(tree.files.get(IGNORE_FILE, b""))
-    for name in sorted(tree.files):
-        if not selection.is_spec(name) or name.endswith(".json"):
-            continue
-        if target.name.encode() not in tree.files[name]:
-            continue
-        text = MarkedText(str(path / name), tree.files[name])
-        for number, document in enumerate(text.documents):
-            if isinstance(document, dict) and _is(document, target):
-                if (path / name).resolve() != path.resolve() / name:
-                    raise UsageError(f"{path / name}: is a link, or below one: not edited")
-                yield name, text, number, document["spec"]
-
-
-def _is(document: dict[str, Any], target: Key) -> bool:
-    meta = document.get("metadata")
-    return (
-        document.get("kind") == target.kind
-        and isinstance(meta, dict)
-        and isinstance(document.get("spec"), dict)
-        and meta.get("name") == target.name
-        and meta.get("namespace") in (None, target.namespace)
-    )
-
-
-def _edited(place: Place, model: Blob) -> bytes:
-    return place.text.replaced(
-        {
-            place.text.span(place.document, (*place.path, "digest")): str(model.digest),
-            place.text.span(place.document, (*place.path, "size")): model.size,
-        }
-    )
+    names = spec_files(tree.files, tree.files.get(IGNORE_FILE, b""))
+    found = model_row({name: tree.files[name] for name in names}, target, model, where=str(path))
+    if (path / found.file).resolve() != path.resolve() / found.file:
+        raise UsageError(f"{path / found.file}: is a link, or below one: not edited")
+    return found

@@ -15,7 +15,7 @@ from propeller.errors import UsageError
 if TYPE_CHECKING:
     from propeller.gateway.hooks import Receiver
     from propeller.gateway.hookserver import HookServer
-    from propeller.reconcile.outlets import BranchPlan, CommitPlan, OutletPlan
+    from propeller.reconcile.outlets import BranchPlan, CommitPlan, OutletPlan, PromotionPlan
     from propeller.reconcile.service import Service
     from propeller.sources.open import Source
     from propeller.state.layout import StateDir
@@ -39,6 +39,7 @@ def outlets_of(fleet: Fleet, source: Source) -> OutletPlan:
     return OutletPlan(
         status_branch=_status_branch(fleet, source),
         commit_status=_commit_status(fleet),
+        promotions=_promotions(fleet, source),
         secrets=Path(secrets) if secrets else None,
         environ=dict(os.environ),
     )
@@ -73,18 +74,45 @@ def _status_branch(fleet: Fleet, source: Source) -> BranchPlan | None:
         interval = duration_ms(fleet.text("statusBranch.interval"))
     except ValueError as error:
         raise UsageError(f"statusBranch.interval: {error}") from error
-    key = fleet.text("statusBranch.signingKey")
-    if key and not Path(key).is_file():
-        raise UsageError(f"statusBranch.signingKey: no file {key}")
     url, login = split_secret(found.url)
     return BranchPlan(
         url=url,
         shown=found.shown,
         branch=branch,
         interval=max(MIN_INTERVAL, interval),
-        signing_key=Path(key).absolute() if key else None,
+        signing_key=_signing_key(fleet),
         login=login or access_of(fleet, found.url).of(url),
     )
+
+
+def _promotions(fleet: Fleet, source: Source) -> PromotionPlan | None:
+    """None where the specs are read from no branch: a folder, a registry, a tag, one commit."""
+    from propeller.cli.specsource import access_of
+    from propeller.reconcile.outlets import PromotionPlan
+    from propeller.sources.access import split_secret
+    from propeller.sources.address import is_commit
+    from propeller.sources.open import address_of
+
+    watched = address_of(source)
+    if watched is None or is_commit(watched.ref) or (watched.ref or "").startswith("refs/tags/"):
+        return None
+    url, login = split_secret(watched.url)
+    return PromotionPlan(
+        url=url,
+        shown=watched.shown,
+        watched=watched.ref or "",
+        folder=watched.path,
+        signing_key=_signing_key(fleet),
+        login=login or access_of(fleet, watched.url).of(url),
+    )
+
+
+def _signing_key(fleet: Fleet) -> Path | None:
+    """What signs the reconciler's commits. Raises UsageError where it is not there."""
+    key = fleet.text("statusBranch.signingKey")
+    if key and not Path(key).is_file():
+        raise UsageError(f"statusBranch.signingKey: no file {key}")
+    return Path(key).absolute() if key else None
 
 
 def _short(ref: str | None) -> str:

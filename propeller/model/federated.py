@@ -179,10 +179,17 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Which model is good enough, and who should use it."""
+    """Which model is good enough, and who should use it.
+
+    row: which of its models, "" for the only one. branch: whether the edit is pushed as a branch;
+    eager: with each better model, not only at the end.
+    """
 
     when: Comparison
     to: Key
+    row: str = ""
+    branch: bool = False
+    eager: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +289,13 @@ def promotion_of(given: Mapping[str, Any] | None, namespace: str) -> Promotion |
     if given is None:
         return None
     to = given["to"]
-    return Promotion(comparison(given["when"]), Key(to["kind"], namespace, to["name"]))
+    return Promotion(
+        comparison(given["when"]),
+        Key(to["kind"], namespace, to["name"]),
+        row=given.get("model", ""),
+        branch=given.get("mode") == "Branch",
+        eager=given.get("at") == "Better",
+    )
 
 
 def pairs(table: Mapping[str, str]) -> Pairs:

@@ -283,9 +283,11 @@ class Job:
     is. best_*: the best model so far by the metric of the terms, round 0 for none. since_best:
     measurements since. stopped:
     why it ended before all rounds were done, "" while it did not. failed: why it cannot go on, with
-    the generation that could not. promoted: the round whose model was good enough first. bound: the
-    next clipping norm where it follows updates, which began at bound_of. spent: epsilon, delta and
-    rounds of noise so far; broke: why it cannot pay for one more, "" while it can.
+    the generation that could not. promoted: the round whose model was good enough first. candidate:
+    the round of the best one that was, with its model; proposed: the newest of them whose promotion
+    was opened, as that branch ("" where its user has it already). bound: the next clipping norm
+    where it follows updates, which began at bound_of. spent: epsilon, delta and rounds of noise so
+    far; broke: why it cannot pay for one more, "" while it can.
     """
 
     uid: Uid
@@ -315,6 +317,10 @@ class Job:
     spent: Pairs = ()
     broke: str = ""
     promoted: int = 0
+    candidate: int = 0
+    candidate_model: Blob = NO_BLOB
+    proposed: int = 0
+    branch: str = ""
     record: Digest = NOTHING
 
 

@@ -30,10 +30,25 @@ def committed(job: Job, round_: Round, obj: FederatedTask, notes: list[Note]) ->
         job = replace(job, promoted=round_.number)
         words = f"round {round_.number} has {promote.when}: {job.model.digest} for {promote.to}"
         notes.append(Note("Promotable", words))
+    job = nominated(job, round_, obj)
     if job.stopped or job.done >= obj.rounds:
         words = job.stopped or f"all {job.done} rounds are committed"
         notes.append(Note("FederatedTaskFinished", words))
     return job
+
+
+def nominated(job: Job, round_: Round, obj: FederatedTask) -> Job:
+    """The model that would be promoted now: where models are measured the best of those that are
+    good enough, else the newest of them."""
+    promote, fold = obj.promote, round_.fold
+    if promote is None or fold is None or not fold.model:
+        return job
+    if not promote.when.holds(dict(round_.metrics)):
+        return job
+    measured = round_.terms.evaluation is not None
+    if measured and (not round_.judges or (job.candidate and job.best_round != round_.number)):
+        return job
+    return replace(job, candidate=round_.number, candidate_model=fold.model)
 
 
 def scored(job: Job, round_: Round) -> Job:

@@ -13,6 +13,7 @@ from propeller.errors import Fault
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, Key, PropletId
 from propeller.model.module import Resolved
+from propeller.model.promotion import Opened
 from propeller.model.revision import Revision
 from propeller.model.specs import ModuleRef, Object, Suspend
 from propeller.reconcile.deposits import Deposit, Withdraw
@@ -105,6 +106,13 @@ class Remark:
     reason: str
     message: str
     key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionOpened:
+    """A promotion needs nothing more: its branch is pushed, or was there."""
+
+    opened: Opened
 
 
 Reply = Callable[[Mapping[str, object]], None]
@@ -261,5 +269,6 @@ Event = (
     | Measured
     | Tick
     | Remark
+    | PromotionOpened
     | Request
 )

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from propeller.errors import UsageError
 from propeller.model.ids import Key, Uid
 from propeller.model.inventory import Held
+from propeller.model.promotion import Opened, Proposal
 from propeller.model.specs import Alert
-from propeller.reconcile.events import Remark
+from propeller.reconcile.events import PromotionOpened, Remark
+from propeller.reconcile.promotions import edit
 from propeller.state.base import Event, RevisionRecord
 from propeller.state.layout import StateDir
 from propeller.state.news import News
@@ -28,7 +30,9 @@ from propeller.writeback.alerts import AlertDesk
 from propeller.writeback.branch import Branch
 from propeller.writeback.commitstatus import CommitStatus, host_of
 from propeller.writeback.news import Batch, Note, Took
+from propeller.writeback.promotions import Promotions
 from propeller.writeback.secrets import Secrets, read_secret
+from propeller.writeback.sidebranch import SideBranches
 from propeller.writeback.sinks import Sinks
 from propeller.writeback.statusbranch import StatusBranch
 from propeller.writeback.worker import Worker
@@ -66,14 +70,32 @@ class CommitPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutletPlan:
-    """What is configured. secrets: the folder that Alerts name files of; None: in the state.
+class PromotionPlan:
+    """The repository that specs come from, to which promotions are pushed as branches.
 
-    environ: what git may be told (PATH, proxies, the ssh agent).
+    url, shown, signing_key, login: as of `BranchPlan`. watched: the branch that specs come from, ""
+    for the default; folder: where they lie in it.
+    """
+
+    url: str
+    shown: str
+    watched: str
+    folder: str
+    signing_key: Path | None = None
+    login: Login | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutletPlan:
+    """What is configured. promotions: None where specs come from no branch of a repository.
+
+    secrets: the folder that Alerts name files of; None: in the state. environ: what git may be
+    told (PATH, proxies, the ssh agent).
     """
 
     status_branch: BranchPlan | None = None
     commit_status: CommitPlan | None = None
+    promotions: PromotionPlan | None = None
     secrets: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -93,7 +115,7 @@ class Ground:
     fleet: str
     source: str
     git: Git
-    post: Callable[[Remark], None]
+    post: Callable[[Remark | PromotionOpened], None]
     publish: Callable[[str, bytes], bool]
     clock: Callable[[], int]
     rng: random.Random
@@ -145,6 +167,10 @@ class Outlets:
             self._workers.append(self._files)
         if plan.commit_status is not None:
             self._workers.append(self._commit_status(plan.commit_status))
+        self._promotions: Worker | None = None
+        if plan.promotions is not None:
+            self._promotions = self._promoting(plan.promotions)
+            self._workers.append(self._promotions)
 
     def open(self, store: SqliteStore) -> None:
         """Take in how things stand, and hear of every change from now on."""
@@ -171,6 +197,17 @@ class Outlets:
         """A status file was written, or is gone (None)."""
         if self._files is not None:
             self._files.put(lambda batch: batch.files.__setitem__(path, text))
+
+    def propose(self, uid: Uid, proposal: Proposal | None) -> None:
+        """An object wants a promotion opened, or does not any more (None)."""
+        if self._promotions is not None:
+            self._promotions.put(lambda batch: batch.proposals.__setitem__(uid, proposal))
+        elif proposal is not None:
+            words = (
+                f"round {proposal.round} is not promoted to {proposal.to}: the specs come from no"
+                " branch of a repository; `propeller fl promote` edits files"
+            )
+            self._remark_about("Warning", "PromotionFailed", words, proposal.key)
 
     def turned(self) -> None:
         """A turn of the loop is over: everything it changed was told."""
@@ -223,6 +260,26 @@ class Outlets:
         )
         return Worker("status-branch", desk, clock=ground.clock)
 
+    def _promoting(self, plan: PromotionPlan) -> Worker:
+        ground = self._ground
+        name = hashlib.sha256(f"{plan.url}\0{plan.watched}".encode()).hexdigest()[:24]
+        desk = Promotions(
+            SideBranches(
+                _WithLogin(ground.git, plan.url, plan.login),
+                ground.state.git / f"promote-{name}.git",
+                remote=plan.url,
+                watched=plan.watched,
+                fleet=ground.fleet,
+                folder=plan.folder,
+                signing_key=plan.signing_key,
+            ),
+            edit=edit,
+            done=self._opened,
+            remark=self._remark_about,
+            rng=ground.rng,
+        )
+        return Worker("promotions", desk, clock=ground.clock)
+
     def _commit_status(self, plan: CommitPlan) -> Worker:
         ground = self._ground
         try:
@@ -241,6 +298,12 @@ class Outlets:
 
     def _remark(self, severity: str, reason: str, message: str) -> None:
         self._ground.post(Remark(severity=severity, reason=reason, message=message))
+
+    def _opened(self, opened: Opened) -> None:
+        self._ground.post(PromotionOpened(opened))
+
+    def _remark_about(self, severity: str, reason: str, message: str, key: Key) -> None:
+        self._ground.post(Remark(severity=severity, reason=reason, message=message, key=key))
 
     def _remark_about_alert(self, severity: str, reason: str, message: str, alert: str) -> None:
         namespace, _, name = alert.partition("/")

@@ -15,6 +15,7 @@ from typing import assert_never
 from propeller.model.checks import Probe
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.inventory import Assignment
+from propeller.model.promotion import Proposal
 from propeller.model.seen import Seen
 from propeller.model.signing import Rule
 from propeller.model.specs import ModelFile, ModuleRef
@@ -46,6 +47,7 @@ from propeller.reconcile.events import (
     Learned,
     Measured,
     ModuleResolved,
+    PromotionOpened,
     Remark,
     SourceSilent,
     SpecsRefused,
@@ -58,6 +60,7 @@ from propeller.reconcile.learning import Work
 from propeller.reconcile.modelshelf import Due
 from propeller.reconcile.modelstock import ModelStock
 from propeller.reconcile.project import Projection
+from propeller.reconcile.promotions import Promotions
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.rollouts import Rollouts
 from propeller.reconcile.rounds import Rounds
@@ -90,6 +93,10 @@ def _no_stock(_key: Key, _model: ModelFile) -> None:
     return
 
 
+def _nobody_opens(_uid: Uid, _proposal: Proposal | None) -> None:
+    """Where specs come from no repository, nothing can be pushed to it."""
+
+
 def _nobody_measures(_probe: Probe) -> None:
     """Where nothing outside is asked, a check is inconclusive for want of an answer."""
 
@@ -110,6 +117,7 @@ class Surroundings:
     signing: who has to vouch for modules.
     stock: hand a model of an object's guests to a worker, which keeps its blob.
     trace: takes spans of what becomes of a commit; None: nobody wants them.
+    propose: hand a promotion to whoever opens it and posts `PromotionOpened`; None: not any more.
     """
 
     store: Store
@@ -135,6 +143,7 @@ class Surroundings:
     signing: tuple[Rule, ...] = ()
     stock: Callable[[Key, ModelFile], None] = _no_stock
     trace: Send | None = None
+    propose: Callable[[Uid, Proposal | None], None] = _nobody_opens
 
     def key_for(self, seen: Seen | None) -> SigningKey:
         """What signs for this device."""
@@ -167,6 +176,7 @@ class Reconciler:
         self.rollouts = Rollouts(self.world, around)
         self.rounds = Rounds(self.world, around)
         self.stock = ModelStock(self.world, around)
+        self.promotions = Promotions(self.world, around)
         self.requests = Requests(self.world, around, self.specs, self.fleet, self.rollouts)
         self.blocked: dict[Uid, Blocked] = {}
         self.wakeups: dict[Uid, dict[PropletId, int]] = {}
@@ -206,6 +216,7 @@ class Reconciler:
         self.projection.project(self, now)
         self.rounds.ask(now)
         self.rounds.tell()
+        self.promotions.tell()
         self.stock.ask(self.specs.revision_name, now)
         self.requests.answer()
         self.specs.answer()
@@ -249,6 +260,8 @@ class Reconciler:
                 pass
             case Remark():
                 self._remark(event, now)
+            case PromotionOpened():
+                self.promotions.take(event.opened, now)
             case _:
                 self.requests.take(event, now)
 

@@ -291,7 +291,8 @@ def learning_detail(thing: FederatedTask, learning: Learning) -> dict[str, objec
             "model": str(job.best_model.digest),
         }
     if job.promoted and thing.promote is not None:
-        told["promote"] = {"round": job.promoted, "to": str(thing.promote.to)}
+        opened = {"opened": job.proposed, "branch": job.branch} if job.proposed else {}
+        told["promote"] = {"round": job.promoted, "to": str(thing.promote.to), **opened}
     if job.record:
         told["record"] = str(job.record)
     return told

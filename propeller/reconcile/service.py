@@ -206,6 +206,7 @@ class Service:
             signing=settings.signing,
             stock=self._stock,
             trace=settings.trace,
+            propose=self.outlets.propose,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()

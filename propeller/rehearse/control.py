@@ -149,6 +149,7 @@ class Manager:
             drop_upload=self._drop_upload,
             measure=self._measure,
             trace=fleet.take_span,
+            propose=lambda uid, proposal: fleet.propose(self, uid, proposal),
         )
         self.reconciler = Reconciler(around)
         fleet.keys_predate = True

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from propeller.model.checks import Probe, Reading
-from propeller.model.ids import PropletId
+from propeller.model.ids import PropletId, Uid
 from propeller.model.module import Resolved
+from propeller.model.promotion import Proposal
 from propeller.model.seen import RunState, Seen
 from propeller.model.specs import Task
 from propeller.reconcile.standing import of_reconciler
@@ -112,6 +113,8 @@ class Sim:
         self.p256: P256Side | None = None
         """Set before a manager starts, where devices that know no Ed25519 take part."""
         self.proplets: dict[str, SimProplet] = {}
+        self.propose: Callable[[Manager, Uid, Proposal | None], None] = lambda *_: None
+        """What becomes of a promotion: in a rehearsal nothing."""
         self.outside: Callable[[Probe], Reading | None] = lambda _probe: None
         self.managers: list[Manager] = []
         self._heap: list[tuple[int, int, Callable[[], None]]] = []

@@ -40,6 +40,8 @@ def problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _privacy(spec)
     if spec["mode"] == "Infer":
         yield from _infer(spec)
+    if spec.get("promote", {}).get("at") == "Better" and "evaluation" not in spec:
+        yield ("promote", "at"), "Better needs evaluation, which says which model is better"
     if "stop" in spec.get("evaluation", {}) and not spec["evaluation"]["stop"]:
         yield ("evaluation", "stop"), "must say `when`, `patience` or both"
 

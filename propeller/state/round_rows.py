@@ -36,12 +36,14 @@ def job_of(text: str) -> Job:
     found: dict[str, Any] = from_json(text)
     for name in ("model", "layout", "state", "best_model"):
         found[name] = _blob(found[name])
+    if "candidate_model" in found:
+        found["candidate_model"] = _blob(found["candidate_model"])
     told = {"metrics": _pairs(found["metrics"]), "spent": _pairs(found.get("spent", ()))}
     return Job(**{**found, **told})
 
 
 def job_blobs(job: Job) -> set[Digest]:
-    blobs = (job.model, job.layout, job.state, job.best_model)
+    blobs = (job.model, job.layout, job.state, job.best_model, job.candidate_model)
     return {blob.digest for blob in blobs if blob}
 
 

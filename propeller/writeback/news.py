@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from propeller.model.ids import Key, Uid
+from propeller.model.promotion import Proposal
 from propeller.model.specs import Alert
 
 
@@ -58,8 +59,9 @@ class Batch:
 
     documents: status documents as JSON, None for an object that left; `stand` makes standings of
     them, on the thread that wants them. files: path inside the status folder -> text, None where
-    the file is gone. dropped: notes that found the queue full. turns: ends of turns of the loop,
-    after all that is in the batch.
+    the file is gone. dropped: notes that found the queue full. proposals:
+    promotions to be opened, None for one that is not wanted any more. turns: ends of turns of the
+    loop, after all that is in the batch.
     """
 
     notes: list[Note] = field(default_factory=list)
@@ -69,6 +71,7 @@ class Batch:
     files: dict[str, bytes | None] = field(default_factory=dict)
     took: list[Took] = field(default_factory=list)
     alerts: dict[Uid, Alert | None] = field(default_factory=dict)
+    proposals: dict[Uid, Proposal | None] = field(default_factory=dict)
     turns: int = 0
 
     def stand(self) -> Mapping[Key, Standing]:

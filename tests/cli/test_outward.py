@@ -48,6 +48,16 @@ def test_the_status_branch_is_in_the_repository_of_the_specs_by_default(configur
     assert plan.signing_key.samefile(tmp_path / "key")
 
 
+def test_promotions_go_to_the_branch_that_is_watched_and_nowhere_else(configured, tmp_path):
+    """The repository of the specs, with the key of the status; none for a folder."""
+    assert outlets_of(*configured("", source="specs")).promotions is None
+    plan = outlets_of(*configured("")).promotions
+    assert (plan.url, plan.watched) == ((tmp_path / "plant.git").as_uri(), "main")
+    assert plan.signing_key is None
+    text = "statusBranch: {branch: s, signingKey: ../key}\n"
+    assert outlets_of(*configured(text)).promotions.signing_key.samefile(tmp_path / "key")
+
+
 def test_another_remote_may_be_named_and_its_password_is_not_shown(configured):
     """As any git URL."""
     text = "statusBranch: {remote: 'https://u:hunter2@h.example/s.git', branch: s, interval: 5m}\n"

@@ -55,6 +55,7 @@ stub_server = _registry.stub_server
 web = _from_room("writeback", "writeback_servers").web
 collector = _from_room("telemetry", "collector").collector
 sys.modules["live_capture"] = _from_room("live", "capture")
+sys.modules["live_trainers"] = _from_room("live", "trainers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from live_trainers import READER, saying
 
 from propeller.fl.layout import Layout
 from propeller.fl.model import write_model
@@ -20,20 +21,6 @@ from propeller.state.keys import Keys
 pytestmark = pytest.mark.live
 
 KEY = "FederatedTask/default/quick"
-
-
-def saying(text: str) -> str:
-    """A WASI command that prints `text`."""
-    words = text.replace("\\", "\\\\").replace('"', "\\22")
-    return f"""(module
-  (import "wasi_snapshot_preview1" "fd_write"
-    (func $w (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 64) "{words}")
-  (func (export "_start")
-    (i32.store (i32.const 0) (i32.const 64))
-    (i32.store (i32.const 4) (i32.const {len(text)}))
-    (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
 
 
 DELTA = saying('{"update":[1,2,-0.5],"kind":"delta","num_samples":7}')
@@ -180,32 +167,6 @@ def test_each_model_goes_to_the_registry_that_the_spec_names(fleet: Any):
         numbers.append(found["predicate"]["sealed"]["round"])
         assert found["predicate"]["module"].startswith("sha256:")
     assert numbers == [1, 2, 3]
-
-
-READER = """(module
-  (import "wasi_snapshot_preview1" "path_open"
-    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 0) "quick")
-  (func (export "_start")
-    (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5)
-          (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 80))
-      (then unreachable))
-    (i32.store (i32.const 96) (i32.const 1024))
-    (i32.store (i32.const 100) (i32.const 4096))
-    (if (call $read (i32.load (i32.const 80)) (i32.const 96) (i32.const 1) (i32.const 112))
-      (then unreachable))
-    ;; the first parameter stands behind the header, whose length stands first: 3 is f32 0x40400000
-    (if (i32.eq (i32.load (i32.add (i32.const 1032) (i32.load (i32.const 1024))))
-                (i32.const 0x40400000))
-      (then (i32.store (i32.const 100) (i32.const 5)) (i32.store (i32.const 96) (i32.const 200)))
-      (else (i32.store (i32.const 100) (i32.const 4)) (i32.store (i32.const 96) (i32.const 220))))
-    (drop (call $write (i32.const 1) (i32.const 96) (i32.const 1) (i32.const 112))))
-  (data (i32.const 200) "three")
-  (data (i32.const 220) "else"))
-"""
 
 
 def test_a_good_model_is_promoted_into_a_task_that_reads_it(fleet: Any):

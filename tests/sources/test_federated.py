@@ -178,6 +178,17 @@ REFUSED = [
     ),
     ({"run": {"env": [{"name": "FL_SEED", "value": "1"}]}}, "spec.run.env[0].name", "FL_"),
     ({"run": {"env": [{"name": "ROUND_ID", "value": "1"}]}}, "spec.run.env[0].name", "ROUND_ID"),
+    (
+        {
+            "promote": {
+                "when": "metrics.loss < 1",
+                "to": {"kind": "Task", "name": "a"},
+                "at": "Better",
+            }
+        },
+        "spec.promote.at",
+        "needs evaluation",
+    ),
     ({"evaluation": {"stop": {}}}, "spec.evaluation.stop", "`when`, `patience` or both"),
     ({"evaluation": {"stop": {"when": "accuracy > 1"}}}, "spec.evaluation.stop.when", "metrics."),
 ]

@@ -151,7 +151,7 @@ def test_a_repository_damaged_by_a_power_cut_is_made_anew(branch, tmp_path, remo
             path.chmod(0o600)
             path.write_bytes(b"")
     again = branch()
-    again._repository = one._repository
+    again._bare._repository = one._bare._repository
     for attempt in range(3):
         try:
             again.push(again.tip(), {"n/Task/b.yaml": b"2"}, "y", AT)

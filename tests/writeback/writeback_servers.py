@@ -148,6 +148,7 @@ class Remote:
             self.git("checkout", "-q", "-B", branch, f"origin/{onto}", where=clone)
         else:
             self.git("checkout", "-q", "--orphan", branch, where=clone)
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text(text)
         self.git("add", "-A", where=clone)
         self.git("commit", "-q", "-m", f"add {name}", where=clone)
