@@ -12,6 +12,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from propeller.errors import Conflict, SpecError, UsageError
+from propeller.gateway.above import ask_round, keep_blob
 from propeller.gateway.access.audit import Audit
 from propeller.gateway.access.gate import Gate
 from propeller.gateway.access.roles import Role
@@ -103,6 +105,8 @@ def local_entries(loop: Loop) -> list[Entry]:
         entry("POST", "run", api.run, "run one Task that no source holds"),
         entry("POST", "drop", api.drop, "take such a Task away again"),
         entry("POST", "operate", api.operate, "logs, cancel, restart"),
+        entry("POST", "upstream", partial(ask_round, loop), "hold a round of the fleet above"),
+        entry("POST", "upstream-blob", partial(keep_blob, loop), "what such a round starts from"),
     ]
 
 

@@ -38,6 +38,12 @@ class Loop(Protocol):
     def load(self, files: Mapping[str, bytes]) -> Revision:
         """Load a small tree that came with a request. Raises SpecError."""
 
+    def keep(self, data: bytes) -> str:
+        """Keep bytes; their digest."""
+
+    def kept(self, digest: str) -> bytes:
+        """Bytes that were kept. Raises UsageError where there are none."""
+
     def health(self) -> Mapping[str, object]:
         """Numbers about the process."""
 

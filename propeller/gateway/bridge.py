@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from propeller.errors import UsageError
 from propeller.model.revision import Revision
 from propeller.reconcile.events import Event, SourceSilent, SpecsRefused, SpecsTaken
 from propeller.reconcile.service import Service
@@ -52,6 +53,16 @@ class Bridge:
         """Load a small tree that came with a request. Raises SpecError."""
         tree = Tree(name="run", files=dict(files))
         return load(tree, domain=self._domain, keep=self._service.blobs.put, inspect=inspect)
+
+    def keep(self, data: bytes) -> str:
+        """Keep bytes; their digest."""
+        return self._service.blobs.put(data)
+
+    def kept(self, digest: str) -> bytes:
+        """Bytes that were kept. Raises UsageError where there are none."""
+        if not self._service.blobs.has(digest):
+            raise UsageError(f"no blob {digest}")
+        return self._service.blobs.read(digest)
 
     def health(self) -> Mapping[str, object]:
         """Numbers about the process."""

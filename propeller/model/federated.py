@@ -23,6 +23,8 @@ MASKED = "secagg-u32"
 """The format of updates that are only seen as a sum."""
 BUFFERED = "FedBuff"
 """The strategy that takes updates of older models."""
+MEANS = ("FedAvg", "FedProx")
+"""Strategies whose next model is the base and the mean, which is what sums of sites can give."""
 MOST_STALE = 100
 """Rounds that an update may be behind where its spec does not say."""
 Pairs = tuple[tuple[str, str], ...]
@@ -196,6 +198,7 @@ class Promotion:
 class FederatedTask:
     """Federated learning over proplets whose data stay where they are.
 
+    upstream: whether each is asked for by the fleet above.
     rounds: how many are to be committed. attempts: how often each is tried. retain: whether single
     updates are kept after their round, for whoever wants to verify it.
     """
@@ -212,6 +215,7 @@ class FederatedTask:
     reveal: Reveal = Reveal.AGGREGATES
     retain: bool = False
     promote: Promotion | None = None
+    upstream: bool = False
     run_key: str = ""
     prune: Prune = Prune.ENABLED
     depends_on: tuple[Key, ...] = ()

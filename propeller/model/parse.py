@@ -397,6 +397,7 @@ def _federated(meta: Meta, spec: Canonical) -> FederatedTask:
         reveal=Reveal(spec["reveal"]),
         retain=spec["retainUpdates"] == "Enabled",
         promote=promotion_of(spec.get("promote"), meta.key.namespace),
+        upstream=spec.get("upstream") == "Enabled",
         run_key=spec["runKey"],
         prune=Prune(spec["prune"]),
         depends_on=_depends_on(meta, spec),

@@ -125,6 +125,7 @@ class Origin:
 class Fold:
     """What came of folding the accepted updates. why: what stood in the way, "" when it went.
 
+    partial: the sums for the fleet above, none where there is none.
     refused: proplets whose update is not in it after all, which only the others could show, with
     the reason. bound: the clipping norm of the next round, "" where it does not move.
     """
@@ -136,6 +137,7 @@ class Fold:
     refused: Pairs = ()
     notes: Pairs = ()
     bound: str = ""
+    partial: Blob = NO_BLOB
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,26 @@ class Mail:
     step: Step
     proplet: str
     blob: Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A round of the fleet above, which this one takes part in as one member.
+
+    job, round, attempt: of that fleet. step: Train or Evaluate. base, layout: what it starts from.
+    """
+
+    job: str
+    round: int
+    attempt: int
+    step: Step
+    base: Blob = NO_BLOB
+    layout: Blob = NO_BLOB
+
+    @property
+    def name(self) -> str:
+        """Tells it from every other; asked again, it is the same."""
+        return f"{self.job}/{self.round}/{self.attempt}/{self.step}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +182,7 @@ class Round:
     parent, record: a chain of digests over everything that was decided; see `plan.records`.
     failed: whether this attempt counts against `maxAttempts`. bound: the clipping norm where it
     follows updates. spent: what its noise has cost, with all before it; written before any noise.
+    order: what the fleet above asked for, None where this fleet's own rounds are held.
     """
 
     uid: Uid
@@ -191,6 +214,7 @@ class Round:
     talks: Mapping[Step, Mapping[PropletId, Part]] = field(default_factory=dict)
     mail: tuple[Mail, ...] = ()
     talk_by: int = 0
+    order: Order | None = None
     parent: Digest = NOTHING
     record: Digest = NOTHING
 
@@ -287,7 +311,8 @@ class Job:
     the round of the best one that was, with its model; proposed: the newest of them whose promotion
     was opened, as that branch ("" where its user has it already). bound: the next clipping norm
     where it follows updates, which began at bound_of. spent: epsilon, delta and rounds of noise so
-    far; broke: why it cannot pay for one more, "" while it can.
+    far; broke: why it cannot pay for one more, "" while it can. order: what the fleet above asked
+    for last; served: the name of the order that was answered last, by round served_round.
     """
 
     uid: Uid
@@ -321,6 +346,9 @@ class Job:
     candidate_model: Blob = NO_BLOB
     proposed: int = 0
     branch: str = ""
+    order: Order | None = None
+    served: str = ""
+    served_round: int = 0
     record: Digest = NOTHING
 
 

@@ -15,6 +15,8 @@ from propeller.plan.notes import Note
 def committed(job: Job, round_: Round, obj: FederatedTask, notes: list[Note]) -> Job:
     """The job once `round_` is committed; what is worth telling goes into `notes`."""
     fold = round_.fold
+    if round_.order is not None:
+        job = replace(job, served=round_.order.name, served_round=round_.number)
     job = replace(job, done=round_.number, attempt=1, failures=0, metrics=round_.metrics)
     if fold is not None:
         name = round_.terms.strategy

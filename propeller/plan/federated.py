@@ -38,6 +38,7 @@ from propeller.plan.seats import Seats, place, tidy
 from propeller.plan.secure import advertise, closed, converse, taking_part
 from propeller.plan.training import cohort, invitation, job_digest, job_id, trainer
 from propeller.plan.types import Action, Blocked, Conduct, Wakeup
+from propeller.plan.upstream import OTHER_ROUND, UNASKED, asked_for, gone_by, started_from
 
 STEPS = 12
 """Transitions in one plan at most; each is a row of its own all the same when it is asked again."""
@@ -137,6 +138,9 @@ class _Conductor:
             return False
         if round_ is None or round_.state.over:
             return self._begin()
+        if gone_by(round_, self.job.order):
+            self._end(abandon(round_, OTHER_ROUND, now=self.now, failed=False))
+            return True
         early = (RoundState.SELECTING, RoundState.COLLECTING)
         if self.suspended is not None and (round_.state in early or round_.state.talk):
             self._end(abandon(round_, "suspended", now=self.now, failed=False))
@@ -207,6 +211,9 @@ class _Conductor:
             return False
         if not job.prepared or self.module is None:
             return False
+        if obj.upstream and asked_for(job) is None:
+            self._block(UNASKED, "no round is asked for by the fleet above")
+            return False
         if self.waits:
             self._block("DependencyNotReady", f"waits for what it depends on: {self.waits}")
             return False
@@ -220,6 +227,7 @@ class _Conductor:
         if not self._can_pay(job):
             return False
         number = job.done + 1
+        terms, base, layout = started_from(obj, job)
         infer = terms.mode is Mode.INFER
         step = Step.EVALUATE if infer else Step.TRAIN
         if carried.left:
@@ -240,12 +248,13 @@ class _Conductor:
             parts={} if infer else {**invited, **carried.parts},
             origins=carried.origins,
             judges=invited if infer else {},
-            base=job.model,
-            layout=job.layout,
+            base=base,
+            layout=layout,
             # Another strategy begins with nothing: it could not read what this one left.
             state_before=job.state if job.strategy == terms.strategy else NO_BLOB,
             selected_at=self.now,
             bound=self._bound(job),
+            order=asked_for(job) if obj.upstream else None,
             parent=job.record,
         )
         return True

@@ -22,6 +22,8 @@ def record_of(round_: Round) -> dict[str, object]:
     """
     fold = round_.fold
     private: dict[str, object] = {"bound": round_.bound} if round_.bound else {}
+    if round_.order is not None:
+        private["order"] = round_.order.name
     if round_.spent:
         private["spent"] = [list(pair) for pair in round_.spent]
     return {

@@ -16,6 +16,7 @@ from propeller.model.module import Resolved
 from propeller.model.promotion import Opened
 from propeller.model.revision import Revision
 from propeller.model.specs import ModuleRef, Object, Suspend
+from propeller.reconcile.asked import Asked
 from propeller.reconcile.deposits import Deposit, Withdraw
 from propeller.reconcile.learning import Answer
 from propeller.transport.base import Connected, Disconnected, Received
@@ -242,6 +243,14 @@ class AskStanding:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskRound:
+    """The gateway of this site asks for a round of the fleet above, or how far it is."""
+
+    asked: Asked
+    reply: Reply
+
+
 Request = (
     SetHold
     | SetProplet
@@ -255,6 +264,7 @@ Request = (
     | Steer
     | OpenWindow
     | AskStanding
+    | AskRound
 )
 Event = (
     SpecsTaken

@@ -73,7 +73,8 @@ class Relay:
 class Gather:
     """Fold the accepted updates into the next model. clients: who could ever take part. bound: the
     clipping norm of this round, where it follows updates. origins: of the parts that an earlier
-    round asked for.
+    round asked for. range: the first and last proplet id of the cohort where the fleet above is
+    told the sums, () where it is not.
 
     With noise in the terms the answer is another one each time it is asked for, and each asking is
     paid for.
@@ -92,6 +93,7 @@ class Gather:
     bound: str = ""
     exchange: Exchange | None = None
     origins: tuple[Origin, ...] = ()
+    range: tuple[str, ...] = ()
 
 
 Work = Prepare | Look | Relay | Gather

@@ -81,6 +81,9 @@ class LearningBook:
 def _training(round_: Round, part: Part, step: Step) -> WireTraining:
     terms, fold = round_.terms, round_.fold
     asked = round_.origin(part.proplet) if step is Step.TRAIN else round_
+    # A device of a site trains as it would in one large fleet, from the same seed.
+    above = round_.order
+    job, number = (round_.job, asked.number) if above is None else (above.job, above.round)
     model, layout = asked.base, round_.layout
     local = terms.local if step is Step.TRAIN else None
     if step is Step.EVALUATE and terms.mode is Mode.TRAIN and fold is not None:
@@ -92,7 +95,7 @@ def _training(round_: Round, part: Part, step: Step) -> WireTraining:
         step=step.value,
         format=terms.format,
         nonce=part.nonce,
-        seed=seed_of(round_.job, step, asked.number, part.proplet),
+        seed=seed_of(job, step, number, part.proplet),
         model=_ref(model),
         layout=_ref(layout),
         params=_parameters(terms),

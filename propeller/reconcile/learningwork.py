@@ -37,6 +37,7 @@ from propeller.reconcile.learning import (
 )
 from propeller.reconcile.noisework import next_bound, noised_mean
 from propeller.reconcile.running import Running
+from propeller.reconcile.sitesums import sums
 from propeller.registry.blobs import BlobStore
 from propeller.wire.signing import VerifyKey
 
@@ -341,6 +342,9 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         layout = spooled.layout
         assert layout is not None, "a round is folded only with updates"
         contributions = tuple(spooled.contributions)
+        if work.range:
+            known = Fold(refused=refused, partial=sums(work, contributions, layout, shop.blobs))
+            return _stepped(work, shop, (layout, base), contributions, known)
         if noised:
             contributions = (noised_mean(work, contributions, layout.count, shop.entropy),)
         return _stepped(work, shop, (layout, base), contributions, Fold(refused=refused))

@@ -15,8 +15,10 @@ from propeller.model.inventory import Held
 from propeller.model.seen import Presence
 from propeller.model.withheld import Override
 from propeller.plan.windows import mark, windows_of
+from propeller.reconcile import upstream
 from propeller.reconcile.deposits import RUN_APP, Deposit, Withdraw, deposit, withdraw
 from propeller.reconcile.events import (
+    AskRound,
     AskStanding,
     Confirm,
     Drop,
@@ -88,6 +90,10 @@ class Requests:
                 self._answer(request.reply, self._rollouts.steer(request, now))
             case OpenWindow():
                 self._answer(request.reply, self._open_window(request, now))
+            case AskRound():
+                self._answer(
+                    request.reply, upstream.answer(request.asked, self._world, self._around.blobs)
+                )
             case AskStanding():
                 self.curious.append(request.reply)
             case _:

@@ -38,6 +38,7 @@ from propeller.reconcile.learning import (
 from propeller.reconcile.modelshelf import AGAIN, due, left_over
 from propeller.reconcile.purses import facts
 from propeller.reconcile.roundfiles import RoundFiles
+from propeller.reconcile.sitework import told_above
 from propeller.reconcile.world import World
 from propeller.state.base import Event
 from propeller.state.failpoints import fail_point
@@ -331,6 +332,7 @@ class Rounds:
             bound=round_.bound,
             exchange=_exchange(round_) if round_.terms.secure else None,
             origins=round_.older,
+            range=told_above(round_),
         )
 
     def _looks(self, round_: Round) -> Iterable[Look]:

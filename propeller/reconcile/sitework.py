@@ -11,16 +11,13 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from propeller.errors import UsageError
-from propeller.model.federated import Mode
+from propeller.model.federated import MEANS, Mode
 from propeller.model.rounds import Round
 from propeller.reconcile.learningwork import Spool, model_before
 from propeller.registry.blobs import BlobStore
 
 if TYPE_CHECKING:
     from propeller.fl.partial import Range
-
-MEANS = ("FedAvg", "FedProx")
-"""Strategies whose next model is the base and the mean, which is what sums of sites can give."""
 
 
 def why_not(round_: Round) -> str:
@@ -40,6 +37,14 @@ def why_not(round_: Round) -> str:
     if float(rate) != 1.0:
         return f"its serverLearningRate is {rate}, and sites are joined with 1"
     return ""
+
+
+def told_above(round_: Round) -> tuple[str, ...]:
+    """The first and last id of a cohort whose sums the fleet above is told, () where it is not."""
+    if round_.order is None or round_.terms.mode is not Mode.TRAIN:
+        return ()
+    ids = sorted(round_.parts, key=str.encode)
+    return str(ids[0]), str(ids[-1])
 
 
 def site_update(

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from propeller.errors import PropellerError, UsageError
-from propeller.model.federated import BUFFERED, MASKED, ZEROS
+from propeller.model.federated import BUFFERED, MASKED, MEANS, ZEROS
 from propeller.sources.aggregators import module_problems
 from propeller.sources.nodes import Path
 
@@ -40,6 +40,8 @@ def problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _privacy(spec)
     if spec["mode"] == "Infer":
         yield from _infer(spec)
+    if spec.get("upstream") == "Enabled":
+        yield from _upstream(spec)
     if spec.get("promote", {}).get("at") == "Better" and "evaluation" not in spec:
         yield ("promote", "at"), "Better needs evaluation, which says which model is better"
     if "stop" in spec.get("evaluation", {}) and not spec["evaluation"]["stop"]:
@@ -163,6 +165,24 @@ def _strategy(spec: Mapping[str, Any]) -> Iterator[Problem]:
         cohort=cohort.get("minClients", cohort["clientsPerRound"]),
     ):
         yield ("strategy",), wrong
+
+
+def _upstream(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """What a site cannot decide, and what its sums cannot be made of."""
+    name, parameters = spec["strategy"]["name"], spec["strategy"]["parameters"]
+    if name not in MEANS or float(parameters.get("serverLearningRate", "1")) != 1.0:
+        words = f"must be {' or '.join(MEANS)} with upstream: the fleet above is told sums"
+        yield ("strategy", "name"), words
+    for field in ("model", "evaluation", "promote"):
+        if field in spec:
+            yield (field,), "must not stand beside upstream: the fleet above says that"
+    if spec["mode"] == "Infer":
+        yield ("mode",), "must be Train with upstream: the fleet above says when to measure"
+    privacy = spec["privacy"]
+    if privacy["secureAggregation"] == "Enabled":
+        yield ("privacy", "secureAggregation"), "must not stand beside upstream"
+    if "noise" in privacy:
+        yield ("privacy", "noise"), "must not stand beside upstream: sums go up without it"
 
 
 def _buffered(spec: Mapping[str, Any], name: str) -> Iterator[Problem]:

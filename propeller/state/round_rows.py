@@ -15,6 +15,7 @@ from propeller.model.rounds import (
     Fold,
     Job,
     Mail,
+    Order,
     Origin,
     Part,
     Round,
@@ -38,12 +39,15 @@ def job_of(text: str) -> Job:
         found[name] = _blob(found[name])
     if "candidate_model" in found:
         found["candidate_model"] = _blob(found["candidate_model"])
+    found["order"] = _order(found.get("order"))
     told = {"metrics": _pairs(found["metrics"]), "spent": _pairs(found.get("spent", ()))}
     return Job(**{**found, **told})
 
 
 def job_blobs(job: Job) -> set[Digest]:
-    blobs = (job.model, job.layout, job.state, job.best_model, job.candidate_model)
+    blobs = [job.model, job.layout, job.state, job.best_model, job.candidate_model]
+    if job.order is not None:
+        blobs += [job.order.base, job.order.layout]
     return {blob.digest for blob in blobs if blob}
 
 
@@ -68,6 +72,7 @@ def round_text(round_: Round) -> str:
     rest["origins"] = [asdict(one) for _, one in sorted(round_.origins.items())]
     if round_.fold is not None:
         rest["fold"] = asdict(round_.fold)
+    rest["order"] = None if round_.order is None else asdict(round_.order)
     return to_json(rest)
 
 
@@ -86,6 +91,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             refused=_pairs(fold["refused"]),
             notes=_pairs(fold["notes"]),
             bound=fold.get("bound", ""),
+            partial=_blob(fold.get("partial", {"digest": "", "size": 0})),
         )
     asked: dict[str, dict[PropletId, Part]] = {"train": {}, "evaluate": {}}
     for step, part in parts:
@@ -104,6 +110,7 @@ def round_of(uid: Uid, row: Row, parts: Iterable[tuple[str, Part]]) -> Round:
             "metrics": _pairs(found["metrics"]),
             "spent": _pairs(found.get("spent", ())),
             "parts": train,
+            "order": _order(found.get("order")),
             "origins": {one.proplet: one for one in map(_origin, found.get("origins", ()))},
             "judges": evaluate,
             "talks": {Step(step): told for step, told in asked.items()},
@@ -119,10 +126,17 @@ def round_blobs(round_: Round) -> set[Digest]:
     blobs = [round_.base, round_.layout, round_.state_before, Blob(round_.terms.aggregator, 0)]
     blobs += [one.base for one in round_.origins.values()]
     if round_.fold is not None:
-        blobs += [round_.fold.model, round_.fold.layout, round_.fold.state]
+        blobs += [round_.fold.model, round_.fold.layout, round_.fold.state, round_.fold.partial]
     if not round_.state.over:
         blobs += [one.blob for one in round_.mail]
     return {blob.digest for blob in blobs if blob}
+
+
+def _order(found: dict[str, Any] | None) -> Order | None:
+    if found is None:
+        return None
+    told = {"step": Step(found["step"]), "base": _blob(found["base"])}
+    return Order(**{**found, **told, "layout": _blob(found["layout"])})
 
 
 def part_row(step: str, part: Part) -> Row:
