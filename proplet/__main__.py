@@ -34,6 +34,7 @@ from proplet.records import AgentConfig
 from proplet.runtime.fit import offered
 from proplet.runtime.native import runtime_version
 from proplet.seals import Seals, unsealed
+from proplet.site import Gateway
 from proplet.store import Store
 from proplet.supervisor import Supervisor
 from proplet.switchboard import Switchboard
@@ -172,6 +173,7 @@ def serve(settings: config.Settings) -> int:
                 samples=settings.fl_samples,
                 ship=settings.fl_logs == "Ship",
             ),
+            site=None if settings.site is None else Gateway(settings.site, answers.post),
         ),
     )
     for number in (signal.SIGTERM, signal.SIGINT):

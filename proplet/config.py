@@ -87,6 +87,7 @@ class Settings:
     max_module: int
     max_payload: int
     fl_samples: int | None
+    site: Path | None
     fl_logs: str
     log_level: str
     log_format: str
@@ -307,6 +308,14 @@ SETTINGS = (
     Setting("max_module", read_size, "256MiB", (), "largest module taken"),
     Setting("max_payload", read_size, "256KiB", (), "largest MQTT payload taken"),
     Setting("fl_samples", _number(1, 1 << 32), None, (), "samples this device trains on"),
+    Setting(
+        "site",
+        _path,
+        None,
+        (),
+        "socket of the reconciler whose fleet trains in this proplet's place: a gateway",
+        file=True,
+    ),
     Setting(
         "fl_logs", _one_of("Keep", "Ship"), "Keep", (), "Ship: tell what a failed trainer wrote"
     ),

@@ -31,6 +31,7 @@ from proplet.runtime.fit import Facts, entrypoint, topic_rows, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
 from proplet.secure import TALKS
+from proplet.site import Gateway, Site
 from proplet.training import Trainer
 from proplet.workers import LATE_MS, Worker, Workers
 
@@ -65,7 +66,7 @@ class Supervisor:
     its memory and the guest's, nowhere else. memory: bytes for one guest whose entry has no limit,
     and for a compilation; None bounds neither. deny: capabilities no guest gets. trainer: what
     rounds of federated learning need; without one they are refused. talk: hears of messages of
-    guests, of at most max_message bytes.
+    guests, of at most max_message bytes. site: who holds rounds in this device's place.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Supervisor:
         openings: Openings | None = None,
         talk: Talk = _talk_to_nobody,
         max_message: int = MAX_MESSAGE,
+        site: Gateway | None = None,
     ) -> None:
         self._talk = talk
         self._max_message = max_message
@@ -111,6 +113,15 @@ class Supervisor:
         )
         self.pools = Pools(self._workers, clock, self._answers.ended)
         self._trainer = trainer
+        self._site: Site | None = None
+        if site is not None and trainer is not None:
+            post = site.post
+            self._site = Site(
+                site.socket,
+                trainer,
+                logs=self.logs,
+                ended=lambda entry, told: post(lambda: self._site_ended(entry, told)),
+            )
         self._gauges = Gauges()
         self.last_warm_us = 0
         self.last_instance_us = 0
@@ -130,6 +141,11 @@ class Supervisor:
             return
         if entry.fl is not None and entry.fl.step in TALKS and self._trainer is not None:
             self._answers.ended((entry.uid, entry.run), self._trainer.talk(entry.fl))
+            return
+        if entry.fl is not None and self._site is not None:
+            self.forget((entry.uid, entry.run))
+            make_directory(self.logs((entry.uid, entry.run)))
+            self._site.begin(entry)
             return
         try:
             secrets = self._unseal(entry)
@@ -226,7 +242,7 @@ class Supervisor:
 
     def stop(self, key: Key, grace: int) -> None:
         """Stop the guest, after `grace` ms at the latest; answered by `ended`."""
-        if self.pools.close(key, grace):
+        if self.pools.close(key, grace) or (self._site is not None and self._site.stop(key)):
             return
         for worker in self._workers.all():
             if worker.key == key and not worker.done:
@@ -321,6 +337,12 @@ class Supervisor:
             )
         self._answers.ended(worker.key, outcome)
 
+    def _site_ended(self, entry: Entry, told: Words) -> None:
+        assert self._site is not None and self._trainer is not None
+        key = (entry.uid, entry.run)
+        self._site.over(key)
+        self._answers.ended(key, self._trainer.outcome(entry, told, self.logs(key)))
+
     @property
     def _zygote(self) -> subprocess.Popen[bytes] | None:
         return self._workers.zygote
@@ -340,5 +362,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Kill everything."""
+        if self._site is not None:
+            self._site.close()
         self._workers.close()
         self.pools.end()

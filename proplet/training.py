@@ -169,6 +169,7 @@ class Trainer:
         if made["assumed"]:
             _log.warning("%s: nobody said how many samples there are; 1 is assumed", entry.ref)
             meta["@samples.assumed"] = 1
+        meta |= cast("Mapping[str, int | str]", made.get("site", {}))
         if fl.secure is not None:  # its weight is in the masked vector, its metrics stay here
             samples, meta = 1, {"@module": entry.module.digest}
         update = Update(

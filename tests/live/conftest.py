@@ -353,6 +353,17 @@ def new_fleet(tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
 
 
 @pytest.fixture
+def another_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A second place, with a broker and a state of its own. Asked for before `fleet`, it outlives
+    that."""
+    place = Fleet(tmp_path_factory.mktemp("another"))
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+@pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A place for one fleet; everything started in it ends with the test."""
     place = Fleet(tmp_path)

@@ -189,6 +189,26 @@ REFUSED = [
         "spec.promote.at",
         "needs evaluation",
     ),
+    (
+        {"upstream": "Enabled", "strategy": {"name": "Krum"}},
+        "spec.strategy.name",
+        "must be FedAvg or FedProx with upstream",
+    ),
+    (
+        {
+            "upstream": "Enabled",
+            "strategy": {"name": "FedAvg", "parameters": {"serverLearningRate": "0.5"}},
+        },
+        "spec.strategy.name",
+        "is told sums",
+    ),
+    ({"upstream": "Enabled", "evaluation": {}}, "spec.evaluation", "the fleet above says that"),
+    (
+        {"upstream": "Enabled", "model": {"image": "r.example/m", "initial": MODEL}},
+        "spec.model",
+        "the fleet above says that",
+    ),
+    ({"upstream": "Enabled", "mode": "Infer"}, "spec.mode", "when to measure"),
     ({"evaluation": {"stop": {}}}, "spec.evaluation.stop", "`when`, `patience` or both"),
     ({"evaluation": {"stop": {"when": "accuracy > 1"}}}, "spec.evaluation.stop.when", "metrics."),
 ]
