@@ -19,6 +19,8 @@ export const FULL: i32 = 2;
 // @ts-ignore: decorator
 @external("propeller_fl", "model_read") declare function _model_read(off: i32, dst: usize, len: i32): void;
 // @ts-ignore: decorator
+@external("propeller_fl", "correction_read") declare function _correction_read(off: i32, dst: usize, len: i32): void;
+// @ts-ignore: decorator
 @external("propeller_fl", "data_next") declare function _data_next(dst: usize, cap: i32): i32;
 // @ts-ignore: decorator
 @external("propeller_fl", "param_i64") declare function _param_i64(name: usize, len: i32, missing: i64): i64;
@@ -41,6 +43,15 @@ export function model(): StaticArray<f32> {
   const bytes = _model_len();
   const all = new StaticArray<f32>(bytes / 4);
   _model_read(0, changetype<usize>(all), bytes);
+  return all;
+}
+
+/** What is added to each gradient under a strategy with control variates (SCAFFOLD), laid out as the
+ * model; zeros under the others. */
+export function correction(): StaticArray<f32> {
+  const bytes = _model_len();
+  const all = new StaticArray<f32>(bytes / 4);
+  _correction_read(0, changetype<usize>(all), bytes);
   return all;
 }
 

@@ -27,6 +27,7 @@ mod host {
     extern "C" {
         pub fn model_len() -> i32;
         pub fn model_read(off: i32, dst: *mut f32, len: i32);
+        pub fn correction_read(off: i32, dst: *mut f32, len: i32);
         pub fn data_next(dst: *mut u8, cap: i32) -> i32;
         pub fn param_i64(name: *const u8, len: i32, missing: i64) -> i64;
         pub fn param_f64(name: *const u8, len: i32, missing: f64) -> f64;
@@ -45,6 +46,13 @@ pub fn model_len() -> usize {
 /// Fills `into` with the model's parameters from `from` on.
 pub fn model_read(from: usize, into: &mut [f32]) {
     unsafe { host::model_read(from as i32 * 4, into.as_mut_ptr(), into.len() as i32 * 4) }
+}
+
+/// Fills `into` with what is added to each gradient under a strategy with control variates
+/// (SCAFFOLD), from parameter `from` on; zeros under the others.
+pub fn correction_read(from: usize, into: &mut [f32]) {
+    let bytes = into.len() as i32 * 4;
+    unsafe { host::correction_read(from as i32 * 4, into.as_mut_ptr(), bytes) }
 }
 
 /// Fills `into` with whole records and returns the bytes that were read; 0 at the end, after which
