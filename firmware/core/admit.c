@@ -16,6 +16,7 @@
 #define SHOWN_IMPORTS 5
 #define PAGE 65536
 #define WASI "wasi_snapshot_preview1"
+#define FL "propeller_fl"
 
 /* Every function of WASI preview 1: an engine that offers the module offers these. */
 static const char *const wasi[] = {
@@ -309,6 +310,7 @@ static bool is_offered(struct module *m, const char *offer, uint32_t module_at, 
 	size_t dot = 0;
 
 	if (pp_binary_is(&m->b, module_at, module_len, (struct proplet_text){offer, len})) {
+		m->trains = m->trains || strcmp(offer, FL) == 0;
 		if (strcmp(offer, WASI) != 0) {
 			return true;
 		}
@@ -564,6 +566,18 @@ static bool read_header(struct module *m)
 
 /* -- the verdict -------------------------------------------------------------------------------- */
 
+/* Where a guest trains, what is called takes no arguments. */
+static bool may_train(struct module *m, struct pp_words *why)
+{
+	const int64_t params = params_of(m, m->entry);
+
+	if (!m->b.bad && params != 0) {
+		pp_words_text(why, m->guest->entrypoint);
+		pp_words_add(why, " takes no arguments where it trains");
+	}
+	return !m->b.bad && params == 0;
+}
+
 static bool judge(struct module *m, struct pp_words *why)
 {
 	const struct proplet_guest *const guest = m->guest;
@@ -585,6 +599,13 @@ static bool judge(struct module *m, struct pp_words *why)
 		pp_words_text(why, guest->entrypoint);
 		pp_words_add(why, "'; it exports: ");
 		pp_words_text(why, m->exported == 0 ? pp_words_of("none") : pp_words_all(m->there));
+		return false;
+	}
+	if (guest->trains) {
+		return may_train(m, why);
+	}
+	if (m->trains) {
+		pp_words_add(why, "needs " FL ", which only a FederatedTask offers");
 		return false;
 	}
 	if (guest->entrypoint.len == 6 && memcmp(guest->entrypoint.at, "_start", 6) == 0 &&

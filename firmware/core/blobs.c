@@ -199,6 +199,12 @@ static bool evict_one(struct proplet *p)
 	return false;
 }
 
+void pp_blobs_make_room(struct proplet *p, uint64_t size)
+{
+	while (p->port->blob_room(p->port->ctx) < size && evict_one(p)) {
+	}
+}
+
 static int write_or_evict(struct proplet *p, const uint8_t *digest, uint32_t off, uint32_t total,
 			  const void *data, size_t len)
 {

@@ -31,6 +31,8 @@ int pp_blobs_write(struct proplet *p, const uint8_t *digest, uint64_t off, uint6
 		   const void *data, size_t len);
 int pp_blobs_keep_inventory(struct proplet *p, const uint8_t *digest, uint64_t size);
 int pp_blobs_send(struct proplet *p, const struct pp_effect *effect);
+/* Drops what nothing needs until so much is free, or all that may go is gone. */
+void pp_blobs_make_room(struct proplet *p, uint64_t size);
 void pp_blobs_free(struct proplet *p, const uint8_t *digest);
 
 /* guests.c: what is prepared, started, stopped, ended, logged */

@@ -48,6 +48,19 @@ static uint64_t limit(struct pp_view entry, unsigned field)
 				    : PROPLET_UNLIMITED;
 }
 
+/* The export that is called: where `propeller_fl` is imported, the one named like the step. */
+static struct proplet_text trains_at(struct pp_view fl, struct proplet_text otherwise)
+{
+	if (pp_int(pp_field(fl, PP_WIRE_TRAINING_GUEST), PP_WIRE_TRAINING_GUEST_ENV) !=
+	    PP_WIRE_TRAINING_GUEST_IMPORTS) {
+		return otherwise;
+	}
+	return pp_words_of(pp_int(pp_field(fl, PP_WIRE_TRAINING_STEP), 0) ==
+					   PP_WIRE_TRAINING_STEP_EVALUATE
+				   ? "evaluate"
+				   : "train");
+}
+
 static void make_guest(struct proplet_guest *guest, const struct pp_run *run)
 {
 	const struct pp_view entry = {run->entry, run->entry_len};
@@ -58,10 +71,14 @@ static void make_guest(struct proplet_guest *guest, const struct pp_run *run)
 	memcpy(guest->module, run->plan.module, 32);
 	guest->daemon = run->plan.mode == PP_ENTRY_MODE_DAEMON;
 	guest->module_size = (uint32_t)run->plan.module_size;
+	guest->trains = run->plan.trains;
 	guest->entry = run->entry;
 	guest->entry_len = run->entry_len;
 	guest->ref = pp_text(pp_field(entry, PP_ENTRY_REF));
 	guest->entrypoint = pp_text(pp_field(entry, PP_ENTRY_ENTRYPOINT));
+	if (guest->trains) {
+		guest->entrypoint = trains_at(pp_field(entry, PP_ENTRY_FL), guest->entrypoint);
+	}
 	guest->stdin_text = pp_text(pp_field(entry, PP_ENTRY_STDIN));
 	guest->args = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_ARGS));
 	guest->env = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_ENV));
@@ -114,6 +131,9 @@ int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restar
 	}
 	make_guest(&guest, run);
 	guest.slot = (uint8_t)i;
+	if (guest.trains) { /* its update will need a place */
+		pp_blobs_make_room(p, run->plan.input_size[0] + 4096);
+	}
 	guest.restarts = restarts;
 	if (p->engine->start(p->engine->ctx, &guest, p->start_why, sizeof p->start_why) !=
 	    PROPLET_OK) {
@@ -205,6 +225,10 @@ static PP_APART int judge(struct proplet *p, const struct pp_run *run, struct pp
 	pp_words_init(words);
 	if (pp_has(entry_of(&guest), PP_ENTRY_SEALED)) {
 		pp_words_add(words, "this proplet has no key for secrets");
+		return PROPLET_REFUSED;
+	}
+	if (!guest.trains && pp_count(pp_field(entry_of(&guest), PP_ENTRY_MOUNTS)) > 0) {
+		pp_words_add(words, "this proplet shows directories to no guest but one that trains");
 		return PROPLET_REFUSED;
 	}
 	if (!pp_admit(p->port, p->engine, &guest, words)) {

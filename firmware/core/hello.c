@@ -51,7 +51,10 @@ static void lists(const struct proplet *p, struct pp_out *out)
 	pp_put_int(out, PP_HELLO_COMPONENTS);
 	pp_put_bool(out, false);
 	pp_put_int(out, PP_HELLO_MOUNTS);
-	pp_put_list(out, 0);
+	pp_put_list(out, p->config.mount_count);
+	for (size_t i = 0; i < p->config.mount_count; i++) {
+		text(out, p->config.mounts[i]);
+	}
 	pp_put_int(out, PP_HELLO_ENCODINGS);
 	pp_put_list(out, 2);
 	text(out, "cbor");

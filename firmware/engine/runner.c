@@ -8,7 +8,8 @@
 
 enum { FREE, RUNS, ENDED };
 
-static const char *const imports[] = {"wasi_snapshot_preview1", NULL};
+static const char *const imports[] = {"wasi_snapshot_preview1", "propeller_fl", NULL};
+static const char *const imports_without[] = {"wasi_snapshot_preview1", NULL};
 
 /* -- on the guest's thread ----------------------------------------------------------------- */
 
@@ -194,6 +195,24 @@ static void fill(struct proplet_slot *slot, const struct proplet_guest *guest)
 	job->wait = guest_waits;
 }
 
+static bool begin_lesson(struct proplet_runner *runner, struct proplet_job *job,
+			 const struct proplet_guest *guest, char *why, size_t cap)
+{
+	const struct proplet_lessons *lessons = runner->lessons;
+
+	return lessons != NULL &&
+	       lessons->begin(lessons->ctx, guest, &job->lesson, why, cap) == PROPLET_OK;
+}
+
+static void end_lesson(struct proplet_runner *runner, struct proplet_job *job,
+		       const struct proplet_outcome *outcome, struct proplet_ended *out)
+{
+	if (job->lesson != NULL) {
+		runner->lessons->finish(runner->lessons->ctx, job->lesson, outcome, out);
+		job->lesson = NULL;
+	}
+}
+
 static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t cap)
 {
 	struct proplet_runner *runner = ctx;
@@ -212,10 +231,15 @@ static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t
 	if (!read_module(runner, &slot->job, guest, why, cap)) {
 		return PROPLET_FULL;
 	}
+	if (guest->trains && !begin_lesson(runner, &slot->job, guest, why, cap)) {
+		runner->os->give(runner->os->ctx, slot->job.module);
+		return PROPLET_FULL;
+	}
 	atomic_store(&slot->state, RUNS);
 	if (!runner->os->spawn(runner->os->ctx, guest->slot, run_slot, slot)) {
 		atomic_store(&slot->state, FREE);
 		runner->os->give(runner->os->ctx, slot->job.module);
+		end_lesson(runner, &slot->job, &slot->outcome, NULL);
 		proplet_put_text(why, cap, 0, "no thread could be started");
 		return PROPLET_FULL;
 	}
@@ -231,7 +255,14 @@ static int check(void *ctx, const struct proplet_guest *guest, char *why, size_t
 		proplet_put_text(why, cap, 0, "more arguments and variables than fit here");
 		return PROPLET_REFUSED;
 	}
-	return PROPLET_OK;
+	if (!guest->trains) {
+		return PROPLET_OK;
+	}
+	if (runner->lessons == NULL) {
+		proplet_put_text(why, cap, 0, "this proplet takes no part in rounds");
+		return PROPLET_REFUSED;
+	}
+	return runner->lessons->check(runner->lessons->ctx, guest, why, cap);
 }
 
 static void stop(void *ctx, uint8_t number)
@@ -275,8 +306,8 @@ static bool is_utf8(const uint8_t *data, size_t size)
 	return true;
 }
 
-static bool keep_blob(const struct proplet_port *port, const uint8_t *data, uint32_t size,
-		      struct proplet_ended *out)
+bool proplet_keep_blob(const struct proplet_port *port, const uint8_t *data, uint32_t size,
+		       struct proplet_ended *out)
 {
 	struct proplet_hash hash;
 
@@ -312,7 +343,7 @@ static void tell_result(struct proplet_runner *runner, struct proplet_slot *slot
 		memcpy(out->result, data, size);
 		out->result_len = (uint16_t)size;
 		out->has_result = true;
-	} else if (!keep_blob(runner->port, data, size, out)) {
+	} else if (!proplet_keep_blob(runner->port, data, size, out)) {
 		out->ok = false;
 		tell_error(out, "its result could not be kept: no storage left");
 	}
@@ -355,7 +386,11 @@ static bool poll(void *ctx, struct proplet_ended *out)
 		slot->job.module = NULL;
 		memset(out, 0, sizeof(*out));
 		out->slot = i;
-		tell(runner, slot, out);
+		if (slot->job.lesson != NULL) {
+			end_lesson(runner, &slot->job, &slot->outcome, out);
+		} else {
+			tell(runner, slot, out);
+		}
 		atomic_store(&slot->state, FREE);
 		return true;
 	}
@@ -400,12 +435,18 @@ void proplet_runner_init(struct proplet_runner *runner, struct proplet_runtime *
 						 .version = runtime->version,
 						 .slots = count,
 						 .memory = memory,
-						 .imports = imports,
+						 .imports = imports_without,
 						 .check = check,
 						 .start = start,
 						 .stop = stop,
 						 .poll = poll,
 						 .log_read = log_read};
+}
+
+void proplet_runner_teach(struct proplet_runner *runner, const struct proplet_lessons *lessons)
+{
+	runner->lessons = lessons;
+	runner->engine.imports = imports;
 }
 
 bool proplet_runner_busy(struct proplet_runner *runner)

@@ -52,12 +52,27 @@ struct proplet_slot {
 	const char *words[PROPLET_WORDS_MAX];
 };
 
+/*
+ * What makes a round of federated learning of a guest (fl/lesson.h), as the runner asks it: `check`
+ * as the engine's check, `begin` before the guest is started, `finish` once it ended, which frees what
+ * `begin` gave; without `out` it does nothing else. On the core's thread.
+ */
+struct proplet_lessons {
+	void *ctx;
+	int (*check)(void *ctx, const struct proplet_guest *guest, char *why, size_t cap);
+	int (*begin)(void *ctx, const struct proplet_guest *guest, struct proplet_lesson **lesson,
+		     char *why, size_t cap);
+	void (*finish)(void *ctx, struct proplet_lesson *lesson,
+		       const struct proplet_outcome *outcome, struct proplet_ended *out);
+};
+
 struct proplet_runner {
 	struct proplet_engine engine; /* to hand to proplet_init */
 	struct proplet_runtime *runtime;
 	const struct proplet_port *port;
 	const struct proplet_os *os;
 	struct proplet_slot *slots;
+	const struct proplet_lessons *lessons; /* NULL: this device takes no part in rounds */
 	uint64_t fuel; /* of an entry that names none; PROPLET_UNLIMITED where guests can be stopped */
 };
 
@@ -65,6 +80,13 @@ struct proplet_runner {
 void proplet_runner_init(struct proplet_runner *runner, struct proplet_runtime *runtime,
 			 const struct proplet_port *port, const struct proplet_os *os,
 			 struct proplet_slot *slots, uint8_t count, uint64_t memory);
+
+/* From here on it takes part in rounds, and says so in hello: before proplet_init. */
+void proplet_runner_teach(struct proplet_runner *runner, const struct proplet_lessons *lessons);
+
+/* Stores bytes as a blob of the guest that ended. False where storage has no room. */
+bool proplet_keep_blob(const struct proplet_port *port, const uint8_t *data, uint32_t size,
+		       struct proplet_ended *out);
 
 /* To be called some ten times a second while proplet_runner_busy. */
 void proplet_runner_tick(struct proplet_runner *runner);

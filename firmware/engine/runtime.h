@@ -43,7 +43,7 @@ struct proplet_outcome {
 	char text[PROPLET_TEXT_MAX]; /* the values, or why it failed, in words; NUL-terminated */
 };
 
-struct proplet_lesson; /* a round of federated learning: natives_fl.h */
+struct proplet_lesson; /* a round of federated learning: fl/lesson.h */
 
 /* Everything one guest is given. Whatever is pointed to lives until `run` returns. */
 struct proplet_job {

@@ -3,6 +3,17 @@
 
 #include <string.h>
 
+#ifdef PROPLET_FL
+#include "../fl/imports.h"
+/* A guest that trains sees no clock, chance or waiting but those of its round. */
+#define IN_A_ROUND(call, function)                                                                 \
+	if ((call)->job->lesson != NULL) {                                                         \
+		return function(call);                                                             \
+	}
+#else
+#define IN_A_ROUND(call, function)
+#endif
+
 #define MODULE "wasi_snapshot_preview1"
 
 enum { SUCCESS = 0, BADF = 8, FAULT = 21, INVAL = 28, IO = 29, NOSYS = 52 };
@@ -299,6 +310,7 @@ static enum proplet_after clock_time_get(struct proplet_call *call)
 	uint32_t clock = arg(call, 0);
 	int64_t ms;
 
+	IN_A_ROUND(call, proplet_fl_time)
 	if (clock > 3) {
 		return answer(call, INVAL);
 	}
@@ -314,6 +326,7 @@ static enum proplet_after clock_res_get(struct proplet_call *call)
 {
 	uint8_t *to = at(call, arg(call, 1), 8);
 
+	IN_A_ROUND(call, proplet_fl_resolution)
 	if (arg(call, 0) > 3) {
 		return answer(call, INVAL);
 	}
@@ -330,6 +343,7 @@ static enum proplet_after random_get(struct proplet_call *call)
 	uint32_t size = arg(call, 1);
 	uint8_t *to = at(call, arg(call, 0), size);
 
+	IN_A_ROUND(call, proplet_fl_random)
 	if (size > RANDOM_MAX) {
 		return answer(call, INVAL);
 	}
@@ -407,6 +421,7 @@ static enum proplet_after poll_oneoff(struct proplet_call *call)
 	int64_t first = INT64_MAX;
 	uint32_t ready = 0;
 
+	IN_A_ROUND(call, proplet_fl_poll)
 	if (count == 0 || count > WAITS_MAX) {
 		return answer(call, INVAL);
 	}
@@ -481,6 +496,9 @@ const struct proplet_native proplet_natives[] = {
 	{MODULE, "sock_recv", "iiiiii:i", no_file},
 	{MODULE, "sock_send", "iiiii:i", no_file},
 	{MODULE, "sock_shutdown", "ii:i", no_file},
+#ifdef PROPLET_FL
+	PROPLET_FL_NATIVES,
+#endif
 };
 
 const size_t proplet_natives_count = sizeof(proplet_natives) / sizeof(proplet_natives[0]);

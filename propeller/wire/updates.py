@@ -5,7 +5,7 @@
          4     1  version, 1
          5     1  encoding (ENCODINGS)
          6     1  flags: 1 full weights, 2 clipped, 4 secure aggregation, 8 error feedback
-         7     1  signature: 0 none, 1 Ed25519
+         7     1  signature: 0 none, 1 by the device's own key, Ed25519 or P-256
          8    16  job, the bytes of its UUID
         24     4  round, from 1
         28     4  attempt, from 1

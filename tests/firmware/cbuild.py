@@ -39,6 +39,15 @@ def core_sources() -> list[Path]:
     return [FIRMWARE / "core" / name for name in names]
 
 
+def fl_sources() -> list[Path]:
+    """What a device that takes part in rounds has besides, as its own list says."""
+    listed = (FIRMWARE / "fl" / "sources.cmake").read_text(encoding="utf-8")
+    names = sorted(word for word in listed.replace(")", " ").split() if word.endswith(".c"))
+    found = sorted(path.name for path in (FIRMWARE / "fl").glob("*.c"))
+    assert names == found, "fl/sources.cmake does not list what is in fl/"
+    return [FIRMWARE / "fl" / name for name in names]
+
+
 def compile_to(
     out: Path, sources: Sequence[Path], *flags: str, cc: str = "cc", libs: Sequence[str] = ()
 ) -> Path:

@@ -371,3 +371,11 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield place
     finally:
         place.close()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`proplet-posix`, built once."""
+    from propeller.cli import devices
+
+    return devices.build(tmp_path_factory.mktemp("firmware"))

@@ -23,12 +23,6 @@ SMALL = {"memory": "1MiB"}
 KB = 1024
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`proplet-posix`, built once."""
-    return devices.build(tmp_path_factory.mktemp("firmware"))
-
-
 class Bench:
     """A reconciler, a broker, a Linux proplet and devices."""
 

@@ -41,6 +41,9 @@ struct proplet_config {
 	uint8_t window;             /* pieces of a blob asked for at once, 1..4 */
 	const struct proplet_label *labels;
 	size_t label_count;
+	/* Directories for guests that train, as entries name them; most devices have one or none. */
+	const char *const *mounts;
+	size_t mount_count;
 };
 
 #define PROPLET_GUESTS 32 /* slots of an engine, at most */

@@ -71,6 +71,7 @@ struct proplet_port {
 
 	/* -- cryptography: libsodium, Mbed TLS, PSA; never our own -------------------------- */
 
+	/* A guest that trains uses the hash on its own thread too, with a state of its own. */
 	int (*hash_begin)(void *ctx, struct proplet_hash *state);
 	int (*hash_add)(void *ctx, struct proplet_hash *state, const void *data, size_t len);
 	int (*hash_end)(void *ctx, struct proplet_hash *state, uint8_t digest[32]);
@@ -150,7 +151,7 @@ struct proplet_guest {
 	uint8_t slot; /* 0..slots-1: which place of the device it takes; names it until it ended */
 	uint8_t uid[16], run[16];
 	uint32_t restarts;
-	bool daemon;
+	bool daemon, trains; /* trains: a step of a round of federated learning */
 	uint8_t module[32];
 	uint32_t module_size;
 	struct proplet_text ref, entrypoint, stdin_text;

@@ -18,6 +18,9 @@
 
 #include "keys.h"
 #include "link.h"
+#ifdef PROPLET_FL
+#include "records.h"
+#endif
 #include "settings.h"
 #include "store.h"
 #include "threads.h"
@@ -47,6 +50,10 @@ static struct device {
 	char root[256];
 	struct utsname machine;
 	bool reboot;
+#ifdef PROPLET_FL
+	struct records records;
+	struct proplet_school school;
+#endif
 } device;
 
 /* -- the slots of the port ----------------------------------------------------------------- */
@@ -262,6 +269,13 @@ static bool make_engine(void)
 	}
 	proplet_runner_init(&device.runner, device.runtime, &device.port, &device.threads.os,
 			    device.slots, (uint8_t)settings->tasks, settings->memory);
+#ifdef PROPLET_FL
+	records_init(&device.records, settings->mounts, settings->directories,
+		     settings->mount_count);
+	proplet_school_init(&device.school, &device.port, &device.threads.os, &device.records.slots,
+			    settings->learning);
+	proplet_runner_teach(&device.runner, &device.school.lessons);
+#endif
 	return threads_watch(&device.threads);
 }
 
@@ -309,6 +323,10 @@ static bool make_proplet(void)
 		.window = (uint8_t)settings->window,
 		.labels = settings->labels,
 		.label_count = settings->label_count,
+#ifdef PROPLET_FL
+		.mounts = settings->mounts,
+		.mount_count = settings->mount_count,
+#endif
 	};
 	int error = proplet_init(&device.proplet, &config, &device.port, &device.runner.engine,
 				 &given);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum kind { TEXT, FILE_NAME, DURATION, SIZE, NUMBER, LABEL, IGNORED };
+enum kind { TEXT, FILE_NAME, DURATION, SIZE, NUMBER, LABEL, MOUNT, IGNORED };
 
 struct setting {
 	const char *key;  /* in the file */
@@ -52,10 +52,11 @@ static const struct setting known[] = {
 	{"window", "window", NUMBER, AT(window), "2"},
 	{"output", "output", SIZE, AT(output), "64KiB"},
 	{"engine", "engine", TEXT, AT(engine), NULL},
+	{"mounts", "mount", MOUNT, 0, NULL},
+	{"flMemory", "fl-memory", SIZE, AT(learning), "64MiB"},
 	/* Of the Linux proplet, and of no use here: the same file serves both. */
 	{"boxKey", "box-key", IGNORED, 0, NULL},
 	{"logLevel", "log-level", IGNORED, 0, NULL},
-	{"mounts", "mount", IGNORED, 0, NULL},
 	{"fetch", "fetch", IGNORED, 0, NULL},
 	{"plainHttp", "plain-http", IGNORED, 0, NULL},
 	{"ociLayout", "oci-layout", IGNORED, 0, NULL},
@@ -146,6 +147,29 @@ static bool set_label(struct settings *settings, const char *where, const char *
 	return true;
 }
 
+/* name=directory, with :ro or :rw behind it: no guest writes there, whatever it says. */
+static bool set_mount(struct settings *settings, const char *where, const char *text)
+{
+	char *name = copy(text);
+	char *path = strchr(name, '=');
+	size_t size;
+
+	if (path == NULL || path == name || path[1] == '\0') {
+		return fault(where, "mounts", "wanted name=directory");
+	}
+	*path++ = '\0';
+	size = strlen(path);
+	if (size > 3 && (strcmp(path + size - 3, ":ro") == 0 || strcmp(path + size - 3, ":rw") == 0)) {
+		path[size - 3] = '\0';
+	}
+	if (settings->mount_count == MOUNTS_MAX) {
+		return fault(where, "mounts", "too many");
+	}
+	settings->mounts[settings->mount_count] = name;
+	settings->directories[settings->mount_count++] = path;
+	return true;
+}
+
 static bool set(struct settings *settings, const struct setting *setting, const char *where,
 		const char *directory, const char *text)
 {
@@ -169,6 +193,8 @@ static bool set(struct settings *settings, const struct setting *setting, const 
 		       fault(where, setting->key, "wanted a number");
 	case LABEL:
 		return set_label(settings, where, text);
+	case MOUNT:
+		return set_mount(settings, where, text);
 	case IGNORED:
 		return true;
 	}
@@ -194,9 +220,9 @@ static const char *scalar(yaml_document_t *document, int item)
 		       : NULL;
 }
 
-/* A mapping or a list of labels. */
-static bool many(struct settings *settings, yaml_document_t *document, yaml_node_t *node,
-		 const char *path)
+/* A mapping or a list of labels or mounts. */
+static bool many(struct settings *settings, const struct setting *setting,
+		 yaml_document_t *document, yaml_node_t *node, const char *path)
 {
 	char text[512];
 
@@ -205,14 +231,14 @@ static bool many(struct settings *settings, yaml_document_t *document, yaml_node
 		     item < node->data.sequence.items.top; item++) {
 			const char *one = scalar(document, *item);
 
-			if (one == NULL || !set_label(settings, path, one)) {
-				return one != NULL || fault(path, "labels", "wanted texts");
+			if (one == NULL || !set(settings, setting, path, NULL, one)) {
+				return one != NULL || fault(path, setting->key, "wanted texts");
 			}
 		}
 		return true;
 	}
 	if (node->type != YAML_MAPPING_NODE) {
-		return fault(path, "labels", "wanted a list or a mapping");
+		return fault(path, setting->key, "wanted a list or a mapping");
 	}
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
 	     pair < node->data.mapping.pairs.top; pair++) {
@@ -220,10 +246,10 @@ static bool many(struct settings *settings, yaml_document_t *document, yaml_node
 		const char *value = scalar(document, pair->value);
 
 		if (name == NULL || value == NULL) {
-			return fault(path, "labels", "wanted texts");
+			return fault(path, setting->key, "wanted texts");
 		}
 		snprintf(text, sizeof(text), "%s=%s", name, value);
-		if (!set_label(settings, path, text)) {
+		if (!set(settings, setting, path, NULL, text)) {
 			return false;
 		}
 	}
@@ -251,8 +277,8 @@ static bool take_document(struct settings *settings, yaml_document_t *document, 
 		if (setting == NULL || node == NULL) {
 			return fault(path, key == NULL ? "" : key, "unknown setting");
 		}
-		if (setting->kind == LABEL) {
-			if (!many(settings, document, node, path)) {
+		if (setting->kind == LABEL || setting->kind == MOUNT) {
+			if (!many(settings, setting, document, node, path)) {
 				return false;
 			}
 		} else if (setting->kind != IGNORED) {

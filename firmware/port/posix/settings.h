@@ -11,16 +11,20 @@
 #include "proplet/device.h"
 
 #define LABELS_MAX 32
+#define MOUNTS_MAX 8
 
 struct settings {
 	const char *id, *domain, *channel, *broker, *mqtt, *username, *password, *password_file;
 	const char *tls_ca, *tls_cert, *tls_key, *data, *trust, *key, *engine;
 	uint64_t keepalive; /* ms, as all durations */
 	uint64_t heartbeat, grace, debounce;
-	uint64_t tasks, memory, storage, max_module, max_payload, chunk, window, output;
+	uint64_t tasks, memory, storage, max_module, max_payload, chunk, window, output, learning;
 	bool check_config;
 	struct proplet_label labels[LABELS_MAX];
 	unsigned label_count;
+	/* Directories for guests that train. */
+	const char *mounts[MOUNTS_MAX], *directories[MOUNTS_MAX];
+	unsigned mount_count;
 
 	char *host; /* of broker */
 	uint16_t port;
