@@ -47,12 +47,16 @@ from proplet.releases import Releases
 from proplet.reporting import Reporting
 from proplet.runs import Runs
 from proplet.seals import Seals
+from proplet.turns import Named, Turns
 from proplet.uploads import Uploads
 
 HEARD = tuple(topic for topic in Topic if topic is not Topic.RELEASES)
 """What every device hears; release lists only where trust names who signs them."""
 TRUST_EVERY = 2_000
 """Ms between two requests for the trust document."""
+
+MOST_DROPPED = 32
+"""Reasons of dropped messages that a report counts."""
 
 DRAIN_MARGIN = 1500
 """Ms past the grace after which a drain no longer waits for guests."""
@@ -76,7 +80,8 @@ class Agent:
         self._trust_asked = -TRUST_EVERY
         self._in_use: frozenset[str] = frozenset()
         self._storage = 0
-        self._vitals: tuple[tuple[str, int], ...] = ()
+        self._vitals: Named = ()
+        self._turns = Turns()
         self.counts: Counter[str] = Counter()
         self._releases = Releases(stored.releases, stored.held)
         self._runs = Runs(config, rng, may=self._may)
@@ -387,20 +392,25 @@ class Agent:
     def _report(self, now: Now, out: list[Effect]) -> None:
         if now.mono < self._reporting.due():
             return
-        dropped = tuple(
-            (f"dropped.{reason}", count) for reason, count in sorted(self.counts.items())
-        )
         self._reporting.tick(
             now,
             conn=self._conn,
             observed=self._documents.observed,
             runs=self._runs.reports(),
             free=self._runs.free(self._storage),
-            metrics=(*self._vitals, *dropped[:32]),
+            metrics=self._numbers,
             clock="Synced" if self._documents.synced(now) else "Unsynced",
             uploads=self._uploads,
             out=out,
         )
+
+    def _numbers(self) -> Named:
+        dropped = tuple(
+            (f"dropped.{reason}", count) for reason, count in sorted(self.counts.items())
+        )
+        own = tuple(one for one in self._vitals if "/" not in one[0])
+        guests = tuple(one for one in self._vitals if "/" in one[0])
+        return self._turns.pick(own, guests, dropped[:MOST_DROPPED])
 
     def _finish_drain(self, now: Now, out: list[Effect]) -> None:
         if self._drain_by is None:

@@ -310,7 +310,7 @@ SETTINGS = (
     Setting("fl_samples", _number(1, 1 << 32), None, (), "samples this device trains on"),
     Setting(
         "site",
-        _path,
+        read_path,
         None,
         (),
         "socket of the reconciler whose fleet trains in this proplet's place: a gateway",

@@ -1,7 +1,8 @@
-"""What each guest takes, as named integers for the report: `cpu/1a2b3c4d` and `rss/1a2b3c4d`, of a
-Function also `calls/1a2b3c4d`.
+"""What each guest takes, as named integers for the report: `cpu/1a2b3c4d` and `rss/1a2b3c4d`; what
+a Function has besides is in `pools`.
 
-The eight digits are the first of the object's uid: a device holds few, and bytes may be dear.
+The eight digits are the first of the object's uid: a device holds few, and bytes may be dear. Where
+a report has no room for all guests they take turns (`turns`).
 
 A Function may have several processes: theirs are added up.
 
@@ -18,9 +19,8 @@ from pathlib import Path
 
 from proplet.workers import Worker
 
-MOST = 9
-"""Guests told of in one report, which has room for 64 names: three each beside the agent's own
-three and what it dropped for 32 reasons."""
+MOST = 256
+"""Guests looked at."""
 NAMED = 8
 """Digits of the uid."""
 

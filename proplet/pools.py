@@ -7,6 +7,8 @@ along. Whatever happens to a worker, its call gets exactly one answer.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +36,12 @@ LINGER_MS = 3_600_000
 
 MOST_BAD = 3
 """Workers in a row that end before they are ready, after which the function has failed here."""
+
+MOST_KEPT = 16
+"""Numbers that a guest tells of itself and that are kept: those it told first."""
+
+_GAUGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_LARGEST = 2**53 - 1
 
 Ended = Callable[[Key, Outcome], None]
 
@@ -102,6 +110,17 @@ def job_of(
     }
 
 
+def keep_told(known: dict[str, int], metrics: Mapping[object, object]) -> None:
+    """Take in what a guest told: in thousandths, finite, under a name that a report can bear."""
+    for name, value in metrics.items():
+        if not isinstance(name, str) or _GAUGE.fullmatch(name) is None:
+            continue
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        if name in known or len(known) < MOST_KEPT:
+            known[name] = max(-_LARGEST, min(_LARGEST, round(value * 1000)))
+
+
 class Hosts(Protocol):
     """Where workers come from: `Workers`, or what a test has in its place."""
 
@@ -115,11 +134,12 @@ class Hosts(Protocol):
 class Tally:
     """Counts of one function since it was started here."""
 
+    taken: int = 0
     done: int = 0
     failed: int = 0
     refused: int = 0
     instance_us: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, int] = field(default_factory=dict)
 
 
 class Pool:
@@ -156,8 +176,8 @@ class Pool:
         self.closing: int | None = None
         self.trouble = ""
         self._again: int | None = None
-        self._asked = self._counted = clock()
-        self._area = 0
+        self._asked = self._counted = self._quiet = clock()
+        self._area = self._waited = 0
 
     @property
     def running(self) -> int:
@@ -174,17 +194,34 @@ class Pool:
         """Workers it has."""
         return len(self._busy) + len(self._idle) + len(self._warming)
 
-    def load(self, now: int) -> int:
-        """Calls that ran or waited, in thousandths, on average since this was asked last."""
+    def load(self, now: int) -> tuple[int, int]:
+        """Calls that ran or waited, and those that waited alone: thousandths, on average since this
+        was asked last."""
         self._account()
         span = max(1, now - self._asked)
-        area, self._area, self._asked = self._area, 0, now
-        return area * 1000 // span
+        area, waited = self._area, self._waited
+        self._area, self._waited, self._asked = 0, 0, now
+        return area * 1000 // span, waited * 1000 // span
+
+    def gauges(self, now: int) -> list[tuple[str, int]]:
+        """Its numbers for the report: load, ms since a call was here, calls that it took, and what
+        the guest told last, in thousandths."""
+        mark = self.key[0][:NAMED]
+        calls, queue = self.load(now)
+        idle = 0 if self.running or self.waiting else max(0, now - self._quiet)
+        told = [("calls", calls), ("queue", queue), ("idle", idle), ("taken", self.tally.taken)]
+        rows = [(f"{name}/{mark}", value) for name, value in told]
+        for name, number in sorted(self.tally.metrics.items()):
+            rows.append((f"g/{mark}/{name}", number))
+        return rows
 
     def _account(self) -> None:
         """Before the number of calls changes."""
         now = self._clock()
         self._area += (now - self._counted) * (self.running + self.waiting)
+        self._waited += (now - self._counted) * self.waiting
+        if self.running or self.waiting:
+            self._quiet = now
         self._counted = now
 
     # -- calls -----------------------------------------------------------------------------------
@@ -207,6 +244,8 @@ class Pool:
             self._refuse(pending, "busy", f"{self.running} calls run and {self.waiting} wait")
             return
         self._account()
+        self.tally.taken += 1
+        self._quiet = self._clock()
         self._queue.append(pending)
         self._dispatch()
 
@@ -318,7 +357,7 @@ class Pool:
         self._write(told)
         metrics = told.get("metrics")
         if isinstance(metrics, dict):
-            self.tally.metrics.update(metrics)
+            keep_told(self.tally.metrics, metrics)
         state = str(told["state"])
         if state == "done":
             self.tally.done += 1
@@ -489,8 +528,7 @@ class Pools:
     def gauges(self, now: int) -> tuple[tuple[str, int], ...]:
         """The load of each, as named integers for the report."""
         pools = sorted(self._open.values(), key=lambda pool: pool.key)[:MOST]
-        loads = {f"calls/{pool.key[0][:NAMED]}": pool.load(now) for pool in pools}
-        return tuple(loads.items())
+        return tuple(row for pool in pools for row in pool.gauges(now))
 
     def tick(self) -> None:
         """What is due in any of them."""

@@ -8,6 +8,8 @@ retained. A list too long for one message travels as a blob.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from propeller.wire.messages import Free, Observed, Refused, Report, RunReport
 from proplet.effects import Effect, FreeBlob, KeepBlob, Now, Publish
 from proplet.records import AgentConfig
@@ -93,12 +95,12 @@ class Reporting:
         observed: Observed,
         runs: tuple[RunReport, ...],
         free: Free,
-        metrics: tuple[tuple[str, int], ...],
+        metrics: Callable[[], tuple[tuple[str, int], ...]],
         clock: str,
         uploads: Uploads,
         out: list[Effect],
     ) -> None:
-        """Publish what is due. Called only while connected."""
+        """Publish what is due. Called only while connected. metrics: asked for a report."""
         at = self._full_at()
         full = at is not None and now.mono >= at
         if not full and now.mono - self._told < self._hello.heartbeat:
@@ -115,7 +117,7 @@ class Reporting:
             tasks=runs if full else None,
             refused=self._refused,
             free=free,
-            metrics=metrics,
+            metrics=metrics(),
             clock=clock,
         )
         self._seq += 1

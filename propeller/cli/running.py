@@ -26,6 +26,7 @@ from propeller.gateway.bridge import Bridge
 from propeller.gateway.carrier import Carrier, Ground
 from propeller.gateway.server import ApiServer
 from propeller.model.ids import Key, PropletId, Uid
+from propeller.reconcile.events import Wanted
 from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.service import Service, Settings
 from propeller.reconcile.standing import Standing, of_reconciler
@@ -108,6 +109,7 @@ def open_carrier(
             new_id=lambda: uuid.uuid4().hex,
             trace=trace,
             micros=lambda: time.time_ns() // 1_000,
+            want=lambda uid, calls: service.inbox.put(Wanted(Uid(uid), calls)),
         )
     )
 

@@ -40,6 +40,8 @@ log = logging.getLogger("propeller.gateway")
 LOOK = 0.05
 """Seconds between two looks whether the store moved."""
 PRUNE_EVERY = 60_000
+ASK_EVERY = 1_000
+"""ms between two words about calls that wait for a first copy."""
 MOST_TAKEN = 1_000
 """Asynchronous calls that have not ended."""
 MOST_EARLY, MOST_EARLY_BYTES = 4_096, 4_096
@@ -57,6 +59,10 @@ class Ticket:
     id: str
     future: Future[Outcome]
     again: bool = False
+
+
+def _nobody_listens(_uid: str, _calls: int) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,17 @@ class Ground:
     new_id: Callable[[], str]
     trace: SendSpan | None = None
     micros: Callable[[], int] = _no_time
+    want: Callable[[str, int], None] = _nobody_listens
+    """Told again and again while calls wait for a first copy: the uid, and how many."""
+
+
+@dataclass(slots=True)
+class FirstCalls:
+    """Calls that waited for a first copy and got it. total, longest: ms."""
+
+    count: int = 0
+    total: int = 0
+    longest: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +103,7 @@ class Counts:
     calls: dict[str, int] = field(default_factory=dict)
     ends: dict[tuple[str, str], int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    first: dict[str, FirstCalls] = field(default_factory=dict)
 
 
 class Carrier:
@@ -112,6 +130,7 @@ class Carrier:
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._triggers = Triggers(self, ground.channel)
         self._traces = CallTraces(ground.trace, ground.micros)
+        self._asked: dict[str, int] = {}
         self.counts = Counts()
 
     # -- life ------------------------------------------------------------------------------------
@@ -209,6 +228,8 @@ class Carrier:
                 id_, name, request, now, patient=patient, durable=row is not None
             )
         self._do(effects)
+        if not effects:
+            self._wake.set()  # it waits: perhaps for a copy that somebody has to be asked for
         return Ticket(id_, future)
 
     def find(self, id_: str) -> CallRow | None:
@@ -296,6 +317,11 @@ class Carrier:
             self._traces.end(id_, outcome)
             end = (name, str(outcome.end.value))
             self.counts.ends[end] = self.counts.ends.get(end, 0) + 1
+            if outcome.held is not None:
+                first = self.counts.first.setdefault(name, FirstCalls())
+                first.count += 1
+                first.total += outcome.held
+                first.longest = max(first.longest, outcome.held)
         if future is not None:
             _tell(future, outcome)
 
@@ -411,7 +437,9 @@ class Carrier:
                     self._triggers.tick(now)
                     with self._lock:
                         effects = self._desk.tick(now)
+                        hungry = self._desk.hungry()
                     self._do(effects)
+                    self._ask_for_copies(hungry, now)
                     if now >= pruned + PRUNE_EVERY:
                         pruned = now
                         with self._book:
@@ -430,6 +458,14 @@ class Carrier:
         finally:
             if store is not None:
                 store.close()
+
+    def _ask_for_copies(self, hungry: Mapping[str, int], now: int) -> None:
+        """Again every second: a word may be lost, and who hears it may begin anew."""
+        self._asked = {uid: at for uid, at in self._asked.items() if uid in hungry}
+        for uid, calls in hungry.items():
+            if now - self._asked.get(uid, now - ASK_EVERY) >= ASK_EVERY:
+                self._asked[uid] = now
+                self._ground.want(uid, calls)
 
     def _learn(self, routes: Mapping[str, Route]) -> None:
         self._rings.clear()

@@ -8,7 +8,7 @@ made again only where the Function says that this does no harm; else its fate is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from propeller.model.functions import Calls, Trigger
@@ -23,6 +23,9 @@ RECENT = 5_000
 """ms since a copy was up, within which another one is probably about to be."""
 AGAIN = 100
 """ms until a waiting call is offered again."""
+MOST_HELD = 256
+"""Calls of one Function that wait for its first copy, at most (`Route.most`)."""
+MOST_HELD_BYTES = 32 << 20
 MOST_OPEN = 4_096
 """Calls at one time: more are told to come later."""
 
@@ -40,7 +43,8 @@ class Copy:
 class Route:
     """A Function as it is called. name: namespace/name. timeout: ms. shut: why it takes none.
 
-    since: when it came into being (Unix ms).
+    since: when it came into being (Unix ms). hold: where it may have no copy at all, ms that a call
+    waits for the first one; 0 where it may not. most: calls that wait so at one time.
     """
 
     uid: str
@@ -51,6 +55,8 @@ class Route:
     triggers: tuple[Trigger, ...] = ()
     since: int = 0
     shut: str = ""
+    hold: int = 0
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,10 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a call. cause: a word; error: in words. retry_after: seconds, 0: no use."""
+    """The end of a call. cause: a word; error: in words. retry_after: seconds, 0: no use.
+
+    held: ms that it waited for the first copy to come, None where one was there.
+    """
 
     end: End
     cause: str = ""
@@ -88,6 +97,7 @@ class Outcome:
     wait: int = 0
     took: int = 0
     retry_after: int = 0
+    held: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ class _Open:
     """A call that has not ended. patient: ms it may wait for a copy; due: when to look again.
 
     lost: what became of an attempt of which nobody knows whether it ran, "" while there is none.
+    held: it came while there was no copy of a Function that may have none. waited: ms until it
+    was sent then.
     """
 
     id: str
@@ -133,6 +145,8 @@ class _Open:
     due: int = 0
     cancelled: bool = False
     lost: str = ""
+    held: bool = False
+    waited: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +182,8 @@ class Desk:
         self._load: dict[tuple[str, str], int] = {}
         self._turn = 0
         self._up: dict[str, int] = {}
+        self._held: dict[str, int] = {}
+        self._held_bytes = 0
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -183,6 +199,14 @@ class Desk:
     def open(self) -> int:
         """Calls that have not ended."""
         return len(self._open)
+
+    def hungry(self) -> dict[str, int]:
+        """By uid, how many calls wait for a first copy."""
+        found: dict[str, int] = {}
+        for one in self._open.values():
+            if one.place is None and one.route.hold and not one.route.copies:
+                found[one.route.uid] = found.get(one.route.uid, 0) + 1
+        return found
 
     def learn(self, routes: Mapping[str, Route], now: int) -> list[Effect]:
         """Functions and their copies as they are now."""
@@ -323,15 +347,50 @@ class Desk:
         copy, full = self._choose(one, route)
         if copy is not None:
             return self._send(one, route, copy, now)
+        refused = self._hold(one, route, now)
+        if refused is not None:
+            return self._end(one, refused)
         between = now - self._up.get(route.name, -RECENT) < RECENT and not full
         patient = max(one.patient, PATIENCE if between else 0)
-        if now < one.came + patient and not route.shut and (one.durable or not full):
+        if now < one.came + patient and not route.shut and (one.durable or one.held or not full):
             one.due = now + AGAIN
             one.tried.clear()
             return []
         if one.why is not None:
             return self._end(one, one.why)
+        if one.held and not route.copies and not route.shut:
+            words = f"no copy of it came up within {patient / 1000:g} s"
+            return self._end(one, _come_again(words))
         return self._end(one, self._nobody(route, full=full))
+
+    def _hold(self, one: _Open, route: Route, now: int) -> Outcome | None:
+        """Let it wait for the first copy, where there is none; or say that too many do already."""
+        if one.held or route.copies or not route.hold or route.shut:
+            return None
+        if not one.durable:  # those are on disk, and bounded there
+            size = _size(one.request)
+            if self._held.get(route.name, 0) >= route.most:
+                words = f"{route.most} calls wait for its first copy already"
+                return _come_again(words)
+            if self._held_bytes + size > MOST_HELD_BYTES:
+                return _come_again("calls that wait for a first copy take all the room there is")
+            self._held[route.name] = self._held.get(route.name, 0) + 1
+            self._held_bytes += size
+        one.held = True
+        hold = min(route.hold, one.request.timeout or route.hold)
+        one.patient = max(one.patient, now - one.came + hold)
+        return None
+
+    def _hold_no_more(self, one: _Open) -> None:
+        """It was sent, or is over."""
+        if not one.held or one.durable or one.waited is not None:
+            return
+        self._held_bytes -= _size(one.request)
+        left = self._held.get(one.route.name, 0) - 1
+        if left > 0:
+            self._held[one.route.name] = left
+        else:
+            self._held.pop(one.route.name, None)
 
     def _choose(self, one: _Open, route: Route) -> tuple[Copy | None, bool]:
         """The copy to ask, and whether one was passed over for having too much to do."""
@@ -376,7 +435,10 @@ class Desk:
         wire = one.id if one.attempts == 1 else f"{one.id}-{one.attempts}"
         one.place = Place(copy.proplet, copy.run, seat.inst, seat.boot, wire)
         one.sent_at = now
-        if one.durable:  # its time begins when somebody is asked
+        if one.held and one.waited is None:
+            self._hold_no_more(one)
+            one.waited = now - one.came
+        if one.durable or one.held:  # its time begins when somebody is asked
             one.ends = now + min(one.request.timeout or route.timeout, route.timeout)
         self._wires[wire] = one.id
         slot = (copy.proplet, copy.run)
@@ -426,7 +488,10 @@ class Desk:
 
     def _end(self, one: _Open, outcome: Outcome) -> list[Effect]:
         self._leave(one)
+        self._hold_no_more(one)
         self._open.pop(one.id, None)
+        if one.held:
+            outcome = replace(outcome, held=one.waited)
         if one.lost and outcome.end is End.REFUSED:  # this attempt never began; an earlier one may
             words = f"{one.lost} while it may have been running it; then {outcome.error}"
             outcome = Outcome(end=End.UNKNOWN, cause="interrupted", error=words)
@@ -462,6 +527,10 @@ class Desk:
         return self._end(
             one, Outcome(end=End.UNKNOWN, cause="timeout", error=words, proplet=proplet)
         )
+
+
+def _come_again(words: str) -> Outcome:
+    return Outcome(end=End.REFUSED, cause="absent", error=words, retry_after=5)
 
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"

@@ -347,6 +347,8 @@ def response_of(id_: str, outcome: Outcome, *, again: bool = False) -> Response:
     status = status_of(outcome)
     if outcome.end is End.DONE:
         told["Server-Timing"] = f"wait;dur={outcome.wait / 1000}, run;dur={outcome.took / 1000}"
+        if outcome.held is not None:
+            told["Server-Timing"] += f", copy;dur={outcome.held}"
         response = Response(base64.b64decode(outcome.body), status, headers=told)
         for name, value in outcome.headers:
             if name not in _NOT_ITS_OWN and not name.startswith(("propeller-", "access-control-")):

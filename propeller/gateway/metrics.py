@@ -173,6 +173,24 @@ METRICS: Final = (
         help="Messages about calls that were not believed or understood.",
         labels=("reason",),
     ),
+    Named(
+        name="propeller_function_first_calls_total",
+        kind="counter",
+        help="Calls that found no copy of a Function and were sent to the first one that came.",
+        labels=("function",),
+    ),
+    Named(
+        name="propeller_function_first_call_seconds_total",
+        kind="counter",
+        help="How long those calls waited for a copy, all of them together.",
+        labels=("function",),
+    ),
+    Named(
+        name="propeller_function_first_call_seconds_max",
+        kind="gauge",
+        help="The longest of these waits.",
+        labels=("function",),
+    ),
 )
 """Every metric of `/metrics`."""
 
@@ -257,6 +275,7 @@ class _Families(Collector):
         yield from _learning(self._rounds)
         if self._counts is not None:
             yield from _calls(self._counts)
+            yield from _first_calls(self._counts)
 
 
 def _fleet(picture: Picture, runs: Mapping[str, int]) -> Iterator[Metric]:
@@ -324,6 +343,19 @@ def _calls(counts: Counts) -> Iterator[Metric]:
     yield _counters("propeller_call_messages_dropped_total", dict(counts.dropped))
 
 
+def _first_calls(counts: Counts) -> Iterator[Metric]:
+    # Another thread counts: what is read is a copy, each number of it right by itself.
+    first = dict(counts.first)
+    begun = {key: one.count for key, one in first.items()}
+    yield _counters("propeller_function_first_calls_total", begun)
+    seconds = {key: one.total / 1000 for key, one in first.items()}
+    yield _counters("propeller_function_first_call_seconds_total", seconds)
+    longest: dict[tuple[str, ...], float] = {
+        (name,): one.longest / 1000 for name, one in first.items()
+    }
+    yield _gauges("propeller_function_first_call_seconds_max", longest)
+
+
 def _gauge(name: str, value: float) -> Metric:
     return GaugeMetricFamily(name, _BY_NAME[name].help, value=value)
 
@@ -340,7 +372,7 @@ def _counter(name: str, value: float) -> Metric:
     return CounterMetricFamily(name.removesuffix("_total"), _BY_NAME[name].help, value=value)
 
 
-def _counters(name: str, counts: Mapping[str, int]) -> Metric:
+def _counters(name: str, counts: Mapping[str, float]) -> Metric:
     named = _BY_NAME[name]
     family = CounterMetricFamily(name.removesuffix("_total"), named.help, labels=named.labels)
     for label, count in sorted(counts.items()):

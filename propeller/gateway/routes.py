@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from propeller.gateway.desk import Copy, Route
+from propeller.gateway.desk import MOST_HELD, Copy, Route
 from propeller.model.inventory import Held
 from propeller.model.specs import Function
 from propeller.plan.lifecycle import suspension
 from propeller.state.base import Store
 
 DEFAULT_TIMEOUT = 30_000
+BURST = 32
 
 
 def routes_of(store: Store, now: int) -> dict[str, Route]:
@@ -32,8 +33,23 @@ def routes_of(store: Store, now: int) -> dict[str, Route]:
                 triggers=thing.triggers,
                 since=held.created_at,
                 shut=_shut(held, now),
+                hold=_hold(thing),
+                most=_most_held(thing),
             )
     return found
+
+
+def _hold(function: Function) -> int:
+    scaled = function.autoscale
+    return scaled.hold if scaled is not None and scaled.least == 0 else 0
+
+
+def _most_held(function: Function) -> int:
+    """As many as all its copies would take at once, and a burst in any case."""
+    if function.autoscale is None:
+        return 0
+    each = function.calls.concurrency + function.calls.queue
+    return min(MOST_HELD, max(BURST, function.autoscale.most * each))
 
 
 def _shut(held: Held, now: int) -> str:

@@ -464,6 +464,8 @@ def _autoscale(given: Canonical | None) -> Autoscale | None:
         gauge=Gauge(given["metric"]),
         target=int(Decimal(given["target"]) * 1000),
         patience=given["scaleDownAfter"],
+        named=given.get("gauge", ""),
+        hold=given.get("hold", 30_000),
     )
 
 

@@ -130,6 +130,8 @@ class Seen:
     scheduling and capacities are resolved from spec, runtime holds and hello, in that order.
     wake: a device that sleeps is heard at least this often (ms), 0: it is always there.
     metrics: numbers it reports of itself, last told at metrics_at (Unix ms, 0 never).
+    guests_at: when those of a guest were told, by the first digits of its uid (what it tells of
+    itself: by name), where the newest report had no room for them; not kept over a restart.
     box: whether secrets can be sealed to it, and to which key.
     """
 
@@ -159,4 +161,10 @@ class Seen:
     wake: int = 0
     metrics: Mapping[str, int] = field(default_factory=dict)
     metrics_at: int = 0
+    guests_at: Mapping[str, int] = field(default_factory=dict)
     box: Box = Box()
+
+    def told_at(self, name: str) -> int:
+        """When it told that number of its metrics (Unix ms)."""
+        mark = name.split("/", 2)[1] if "/" in name else ""
+        return self.guests_at.get(name, self.guests_at.get(mark, self.metrics_at))

@@ -121,6 +121,13 @@ def _workload(
         _leaving(board, held, counts)
         devices = counts.devices
         return board.summary(previous, counts=devices.mapping(), devices=devices, due=counts.due)
+    if blocked is None and _is_idle(obj, counts) and suspension(held, now) is None:
+        for one in ("Ready", "Healthy", "Scheduled", "Delivered", "Fresh"):
+            board.put(one, TRUE, "Idle", "no copy while nobody calls: the next call brings one")
+        if counts.releasing:
+            board.put("Reconciling", TRUE, *_progress(counts))
+        devices = counts.devices
+        return board.summary(previous, counts=devices.mapping(), devices=devices, due=counts.due)
     schedule = obj.schedule if isinstance(obj, Task) else None
     need = _need(obj, counts.desired)
     late_at = _late_at(held)
@@ -163,6 +170,11 @@ def _workload(
         drift=counts.drifted,
         due=counts.due,
     )
+
+
+def _is_idle(obj: Task | Daemon, counts: Tally) -> bool:
+    """Whether it was scaled to no copy at all."""
+    return isinstance(obj, Daemon) and obj.autoscale is not None and not counts.desired
 
 
 def _leaving(board: Board, held: Held, counts: Tally) -> None:

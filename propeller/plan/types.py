@@ -19,7 +19,7 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
 from propeller.model.privacy import Noise, Purse
 from propeller.model.rounds import Learning, Round, Step
-from propeller.model.scaling import Scale
+from propeller.model.scaling import Called, Scale
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
 from propeller.model.signing import Rule
@@ -96,6 +96,7 @@ class Snapshot:
     readings: what was measured outside, newest a check. purse: what an object has spent of its
     privacy budget.
     scales: how many copies objects with `autoscale` are to have.
+    wanted: when a gateway last said that calls wait for a first copy, and how many (`Called`).
     flows: how far each Workflow is. blob: a result that is a blob; None while it is not here.
     """
 
@@ -122,6 +123,7 @@ class Snapshot:
     purse: Callable[[Uid, Noise], Purse] = _full
     flows: Mapping[Uid, Flow] = field(default_factory=dict)
     scales: Mapping[Uid, Scale] = field(default_factory=dict)
+    wanted: Mapping[Uid, Called] = field(default_factory=dict)
     blob: Callable[[Digest], bytes | None] = _no_blob
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from propeller.errors import Fault
 from propeller.model.checks import Probe, Reading
-from propeller.model.ids import Digest, Key, PropletId
+from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.module import Resolved
 from propeller.model.promotion import Opened
 from propeller.model.revision import Revision
@@ -92,6 +92,14 @@ class Measured:
 
     probe: Probe
     reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Calls of a Function wait at a gateway for a first copy. Said again while they do."""
+
+    uid: Uid
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +285,7 @@ Event = (
     | Connected
     | Disconnected
     | Measured
+    | Wanted
     | Tick
     | Remark
     | PromotionOpened

@@ -21,6 +21,7 @@ from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.reconcile.deliver import delivered
 from propeller.reconcile.devices import DeviceKeys
+from propeller.reconcile.gauges import taken
 from propeller.reconcile.world import World
 from propeller.state.base import Event
 from propeller.transport.base import Received
@@ -266,8 +267,7 @@ class Hearing:
         )
         seen = self._alive(seen, received, now)
         if report.metrics and not received.retained:
-            metrics = dict(report.metrics[:MAX_METRICS])
-            seen = replace(seen, metrics=metrics, metrics_at=now)
+            seen = taken(seen, dict(report.metrics[:MAX_METRICS]), now)
         self._world.put_seen(seen)
         self._note_handing(seen, report, now)
         self.wishes.fence_seen[proplet] = max(

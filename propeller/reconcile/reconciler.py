@@ -53,6 +53,7 @@ from propeller.reconcile.events import (
     SpecsRefused,
     SpecsTaken,
     Tick,
+    Wanted,
 )
 from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.housekeeping import Housekeeping
@@ -256,6 +257,8 @@ class Reconciler:
                 self.fleet.disconnected(event.reason, now)
             case Measured():
                 self.rollouts.measured(event)
+            case Wanted(uid, calls):
+                self.world.want(uid, calls, now)
             case Tick():
                 pass
             case Remark():
@@ -340,6 +343,7 @@ class Reconciler:
             purse=world.learning.purses.look,
             flows=world.flows.known,
             scales=world.scales,
+            wanted=world.wanted,
             blob=self._around.read_blob,
         )
 

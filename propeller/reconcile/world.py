@@ -16,7 +16,7 @@ from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.rounds import Learning
-from propeller.model.scaling import Scale
+from propeller.model.scaling import Called, Scale
 from propeller.model.seen import RunState, Seen, SeenRun
 from propeller.model.specs import (
     App,
@@ -79,6 +79,7 @@ class World:
         self.windows = WindowBook(store)
         self.flows = FlowBook(store)
         self.scales: dict[Uid, Scale] = {scale.uid: scale for scale in store.scales()}
+        self.wanted: dict[Uid, Called] = {}
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self.strays: dict[Uid, set[PropletId]] = {}
         self._declared: dict[PropletId, Proplet] | None = None
@@ -182,6 +183,15 @@ class World:
         if before is None or before.copies != scale.copies:
             self.touched.objects.add(scale.uid)
             self.touched.statuses.add(scale.uid)
+
+    def want(self, uid: Uid, calls: int, now: int) -> None:
+        """Calls wait for a first copy."""
+        scale = self.scales.get(uid)
+        if uid not in self.objects or scale is None:
+            return
+        self.wanted[uid] = Called(now, calls)
+        if scale.copies == 0:
+            self.touched.objects.add(uid)
 
     def look_at_flows(self) -> None:
         """A result came that a Workflow may have waited for."""
@@ -294,6 +304,7 @@ class World:
         self.entries.forget(uid)
         self.versions.drop(uid)
         self.windows.forget(uid)
+        self.wanted.pop(uid, None)
         self.scales.pop(uid, None)  # its row goes with that of the object
         self.forget_corrections(uid)
         self.touched.objects.discard(uid)

@@ -23,6 +23,9 @@ from propeller.sources.times import cron_problem, zone_problem
 MAX_SECRETS = 64
 """Variables of one guest that come from Secrets."""
 
+SHORTEST_IDLE = 10_000
+"""ms without a call before a Function may have no copy: else each call would start one."""
+
 Problem: TypeAlias = "tuple[Path, str]"
 
 
@@ -80,6 +83,12 @@ def _autoscale(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("autoscale", "target"), "must be more than 0"
     if given["metric"] == "Memory" and spec["limits"]["memory"] == UNLIMITED:
         yield ("autoscale", "metric"), "Memory needs limits.memory: it is a share of that"
+    if (given["metric"] == "Guest") != ("gauge" in given):
+        yield ("autoscale", "gauge"), "goes with metric: Guest, which needs it"
+    if given["min"] == 0 and given["scaleDownAfter"] < SHORTEST_IDLE:
+        yield ("autoscale", "scaleDownAfter"), "must be at least 10s where min is 0"
+    if "hold" in given and given["min"]:
+        yield ("autoscale", "hold"), "goes with min: 0 only: else there is always a copy"
 
 
 def _models(rows: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

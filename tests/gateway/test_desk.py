@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from propeller.gateway.desk import (
+    AGAIN,
     MARGIN,
     PATIENCE,
     RECENT,
@@ -46,7 +47,9 @@ class World:
                     assert id_ not in self.over, "a call ends once"
                     self.over[id_] = outcome
 
-    def knows(self, *proplets: str, shut: str = "", **calls: int) -> Route:
+    def knows(
+        self, *proplets: str, shut: str = "", hold: int = 0, most: int = 0, **calls: int
+    ) -> Route:
         route = Route(
             uid="u1",
             name=NAME,
@@ -54,6 +57,8 @@ class World:
             calls=Calls(**calls),
             copies=tuple(Copy(proplet, f"run-{proplet}") for proplet in proplets),
             shut=shut,
+            hold=hold,
+            most=most,
         )
         self.take(self.desk.learn({NAME: route}, self.now))
         return route
@@ -352,3 +357,78 @@ def test_a_call_of_an_earlier_process_is_asked_for_and_not_made_again(world: Wor
     anew.status(place.proplet, boot=2)
     anew.take(anew.desk.resume("c1", NAME, Request(), place, anew.now))
     assert anew.over["c1"].end is End.UNKNOWN
+
+
+# -- no copy at all ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asleep() -> World:
+    """A Function that may have no copy and has none; `p1` is there."""
+    made = World()
+    made.status("p1")
+    made.knows(hold=30_000, most=2)
+    return made
+
+
+def test_a_call_waits_for_the_first_copy_and_is_served(asleep: World) -> None:
+    """As long as the Function says, its own time beginning when a copy is asked; and it is told
+    how long that took."""
+    asleep.call("c1")
+    asleep.later(12_000)
+    assert asleep.over == {}
+    assert asleep.desk.hungry() == {"u1": 1}
+    asleep.knows("p1", hold=30_000, most=2)
+    assert asleep.runs[-1].call.timeout == 10_000
+    assert asleep.desk.hungry() == {}
+    asleep.answers("done")
+    assert asleep.over["c1"].end is End.DONE
+    assert asleep.over["c1"].held == 12_000
+
+
+def test_a_call_that_waited_in_vain_may_come_again(asleep: World) -> None:
+    """503 with a time to come again, at the deadline and not before; its own one where that is
+    shorter."""
+    asleep.call("c1")
+    asleep.call("c2", timeout=1_000)
+    asleep.later(1_100)
+    assert asleep.over["c2"].cause == "absent"
+    asleep.later(28_000)
+    assert "c1" not in asleep.over
+    asleep.later(2_000)
+    assert (asleep.over["c1"].cause, asleep.over["c1"].retry_after) == ("absent", 5)
+    assert asleep.desk.open == 0
+
+
+def test_no_more_calls_wait_than_there_is_room_for(asleep: World) -> None:
+    """The next one is told to come again at once; a place is free when one goes."""
+    for name in ("c1", "c2", "c3"):
+        asleep.call(name)
+    assert list(asleep.over) == ["c3"]
+    assert asleep.over["c3"].retry_after == 5
+    asleep.take(asleep.desk.cancel("c1"))
+    asleep.call("c4")
+    assert "c4" not in asleep.over
+
+
+def test_a_burst_that_found_no_copy_is_served_by_the_first_one(asleep: World) -> None:
+    """Calls that waited for it wait on while it is full, and are not told that it is."""
+    for name in ("c1", "c2"):
+        asleep.call(name)
+    asleep.knows("p1", hold=30_000, most=2, concurrency=1, queue=0)
+    assert len(asleep.runs) == 1
+    asleep.answers("done")
+    asleep.later(AGAIN)
+    asleep.answers("done")
+    assert {one.end for one in asleep.over.values()} == {End.DONE}
+    assert len(asleep.over) == 2
+
+
+def test_where_a_copy_is_always_to_be_nobody_waits_for_a_first_one(world: World) -> None:
+    """A Function that may not have none is told to be absent as ever."""
+    world.knows()
+    world.later(RECENT)
+    world.call("c1")
+    world.later(PATIENCE + AGAIN)
+    assert world.over["c1"].cause == "absent"
+    assert world.desk.hungry() == {}

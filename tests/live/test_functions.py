@@ -305,6 +305,30 @@ def test_an_idempotent_call_is_answered_by_another_proplet(fleet: Any) -> None:
     assert (folder / "log").read_text() == "99"
 
 
+def test_a_call_of_a_function_that_has_no_copy_is_answered(fleet: Any) -> None:
+    """Nothing runs while nobody calls; calls that come together bring a copy, wait for it and are
+    answered, and the wait is told, in the answer and among the metrics."""
+    add_function(
+        fleet,
+        placement={"replicas": 0},
+        autoscale={"min": 0, "max": 1, "target": "1", "hold": "60s"},
+        calls={"concurrency": 1, "queue": 0},
+    )
+    serving(fleet, "gw-01")
+    fleet.ready("Function/default/add")
+    where, head = address(fleet), {"Authorization": f"Bearer {token(fleet)}"}
+    calls = [
+        Asking(f"{where}/fn/default/add", json=[40, number], headers=head) for number in (1, 2)
+    ]
+    answers = [call.end() for call in calls]
+    assert [(one.status_code, one.json()) for one in answers] == [(200, 41), (200, 42)]
+    assert all("copy;dur=" in one.headers["Server-Timing"] for one in answers)
+    told = requests.get(f"{where}/metrics", headers=head, timeout=20).text
+    assert 'propeller_function_first_calls_total{function="default/add"} 2.0' in told
+    events = fleet.on("events", "--for", "add").out
+    assert "from 0 to 1 copies" in events
+
+
 def test_messages_and_the_clock_call_it(fleet: Any) -> None:
     """A message on a topic of the channel is a call and its answer a message; a schedule as well,
     once a slot."""

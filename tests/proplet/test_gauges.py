@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 
-from proplet.gauges import MOST, Gauges
+from proplet.gauges import Gauges
+from proplet.pools import MOST_KEPT, keep_told
+from proplet.turns import MOST_NAMES, MOST_TOLD, Turns
 
 
 class Stand:
@@ -59,9 +62,43 @@ def test_workers_without_a_guest_are_not_told():
     assert Gauges().read([waiting, ended, idle], 0) == ()
 
 
-def test_a_report_has_room_for_all_of_it():
-    """Two numbers a guest, beside the agent's own and what it dropped (64 names in a report)."""
-    many = [Stand(os.getpid(), f"{number:08x}") for number in range(200)]
-    gauges = Gauges()
-    gauges.read(many[:MOST], 0)
-    assert len(gauges.read(many, 1_000)) <= 64 - 32 - 3
+def test_every_guest_has_its_turn_in_some_report():
+    """More guests than a report has room for: whole guests, one report after another, the device's
+    own numbers in each."""
+    turns = Turns()
+    own = (("cpuPermille", 1), ("rssBytes", 2), ("blobBytes", 3))
+    guests = tuple((f"{name}/{n:08x}", n) for n in range(40) for name in ("cpu", "rss", "idle"))
+    heard: Counter[str] = Counter()
+    for _ in range(4):
+        told = dict(turns.pick(own, guests, ()))
+        assert len(told) <= MOST_NAMES
+        assert {name for name, _ in own} <= told.keys()
+        marks = Counter(name.split("/")[1] for name in told if "/" in name)
+        assert set(marks.values()) == {3}
+        heard.update(marks.keys())
+    assert len(heard) == 40
+    assert max(heard.values()) - min(heard.values()) <= 1
+
+
+def test_what_a_guest_tells_of_itself_takes_turns():
+    """A few names a report, and each in some of them."""
+    turns = Turns()
+    guests = (("cpu/00000001", 1), *((f"g/00000001/m{n}", n) for n in range(10)))
+    heard: set[str] = set()
+    for _ in range(3):
+        told = [name for name, _ in turns.pick((), guests, ()) if name.startswith("g/")]
+        assert len(told) == MOST_TOLD
+        heard.update(told)
+    assert len(heard) == 10
+
+
+def test_numbers_of_a_guest_are_finite_and_few():
+    """In thousandths; what is no number, or has a name that no report bears, is left out."""
+    known: dict[str, int] = {}
+    odd = {"a b": 1.0, "nan": float("nan"), "inf": float("inf"), "text": "3", "x" * 65: 1.0}
+    keep_told(known, {"load": 1.2345, "huge": 1e300, **odd})
+    assert known == {"load": 1234, "huge": 2**53 - 1}
+    keep_told(known, {f"n{n}": float(n) for n in range(100)})
+    assert len(known) == MOST_KEPT
+    keep_told(known, {"load": 2})
+    assert known["load"] == 2000

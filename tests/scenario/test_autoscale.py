@@ -9,6 +9,7 @@ from plants import plant, until_ready
 from specs_text import daemon_yaml
 
 from propeller.model.ids import Key
+from propeller.reconcile.events import Wanted
 from propeller.rehearse.fleet import MINUTE, SECOND
 
 AUTO = (
@@ -124,6 +125,139 @@ def test_status_says_how_many_there_are_to_be(tmp_path: Path) -> None:
     held = reconciler.world.find(Key("Daemon", "default", "busy"))
     ready = next(one for one in reconciler.projection.conditions(held.uid) if one.type == "Ready")
     assert ready.message == "4 of 4 ready"
+
+
+class Called:
+    """A Function that may have no copy, and what its copies and its gateway say of it."""
+
+    def __init__(self, tmp_path: Path, autoscale: str) -> None:
+        self.sim = plant(tmp_path, "abcd")
+        self.sim.write("fn.yaml", FUNCTION.format(autoscale=autoscale))
+        self.sim.write("fn.wat", '(module (memory 1) (func (export "f")))')
+        self.told: dict[str, int] = {"calls": 0, "queue": 0, "idle": 0}
+        self.shared = ("calls", "queue", "g")
+        for device in self.sim.proplets.values():
+            device.metrics = lambda device=device: self.of(device)
+        until_ready(self.sim)
+
+    def of(self, device) -> tuple[tuple[str, int], ...]:
+        return tuple(
+            (self.name(word, entry.uid), self.share(word, value))
+            for entry in device.running.values()
+            for word, value in self.told.items()
+        )
+
+    def name(self, word: str, uid: str) -> str:
+        head, _, tail = word.partition("/")
+        return "/".join(one for one in (head, uid[:8], tail) if one)
+
+    def share(self, word: str, value: int) -> int:
+        return value // max(1, self.copies) if word.partition("/")[0] in self.shared else value
+
+    @property
+    def copies(self) -> int:
+        return len(self.sim.running().get("Function/default/fn", ()))
+
+    def calls_wait(self, count: int) -> None:
+        """What the gateway says each second while they do."""
+        world = self.sim.manager.reconciler.world
+        held = world.find(Key("Function", "default", "fn"))
+        self.sim.manager.inbox.append(Wanted(held.uid, count))
+
+    def ready(self) -> tuple[str, str]:
+        reconciler = self.sim.manager.reconciler
+        held = reconciler.world.find(Key("Function", "default", "fn"))
+        conditions = reconciler.projection.conditions(held.uid)
+        ready = next(one for one in conditions if one.type == "Ready")
+        return str(ready.status), ready.reason
+
+
+FUNCTION = (
+    "apiVersion: propeller.dev/v1alpha1\nkind: Function\nmetadata: {{name: fn}}\nspec:\n"
+    "  module: {{file: fn.wat}}\n  interface: Bytes\n  run: {{entrypoint: f}}\n"
+    "  placement: {{replicas: 1}}\n  limits: {{memory: 1MiB}}\n  autoscale: {{{autoscale}}}\n"
+)
+TO_ZERO = "min: 0, max: 4, target: '2', scaleDownAfter: 2m"
+
+
+def test_a_function_nobody_calls_goes_and_comes_back_when_it_is_called(tmp_path: Path) -> None:
+    """No copy after `scaleDownAfter` without a call, Ready all the same; calls that wait bring as
+    many as they need at once, and both are events."""
+    fn = Called(tmp_path, TO_ZERO)
+    fn.told["idle"] = 90_000
+    fn.sim.run(4 * MINUTE)
+    assert fn.copies == 1
+    fn.told["idle"] = 120_000
+    fn.sim.run(20 * SECOND)
+    assert fn.copies == 0
+    fn.sim.run(20 * MINUTE)
+    assert fn.copies == 0
+    assert fn.ready() == ("True", "Idle")
+    fn.told["idle"] = 0
+    fn.calls_wait(3)
+    fn.sim.run(5 * SECOND)
+    assert fn.copies == 2
+    fn.sim.run(30 * SECOND)
+    assert fn.ready() == ("True", "Healthy")
+    assert events(fn.sim, "Rescaled") == [
+        "from 0 to 2 copies: 3 calls wait for a copy",
+        "from 1 to 0 copies: nobody has called it for 2m",
+    ]
+    assert fn.sim.manager.left_to_do() == ()
+
+
+def test_one_copy_that_is_called_keeps_a_function_from_going(tmp_path: Path) -> None:
+    """Nor does it go while a copy says nothing of when it was called last."""
+    fn = Called(tmp_path, TO_ZERO)
+    fn.sim.run(10 * MINUTE)
+    assert fn.copies == 1
+    del fn.told["idle"]
+    fn.sim.run(10 * MINUTE)
+    assert fn.copies == 1
+    assert events(fn.sim, "Rescaled") == []
+
+
+@pytest.mark.parametrize("lost", ["reconciler", "word"])
+def test_a_word_that_calls_wait_may_be_lost(tmp_path: Path, lost: str) -> None:
+    """It is said again; one that is old brings nothing, for nobody waits any more."""
+    fn = Called(tmp_path, TO_ZERO)
+    fn.told["idle"] = 300_000
+    fn.sim.run(MINUTE)
+    assert fn.copies == 0
+    if lost == "reconciler":
+        fn.sim.restart_manager()
+        fn.sim.run(5 * SECOND)
+        assert fn.copies == 0
+    fn.told["idle"] = 0
+    fn.calls_wait(1)
+    fn.sim.run(5 * SECOND)
+    assert fn.copies == 1
+    fn.told["idle"] = 300_000
+    fn.sim.run(10 * MINUTE)
+    assert fn.copies == 0
+
+
+def test_copies_follow_the_calls_that_wait(tmp_path: Path) -> None:
+    """`Queue` counts only those; calls that run move nothing."""
+    fn = Called(tmp_path, "metric: Queue, max: 4, target: '1', scaleDownAfter: 1m")
+    fn.told |= {"calls": 9_000, "queue": 1_000}
+    fn.sim.run(3 * MINUTE)
+    assert fn.copies == 1
+    fn.told["queue"] = 3_000
+    fn.sim.run(3 * MINUTE)
+    assert fn.copies == 3
+
+
+def test_copies_follow_what_the_guest_tells(tmp_path: Path) -> None:
+    """`Guest` with its name: another one, however large, moves nothing."""
+    fn = Called(tmp_path, "metric: Guest, gauge: backlog, max: 4, target: '150'")
+    fn.told |= {"g/backlog": 150_000, "g/other": 9_000_000}
+    fn.sim.run(3 * MINUTE)
+    assert fn.copies == 1
+    fn.told["g/backlog"] = 600_000
+    fn.sim.run(3 * MINUTE)
+    assert fn.copies == 4
+    assert events(fn.sim, "Rescaled")[-1].startswith("from 1 to 2 copies: Guest backlog 600.00")
 
 
 def test_copies_of_a_function_follow_its_calls(tmp_path: Path) -> None:
