@@ -12,7 +12,7 @@ from bench.rows import HEAD, Row, line, machine, write
 
 MODULES = (
     *("start", "guests", "functions", "edits", "idle", "fl_rounds"),
-    *("throughput", "scale", "gitops", "losses", "fl"),
+    *("throughput", "scale", "autoscale", "gitops", "losses", "fl"),
 )
 """In this order: what a busy machine disturbs most comes first."""
 

@@ -22,6 +22,7 @@ BUDGETS: dict[str, float] = {
     "scale.report.p50": 2,
     "scale.report.p99": 2,
     "scale.memory": 300,
+    "autoscale.steps_back": 0,
     "start.help": 60,
     "start.get": 100,
     "guest.warm.first_instruction": 1000,

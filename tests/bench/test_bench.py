@@ -12,7 +12,7 @@ import pytest
 from bench.__main__ import MODULES, main
 from bench.rows import BUDGETS, Row, beside, line, percentile
 
-LIVE = {"edits", "functions", "idle", "throughput", "fl_rounds"}
+LIVE = {"autoscale", "edits", "functions", "idle", "throughput", "fl_rounds"}
 BUDGETED = {
     "start": {"start.help", "start.get"},
     "guests": {"guest.warm.first_instruction", "guest.warm.instantiate"},
@@ -22,6 +22,7 @@ BUDGETED = {
     "idle": {"idle.agent.rss", "idle.bytes_per_day"},
     "throughput": set(),
     "scale": {"scale.full_pass", "scale.report.p50", "scale.report.p99", "scale.memory"},
+    "autoscale": {"autoscale.steps_back"},
     "gitops": set(),
     "losses": {"loss.converge_99.ratio"},
     "fl": {"fl.fold.large", "fl.fold.large.memory", "fl.fold.small", "fl.simulate"},

@@ -12,7 +12,7 @@ import yaml
 from learned import Learned
 from prometheus_client.parser import text_string_to_metric_families
 
-from propeller.gateway.carrier import Counts
+from propeller.gateway.carrier import Counts, FirstCalls
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.metrics import METRICS, exposition, page, rounds_of
 from propeller.reconcile.signals import EDGES, Signals
@@ -102,7 +102,12 @@ def test_every_metric_is_given_and_no_other(door, tmp_path):
     signals.echo_ms = 1
     gallery = Gallery(door.state.database, wall_clock_ms)
     picture = gallery.picture()
-    counts = Counts(calls={"f": 1}, ends={("f", "Done"): 1}, dropped={"unknown_kid": 1})
+    counts = Counts(
+        calls={"f": 1},
+        ends={("f", "Done"): 1},
+        dropped={"unknown_kid": 1},
+        first={"default/f": FirstCalls(2, 300, 200)},
+    )
     rounds = rounds_of(gallery, picture)
     body = exposition(picture, door.store.run_states(), signals, rounds=rounds, counts=counts)
     found: dict[str, set[str]] = {}
@@ -115,6 +120,16 @@ def test_every_metric_is_given_and_no_other(door, tmp_path):
     missing = set(known) - set(found)
     assert missing <= {"propeller_objects_stalled"}, "families without a sample"
     assert all(found[name] == known[name] for name in found)
+
+
+def test_first_calls_are_told_by_function():
+    """How many there were, how long all of them waited and the longest, in seconds."""
+    counts = CallCounts(first={"default/f": FirstCalls(2, 3_000, 2_000)})
+    found = samples(exposition(NOTHING, {}, None, counts))
+    of_it = (("function", "default/f"),)
+    assert found["propeller_function_first_calls_total", of_it] == 2
+    assert found["propeller_function_first_call_seconds_total", of_it] == 3
+    assert found["propeller_function_first_call_seconds_max", of_it] == 2
 
 
 def test_it_is_served_to_who_may_look(door):

@@ -262,7 +262,7 @@ def test_bytes_go_in_and_out_by_the_propeller_imports(up: Up) -> None:
     result = server.call(b"hello", method="PUT", headers=[["x-who", "ana"]])
     assert body_of(result) == b"hello5PUTana"
     assert (result.status, result.headers) == (201, (("content-type", "text/x-echo"),))
-    assert server.pool.tally.metrics == {"RATE": 2.5}
+    assert server.pool.tally.metrics == {"RATE": 2500}
     (log,) = server.shop.supervisor.logs(server.key).glob("stderr.*")
     assert log.read_text() == "warning: hello\n"
 
@@ -453,3 +453,22 @@ def test_the_load_of_a_function_is_told_as_an_average(up: Up) -> None:
     server.shop.turn(0.05)
     time.sleep(0.05)
     assert dict(server.shop.supervisor.gauges())[f"calls/{server.key[0][:8]}"] <= 2_200
+
+
+def test_a_function_tells_how_long_nobody_has_called_it(up: Up) -> None:
+    """0 while a call runs, then the time since; also how many calls wait, and how many it took."""
+    server = up(SPIN, "spin", concurrency=1)
+    mark = server.key[0][:8]
+    server.shop.turn(0.05)
+    told = dict(server.shop.supervisor.gauges())
+    assert (told[f"taken/{mark}"], told[f"queue/{mark}"]) == (0, 0)
+    first, second = server.begin(timeout=60_000), server.begin(timeout=60_000)
+    time.sleep(0.05)
+    told = dict(server.shop.supervisor.gauges())
+    assert (told[f"taken/{mark}"], told[f"idle/{mark}"]) == (2, 0)
+    assert told[f"queue/{mark}"] > 0
+    for name in (second, first):
+        assert server.pool.cancel(name)
+        server.wait(name)
+    time.sleep(0.05)
+    assert dict(server.shop.supervisor.gauges())[f"idle/{mark}"] > 0
