@@ -139,6 +139,7 @@ class Tally:
     failed: int = 0
     refused: int = 0
     instance_us: int = 0
+    fuel: int = 0
     metrics: dict[str, int] = field(default_factory=dict)
 
 
@@ -204,12 +205,14 @@ class Pool:
         return area * 1000 // span, waited * 1000 // span
 
     def gauges(self, now: int) -> list[tuple[str, int]]:
-        """Its numbers for the report: load, ms since a call was here, calls that it took, and what
-        the guest told last, in thousandths."""
+        """Its numbers for the report: load, ms since a call was here, calls that it took, fuel
+        they used where it is counted, and what the guest told last, in thousandths."""
         mark = self.key[0][:NAMED]
         calls, queue = self.load(now)
         idle = 0 if self.running or self.waiting else max(0, now - self._quiet)
         told = [("calls", calls), ("queue", queue), ("idle", idle), ("taken", self.tally.taken)]
+        if self.entry.fuel is not None:
+            told.append(("fuel", self.tally.fuel))
         rows = [(f"{name}/{mark}", value) for name, value in told]
         for name, number in sorted(self.tally.metrics.items()):
             rows.append((f"g/{mark}/{name}", number))
@@ -358,6 +361,9 @@ class Pool:
         metrics = told.get("metrics")
         if isinstance(metrics, dict):
             keep_told(self.tally.metrics, metrics)
+        fuel = told.get("fuel")
+        if isinstance(fuel, int) and fuel > 0:
+            self.tally.fuel = min(_LARGEST, self.tally.fuel + fuel)
         state = str(told["state"])
         if state == "done":
             self.tally.done += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import selectors
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, cast
@@ -21,12 +22,13 @@ from proplet.blobs import Blobs
 from proplet.compiling import Compiling
 from proplet.disk import make_directory
 from proplet.effects import Outcome
-from proplet.gauges import Gauges
+from proplet.gauges import MOST, NAMED, Gauges
 from proplet.modelfiles import lay_out
 from proplet.opening import Openings
 from proplet.outcomes import died, outcome_of
 from proplet.pools import Pools, job_of
 from proplet.records import Key
+from proplet.runtime.capture import STREAMS, dropped_of
 from proplet.runtime.fit import Facts, entrypoint, topic_rows, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
@@ -268,7 +270,17 @@ class Supervisor:
     def gauges(self) -> tuple[tuple[str, int], ...]:
         """What each guest takes, as named integers (`gauges`)."""
         now = self._clock()
-        return (*self._gauges.read(self._workers.all(), now), *self.pools.gauges(now))
+        workers = self._workers.all()
+        keys = {one.key for one in workers if one.key is not None and not one.done}
+        lost = Counter[str]()
+        for key in sorted(keys)[:MOST]:
+            for stream in STREAMS:
+                lost[f"lost/{key[0][:NAMED]}"] += dropped_of(self.logs(key), stream)
+        return (
+            *self._gauges.read(workers, now),
+            *self.pools.gauges(now),
+            *(row for row in lost.items() if row[1]),
+        )
 
     def forget_native(self) -> None:
         """Native code of modules that are no longer here goes."""

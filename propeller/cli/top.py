@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from propeller.cli import tophistory
 from propeller.cli.clock import ago, now_ms
 from propeller.cli.context import add_state, existing_state, open_store
 from propeller.cli.output import add_output, print_list
+from propeller.errors import UsageError
 from propeller.model.conditions import moment
-from propeller.model.quantities import size_text
+from propeller.model.quantities import duration_ms, size_text
 from propeller.plan.scaling import NAMED
 
 if TYPE_CHECKING:
@@ -39,25 +41,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", metavar="SECONDS", type=float, help="print again, until it is interrupted"
     )
+    parser.add_argument(
+        "--since",
+        metavar="T",
+        help="over the last T (15m, 6h, 7d) in place of now: minutes are kept for a day, hours for"
+        " 30 days",
+    )
     add_state(parser)
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print; returns the exit code."""
+    span = _span(args.since) if args.since is not None else None
     while True:
+        now = now_ms()
         store = open_store(existing_state(args))
         try:
-            items = list(_proplets(store) if args.what == "proplets" else _copies(store))
+            items = list(_items(store, args.what, None if span is None else now - span, now))
         finally:
             store.close()
         if args.namespace is not None and args.what == "tasks":
             items = [one for one in items if one["object"].split("/")[1] == args.namespace]
         items.sort(key=lambda one: _order(one, args.sort))
-        _print(args, items, now_ms())
+        if span is None:
+            _print(args, items, now)
+        else:
+            tophistory.show(args, items, now - span, now)
         if args.every is None:
             return 0
         time.sleep(max(0.2, args.every))
+
+
+def _span(text: str) -> int:
+    try:
+        return duration_ms(text)
+    except ValueError as error:
+        raise UsageError(f"--since {text!r}: {error}") from error
+
+
+def _items(store: SqliteStore, what: str, since: int | None, now: int) -> Iterator[dict[str, Any]]:
+    if since is not None:
+        kind = tophistory.proplets if what == "proplets" else tophistory.copies
+        return kind(store, since, now)
+    return _proplets(store) if what == "proplets" else _copies(store)
 
 
 def _order(item: dict[str, Any], by: str) -> tuple[int, str, str]:

@@ -78,5 +78,8 @@ class Bridge:
             "brokerConnected": reconciler.fleet.connected_now,
             "plans": reconciler.plans,
             "inboxDropped": self._service.inbox.dropped,
-            "dropped": dict(reconciler.fleet.hearing.dropped),
+            "dropped": {
+                **reconciler.fleet.hearing.dropped,
+                **reconciler.world.history.refused,
+            },
         }

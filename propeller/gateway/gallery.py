@@ -17,12 +17,14 @@ from typing import Any, Final, TypeVar
 from propeller.errors import PropellerError
 from propeller.gateway.dashboard import facts
 from propeller.gateway.dashboard.facts import ObjectRow, PropletRow
-from propeller.gateway.trends import Point, Trends
+from propeller.gateway.trends import LONG, Point, points_of
 from propeller.model.ids import PropletId, Uid
 from propeller.model.rounds import Round, RoundState
+from propeller.model.samples import Sample
 from propeller.model.seen import Seen
 from propeller.state.base import Event, Pause, RevisionRecord, StatusRow
 from propeller.state.calls import CallNote, newest_calls
+from propeller.state.samples import past_of
 from propeller.state.sqlite import SqliteStore
 
 MOST_EVENTS: Final = 500
@@ -98,7 +100,6 @@ class Gallery:
         self._sightings: dict[str, Any] = {}
         self._objects: dict[int, tuple[StatusRow, ObjectRow]] = {}
         self._proplets: dict[int, tuple[Seen, PropletRow]] = {}
-        self._trends = Trends()
 
     @contextmanager
     def open(self) -> Iterator[SqliteStore]:
@@ -132,7 +133,7 @@ class Gallery:
                 statuses=statuses,
                 objects=_reused(self._objects, statuses, facts.object_row),
                 seen=seen,
-                proplets=_reused(self._proplets, seen, self._proplet_row),
+                proplets=_reused(self._proplets, seen, facts.proplet_row),
                 revisions=tuple(store.revisions(50)),
                 events=tuple(store.events(limit=MOST_EVENTS)),
                 pauses=tuple(store.pauses()),
@@ -140,16 +141,22 @@ class Gallery:
             self.cost = time.monotonic() - began
             return self._last
 
-    def _proplet_row(self, seen: Seen) -> PropletRow:
-        """Of one that is new or was heard again: what it reported is noted on the way."""
-        self._trends.note(seen)
-        return facts.proplet_row(seen)
-
     def trends(self, proplets: Iterable[str], uid: str) -> dict[str, tuple[Point, ...]]:
-        """What an object's copies took in the last hour, by proplet, as far as pictures tell."""
-        with self._lock:
-            now = self.clock()
-            return {name: self._trends.of(name, uid, now) for name in proplets}
+        """What an object's copies took in the last hour, by proplet. Raises Unavailable."""
+        now = self.clock()
+        with self.open() as store:
+            return {
+                name: points_of(past_of(store, PropletId(name), since=now - LONG, now=now), uid)
+                for name in proplets
+            }
+
+    def past(self, proplet: PropletId, since: int | None) -> list[Sample]:
+        """What it measured since then (Unix ms), an hour ago unless said, oldest first. Raises
+        Unavailable."""
+        now = self.clock()
+        with self.open() as store:
+            begin = now - LONG if since is None else min(since, now)
+            return past_of(store, proplet, since=begin, now=now)
 
     def calls(self, function: str, limit: int) -> list[CallNote]:
         """The newest kept calls of namespace/name. Raises Unavailable."""

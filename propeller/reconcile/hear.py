@@ -268,6 +268,7 @@ class Hearing:
         seen = self._alive(seen, received, now)
         if report.metrics and not received.retained:
             seen = taken(seen, dict(report.metrics[:MAX_METRICS]), now)
+            self._world.history.note(seen, now)
         self._world.put_seen(seen)
         self._note_handing(seen, report, now)
         self.wishes.fence_seen[proplet] = max(

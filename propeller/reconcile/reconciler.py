@@ -208,6 +208,7 @@ class Reconciler:
             self.requests.tick(now)
             self.rollouts.tick(now)
             self.housekeeping.tick(now)
+            self.world.history.tick(now)
             self.world.handings.write()
         self.tracing.look(self.specs.sources.every(), self.projection, now)
         if self.ready_to_plan:
@@ -578,6 +579,7 @@ class Reconciler:
             self.rounds.due(),
             self.stock.due(),
             self.rollouts.due(),
+            self.world.history.due(),
         ]
         if self.ready_to_plan and self.world.touched.objects:
             dues.append(now)  # the projection found what others wait for

@@ -36,6 +36,7 @@ from propeller.reconcile.flowbook import FlowBook
 from propeller.reconcile.handings import Handings
 from propeller.reconcile.learningbook import LearningBook
 from propeller.reconcile.runrecords import as_seen, record_of
+from propeller.reconcile.samples import History
 from propeller.reconcile.secretbook import SecretBook
 from propeller.reconcile.secretusers import SecretUsers, given_to, name_of
 from propeller.reconcile.sighting import what_delivery_reads, what_planning_reads
@@ -79,6 +80,7 @@ class World:
         self.windows = WindowBook(store)
         self.flows = FlowBook(store)
         self.scales: dict[Uid, Scale] = {scale.uid: scale for scale in store.scales()}
+        self.history = History(store)
         self.wanted: dict[Uid, Called] = {}
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self.strays: dict[Uid, set[PropletId]] = {}
@@ -417,6 +419,7 @@ class World:
         self.store.drop_seen(proplet)
         self.store.drop_asked(proplet)
         self.handings.forget(proplet)
+        self.history.forget(proplet)
         self.proplets.pop(proplet, None)
         self.asked.pop(proplet, None)
         for places in self.strays.values():

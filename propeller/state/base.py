@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
     from propeller.model.module import Resolved
     from propeller.model.rounds import Job, Learning, Round
+    from propeller.model.samples import Sample
     from propeller.model.scaling import Scale
     from propeller.model.seen import Seen, SeenRun
     from propeller.model.specs import ModuleRef
@@ -326,6 +327,18 @@ class Store(Protocol):
     def overrides(self) -> list[Override]: ...
     def put_override(self, override: Override) -> None: ...
     def drop_override(self, uid: Uid) -> None: ...
+
+    # -- measurements -------------------------------------------------------------------------
+    def put_sample(self, sample: Sample) -> None:
+        """One row a proplet, span and beginning: the same again replaces it."""
+
+    def samples(
+        self, proplet: PropletId, span: int, *, since: int, until: int, limit: int = 2_000
+    ) -> list[Sample]:
+        """Those that began from `since` on and before `until` (Unix ms), oldest first; of more than
+        `limit` the newest."""
+
+    def drop_samples(self, proplet: PropletId) -> None: ...
 
     # -- federated learning -------------------------------------------------------------------
     def learnings(self) -> dict[Uid, Learning]:

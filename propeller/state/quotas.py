@@ -18,6 +18,7 @@ class Quotas:
     history_age: the past of objects that left the inventory.
     ops, ops_age: operations that ended.
     uploads_per_proplet, uploads_age: uploads that are not open any more.
+    minutes, minutes_age, hours, hours_age: what devices measured, a row for each of them.
     """
 
     seen_runs: int = 4_096
@@ -33,6 +34,10 @@ class Quotas:
     ops_age: int = DAY
     uploads_per_proplet: int = 256
     uploads_age: int = 7 * DAY
+    minutes: int = 200_000
+    minutes_age: int = DAY
+    hours: int = 200_000
+    hours_age: int = 30 * DAY
     error_text: int = 1_024
     result_text: int = 4_096
     event_text: int = 2_048

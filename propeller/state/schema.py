@@ -203,7 +203,19 @@ _FUNCTIONS: Migration = (
     """ WHERE substr(object, 1, 18) = '{"kind":"Function"'""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _STEERING, _LEARNING, _CHAIN, _FLOWS, _FUNCTIONS)
+# What devices measured: minutes of a day, hours of a month.
+_SAMPLES: Migration = (
+    """CREATE TABLE sample (
+        proplet TEXT NOT NULL, span INTEGER NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (proplet, span, at)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX sample_by_time ON sample (span, at)",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (
+    *(_FIRST, _STEERING, _LEARNING, _CHAIN, _FLOWS, _FUNCTIONS),
+    _SAMPLES,
+)
 
 
 def version(database: Database) -> int:

@@ -30,6 +30,7 @@ from propeller.state.news import NewsTables
 from propeller.state.ops import OpsTables
 from propeller.state.quotas import Quotas
 from propeller.state.rounds import RoundTables
+from propeller.state.samples import SampleTables
 from propeller.state.scales import ScaleTables
 from propeller.state.windows import WindowTables
 
@@ -51,6 +52,7 @@ class SqliteStore(
     RoundTables,
     FlowTables,
     ScaleTables,
+    SampleTables,
     NewsTables,
     InventoryTables,
     FleetTables,
@@ -132,6 +134,7 @@ class SqliteStore(
     def prune_history(self, now: int) -> None:
         self._prune_past(now)
         self._prune_ops(now)
+        self._prune_samples(now)
 
 
 def _open_reader(path: Path, quotas: Quotas) -> SqliteStore:

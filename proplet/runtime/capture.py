@@ -31,6 +31,12 @@ def end_of(directory: Path, stream: str) -> int:
     return found[-1][0] + found[-1][1].stat().st_size if found else 0
 
 
+def dropped_of(directory: Path, stream: str) -> int:
+    """Bytes of the stream that are not kept any more."""
+    found = pieces(directory, stream)
+    return found[0][0] if found else 0
+
+
 def read(directory: Path, stream: str, start: int, most: int) -> tuple[int, bytes]:
     """Up to `most` bytes from `start` on, and where they begin (later, if older are gone)."""
     data, begin = b"", start

@@ -229,6 +229,7 @@ class Serving:
             told = self._trapped(trap, stopped)
         except (WasmtimeError, ValueError, OSError) as error:
             told = {"state": "failed", "cause": "trap", "error": first_line(str(error))}
+        used = self._used_fuel()
         if told["state"] != "done":
             self._forget()
         took = int((time.perf_counter() - began) * 1e6)
@@ -236,11 +237,19 @@ class Serving:
         self._stdout.take()
         self._stdout.over = 0
         answer = {"event": "answered", "id": call, "took": took, **told}
+        if used:
+            answer["fuel"] = used
         if log:
             answer["log"] = log.decode("utf-8", "replace")
         if self._imports.metrics:
             answer["metrics"] = self._imports.metrics
         self._send(answer)
+
+    def _used_fuel(self) -> int:
+        """Of the call that has ended, 0 where nobody counts."""
+        if self._fuel is None or self._store is None:
+            return 0
+        return max(0, self._fuel - self._store.get_fuel())
 
     def _trapped(self, trap: Trap, stopped: str) -> dict[str, object]:
         code = trap.trap_code

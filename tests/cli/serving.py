@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 from propeller.gateway.desk import End, Outcome
 from propeller.model.ids import Key, Uid
+from propeller.model.samples import MINUTE, Sample
 from propeller.state.base import StatusRow
 from propeller.state.calls import CallRow
 
@@ -15,10 +16,12 @@ FUNCTION_UID = Uid("5ca1ab1e-7d2e-5f61-8c3a-4be0b8d7e902")
 
 
 def report(fleet, name, at, **metrics):
-    """A proplet tells what it and its guests take."""
+    """A proplet tells what it and its guests take, and the minute is kept."""
     seen = next(one for one in fleet.store.fleet() if one.id == name)
     with fleet.store.transaction():
         fleet.store.put_seen(replace(seen, metrics=metrics, metrics_at=at))
+        minute = at - at % MINUTE
+        fleet.store.put_sample(Sample(proplet=seen.id, span=MINUTE, at=minute, mean=metrics))
 
 
 def a_function(fleet):

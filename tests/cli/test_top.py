@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from serving import report
+
 
 def with_metrics(fleet):
     """The fleet after gateway-1 told what it takes."""
@@ -37,6 +39,28 @@ def test_proplets_themselves(cli, fleet):
     items = json.loads(cli("top", "proplets", "-o", "json").out)["items"]
     mine = next(one for one in items if one["proplet"] == "gateway-1")
     assert (mine["cpuPermille"], mine["memoryBytes"]) == (12, 40 << 20)
+
+
+def test_a_time_in_place_of_now(cli, fleet):
+    """Mean and most of each copy with what calls there were and a curve; a program gets points."""
+    held = fleet.held("Daemon", "plant-a", "filter")
+    mark = held.uid[:8]
+    for minutes, cpu, taken in ((30, 100, 5), (20, 300, 9), (10, 200, 2)):
+        told = {f"cpu/{mark}": cpu, f"rss/{mark}": 5 << 20, f"taken/{mark}": taken}
+        report(fleet, "gateway-1", fleet.now - minutes * 60_000, rssBytes=9 << 20, **told)
+    said = cli("top", "--since", "1h")
+    assert said.code == 0, said.err
+    (line,) = said.out.splitlines()[1:]
+    assert line.split()[:7] == [
+        *("Daemon/plant-a/filter", "gateway-1"),
+        *("20.0%", "30.0%", "5MiB", "6", "-"),
+    ]
+    assert "\u2588" in line
+    (item,) = json.loads(cli("top", "--since", "25m", "-o", "json").out)["items"]
+    assert [one["mean"]["cpu"] for one in item["points"]] == [300, 200]
+    (item,) = json.loads(cli("top", "proplets", "--since", "1h", "-o", "json").out)["items"]
+    assert (item["proplet"], item["memoryBytes"]) == ("gateway-1", 9 << 20)
+    assert cli("top", "--since", "soon").code == 2
 
 
 def test_only_one_namespace(cli, fleet):

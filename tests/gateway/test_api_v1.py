@@ -8,6 +8,7 @@ import threading
 
 import pytest
 import requests
+from serving import report
 
 from propeller.model.ids import Key
 from propeller.reconcile.deposits import Deposit, Withdraw
@@ -349,3 +350,28 @@ def test_watchers_are_bounded(door, ask, monkeypatch):
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert threading.active_count() < 60
+
+
+def test_what_copies_and_proplets_took_is_read_by_time(door, fleet):
+    """Newest first, in pages; of a proplet's guests only those whose namespace the caller sees."""
+    mark = fleet.held("Daemon", "plant-a", "filter").uid[:8]
+    for minutes in (5, 3):
+        told = {f"cpu/{mark}": minutes, "cpu/ffffffff": 7, "rssBytes": 1}
+        report(fleet, "gateway-1", fleet.now - minutes * 60_000, **told)
+    path, mine = "/api/v1/proplets/gateway-1/usage", door.token("viewer", "plant-a")
+    page = door.ask("GET", f"{path}?limit=1", token=mine).json()
+    assert [one["mean"] for one in page["items"]] == [{f"cpu/{mark}": 3, "rssBytes": 1}]
+    page = door.ask("GET", f"{path}?limit=1&after={page['next']}", token=mine).json()
+    assert [one["most"] for one in page["items"]] == [{f"cpu/{mark}": 5, "rssBytes": 1}]
+    assert page["next"] is None
+    since = fleet.now - 4 * 60_000 - 60_000
+    page = door.ask("GET", f"{path}?since={since}", token=door.token("viewer", "plant-b")).json()
+    assert {json.dumps(one["mean"]) for one in page["items"]} == {'{"rssBytes": 1}'}
+    assert door.ask("GET", "/api/v1/proplets/nobody/usage", token=mine).status_code == 404
+    found = door.ask("GET", f"{OBJECT}/usage", token=mine).json()["items"]
+    assert [(one["proplet"], one["mean"]) for one in found] == [
+        ("gateway-1", {"cpu": 3}),
+        ("gateway-1", {"cpu": 5}),
+    ]
+    refused = door.ask("GET", f"{OBJECT}/usage", token=door.token("viewer", "plant-b"))
+    assert refused.status_code in (403, 404)

@@ -23,9 +23,12 @@ from propeller.gateway.routing import Call, Entry, Handler, Param, Scope
 from propeller.gateway.v1 import shapes
 from propeller.gateway.v1.schemas import BOOLEAN, NAMED, TEXT, page_of, ref
 from propeller.model.ids import Digest, Key, PropletId, is_digest
+from propeller.model.samples import HOUR
+from propeller.model.samples import NAMED as NAMED_BY
 from propeller.reconcile.events import Operate
 from propeller.registry.blobs import BlobStore
 from propeller.state.base import StatusRow
+from propeller.state.samples import past_of
 from propeller.state.sqlite import SqliteStore
 
 LARGEST_PAGE: Final = 1_000
@@ -45,6 +48,12 @@ PAGED: Final = (
     ),
 )
 NAMESPACE: Final = Param(name="namespace", words="only of this one", schema=TEXT)
+SINCE: Final = Param(
+    name="since",
+    words="not before (Unix ms); an hour ago unless given",
+    schema={"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
+)
+MOST_USAGE: Final = 20_000
 THE_OBJECT: Final = "/api/v1/objects/{kind}/{namespace}/{name}"
 
 
@@ -205,6 +214,21 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             ),
         ),
         _get("/api/v1/proplets/{proplet}", reads.proplet, "one proplet", ref("Proplet")),
+        _get(
+            "/api/v1/proplets/{proplet}/usage",
+            reads.proplet_usage,
+            "what it and its guests took, newest first: minutes of up to a day, else hours",
+            page_of("Usage"),
+            query=(*PAGED, SINCE),
+        ),
+        _get(
+            THE_OBJECT + "/usage",
+            reads.usage,
+            "what its copies took, newest first: minutes of up to a day, else hours",
+            page_of("Usage"),
+            query=(*PAGED, which, SINCE),
+            scope=in_path,
+        ),
         _get(
             "/api/v1/events",
             reads.events,
@@ -419,6 +443,45 @@ class Reads:
         if seen is None:
             raise Problem(404, "there is no such proplet")
         return JSONResponse(shapes.proplet_of(seen, len(seen.runs)))
+
+    async def proplet_usage(self, call: Call) -> Response:
+        """What one proplet measured; of guests only those in namespaces that the caller sees."""
+        name = PropletId(call.path["proplet"])
+
+        def work() -> dict[str, Any]:
+            picture = self._gallery.picture()
+            if not any(seen.id == name for seen in picture.seen):
+                raise Problem(404, "there is no such proplet")
+            shown = {
+                str(row.uid)[:NAMED_BY]
+                for row in picture.statuses
+                if call.caller.sees(row.key.namespace)
+            }
+            past = self._gallery.past(name, call.query.get("since"))
+            found = [shapes.usage_of(one.only(shown)) for one in reversed(past)]
+            return _timed_page(found, call, picture.serial)
+
+        return JSONResponse(await run_in_threadpool(work))
+
+    async def usage(self, call: Call) -> Response:
+        """What the copies of one object took, those that were there before among them."""
+        which = call.query.get("proplet")
+
+        def work(store: SqliteStore, row: StatusRow) -> list[dict[str, Any]]:
+            names = {one.proplet for one in store.runs(row.uid, 1_000)}
+            now = self._gallery.clock()
+            since = min(now, call.query.get("since", now - HOUR))
+            found = []
+            for name in sorted(one for one in names if which in (None, one)):
+                past = past_of(store, name, since=since, now=now)
+                mine = (one.of_guest(row.uid) for one in past)
+                found += [one for one in mine if one is not None]
+                if len(found) > MOST_USAGE:
+                    break
+            found.sort(key=lambda one: (-one.at, one.proplet))
+            return [shapes.usage_of(one) for one in found[:MOST_USAGE]]
+
+        return await self._of_object(call, work)
 
     async def events(self, call: Call) -> Response:
         """Events of the fleet."""

@@ -92,6 +92,21 @@ NAMED: Final[Mapping[str, Schema]] = {
             "memory": {"type": "integer", "description": "bytes for guests"},
         }
     ),
+    "Usage": _object(
+        {
+            "proplet": TEXT,
+            "at": {**MOMENT, "description": "when the minute or hour began"},
+            "span": {"type": "integer", "description": "ms: a minute or an hour"},
+            "mean": {
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "description": "by name: cpu in thousandths of a core, rss in bytes, calls, queue"
+                " and g/NAME in thousandths; of a proplet cpuPermille, rssBytes, blobBytes and its"
+                " guests' names with the first digits of their uid",
+            },
+            "most": {"type": "object", "additionalProperties": {"type": "integer"}},
+        }
+    ),
     "Run": _object(
         {
             "run": TEXT,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from propeller.model.rounds import Round
+from propeller.model.samples import Sample
 from propeller.model.seen import Presence, Seen
 from propeller.state.base import (
     Event,
@@ -48,6 +49,17 @@ def proplet_of(seen: Seen, runs: int) -> Document:
         "os": facts.os if facts else "",
         "runtime": f"{facts.runtime} {facts.runtime_version}".strip() if facts else "",
         "memory": facts.memory if facts else 0,
+    }
+
+
+def usage_of(one: Sample) -> Document:
+    """What was measured in one minute or hour."""
+    return {
+        "proplet": str(one.proplet),
+        "at": one.at,
+        "span": one.span,
+        "mean": dict(sorted(one.mean.items())),
+        "most": dict(sorted({**one.mean, **one.most}.items())),
     }
 
 
