@@ -124,8 +124,8 @@ def test_every_metric_is_given_and_no_other(door, tmp_path):
 
 def test_first_calls_are_told_by_function():
     """How many there were, how long all of them waited and the longest, in seconds."""
-    counts = CallCounts(first={"default/f": FirstCalls(2, 3_000, 2_000)})
-    found = samples(exposition(NOTHING, {}, None, counts))
+    counts = Counts(first={"default/f": FirstCalls(2, 3_000, 2_000)})
+    found = samples(exposition(NOTHING, {}, None, counts=counts))
     of_it = (("function", "default/f"),)
     assert found["propeller_function_first_calls_total", of_it] == 2
     assert found["propeller_function_first_call_seconds_total", of_it] == 3
