@@ -19,6 +19,9 @@ MODELS: Final = "propeller:models"
 TOPICS: Final = "propeller:topics"
 """What an agent lists that carries messages between guests and the topics of `run.topics`."""
 
+AUTONOMY: Final = "propeller:autonomy"
+"""What an agent lists that obeys `placement.autonomy`."""
+
 GUEST: Final = "propeller"
 """The module whose functions are the guest interface (docs/reference/guest.md)."""
 

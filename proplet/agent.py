@@ -22,6 +22,7 @@ from propeller.wire.messages import (
     Refused,
     Status,
 )
+from proplet.autonomy import Autonomy
 from proplet.documents import Documents
 from proplet.downloads import Downloads
 from proplet.effects import (
@@ -33,6 +34,7 @@ from proplet.effects import (
     Outcome,
     Publish,
     Quit,
+    SaveSilence,
     SaveTrust,
     SaveUpload,
     Say,
@@ -76,6 +78,8 @@ class Agent:
         self._connected = False
         self._manager: ManagerStatus | None = None
         self._manager_at = 0
+        self._present = False
+        self._autonomy = Autonomy(stored.silence)
         self._drain_by: int | None = None
         self._trust_asked = -TRUST_EVERY
         self._in_use: frozenset[str] = frozenset()
@@ -104,6 +108,7 @@ class Agent:
         """Take up what was stored: runs go on without any network."""
         out: list[Effect] = []
         stored = self._stored
+        self._autonomy.booted(now)
         if stored.trust:
             try:
                 self._seals.trust(stored.trust)
@@ -126,8 +131,8 @@ class Agent:
         return self._turn(now, out)
 
     def disconnected(self, now: Now) -> tuple[Effect, ...]:
-        """The connection is gone. Guests go on."""
-        self._connected = False
+        """The connection is gone. Guests go on, each as long as its entry says."""
+        self._connected = self._present = False
         return self._turn(now, [])
 
     def drain(self, now: Now) -> tuple[Effect, ...]:
@@ -248,8 +253,9 @@ class Agent:
         if status.state != "online":
             if known is None or (status.fence, status.conn) >= (known.fence, known.conn):
                 self._manager = status  # an older one's will does not speak for a newer one
+                self._present = False
             return
-        self._manager = status
+        self._manager, self._present = status, True
         if known == status and now.mono - self._manager_at < 1000:
             return
         self._manager_at = now.mono
@@ -361,7 +367,11 @@ class Agent:
             held = self._releases.hold(self._runs.modules(), self._documents.time(now))
             if held is not None:
                 out.append(held)
-        self._runs.settle(now, out.append)
+        self._autonomy.contact(self._connected and self._present, now)
+        self._runs.settle(now, out.append, silence=self._autonomy.silence(now))
+        unsaved = self._autonomy.save(self._runs.budget(), now)
+        if unsaved is not None:
+            out.append(SaveSilence(unsaved))
         self._spare(out)
         self._operations.settle(self._runs, out)
         if self._runs.changed:
@@ -431,6 +441,10 @@ class Agent:
         if served:
             times += [self._downloads.due(), self._uploads.due()]
         times.append(self._drain_by)
+        times.append(self._autonomy.due(self._runs.budget()))
+        left = self._runs.spent_in()
+        if left is not None and not self._autonomy.there:
+            times.append(now.mono + left)
         at = min((time for time in times if time is not None), default=now.mono + 60_000)
         return max(at, now.mono)
 

@@ -20,7 +20,7 @@ from propeller.wire.messages import (
     Report,
     Status,
 )
-from proplet.records import Key, RunRecord
+from proplet.records import Key, RunRecord, Silence
 
 
 class Now(NamedTuple):
@@ -106,7 +106,23 @@ class DropUpload:
     digest: str
 
 
-Persist = SaveDesired | SaveRun | DropRun | SaveTrust | SaveReleases | SaveUpload | DropUpload
+@dataclass(frozen=True, slots=True)
+class SaveSilence:
+    """When the manager was there last, and for how long it was not."""
+
+    silence: Silence
+
+
+Persist = (
+    SaveSilence
+    | SaveDesired
+    | SaveRun
+    | DropRun
+    | SaveTrust
+    | SaveReleases
+    | SaveUpload
+    | DropUpload
+)
 
 # -- the broker -----------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ def daemon_ended(entry: Entry, record: RunRecord, *, why: Why, ok: bool, ran: in
     match why:
         case Why.CANCELLED:
             return replace(record, state=State.FAILED, error="cancelled by an operator")
-        case Why.REMOVED | Why.REPLACED | Why.RESTARTED | Why.DRAINED:
+        case Why.REMOVED | Why.REPLACED | Why.RESTARTED | Why.DRAINED | Why.ALONE:
             return replace(record, state=State.PENDING, failures=0, error="")
         case Why.NONE:
             pass

@@ -54,6 +54,7 @@ class Why(Enum):
     RESTARTED = "restarted"
     CANCELLED = "cancelled"
     DRAINED = "drained"
+    ALONE = "alone"
 
 
 @dataclass(slots=True)

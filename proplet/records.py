@@ -38,7 +38,8 @@ class RunRecord:
 
     digest: of the entry it was last started from. starts: how often the guest was started (a
     once-run: at most 1). failures: ends in a row without a stable stretch. tombstone: no longer
-    listed by `desired`, kept so that the same run is never started again.
+    listed by `desired`, kept so that the same run is never started again. spent: when it was
+    stopped last because its autonomy was spent; None: never.
     """
 
     uid: str
@@ -56,6 +57,7 @@ class RunRecord:
     started: int = 0
     ended: int = 0
     tombstone: bool = False
+    spent: int | None = None
 
     @property
     def key(self) -> Key:
@@ -82,15 +84,27 @@ def report_of(record: RunRecord, *, state: State, ready: bool, error: str) -> Ru
         ready=ready,
         started=record.started,
         ended=record.ended,
+        spent=record.spent or 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """How long there was no word of the manager, as it was saved last.
+
+    word: when the manager was there last, Unix ms, 0 where no clock was set. elapsed: ms since.
+    """
+
+    word: int = 0
+    elapsed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """Everything read back at boot. trust, releases: signed frames as they came, verified again.
 
-    signer: kid of the key that signed the accepted document. held: modules that were held by a good
-    release list. None: never saved.
+    silence: how long there was no word of the manager. signer: kid of the key that signed the
+    accepted document. held: modules that were held by a good release list. None: never saved.
     """
 
     observed: Observed = field(default_factory=Observed)
@@ -102,6 +116,7 @@ class Stored:
     releases: bytes | None = None
     held: tuple[str, ...] | None = None
     uploads: tuple[BlobRef, ...] = ()
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from proplet.modules import Modules
 from proplet.records import AgentConfig, Key, RunRecord, State, report_of
 from proplet.takeover import awaited, older
 from proplet.tombstones import Tombstones
+from proplet.words import milliseconds
 
 _MOVING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STOPPING})
 
@@ -60,6 +61,7 @@ class Runs:
         self._tombstones = Tombstones(config.tombstones)
         self._modules = Modules()
         self._in_use: frozenset[str] = frozenset()
+        self._silence = 0
         self.draining = False
         self.changed = False
 
@@ -270,8 +272,12 @@ class Runs:
 
     # -- towards what is listed -------------------------------------------------------------------
 
-    def settle(self, now: Now, emit: Emit) -> None:
-        """Ask for everything that is due. Calling it twice asks for nothing new."""
+    def settle(self, now: Now, emit: Emit, *, silence: int = 0) -> None:
+        """Ask for everything that is due. Calling it twice asks for nothing new.
+
+        silence: ms without a word of the manager.
+        """
+        self._silence = silence
         room = Room(self._hello, self._live.values())
         for live in self._live.values():
             if live.wanted:
@@ -304,7 +310,11 @@ class Runs:
                 ):
                     live.ready = True
                     self.changed = True
-                if live.stale and not self.draining:
+                if live.daemon and self._alone(live.entry):
+                    live.record = replace(live.record, spent=now.wall)
+                    emit(SaveRun(live.record))
+                    self._stop(live, Why.ALONE, emit)
+                elif live.stale and not self.draining:
                     first = live.kills_first and not (
                         refusal(live, self._hello, self._ceilings)
                         or self._may(live.entry.module.digest, now)
@@ -331,7 +341,7 @@ class Runs:
                 refused = replace(live.record, state=State.REFUSED, error=cut(words))
                 self._end(live, replace(refused, digest=entry.digest), emit)
             return False
-        words = self._may(entry.module.digest, now)
+        words = self._alone(entry) or self._may(entry.module.digest, now)
         if words:  # before anything of it is fetched or compiled; it may be released later
             self._trouble(live, words)
             self._show(live, Phase.WAITING)
@@ -351,6 +361,26 @@ class Runs:
             emit(Prepare(entry))
         self._show(live, Phase.PREPARING)
         return False
+
+    def _alone(self, entry: Entry) -> str:
+        """Why the entry may not go on without the manager any longer, ""."""
+        if entry.autonomy is None or self._silence < entry.autonomy:
+            return ""
+        return f"no word of the manager for {milliseconds(entry.autonomy)} (placement.autonomy)"
+
+    def budget(self) -> int | None:
+        """The least autonomy of what is listed, None where all goes on for ever."""
+        held = (live.entry.autonomy for live in self._live.values() if live.wanted)
+        return min((each for each in held if each is not None), default=None)
+
+    def spent_in(self) -> int | None:
+        """Ms of silence from the last `settle` on until one more budget is spent."""
+        left = (
+            live.entry.autonomy - self._silence
+            for live in self._live.values()
+            if live.entry.autonomy is not None and live.phase is not Phase.ENDED
+        )
+        return min((each for each in left if each > 0), default=None)
 
     def _trouble(self, live: Live, words: str) -> None:
         if live.trouble != words:

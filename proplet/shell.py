@@ -51,6 +51,7 @@ from proplet.effects import (
     SaveDesired,
     SaveReleases,
     SaveRun,
+    SaveSilence,
     SaveTrust,
     SaveUpload,
     Say,
@@ -324,7 +325,7 @@ class Shell:
         match effect:
             case SaveDesired() | SaveRun() | DropRun() | SaveTrust() | SaveReleases():
                 pass
-            case SaveUpload() | DropUpload():
+            case SaveUpload() | DropUpload() | SaveSilence():
                 pass
             case Subscribe(topics, again):
                 filters = [self._filters[topic] for topic in topics]

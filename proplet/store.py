@@ -30,10 +30,11 @@ from proplet.effects import (
     SaveDesired,
     SaveReleases,
     SaveRun,
+    SaveSilence,
     SaveTrust,
     SaveUpload,
 )
-from proplet.records import RunRecord, State, Stored
+from proplet.records import RunRecord, Silence, State, Stored
 from proplet.switchboard import Discard, Keep, Outgoing
 
 _SCHEMA = """
@@ -124,6 +125,7 @@ class Store:
             signer=str(self._meta("signer") or "") or None,
             releases=releases if isinstance(releases, bytes) else None,
             held=None if held is None else tuple(json.loads(str(held))),
+            silence=_silence(self._meta("silence")),
             uploads=tuple(BlobRef(digest=row[0], size=row[1]) for row in uploads),
         )
 
@@ -153,6 +155,8 @@ class Store:
                 self._set("iat", iat)
                 self._set("entries", codec.encode_tasks(entries))
                 self._set("signer", signer)
+            case SaveSilence(silence):
+                self._set("silence", json.dumps(asdict(silence)))
             case SaveRun(record):
                 self._db.execute(
                     "INSERT INTO run VALUES (?, ?, (SELECT coalesce(max(born), 0) + 1 FROM run), ?)"
@@ -231,3 +235,7 @@ def _record(text: str) -> RunRecord:
     blob = fields.pop("result_blob")
     fields["state"] = State(fields["state"])
     return RunRecord(result_blob=None if blob is None else BlobRef(**blob), **fields)
+
+
+def _silence(text: object | None) -> Silence | None:
+    return None if text is None else Silence(**json.loads(str(text)))

@@ -281,10 +281,11 @@ static const struct pp_field entry_fields[] = {
 	{25, 0, "serve", &kind_43, NULL, 0},
 	{26, 0, "models", &kind_45, (const uint8_t *)"\x80", 1},
 	{27, 0, "topics", &kind_47, (const uint8_t *)"\x80", 1},
+	{28, 0, "autonomy", &kind_6, NULL, 0},
 };
-static const uint8_t entry_sorted[] = {8, 17, 18, 3, 5, 7, 9, 22, 13, 19, 12, 4, 25, 6, 11, 15, 20, 1, 16, 2, 21, 24, 10, 14, 26, 0, 23};
+static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 22, 13, 19, 12, 4, 25, 6, 11, 15, 20, 1, 16, 2, 21, 24, 10, 14, 26, 0, 23};
 const struct pp_shape pp_shape_entry = {
-	"Entry", entry_fields, entry_sorted, 27, 0, 0, 0,
+	"Entry", entry_fields, entry_sorted, 28, 0, 0, 0,
 };
 
 static const struct pp_field call_fields[] = {
@@ -385,10 +386,11 @@ static const struct pp_field run_report_fields[] = {
 	{11, 0, "ready", &kind_64, (const uint8_t *)"\xf4", 1},
 	{12, 0, "started", &kind_6, (const uint8_t *)"\x00", 1},
 	{13, 0, "ended", &kind_6, (const uint8_t *)"\x00", 1},
+	{14, 0, "spent", &kind_6, (const uint8_t *)"\x00", 1},
 };
-static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 10, 9, 6, 7, 1, 11, 4, 0};
+static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 10, 9, 6, 7, 1, 13, 11, 4, 0};
 const struct pp_shape pp_shape_run_report = {
-	"RunReport", run_report_fields, run_report_sorted, 13, 7, 8, 0,
+	"RunReport", run_report_fields, run_report_sorted, 14, 7, 8, 0,
 };
 
 static const struct pp_field free_fields[] = {

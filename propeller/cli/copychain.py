@@ -10,7 +10,7 @@ from propeller.cli.links import BROKEN, OK, WAITS, Link
 from propeller.cli.names import short_digest
 from propeller.cli.planlink import delivered_link, published_link
 from propeller.model.seen import Presence, RunState
-from propeller.model.specs import Daemon
+from propeller.model.specs import Daemon, Task
 
 if TYPE_CHECKING:
     from propeller.cli.chainfacts import Facts
@@ -30,6 +30,7 @@ def copy_links(facts: Facts, held: Held, assignment: Assignment, *, full: bool) 
     seen = facts.fleet.get(proplet)
     yield from device_links(facts, proplet, assigned_at=assignment.assigned_at)
     yield from run_links(held, assignment, seen, facts.now)
+    yield from _autonomy(held, assignment, seen, facts.now)
 
 
 def device_links(facts: Facts, proplet: PropletId, *, assigned_at: int = 0) -> Iterator[Link]:
@@ -121,6 +122,25 @@ def run_links(held: Held, assignment: Assignment, seen: Seen | None, now: int) -
         yield Link("error", state, run.error, at=run.ended, do=do, like=run.error[:SHOWN])
     elif run.state.ended:
         yield _result(run)
+
+
+def _autonomy(held: Held, assignment: Assignment, seen: Seen | None, now: int) -> Iterator[Link]:
+    """How long its device goes on alone, or that it stopped by itself once."""
+    thing = held.object
+    budget = thing.placement.autonomy if isinstance(thing, Task | Daemon) else None
+    if seen is None or budget is None:
+        return
+    run = seen.runs.get((held.uid, assignment.run))
+    if seen.presence is Presence.OFFLINE and run is not None and not run.state.ended:
+        # The device counts from its last word of us, which is not before ours of it.
+        until = (seen.offline_since or seen.last_heard) + budget
+        left = f"for {span(until - now)} more" if until > now else "and has stopped it by now"
+        yield Link("autonomy", WAITS, f"its device goes on alone for {span(budget)}, {left}")
+    elif run is not None and run.spent:
+        words = f"stopped on its device {ago(run.spent, now)}: {span(budget)} without the manager"
+        if run.started > run.spent and not run.state.ended:
+            words += f"; started again {ago(run.started, now)}"
+        yield Link("autonomy", OK, words, at=run.spent, rule="AutonomySpent")
 
 
 def _run_words(run: SeenRun, now: int, *, heard: bool) -> str:

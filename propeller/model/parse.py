@@ -220,6 +220,7 @@ def _placement(given: Canonical) -> PlacementSpec:
         spread=given.get("spread"),
         offline_tolerance=given["tolerations"]["offline"],
         on_offline=OnOffline(given["onOffline"]),
+        autonomy=_limit(given["autonomy"]) if "autonomy" in given else None,
     )
 
 

@@ -173,6 +173,7 @@ class PlacementSpec:
     Exactly one of: `replicas` (that many distinct proplets), `per_proplet` (every match), or
     `proplets` (pinned by name; replicas is then their number).
     `offline_tolerance`: milliseconds of silence that are the network and not a failure.
+    `autonomy`: ms that a device keeps it going with no word of the manager, None: for ever.
     """
 
     selector: Selector = Selector()
@@ -182,6 +183,7 @@ class PlacementSpec:
     spread: str | None = None
     offline_tolerance: int
     on_offline: OnOffline
+    autonomy: int | None = None
 
 
 class Prune(StrEnum):

@@ -38,7 +38,8 @@ class SeenRun:
     digest: of the desired entry it was started from. exit: WASI exit status or None.
     result: inline text (at most 256 bytes); result_digest names the blob when it is longer.
     error: short words. started, ended: Unix ms on the device's clock, 0 unknown.
-    ready: a Daemon that has run for its `readyAfter`; a Task that succeeded.
+    ready: a Daemon that has run for its `readyAfter`; a Task that succeeded. spent: when its device
+    stopped it last, because there was no word of the manager for `placement.autonomy`; 0 never.
     """
 
     uid: Uid
@@ -55,6 +56,7 @@ class SeenRun:
     ready: bool = False
     started: int = 0
     ended: int = 0
+    spent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

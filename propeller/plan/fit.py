@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from propeller.capabilities import GUEST, MODELS, PUBLISH, RECEIVE, TOPICS, needed
+from propeller.capabilities import AUTONOMY, GUEST, MODELS, PUBLISH, RECEIVE, TOPICS, needed
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
 from propeller.model.specs import Access, Function, Modular, Mount, TopicGrant, Workload
@@ -41,6 +41,7 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         or _lacks_mounts(obj.run.mounts, facts.mounts)
         or _lacks_models(obj, facts.imports)
         or _lacks_topics(obj, facts.imports)
+        or _lacks_autonomy(obj, facts.imports)
     )
 
 
@@ -159,6 +160,13 @@ def _lacks_topics(obj: Workload, offered: frozenset[str]) -> str | None:
     if not obj.run.topics or TOPICS in offered:
         return None
     return "carries no messages for guests (run.topics)"
+
+
+def _lacks_autonomy(obj: Workload, offered: frozenset[str]) -> str | None:
+    """A device that does not know of budgets would go on for ever."""
+    if obj.placement.autonomy is None or AUTONOMY in offered:
+        return None
+    return "keeps no autonomy budget (placement.autonomy)"
 
 
 def size_text(size: int) -> str:

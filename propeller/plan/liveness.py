@@ -9,7 +9,7 @@ heard is Online at once; that is noted where it is heard.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from propeller.model.ids import PropletId
 from propeller.model.seen import Presence, Seen
@@ -21,7 +21,8 @@ class Patience:
 
     will: from a proplet's last will to offline. heartbeats: how many may be missed. echo: how old
     the manager's own last echo may be. window: offline this close together is falling silent
-    together. fleet: with fewer proplets than this, nothing is a fleet falling silent.
+    together. fleet: with fewer proplets than this, nothing is a fleet falling silent. site: the
+    same for a site. sites: labels whose values are sites.
     """
 
     will: int = 30_000
@@ -29,6 +30,8 @@ class Patience:
     echo: int = 35_000
     window: int = 60_000
     fleet: int = 5
+    site: int = 3
+    sites: tuple[str, ...] = ("site", "zone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +68,16 @@ class Verdict:
 
     changes: the new presence and `offline_since` of proplets that fell silent. fleet_silent: more
     than a fifth fell silent together, so nothing is moved. together: how many, of how many.
+    sites: of which more than half fell silent together (`site=north`), how many, of how many; held:
+    proplets of such a site that are silent, by that name: what they have is moved nowhere.
     due: when silence may mean more (Unix ms), None while nobody's does.
     """
 
     changes: Mapping[PropletId, tuple[Presence, int | None]] = field(default_factory=dict)
     fleet_silent: bool = False
     together: tuple[int, int] = (0, 0)
+    sites: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    held: Mapping[PropletId, str] = field(default_factory=dict)
     due: int | None = None
 
 
@@ -100,10 +107,13 @@ def judge(
             elif due is None or limit < due:
                 due = limit
     together = _together(proplets.values(), changes, patience, confirmed)
+    sites, held = _sites(proplets, changes, patience, confirmed)
     return Verdict(
         changes=dict(sorted(changes.items())),
         fleet_silent=together[0] * 5 > together[1],
         together=together,
+        sites=sites,
+        held=held,
         due=due,
     )
 
@@ -159,3 +169,41 @@ def _together(
         if worse and there >= patience.fleet:
             worst = (gone, there)
     return worst
+
+
+def _sites(
+    proplets: Mapping[PropletId, Seen],
+    changes: Mapping[PropletId, tuple[Presence, int | None]],
+    patience: Patience,
+    confirmed: int,
+) -> tuple[dict[str, tuple[int, int]], dict[PropletId, str]]:
+    """Sites that fell silent as one: a line that is cut, a room without power.
+
+    A site may be too small a part of the fleet for that to be the fleet's silence, and yet all it
+    has would be started elsewhere at once, and be there twice when the line is back.
+    """
+    silent = {
+        proplet: seen
+        for proplet, seen in proplets.items()
+        if proplet in changes or seen.presence is Presence.OFFLINE
+    }
+    named = {
+        (key, seen.labels[key])
+        for seen in silent.values()
+        for key in patience.sites
+        if key in seen.labels
+    }
+    rule = replace(patience, fleet=patience.site)
+    found: dict[str, tuple[int, int]] = {}
+    held: dict[PropletId, str] = {}
+    for key, value in sorted(named):
+        members = [seen for seen in proplets.values() if seen.labels.get(key) == value]
+        gone, there = _together(members, changes, rule, confirmed)
+        if gone < patience.site or gone * 2 <= there:
+            continue
+        name = f"{key}={value}"
+        found[name] = (gone, there)
+        for seen in members:
+            if seen.id in silent:
+                held.setdefault(seen.id, name)
+    return found, dict(sorted(held.items()))

@@ -293,6 +293,8 @@ def _is_silent(case: Case, seen: Seen, grounds: Grounds) -> bool:
     placement, policy = case.wish.obj.placement, grounds.snapshot.policy
     if placement.on_offline is not OnOffline.RESCHEDULE or policy.no_moves:
         return False
+    if seen.id in policy.silent_sites:
+        return False  # until enough of its site are back, or a person says go on
     since = silent_since(seen, policy)
     if since is None:
         return False

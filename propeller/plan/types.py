@@ -36,6 +36,8 @@ class Policy:
 
     hold: why no run may start, stop or move anywhere ("" when they may): a lost store.
     no_moves: why no copy may be replaced for its proplet's silence ("" when it may): FleetSilent.
+    silent_sites: proplets whose copies stay theirs for the same reason, though the fleet's do not:
+    by the name of the site that fell silent with them (`site=north`).
     discovery_apps: Apps whose work may go to undeclared proplets.
     echo_since: silence counts from here at the earliest (Unix ms, protocol rule h).
     windows: when edits may reach devices, by App.
@@ -45,6 +47,7 @@ class Policy:
 
     hold: str = ""
     no_moves: str = ""
+    silent_sites: Mapping[PropletId, str] = field(default_factory=dict)
     discovery_apps: frozenset[str] = frozenset({"default"})
     echo_since: int = 0
     windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)

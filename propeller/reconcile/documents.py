@@ -108,6 +108,7 @@ def template(held: Held, module: Module) -> Entry:
         max_restarts=max_restarts,
         ready_after=ready_after,
         update=update,
+        autonomy=spec.placement.autonomy,
         serve=_serving(spec) if isinstance(spec, Function) else None,
     )
 

@@ -8,6 +8,7 @@ bootstrap, (j) retained documents are compared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -15,7 +16,7 @@ from propeller.errors import WireError
 from propeller.model.ids import PropletId, RunId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.seen import Presence, Seen
-from propeller.plan.liveness import Path, judge
+from propeller.plan.liveness import Path, Verdict, judge
 from propeller.plan.runs import parse_cause
 from propeller.reconcile.bootstrap import Bootstrap, Command, Marker, Subscribe, Unsubscribe
 from propeller.reconcile.events import BlobStored
@@ -57,6 +58,8 @@ class Fleet:
         self.fenced_out = False
         self.connected_now = False
         self.fleet_silent = False
+        self.silent_sites: Mapping[PropletId, str] = {}
+        self._sites: frozenset[str] = frozenset()
         self._silence_confirmed = 0
         self._path = Path()
         self.echo_ms: int | None = None
@@ -433,7 +436,25 @@ class Fleet:
         if verdict.fleet_silent != self.fleet_silent:
             self.fleet_silent = verdict.fleet_silent
             self._world.touched.everything = True
+        self._note_sites(verdict, now)
         self._liveness_due, self._judge_now = verdict.due, False
+
+    def _note_sites(self, verdict: Verdict, now: int) -> None:
+        """Sites that fell silent as one, and those that are back."""
+        if verdict.held != self.silent_sites:
+            self.silent_sites = verdict.held
+            self._world.touched.everything = True
+        for site in sorted(verdict.sites.keys() - self._sites):
+            gone, there = verdict.sites[site]
+            words = (
+                f"{gone} of {there} proplets with {site} fell silent together: nothing of theirs is"
+                " moved until enough are back; `propeller confirm fleet` moves it all the same"
+            )
+            self._event(now, "Warning", "SiteSilent", words, None)
+        for site in sorted(self._sites - verdict.sites.keys()):
+            words = f"proplets with {site} do not stay away together any more"
+            self._event(now, "Info", "SiteBack", words, None)
+        self._sites = frozenset(verdict.sites)
 
     def _foreign(self, proplet: PropletId, fence: int, now: int) -> None:
         seen = self._world.proplets.get(proplet)

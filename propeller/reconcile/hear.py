@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 
 from propeller.errors import WireError
+from propeller.model.conditions import moment
 from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.reconcile.deliver import delivered
@@ -340,6 +341,8 @@ class Hearing:
             was = before.get(name)
             if was is None or was.state != run.state:
                 self._tell(proplet, run, now)
+            if run.spent and (was is None or was.spent != run.spent):
+                self._tell_spent(proplet, run, now)
 
     def _tell(self, proplet: PropletId, run: SeenRun, now: int) -> None:
         held = self._world.objects.get(run.uid)
@@ -359,6 +362,26 @@ class Hearing:
                 severity=severity,
                 reason=str(run.state),
                 message=message,
+                key=held.object.meta.key,
+                proplet=proplet,
+            )
+        )
+
+    def _tell_spent(self, proplet: PropletId, run: SeenRun, now: int) -> None:
+        """A device stopped a copy by itself, as its spec says."""
+        held = self._world.objects.get(run.uid)
+        if held is None:
+            return
+        words = (
+            f"{proplet} stopped it at {moment(run.spent)} by its own clock: no word of the manager"
+            " for placement.autonomy"
+        )
+        self.wishes.events.append(
+            Event(
+                at=now,
+                severity="Warning",
+                reason="AutonomySpent",
+                message=words,
                 key=held.object.meta.key,
                 proplet=proplet,
             )
@@ -428,4 +451,5 @@ def _seen_run(run: RunReport) -> SeenRun:
         ready=run.ready,
         started=run.started,
         ended=run.ended,
+        spent=run.spent,
     )

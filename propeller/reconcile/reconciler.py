@@ -320,6 +320,7 @@ class Reconciler:
             policy=Policy(
                 hold=self.fleet.hold,
                 no_moves=self.fleet.no_moves,
+                silent_sites=self.fleet.silent_sites,
                 echo_since=self.fleet.echo_since,
                 discovery_apps=world.discovery_apps(),
                 windows=world.windows.by_app(world.objects.values()),

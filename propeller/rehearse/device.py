@@ -38,7 +38,7 @@ from propeller.wire.topics import Channel, Kind
 from proplet import effects as fx
 from proplet.agent import Agent
 from proplet.post import Post
-from proplet.records import AgentConfig, RunRecord, Stored
+from proplet.records import AgentConfig, RunRecord, Silence, Stored
 from proplet.runtime.talk import Words
 from proplet.seals import Seals, unsealed
 from proplet.secure import TALKS, Secure
@@ -65,6 +65,7 @@ class Disk:
     runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
     trust: bytes = b""
     signer: str = ""
+    silence: Silence | None = None
     releases: bytes = b""
     held: tuple[str, ...] = ()
     uploads: dict[str, BlobRef] = field(default_factory=dict)
@@ -199,6 +200,7 @@ class SimProplet:
             releases=disk.releases,
             held=disk.held,
             uploads=tuple(disk.uploads.values()),
+            silence=disk.silence,
         )
         self.agent = Agent(
             AgentConfig(hello=hello, disown=True), stored, seals=Seals(self._root), rng=self._rng
@@ -320,6 +322,8 @@ class SimProplet:
             case fx.SaveDesired(observed, iat, entries, signer):
                 disk.observed, disk.iat, disk.entries = observed, iat, entries
                 disk.signer = signer
+            case fx.SaveSilence(silence):
+                disk.silence = silence
             case fx.SaveRun(record):
                 disk.runs[record.key] = record
             case fx.DropRun(key):

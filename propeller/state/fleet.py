@@ -22,7 +22,7 @@ _SEEN = (
 )
 _RUNS = (
     "SELECT proplet, uid, run, digest, cause, state, exit, result, result_digest, result_size,"
-    " error, restarts, ready, started, ended FROM seen_run"
+    " error, restarts, ready, started, ended, spent FROM seen_run"
 )
 
 
@@ -123,13 +123,13 @@ class FleetTables:
         if not values:
             return
         self._db.write_many(
-            "INSERT INTO seen_run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO seen_run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (proplet, uid, run) DO UPDATE SET digest = excluded.digest,"
             " cause = excluded.cause, state = excluded.state, exit = excluded.exit,"
             " result = excluded.result, result_digest = excluded.result_digest,"
             " result_size = excluded.result_size, error = excluded.error,"
             " restarts = excluded.restarts, ready = excluded.ready, started = excluded.started,"
-            " ended = excluded.ended",
+            " ended = excluded.ended, spent = excluded.spent",
             values,
         )
         self._bound_runs(proplet)

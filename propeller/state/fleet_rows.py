@@ -161,13 +161,14 @@ def seen_run_row(proplet: PropletId, run: SeenRun, quotas: Quotas) -> Row:
         int(run.ready),
         run.started,
         run.ended,
+        run.spent,
     )
 
 
 def seen_run_of(row: Row) -> SeenRun:
     (
         _, uid, run, digest, cause, state, code, result, result_digest, result_size, error,
-        restarts, ready, started, ended,
+        restarts, ready, started, ended, spent,
     ) = row  # fmt: skip
     return SeenRun(
         uid=Uid(shared(uid)),
@@ -184,6 +185,7 @@ def seen_run_of(row: Row) -> SeenRun:
         ready=ready == 1,
         started=started,
         ended=ended,
+        spent=spent,
     )
 
 

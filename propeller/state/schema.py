@@ -212,9 +212,12 @@ _SAMPLES: Migration = (
     "CREATE INDEX sample_by_time ON sample (span, at)",
 )
 
+# When a device last stopped a copy by itself.
+_AUTONOMY: Migration = ("ALTER TABLE seen_run ADD COLUMN spent INTEGER NOT NULL DEFAULT 0",)
+
 MIGRATIONS: tuple[Migration, ...] = (
     *(_FIRST, _STEERING, _LEARNING, _CHAIN, _FLOWS, _FUNCTIONS),
-    _SAMPLES,
+    *(_SAMPLES, _AUTONOMY),
 )
 
 

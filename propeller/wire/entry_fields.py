@@ -189,5 +189,8 @@ ENTRY = shape(
         Field(25, "serve", SERVE.kind, "How it takes calls; only with mode serve."),
         Field(26, "models", listed(MODEL.kind, 8), "Blobs the guest reads in `/models`."),
         Field(27, "topics", listed(TOPIC.kind, MAX_TOPICS), "Topics the guest knows by a name."),
+        Field(
+            28, "autonomy", TIME, "Milliseconds it goes on without the manager; absent: for ever."
+        ),
     ],
 )

@@ -110,6 +110,7 @@ RUN_REPORT = shape(
         Field(11, "ready", boolean(), "A daemon up for readyAfter; a task that succeeded."),
         Field(12, "started", TIME, "Unix milliseconds on the device's clock; 0: not known."),
         Field(13, "ended", TIME, "The same for its end."),
+        Field(14, "spent", TIME, "The same for when its autonomy was spent last; 0: never."),
     ],
     exclusive=Exclusive(("result", "result_blob")),
 )

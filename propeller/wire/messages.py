@@ -117,6 +117,8 @@ class Entry:
     no part of what is run (`entry_digest`).
     Absent limits are unlimited. `restart`: Always | OnFailure | Never (daemon only).
     update: KillThenDownload | HandOver, None: the old run goes once this one could start.
+    autonomy: ms that the device keeps it going, or begins it, without a word of the manager; None:
+    for ever.
     `sealed`: variables whose values only this device can open (`boxes`), as base64, by name.
     """
 
@@ -147,6 +149,7 @@ class Entry:
     serve: WireServe | None = None
     models: tuple[WireModel, ...] = ()
     topics: tuple[WireTopic, ...] = ()
+    autonomy: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +195,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """One run in an inventory; states are those of `propeller.model.seen.RunState`."""
+    """One run in an inventory; states are those of `propeller.model.seen.RunState`.
+
+    spent: when the device stopped it last because it had no word of the manager for `autonomy`.
+    """
 
     uid: str
     run: str
@@ -207,6 +213,7 @@ class RunReport:
     ready: bool = False
     started: int = 0
     ended: int = 0
+    spent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from propeller.capabilities import (
+    AUTONOMY,
     GUEST,
     MODELS,
     PUBLISH,
@@ -51,11 +52,11 @@ PROPELLER_NAMES = CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the agent says it provides: WASI by its name, or by function where some are denied."""
     if not denied:
-        return (WASI, FL, PROPELLER, MODELS, TOPICS)
+        return (WASI, FL, PROPELLER, MODELS, TOPICS, AUTONOMY)
     left = sorted(WASI_NAMES - left_without(denied))
     guest = sorted(PROPELLER_NAMES - left_without(denied, GUEST))
     own = (f"{GUEST}.{name}" for name in guest) if len(guest) < len(PROPELLER_NAMES) else (GUEST,)
-    return (*(f"{WASI}.{name}" for name in left), FL, *own, MODELS, TOPICS)
+    return (*(f"{WASI}.{name}" for name in left), FL, *own, MODELS, TOPICS, AUTONOMY)
 
 
 IMPORTS = offered()

@@ -135,3 +135,53 @@ def test_the_verdict_counts_who_falls_silent_in_it(w: Any) -> None:
     verdict = judge({seen.id: seen for seen in rows}, _path(last=NOW + 30_000), now=NOW + 30_000)
     assert sorted(verdict.changes) == ["p0", "p1", "p2"]
     assert (verdict.fleet_silent, verdict.together) == (True, (3, 7))
+
+
+def _site(w: Any, name: str, *, away: list[int], here: int) -> dict[PropletId, Seen]:
+    """Proplets of one site: those that fell silent then, and those that are there."""
+    rows = [
+        w.proplet(
+            f"{name}-off{n}", presence=Presence.OFFLINE, offline_since=at, labels={"site": name}
+        )
+        for n, at in enumerate(away)
+    ]
+    rows += [
+        w.proplet(f"{name}-on{n}", last_heard=NOW, heartbeat=10**6, labels={"site": name})
+        for n in range(here)
+    ]
+    return {seen.id: seen for seen in rows}
+
+
+@pytest.mark.parametrize(
+    ("away", "here", "silent"),
+    [
+        ([NOW] * 3, 0, True),
+        ([NOW] * 2, 0, False),
+        ([NOW, NOW + 30_000, NOW + 60_000], 2, True),
+        ([NOW] * 3, 3, False),
+        ([NOW, NOW + 70_000, NOW + 140_000], 0, False),
+    ],
+)
+def test_a_site_is_silent_when_most_of_it_fell_silent_together(
+    w: Any, away: list[int], here: int, silent: bool
+) -> None:
+    """A small part of the fleet: nobody speaks of the fleet's silence, only its copies are held."""
+    fleet = _fleet(w, 40, []) | _site(w, "north", away=away, here=here)
+    verdict = judge(fleet, _path(), now=NOW)
+    assert not verdict.fleet_silent
+    assert bool(verdict.sites) is silent
+    lost = {name for name in fleet if name.startswith("north-off")}
+    assert set(verdict.held) == (lost if silent else set())
+    assert set(verdict.held.values()) <= {"site=north"}
+
+
+def test_a_silent_site_is_held_until_it_is_back_or_somebody_says_go_on(w: Any) -> None:
+    """What falls silent after that is judged anew, and other sites are no part of it."""
+    fleet = _fleet(w, 40, []) | _site(w, "north", away=[NOW] * 4, here=0)
+    fleet |= _site(w, "south", away=[NOW], here=3)
+    verdict = judge(fleet, _path(), now=NOW)
+    assert (verdict.sites, len(verdict.held)) == ({"site=north": (4, 4)}, 4)
+    assert judge(fleet, _path(), now=NOW, confirmed=NOW).held == {}
+    back = fleet | _site(w, "north", away=[NOW] * 2, here=2)
+    del back[PropletId("north-off2")], back[PropletId("north-off3")]
+    assert judge(back, _path(), now=NOW).held == {}

@@ -507,3 +507,13 @@ def test_a_lame_copy_is_not_moved_where_a_rerun_is_not_safe(w: Any) -> None:
     world.set("p1", facts=replace(w.facts(), imports=frozenset()))
     assert t.placement.on_offline is OnOffline.KEEP
     assert world.plan().actions == ()
+
+
+def test_silence_moves_nothing_from_a_site_that_fell_silent_as_one(w: Any) -> None:
+    """SiteSilent: the others' copies move as always."""
+    world = _silent_world(w, w.moving())
+    world.now += 50 * w.MINUTE
+    world.policy = Policy(silent_sites={PropletId("p1"): "site=north"})
+    assert world.plan().actions == ()
+    world.policy = Policy(silent_sites={PropletId("p3"): "site=north"})
+    assert w.words(world.plan()) == ["Assign d p2 daemon"]

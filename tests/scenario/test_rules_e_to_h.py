@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plants import bare, plant, until_ready
-from specs_text import EVERYWHERE, daemon_yaml, task_yaml, with_args
+from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml, task_yaml, with_args
 
 from propeller.model.seen import Presence
 from propeller.reconcile.events import Confirm
@@ -313,6 +313,40 @@ def test_h_many_that_fall_silent_together_move_nothing_until_someone_confirms(
     sim.manager.ask(lambda reply: Confirm(what="fleet", by="ann", reply=reply))
     sim.run(MINUTE)
     assert len(sim.running()["Daemon/default/d"]) == 2
+
+
+def test_h_a_site_that_falls_silent_as_one_moves_nothing_until_it_is_back(tmp_path: Path) -> None:
+    """SiteSilent: three of twenty are not the fleet's silence, but they are all of their site."""
+    names = [f"p{number:02}" for number in range(20)]
+    sim = Sim(tmp_path, seed=3)
+    sim.write("m.wat", WAT)
+    text = proplet_yaml(names[:3], site="north") + proplet_yaml(names[3:], site="south")
+    sim.write("fleet.yaml", text)
+    for name in names:
+        sim.add(name)
+    sim.start_manager()
+    north = SOON.replace("replicas: 1", "replicas: 3").replace(
+        "placement: {", "placement: {spread: site, "
+    )
+    sim.write("d.yaml", daemon_yaml("d", north))
+    until_ready(sim)
+    before = sim.running()["Daemon/default/d"]
+    for name in names[:3]:
+        sim.broker.cut(name)
+    sim.run(10 * MINUTE)
+    fleet = sim.manager.reconciler.fleet
+    assert not fleet.fleet_silent
+    assert set(fleet.silent_sites) == set(names[:3])
+    assert sim.running()["Daemon/default/d"] == before
+    said = [event for event in sim.manager.store.events() if event.reason == "SiteSilent"]
+    assert [one.message.partition(":")[0] for one in said] == [
+        "3 of 3 proplets with site=north fell silent together"
+    ]
+    for name in names[:3]:
+        sim.broker.heal(name)
+    sim.run(5 * MINUTE)
+    assert fleet.silent_sites == {}
+    assert sim.running()["Daemon/default/d"] == before
 
 
 def test_h_silence_of_many_one_after_the_other_is_no_fleet_silence(tmp_path: Path) -> None:
