@@ -19,6 +19,7 @@ from propeller.errors import WireError
 from propeller.fl.encodings import decode, largest
 from propeller.fl.errors import Refusal, Why
 from propeller.fl.layout import Layout
+from propeller.fl.partial import Range, from_body, mean_of
 from propeller.wire.updates import Flag, Update, signed_bytes, unpack, update_id
 
 Vector = NDArray[np.float32]
@@ -33,6 +34,10 @@ LANES: Final = 4096
 
 FEW: Final = 3
 """With fewer updates than this there is no median to speak of."""
+
+
+LEAF: Final = Range(first="a", last="a")
+"""Which range a site has does not matter where its gateway says who it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,23 @@ def admit_masked(data: bytes, assignment: Assignment, layout: Layout) -> Update:
     if len(update.body) != largest(assignment.encoding, layout.count):
         raise Refusal(Why.WRONG_SIZE, f"{len(update.body)} bytes of a masked update")
     return update
+
+
+def admit_sums(data: bytes, assignment: Assignment, layout: Layout) -> Admitted:
+    """The sums of a site (`f64-partial`), if they are the answer to `assignment`; `delta` is their
+    mean. Raises Refusal."""
+    try:
+        update = unpack(data, max_body=largest(assignment.encoding, layout.count))
+    except WireError as error:
+        raise Refusal(Why.ENVELOPE, str(error)) from error
+    _matches(update, assignment, layout)
+    identifier = update_id(data)
+    _signed(update, identifier, assignment)
+    partial = from_body(update.body, LEAF, layout.count)
+    if partial.samples != update.samples:
+        raise Refusal(Why.MALFORMED, "its header and its sums disagree about samples")
+    mean = mean_of([partial], layout.count)
+    return Admitted(update=update, identifier=identifier, delta=mean, norm=length(mean))
 
 
 def length(delta: Vector) -> float:

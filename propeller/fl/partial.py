@@ -92,8 +92,9 @@ def mean_of(partials: Iterable[Partial], count: int) -> Vector:
     Raises Refusal (malformed, wrong-size, zero-weight, not-finite).
     """
     out = np.empty(count, np.float32)
-    for at, mean in mean_tiles(partials, count):
-        out[at : at + len(mean)] = mean
+    with np.errstate(over="ignore"):
+        for at, mean in mean_tiles(partials, count):
+            out[at : at + len(mean)] = mean
     if not bool(np.isfinite(out).all()):
         raise Refusal(Why.NOT_FINITE, "the mean of the gateways is not finite")
     return out

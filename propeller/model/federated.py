@@ -25,6 +25,8 @@ BUFFERED = "FedBuff"
 """The strategy that takes updates of older models."""
 MEANS = ("FedAvg", "FedProx")
 """Strategies whose next model is the base and the mean, which is what sums of sites can give."""
+SUMS = "f64-partial"
+"""The format of updates of gateways that send the sums of their sites, and no rounding."""
 MOST_STALE = 100
 """Rounds that an update may be behind where its spec does not say."""
 Pairs = tuple[tuple[str, str], ...]

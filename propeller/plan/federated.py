@@ -38,7 +38,7 @@ from propeller.plan.seats import Seats, place, tidy
 from propeller.plan.secure import advertise, closed, converse, taking_part
 from propeller.plan.training import cohort, invitation, job_digest, job_id, trainer
 from propeller.plan.types import Action, Blocked, Conduct, Wakeup
-from propeller.plan.upstream import OTHER_ROUND, UNASKED, asked_for, gone_by, started_from
+from propeller.plan.upstream import OTHER_ROUND, asked_for, gone_by, started_from
 
 STEPS = 12
 """Transitions in one plan at most; each is a row of its own all the same when it is asked again."""
@@ -212,8 +212,7 @@ class _Conductor:
         if not job.prepared or self.module is None:
             return False
         if obj.upstream and asked_for(job) is None:
-            self._block(UNASKED, "no round is asked for by the fleet above")
-            return False
+            return False  # which is how it should be: see `learning`
         if self.waits:
             self._block("DependencyNotReady", f"waits for what it depends on: {self.waits}")
             return False

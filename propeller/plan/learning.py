@@ -15,6 +15,7 @@ from propeller.plan.board import FALSE, NEEDS_A_PERSON, TRUE, UNKNOWN, WAITS, Bo
 from propeller.plan.lifecycle import suspension
 from propeller.plan.tally import told
 from propeller.plan.types import Blocked, Snapshot
+from propeller.plan.upstream import UNASKED, asked_for
 
 
 def learning(
@@ -64,6 +65,9 @@ def _ready(
     under_way = round_ is not None and not round_.state.over
     if blocked is not None and not under_way:
         return UNKNOWN if blocked.reason in WAITS else FALSE, blocked.reason, blocked.message
+    if obj.upstream and not under_way and job is not None and asked_for(job) is None:
+        held_so_far = f"{job.done} rounds of the fleet above were held" if job.done else "none yet"
+        return TRUE, UNASKED, f"waits for the fleet above to ask for a round; {held_so_far}"
     if round_ is None or job is None:
         return UNKNOWN, "Training", "the first round has not begun"
     return UNKNOWN, "Training", round_words(obj, round_)

@@ -19,10 +19,10 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, assert_never
 
 from propeller.errors import PropellerError, WireError
-from propeller.model.federated import ModelSpec, Pairs
+from propeller.model.federated import SUMS, ModelSpec, Pairs
 from propeller.model.ids import Digest, PropletId, sha256_digest
 from propeller.model.rounds import NO_BLOB, Blob, Fold, Origin, Part, Step
-from propeller.reconcile import securework
+from propeller.reconcile import securework, sitesums
 from propeller.reconcile.learning import (
     Answer,
     Gather,
@@ -37,7 +37,6 @@ from propeller.reconcile.learning import (
 )
 from propeller.reconcile.noisework import next_bound, noised_mean
 from propeller.reconcile.running import Running
-from propeller.reconcile.sitesums import sums
 from propeller.registry.blobs import BlobStore
 from propeller.wire.signing import VerifyKey
 
@@ -186,7 +185,7 @@ def _look(work: Look, shop: Workshop) -> Looked:
 
 
 def _update(work: Look, shop: Workshop) -> Looked:
-    from propeller.fl.admit import MAX_SAMPLES, Assignment, admit, admit_masked
+    from propeller.fl.admit import MAX_SAMPLES, Assignment, admit, admit_masked, admit_sums
     from propeller.fl.errors import Refusal, Why
     from propeller.fl.layout import Layout
     from propeller.fl.strategies.base import Trait
@@ -223,7 +222,10 @@ def _update(work: Look, shop: Workshop) -> Looked:
     chosen = strategy(work.terms.strategy, dict(work.terms.parameters))
     if Trait.CONTROL in chosen.traits:
         layout, base = Layout.flat(2 * layout.count), None
-    found = admit(data, asked, layout, base)
+    if work.terms.format == SUMS:
+        found = admit_sums(data, asked, layout)
+    else:
+        found = admit(data, asked, layout, base)
     _unclipped(work, found.update)
     if Trait.STEPS in chosen.traits and found.update.steps < 1:
         return Looked(work=work, why=str(Refusal(Why.NO_STEPS, "it does not say its local steps")))
@@ -327,6 +329,8 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         summed, weight = securework.unmasked(work, shop.blobs, layout)
         known = Fold(refused=refused, notes=(("samples", str(weight)),))
         return _stepped(work, shop, (layout, base), (summed,), known)
+    if work.terms.format == SUMS:
+        return sitesums.fold(work, parts, shop.blobs, (layout, base), Fold(refused=refused))
     with TemporaryFile(dir=shop.blobs.directory) as file:
         chosen = strategy_of(work.terms, shop.blobs, shop.running)
         halves = 2 if Trait.CONTROL in chosen.traits else 1
@@ -343,7 +347,9 @@ def _fold(work: Gather, shop: Workshop) -> Fold:
         assert layout is not None, "a round is folded only with updates"
         contributions = tuple(spooled.contributions)
         if work.range:
-            known = Fold(refused=refused, partial=sums(work, contributions, layout, shop.blobs))
+            known = Fold(
+                refused=refused, partial=sitesums.sums(work, contributions, layout, shop.blobs)
+            )
             return _stepped(work, shop, (layout, base), contributions, known)
         if noised:
             contributions = (noised_mean(work, contributions, layout.count, shop.entropy),)

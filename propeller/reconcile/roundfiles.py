@@ -16,7 +16,7 @@ from propeller.model.conditions import moment
 from propeller.model.federated import FederatedTask, Reveal
 from propeller.model.ids import Key, PropletId, Uid
 from propeller.model.inventory import Held
-from propeller.model.rounds import Bucket, Learning, Part, Round, RoundState
+from propeller.model.rounds import Bucket, Learning, Order, Part, Round, RoundState
 from propeller.plan.records import terms_digest
 from propeller.reconcile.world import World
 
@@ -119,6 +119,7 @@ def round_document(thing: FederatedTask, round_: Round) -> dict[str, object]:
         "state": str(round_.state),
         "generation": round_.generation,
     }
+    told |= _above(round_)
     if round_.why:
         told["why"] = round_.why
     told |= _times(round_)
@@ -153,6 +154,11 @@ def round_document(thing: FederatedTask, round_: Round) -> dict[str, object]:
             if part.bucket is not Bucket.ACCEPTED
         ]
     return told
+
+
+def _above(round_: Round) -> dict[str, object]:
+    """For which round of the fleet above it was held; nothing where there is none."""
+    return {} if round_.order is None else {"upstream": _order(round_.order)}
 
 
 def _privacy(round_: Round) -> dict[str, object]:
@@ -261,6 +267,12 @@ def _contributor(round_: Round, part: Part) -> dict[str, object]:
     }
 
 
+def _order(order: Order) -> dict[str, object]:
+    """What the fleet above asked for."""
+    named = {"job": order.job, "round": order.round, "attempt": order.attempt}
+    return {**named, "step": str(order.step)}
+
+
 def learning_detail(thing: FederatedTask, learning: Learning) -> dict[str, object]:
     """What the status of the object says of its job and newest round."""
     job, round_ = learning.job, learning.round
@@ -293,6 +305,8 @@ def learning_detail(thing: FederatedTask, learning: Learning) -> dict[str, objec
     if job.promoted and thing.promote is not None:
         opened = {"opened": job.proposed, "branch": job.branch} if job.proposed else {}
         told["promote"] = {"round": job.promoted, "to": str(thing.promote.to), **opened}
+    if job.order is not None:
+        told["upstream"] = {**_order(job.order), "served": job.served == job.order.name}
     if job.record:
         told["record"] = str(job.record)
     return told

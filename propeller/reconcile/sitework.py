@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from propeller.errors import UsageError
-from propeller.model.federated import MEANS, Mode
+from propeller.model.federated import MEANS, SUMS, Mode
 from propeller.model.rounds import Round
 from propeller.reconcile.learningwork import Spool, model_before
 from propeller.registry.blobs import BlobStore
@@ -27,6 +27,8 @@ def why_not(round_: Round) -> str:
         return "it only measured a model"
     if terms.secure:
         return "its updates are only seen as a sum, by its own reconciler"
+    if terms.format == SUMS:
+        return "its updates are sums of sites already"
     if terms.noise is not None:
         return "it is held under a privacy budget, which a sum without noise would break"
     if terms.strategy not in MEANS:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from propeller.errors import PropellerError, UsageError
-from propeller.model.federated import BUFFERED, MASKED, MEANS, ZEROS
+from propeller.model.federated import BUFFERED, MASKED, MEANS, SUMS, ZEROS
 from propeller.sources.aggregators import module_problems
 from propeller.sources.nodes import Path
 
@@ -42,6 +42,8 @@ def problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _infer(spec)
     if spec.get("upstream") == "Enabled":
         yield from _upstream(spec)
+    if spec["updateFormat"] == SUMS:
+        yield from _sums(spec)
     if spec.get("promote", {}).get("at") == "Better" and "evaluation" not in spec:
         yield ("promote", "at"), "Better needs evaluation, which says which model is better"
     if "stop" in spec.get("evaluation", {}) and not spec["evaluation"]["stop"]:
@@ -183,6 +185,17 @@ def _upstream(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("privacy", "secureAggregation"), "must not stand beside upstream"
     if "noise" in privacy:
         yield ("privacy", "noise"), "must not stand beside upstream: sums go up without it"
+
+
+def _sums(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """What cannot be done where only sums of sites are seen."""
+    if float(spec["strategy"]["parameters"].get("serverLearningRate", "1")) != 1.0:
+        yield ("strategy", "parameters"), f"serverLearningRate must be 1 with {SUMS}"
+    if "maxSamples" in spec["cohort"]:
+        yield ("cohort", "maxSamples"), f"must not stand beside {SUMS}: sums cannot be capped"
+    for field in ("clipping", "local", "noise"):
+        if field in spec["privacy"]:
+            yield ("privacy", field), f"must not stand beside {SUMS}: each site sees to its own"
 
 
 def _buffered(spec: Mapping[str, Any], name: str) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """Defects found in other frameworks, each shown to be absent here; D1 to D11 of our survey.
 
 D9 (a killed server loses its rounds) and D10 (seconds of polling) are about the engine: see
-tests/live/test_federated.py. D5, D6 are in test_privacy.py, D7 in test_secagg.py.
+tests/scenario/test_fl_defects.py. D5, D6 are in test_privacy.py, D7 in test_secagg.py.
 """
 
 from __future__ import annotations

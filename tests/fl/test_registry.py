@@ -135,7 +135,9 @@ def test_what_cannot_go_together_is_refused_before_anything_runs() -> None:
     assert _faults("FedNova", {}, **secure)
     assert _faults("FedAvg", {}, secure=True)
     assert _faults("FedAvg", {}, encoding="secagg-u32")
-    assert _faults("FedAvg", {}, encoding="f64-partial")
+    assert _faults("Median", {}, encoding="f64-partial")
+    assert _faults("FedAdam", {}, encoding="f64-partial")
+    assert not _faults("FedAvg", {}, encoding="f64-partial")
     assert _faults("FedAvg", {}, **secure, cohort=2)
     assert _faults("FedAvg", {}, noise=True) == []
     assert _faults("Krum", {"faulty": "1"}, noise=True)

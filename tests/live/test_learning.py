@@ -52,6 +52,35 @@ def test_eight_proplets_learn_digits_from_each_other(fleet: Any) -> None:
     assert accuracies == sorted(accuracies)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("name", "proplets", "last", "wanted"), [("digits", 8, 10, 0.945), ("watch", 20, 5, 0.95)]
+)
+def test_the_examples_reach_what_they_promise(
+    fleet: Any, name: str, proplets: int, last: int, wanted: float
+) -> None:
+    """`propeller up examples/fl/NAME` to the end, measured every round: the mean of the last ones
+    is the accuracy that its first lines promise."""
+    from examples.fl.watch.prepare import prepare as watches
+
+    place = EXAMPLE.parent / name
+    for path in place.iterdir():
+        if path.suffix in (".yaml", ".wasm", ".safetensors"):
+            shutil.copy(path, fleet.specs)
+    spec = fleet.specs / f"{name}.yaml"
+    spec.write_text(spec.read_text().replace("every: 5", "every: 1"))
+    {"digits": prepare, "watch": watches}[name](fleet.place / "data")
+    done = fleet.run(
+        *("up", "specs", "--state", "state", "--proplets", str(proplets), "--until-ready"),
+        *("--data", str(fleet.place / "data"), "--timeout", "50m"),
+        timeout=3300,
+    )
+    assert done.code == 0, done.err
+    accuracies = [float(each["metrics"]["accuracy"]) for each in rounds(fleet, name)]
+    assert sum(accuracies[-last:]) / last >= wanted, accuracies
+
+
 WRONG = """(module
   (import "propeller_fl" "submit" (func $submit (param i32 i32 i32 i64)))
   (memory (export "memory") 1)

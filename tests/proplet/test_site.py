@@ -197,6 +197,16 @@ def test_every_format_of_a_round_is_made_of_it(make: Make):
     assert update.encoding == "q8-delta"
 
 
+def test_sums_are_sent_as_they_are_where_the_round_takes_sums(make: Make):
+    """`f64-partial`: no bit is lost on the way up."""
+    gate, _ = make(MADE, format="f64-partial")
+    outcome = gate.run()
+    assert outcome.ok, outcome.error
+    update = unpack(gate.blobs.path(outcome.blob.digest).read_bytes(), max_body=100)
+    assert update.body == SUMS.astype("<f8").tobytes()
+    assert (update.samples, update.count, update.layout) == (30, 3, LAYOUT.digest)
+
+
 def test_what_the_site_measured_is_the_measurement(make: Make):
     """Metrics and samples, and no model."""
     gate, _ = make({**MADE, "sums": ""}, step="evaluate")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from test_federated import REF, KilledError, a_fleet, killed, learning, rounds_of, spec
+from test_federated import REF, KilledError, a_fleet, done, killed, learning, rounds_of, spec
 
+from propeller.cli.__main__ import main
 from propeller.fl.fold import Contribution, Held
 from propeller.fl.layout import Layout
 from propeller.fl.model import write_model
@@ -26,7 +29,9 @@ from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, STORM, Sim
 from propeller.rehearse.trainer import Trainer
 from propeller.state.failpoints import At, arm, disarm
-from propeller.wire.updates import unpack
+from propeller.wire.messages import Entry
+from propeller.wire.signing import SigningKey
+from propeller.wire.updates import Flag, Update, pack, signed_bytes, unpack, update_id
 
 KEY = Key(*REF.split("/"))
 ABOVE = "5b6a1c1e-1111-5222-8333-444455556666"
@@ -39,13 +44,19 @@ SITES = {"north": ("n0", "n1", "n2"), "south": ("s0", "s1")}
 class Site:
     """A fleet of these proplets, and the questions of its gateway."""
 
-    def __init__(self, folder: Path, *names: str, **more: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *names: str,
+        trainer: Callable[[str], Trainer] = lambda _: Trainer(count=COUNT, samples=SAMPLES),
+        **more: Any,
+    ) -> None:
         self.sim = sim = Sim(folder)
         sim.write(
             "trainer.wat", """(module (memory (export "memory") 1) (func (export "_start")))"""
         )
         for name in names:
-            sim.add(name, guests=Guests(trainer=Trainer(count=COUNT, samples=SAMPLES)))
+            sim.add(name, guests=Guests(trainer=trainer(name)))
         sim.start_manager()
         cohort = {"clientsPerRound": len(names)}
         sim.write("fl.yaml", spec(rounds=100, upstream="Enabled", cohort=cohort, **more))
@@ -90,7 +101,7 @@ def test_no_round_begins_before_one_is_asked_for(tmp_path: Path) -> None:
     assert learning(site.sim).round is None
     told = yaml.safe_load((site.sim.state.status / "default/FederatedTask/fl.yaml").read_text())
     ready = next(row for row in told["status"]["conditions"] if row["type"] == "Ready")
-    assert ready["reason"] == "NoRoundAsked"
+    assert (ready["status"], ready["reason"]) == ("True", "NoRoundAsked")
 
 
 def test_a_round_is_answered_with_the_sums_of_its_cohort(tmp_path: Path) -> None:
@@ -106,6 +117,12 @@ def test_a_round_is_answered_with_the_sums_of_its_cohort(tmp_path: Path) -> None
     (round_,) = rounds_of(site.sim)
     assert (round_.base, round_.order) == (wanted.base, wanted)
     assert words["record"] == round_.record
+    folder = site.sim.state.status / "default/FederatedTask/fl"
+    told = yaml.safe_load((folder / "rounds/0001.yaml").read_text())
+    named = {"job": ABOVE, "round": 1, "attempt": 1, "step": "train"}
+    assert told["upstream"] == named
+    status = yaml.safe_load(folder.with_suffix(".yaml").read_text())["status"]
+    assert status["upstream"] == {**named, "served": True}
     assert site.sums(words).samples == 50
     assert site.ask(wanted) == words
     assert len(rounds_of(site.sim)) == 1
@@ -245,6 +262,154 @@ def test_rounds_of_sites_are_the_rounds_of_one_fleet(tmp_path: Path) -> None:
                      for one in means) / total  # fmt: skip
         bound = 2.0**-24 * weight + np.spacing(np.abs(whole)).astype(np.float64)
         assert np.all(np.abs(joined.astype(np.float64) - whole) <= bound)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate(Trainer):
+    """What a gateway proplet does: the site holds the round, its sums are the update."""
+
+    site: Site
+
+    def update(
+        self,
+        entry: Entry,
+        proplet: str,
+        key: SigningKey,
+        blobs: Mapping[str, bytes],
+        *,
+        masked: Any = None,
+    ) -> bytes:
+        del proplet, masked
+        fl = entry.fl
+        assert fl is not None
+        start = {
+            name: self.site.keep(blobs[ref.digest])
+            for name, ref in (("base", fl.model), ("layout", fl.layout))
+            if ref is not None
+        }
+        asked = order(fl.round, job=fl.job, attempt=fl.attempt, **start)
+        if fl.round == 2:  # in the middle of it the site's reconciler dies
+            self.site.until(asked, WORKING)
+            self.site.sim.run(20)
+            self.site.sim.restart_manager(away=300)
+        words = self.site.until(asked, MADE)
+        update = Update(
+            encoding=fl.format,
+            job=uuid.UUID(fl.job).bytes,
+            round=fl.round,
+            attempt=fl.attempt,
+            samples=words["samples"],
+            count=COUNT,
+            base="" if fl.model is None else fl.model.digest,
+            layout="" if fl.layout is None else fl.layout.digest,
+            meta={},
+            flags=Flag(0),
+            body=self.site.sim.manager.shop.blobs.read(words["partial"]["digest"]),
+        )
+        unsigned = pack(replace(update, signature=bytes(64)))
+        return unsigned[:-64] + key.sign(signed_bytes(update_id(unsigned), fl.nonce))
+
+
+def test_sums_of_sites_make_the_model_to_the_last_bit(tmp_path: Path) -> None:
+    """A fleet of two gateways whose format is `f64-partial`, its reconciler killed on the way, over
+    two sites, one in a storm, each killed in the middle of a round; against a fleet of all five
+    devices. Three rounds, each the bytes of a fold with a leaf for each site, and `fl verify` comes
+    to the same."""
+    sites = {name: Site(tmp_path / name, *names) for name, names in SITES.items()}
+    sites["south"].sim.set_weather(STORM)
+    flat = a_fleet(tmp_path / "flat", 0)
+    for name in SAMPLES:
+        flat.add(name, guests=Guests(trainer=Trainer(count=COUNT, samples=SAMPLES)))
+    above = a_fleet(tmp_path / "above", 0)
+    for name, site in sites.items():
+        above.add(f"gate-{name}", guests=Guests(trainer=Gate(count=COUNT, site=site)))
+    common = {"rounds": 3, "retainUpdates": "Enabled"}
+    for sim, clients, more in ((flat, 5, {}), (above, 2, {"updateFormat": "f64-partial"})):
+        sim.start_manager()
+        sim.write("fl.yaml", spec(**common, **more, cohort={"clientsPerRound": clients}))
+    assert flat.run(5 * MINUTE, until=lambda: done(flat) == 3)
+    assert above.run(5 * MINUTE, until=lambda: done(above) == 1), above.what_is_not()
+    above.restart_manager(away=300)
+    assert above.run(5 * MINUTE, until=lambda: done(above) == 3), above.what_is_not()
+    assert learning(above).job.job == learning(flat).job.job
+    model = np.zeros(COUNT, np.float32)
+    blobs = above.manager.shop.blobs
+    for upper, lower in zip(rounds_of(above), rounds_of(flat), strict=True):
+        whole = np.zeros(COUNT, np.float64)
+        for names in SITES.values():
+            leaf = np.zeros(COUNT, np.float64)
+            for part in lower.accepted:
+                if part.proplet in names:
+                    data = flat.manager.shop.blobs.read(part.update.digest)
+                    delta = np.frombuffer(unpack(data, max_body=1 << 20).body, "<f4")
+                    leaf += part.samples * delta.astype(np.float64)
+            whole += leaf
+        model = (model + whole / sum(SAMPLES.values())).astype(np.float32)
+        found = blobs.read(upper.fold.model.digest)[-4 * COUNT :]
+        assert found == model.astype("<f4").tobytes()
+        assert [part.samples for part in upper.accepted] == [50, 95]
+    above.kill_manager()
+    state = str(above.state.path)
+    assert main(["fl", "verify", "fl", "3", "--state", state]) == 0
+    assert main(["fl", "fold", "fl", "3", "--state", state, "--to", str(tmp_path / "x")]) == 2
+
+
+def test_a_site_of_sites_adds_up_their_sums(tmp_path: Path) -> None:
+    """Three floors: what goes up from the middle one is the sum of the two below, bit for bit."""
+    sites = {name: Site(tmp_path / name, *names) for name, names in SITES.items()}
+    middle = Site(
+        tmp_path / "middle",
+        *SITES,
+        trainer=lambda name: Gate(count=COUNT, site=sites[name]),
+        updateFormat="f64-partial",
+    )
+    words = middle.until(order(), MADE)
+    assert (words["samples"], words["members"]) == (145, 2)
+    below = []
+    for site in sites.values():
+        (round_,) = rounds_of(site.sim)
+        data = site.sim.manager.shop.blobs.read(round_.fold.partial.digest)
+        below.append(from_body(data, Range(first="a", last="a"), COUNT))
+    found = middle.sums(words)
+    assert found.samples == sum(one.samples for one in below)
+    assert found.sums.tobytes() == (np.zeros(COUNT) + below[0].sums + below[1].sums).tobytes()
+
+
+def test_sums_that_are_none_are_refused(tmp_path: Path) -> None:
+    """A gateway that lies about its samples, or sends what is no number, is rejected by name."""
+    bodies = {
+        "a": np.append(np.ones(COUNT), 31.0),
+        "b": np.append(np.full(COUNT, np.nan), 30.0),
+        "c": np.append(np.ones(COUNT), 30.0),
+        "d": np.append(np.full(COUNT, 1e300), 30.0),
+    }
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Liar(Trainer):
+        def update(self, entry: Entry, proplet: str, key: SigningKey, *_: Any, **__: Any) -> bytes:
+            fl = entry.fl
+            assert fl is not None
+            update = Update(
+                encoding="f64-partial", job=uuid.UUID(fl.job).bytes, round=fl.round,
+                attempt=fl.attempt, samples=30, count=COUNT, base="", layout="", meta={},
+                flags=Flag(0), body=bodies[proplet].astype("<f8").tobytes(),
+            )  # fmt: skip
+            unsigned = pack(replace(update, signature=bytes(64)))
+            return unsigned[:-64] + key.sign(signed_bytes(update_id(unsigned), fl.nonce))
+
+    sim = a_fleet(tmp_path, 0)
+    for name in bodies:
+        sim.add(name, guests=Guests(trainer=Liar()))
+    sim.start_manager()
+    cohort = {"clientsPerRound": 4, "minClients": 1}
+    sim.write("fl.yaml", spec(rounds=1, updateFormat="f64-partial", cohort=cohort))
+    assert sim.run(5 * MINUTE, until=lambda: done(sim) == 1), sim.what_is_not()
+    (round_,) = rounds_of(sim)
+    whys = {name: part.why for name, part in round_.parts.items()}
+    assert "disagree about samples" in whys["a"]
+    assert "not finite" in whys["b"]
+    assert whys["c"] == ""
+    assert "not finite" in whys["d"]
 
 
 @pytest.fixture(scope="module")

@@ -208,6 +208,17 @@ REFUSED = [
         "spec.model",
         "the fleet above says that",
     ),
+    ({"updateFormat": "f64-partial", "strategy": {"name": "Median"}}, "spec.strategy", "sums"),
+    (
+        {"updateFormat": "f64-partial", "cohort": {"maxSamples": 9}},
+        "spec.cohort.maxSamples",
+        "cannot be capped",
+    ),
+    (
+        {"updateFormat": "f64-partial", "privacy": {"clipping": {"norm": "1"}}},
+        "spec.privacy.clipping",
+        "each site sees to its own",
+    ),
     ({"upstream": "Enabled", "mode": "Infer"}, "spec.mode", "when to measure"),
     ({"evaluation": {"stop": {}}}, "spec.evaluation.stop", "`when`, `patience` or both"),
     ({"evaluation": {"stop": {"when": "accuracy > 1"}}}, "spec.evaluation.stop.when", "metrics."),

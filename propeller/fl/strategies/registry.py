@@ -84,8 +84,8 @@ def compatible(
         faults.append("secure aggregation has an update format of its own, secagg-u32")
     if not secure and encoding == "secagg-u32":
         faults.append("secagg-u32 is for secure aggregation only")
-    if encoding == "f64-partial":
-        faults.append("f64-partial is what gateways send, not trainers")
+    if encoding == "f64-partial" and chosen.name not in ("FedAvg", "FedProx"):
+        faults.append(f"{chosen.name} needs updates, f64-partial only shows the sums of sites")
     if noise and chosen.traits & {Trait.RANKS, Trait.CONTROL, Trait.ASYNC, Trait.STEPS}:
         faults.append(f"the noise of differential privacy is not calibrated for {chosen.name}")
     if secure and cohort < 3:
