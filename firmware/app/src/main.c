@@ -6,10 +6,11 @@
 #include <zephyr/drivers/hwinfo.h>
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
-#include <zephyr/net/sntp.h>
 #include <zephyr/sys/reboot.h>
 #include <zephyr/task_wdt/task_wdt.h>
 
+#include "clock.h"
+#include "console.h"
 #include "identity.h"
 #include "keys.h"
 #include "link.h"
@@ -17,12 +18,12 @@
 #include "runner.h"
 #include "store.h"
 #include "threads.h"
+#include "wifi.h"
 
 LOG_MODULE_REGISTER(proplet_main);
 
-#define WATCH_MS 60000
+#define WATCH_MS (CONFIG_PROPLET_WATCHDOG * 1000)
 #define BUSY_MS 50
-#define SNTP_EVERY_MS (3600 * 1000)
 
 static uint8_t pool[CONFIG_PROPLET_POOL_SIZE] __aligned(8);
 static struct proplet_slot slots[CONFIG_PROPLET_SLOTS];
@@ -44,35 +45,10 @@ static struct pp_blob blobs[3 * CONFIG_PROPLET_RUNS];
 
 /* -- the device ---------------------------------------------------------------------------- */
 
-static int64_t offset; /* Unix ms less uptime, once known */
-static bool synced;
-
 static uint64_t mono(void *ctx)
 {
 	ARG_UNUSED(ctx);
 	return (uint64_t)k_uptime_get();
-}
-
-static bool wall(void *ctx, uint64_t *ms)
-{
-	ARG_UNUSED(ctx);
-	*ms = synced ? (uint64_t)(k_uptime_get() + offset) : 0;
-	return synced;
-}
-
-static void ask_time(void)
-{
-	static int64_t due;
-	struct sntp_time time;
-
-	if (CONFIG_PROPLET_SNTP_SERVER[0] == '\0' || k_uptime_get() < due) {
-		return;
-	}
-	due = k_uptime_get() + (synced ? SNTP_EVERY_MS : 30000);
-	if (sntp_simple(CONFIG_PROPLET_SNTP_SERVER, 3000, &time) == 0) {
-		offset = (int64_t)time.seconds * 1000 - k_uptime_get();
-		synced = true;
-	}
 }
 
 static enum proplet_reset reset_cause(void *ctx)
@@ -198,7 +174,7 @@ static bool make(void)
 		return false;
 	}
 	port = (struct proplet_port){
-		.mono = mono, .wall = wall, .reset_cause = reset_cause, .reboot = reboot, .say = say};
+		.mono = mono, .wall = clock_wall, .reset_cause = reset_cause, .reboot = reboot, .say = say};
 	store_fill(&port);
 	keys_fill(&port);
 	link_fill(&port);
@@ -206,7 +182,31 @@ static bool make(void)
 		return false;
 	}
 	LOG_INF("its key is %s", keys_text());
-	return identity_read(&identity) && make_engine() && make_proplet();
+	if (!identity_read(&identity)) {
+		LOG_ERR("not set up: the shell's `proplet set` names id, broker (host:port) and root");
+		return false;
+	}
+	return make_engine() && make_proplet();
+}
+
+/* One watch over the main thread. Behind it the board's own watchdog, where there is one: it bites
+ * when not even the timer that keeps the watch runs any more. */
+static int begin_watch(void)
+{
+	const struct device *hardware = NULL;
+
+#if defined(CONFIG_TASK_WDT_HW_FALLBACK) && DT_NODE_EXISTS(DT_ALIAS(watchdog0))
+	hardware = DEVICE_DT_GET(DT_ALIAS(watchdog0));
+	if (!device_is_ready(hardware)) {
+		LOG_WRN("the board's watchdog is not ready");
+		hardware = NULL;
+	}
+#endif
+	if (task_wdt_init(hardware) != 0) {
+		LOG_ERR("the watchdog takes no order");
+		return -1;
+	}
+	return task_wdt_add(WATCH_MS, NULL, NULL); /* no call: it resets */
 }
 
 int main(void)
@@ -216,19 +216,22 @@ int main(void)
 	if (!make()) {
 		return 0; /* the shell goes on, so that it can be set up */
 	}
-	task_wdt_init(NULL);
-	watch = task_wdt_add(WATCH_MS, NULL, NULL);
+	watch = begin_watch();
 	link_open(&identity, &proplet);
 	for (;;) {
 		int64_t until = (int64_t)proplet_tick(&proplet);
 
-		task_wdt_feed(watch);
+		if (watch >= 0) {
+			task_wdt_feed(watch);
+		}
+		console_turn(&proplet);
+		wifi_turn();
 		proplet_runner_tick(&runner);
 		if (proplet_runner_busy(&runner)) {
 			until = MIN(until, k_uptime_get() + BUSY_MS);
 		}
 		if (link_connected()) {
-			ask_time();
+			clock_turn(identity.sntp);
 		}
 		link_turn(k_sem_take(&proplet_bell, K_NO_WAIT) == 0 ? 0 : until);
 	}

@@ -4,11 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zephyr/kernel.h>
-#include <zephyr/logging/log.h>
 
 #include "store.h"
-
-LOG_MODULE_REGISTER(proplet_identity);
 
 static const struct {
 	const char *name;
@@ -24,6 +21,9 @@ static const struct {
 	{"ca", IDENTITY_CA, ""},
 	{"cert", IDENTITY_CERT, ""},
 	{"certkey", IDENTITY_CERT_KEY, ""},
+	{"sntp", IDENTITY_SNTP, CONFIG_PROPLET_SNTP_SERVER},
+	{"ssid", IDENTITY_SSID, ""},
+	{"psk", IDENTITY_PSK, ""},
 };
 
 uint16_t identity_record(const char *name)
@@ -66,23 +66,27 @@ static bool from_environment(uint16_t record, char *to, size_t size)
 }
 #endif
 
-static void text(uint16_t record, char *to, size_t size)
+bool identity_text(uint16_t record, char *to, size_t size)
 {
 	size_t len;
+	int found;
 
 	if (from_environment(record, to, size)) {
-		return;
+		return true;
 	}
-	if (store_get(record, to, size - 1, &len) == PROPLET_OK) {
+	found = store_get(record, to, size - 1, &len);
+	if (found == PROPLET_OK) {
 		to[len] = '\0';
-		return;
+		return true;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+	to[0] = '\0';
+	for (size_t i = 0; found == PROPLET_MISSING && i < ARRAY_SIZE(settings); i++) {
 		if (settings[i].record == record) {
 			strncpy(to, settings[i].usual, size - 1);
 			to[size - 1] = '\0';
 		}
 	}
+	return found == PROPLET_MISSING;
 }
 
 static void split_labels(struct identity *identity)
@@ -113,19 +117,18 @@ bool identity_read(struct identity *identity)
 {
 	char *colon;
 
-	text(IDENTITY_ID, identity->id, sizeof(identity->id));
-	text(IDENTITY_DOMAIN, identity->domain, sizeof(identity->domain));
-	text(IDENTITY_CHANNEL, identity->channel, sizeof(identity->channel));
-	text(IDENTITY_BROKER, identity->host, sizeof(identity->host));
-	text(IDENTITY_ROOT, identity->root, sizeof(identity->root));
-	text(IDENTITY_LABELS, identity->labels, sizeof(identity->labels));
+	identity_text(IDENTITY_ID, identity->id, sizeof(identity->id));
+	identity_text(IDENTITY_DOMAIN, identity->domain, sizeof(identity->domain));
+	identity_text(IDENTITY_CHANNEL, identity->channel, sizeof(identity->channel));
+	identity_text(IDENTITY_BROKER, identity->host, sizeof(identity->host));
+	identity_text(IDENTITY_ROOT, identity->root, sizeof(identity->root));
+	identity_text(IDENTITY_LABELS, identity->labels, sizeof(identity->labels));
+	identity_text(IDENTITY_SNTP, identity->sntp, sizeof(identity->sntp));
 	split_labels(identity);
 	colon = strrchr(identity->host, ':');
-	if (identity->id[0] == '\0' || identity->root[0] == '\0' || colon == NULL) {
-		LOG_ERR("not set up: the shell's `proplet set` names id, broker (host:port) and root");
-		return false;
+	identity->port = colon == NULL ? 0 : (uint16_t)atoi(colon + 1);
+	if (colon != NULL) {
+		*colon = '\0';
 	}
-	*colon = '\0';
-	identity->port = (uint16_t)atoi(colon + 1);
-	return true;
+	return identity->id[0] != '\0' && identity->root[0] != '\0' && identity->port != 0;
 }

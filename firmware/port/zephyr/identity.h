@@ -18,13 +18,16 @@ enum {
 	IDENTITY_KEY, /* the device's private key, 32 bytes */
 	IDENTITY_CA,  /* PEM, for TLS */
 	IDENTITY_CERT,
-	IDENTITY_CERT_KEY
+	IDENTITY_CERT_KEY,
+	IDENTITY_SNTP, /* a time server */
+	IDENTITY_SSID, /* of a board with Wi-Fi */
+	IDENTITY_PSK
 };
 
 #define IDENTITY_LABELS_MAX 16
 
 struct identity {
-	char id[65], domain[65], channel[65], host[128], root[128], labels[256];
+	char id[65], domain[65], channel[65], host[128], root[128], labels[256], sntp[128];
 	uint16_t port;
 	struct {
 		const char *name, *value;
@@ -32,8 +35,12 @@ struct identity {
 	unsigned label_count;
 };
 
-/* Reads what is stored. False, and said in the log, while something is missing. */
+/* Reads what is stored. False while id, broker (host:port) or root is missing. */
 bool identity_read(struct identity *identity);
+
+/* One setting, terminated: of a native board's environment, of NVS, of Kconfig. False: it is longer
+ * than `size`. */
+bool identity_text(uint16_t record, char *to, size_t size);
 
 /* The name of a setting as the shell has it, 0 where there is none: id, domain, ... */
 uint16_t identity_record(const char *name);

@@ -12,8 +12,8 @@
 #include <zephyr/net/tls_credentials.h>
 #endif
 
+#include "compat.h"
 #include "keys.h"
-#include "store.h"
 
 LOG_MODULE_REGISTER(proplet_link);
 
@@ -150,45 +150,68 @@ static bool resolve(void)
 }
 
 #if defined(CONFIG_PROPLET_TLS)
-static bool credential(uint16_t record, enum tls_credential_type type)
+enum {
+	TLS_NONE, /* no CA: the connection is not TLS */
+	TLS_READY,
+	TLS_BROKEN
+};
+
+/* Hands one file of the bundle to Zephyr, which keeps no copy. False: there is one, and it cannot be
+ * used: better no connection than one without it. */
+static bool credential(uint16_t record, enum tls_credential_type type, bool *there)
 {
-	static char pem[3][2048];
+	static char pem[3][CONFIG_PROPLET_PEM];
 	static unsigned used;
-	size_t len;
 	int error;
 
-	if (used == ARRAY_SIZE(pem) ||
-	    store_get(record, pem[used], sizeof(pem[0]) - 1, &len) != PROPLET_OK) {
+	*there = false;
+	if (used == ARRAY_SIZE(pem) || !identity_text(record, pem[used], sizeof(pem[0]))) {
+		LOG_ERR("a certificate or key is larger than CONFIG_PROPLET_PEM");
 		return false;
 	}
-	pem[used][len] = '\0';
-	error = tls_credential_add(CONFIG_PROPLET_TLS_TAG, type, pem[used], len + 1);
+	if (pem[used][0] == '\0') {
+		return true;
+	}
+	*there = true;
+	error = tls_credential_add(CONFIG_PROPLET_TLS_TAG, type, pem[used],
+				   strlen(pem[used]) + 1); /* PEM counts its terminator */
 	used++;
-	return error == 0 || error == -EEXIST;
+	return error == 0;
 }
 
-/* Whether there is a CA: without one the connection is not TLS. */
-static bool secure(void)
+static int read_credentials(void)
 {
-	static const sec_tag_t tags[] = {CONFIG_PROPLET_TLS_TAG};
+	bool ca, cert, key;
+
+	if (!credential(IDENTITY_CA, TLS_CREDENTIAL_CA_CERTIFICATE, &ca) ||
+	    !credential(IDENTITY_CERT, COMPAT_OWN_CERTIFICATE, &cert) ||
+	    !credential(IDENTITY_CERT_KEY, TLS_CREDENTIAL_PRIVATE_KEY, &key)) {
+		return TLS_BROKEN;
+	}
+	if (cert != key || (cert && !ca)) {
+		LOG_ERR("ca, cert and certkey belong together");
+		return TLS_BROKEN;
+	}
+	return ca ? TLS_READY : TLS_NONE;
+}
+
+static int secure(void)
+{
+	static sec_tag_t tags[] = {CONFIG_PROPLET_TLS_TAG};
 	static int known = -1;
 	struct mqtt_sec_config *tls = &link.client.transport.tls.config;
 
 	if (known < 0) {
-		known = credential(IDENTITY_CA, TLS_CREDENTIAL_CA_CERTIFICATE);
-		if (known && credential(IDENTITY_CERT, TLS_CREDENTIAL_SERVER_CERTIFICATE)) {
-			credential(IDENTITY_CERT_KEY, TLS_CREDENTIAL_PRIVATE_KEY);
-		}
+		known = read_credentials();
 	}
-	if (!known) {
-		return false;
+	if (known == TLS_READY) {
+		link.client.transport.type = MQTT_TRANSPORT_SECURE;
+		tls->peer_verify = TLS_PEER_VERIFY_REQUIRED;
+		tls->sec_tag_list = tags;
+		tls->sec_tag_count = ARRAY_SIZE(tags);
+		tls->hostname = link.identity->host;
 	}
-	link.client.transport.type = MQTT_TRANSPORT_SECURE;
-	tls->peer_verify = TLS_PEER_VERIFY_REQUIRED;
-	tls->sec_tag_list = tags;
-	tls->sec_tag_count = ARRAY_SIZE(tags);
-	tls->hostname = link.identity->host;
-	return true;
+	return known;
 }
 #endif
 
@@ -222,7 +245,9 @@ static bool prepare(void)
 	client->will_retain = 1;
 	client->transport.type = MQTT_TRANSPORT_NON_SECURE;
 #if defined(CONFIG_PROPLET_TLS)
-	secure();
+	if (secure() == TLS_BROKEN) {
+		return false;
+	}
 #endif
 	return true;
 }
@@ -270,12 +295,21 @@ bool link_connected(void)
 	return link.connected;
 }
 
+bool link_secure(void)
+{
+#if defined(CONFIG_PROPLET_TLS)
+	return link.client.transport.type == MQTT_TRANSPORT_SECURE;
+#else
+	return false;
+#endif
+}
+
 /* -- the loop ------------------------------------------------------------------------------ */
 
 static int socket_of(void)
 {
 #if defined(CONFIG_PROPLET_TLS)
-	if (link.client.transport.type == MQTT_TRANSPORT_SECURE) {
+	if (link_secure()) {
 		return link.client.transport.tls.sock;
 	}
 #endif
@@ -326,7 +360,7 @@ void link_turn(int64_t until)
 void link_close(void)
 {
 	if (link.connected) {
-		mqtt_disconnect(&link.client);
+		COMPAT_MQTT_DISCONNECT(&link.client);
 	}
 	link.open = link.connected = false;
 }

@@ -15,6 +15,7 @@ void link_open(const struct identity *identity, struct proplet *proplet);
 void link_turn(int64_t until);
 void link_fill(struct proplet_port *port);
 bool link_connected(void);
+bool link_secure(void); /* the connection is TLS, its peer verified */
 void link_close(void);
 
 #endif

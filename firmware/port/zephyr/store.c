@@ -10,10 +10,12 @@
 #include <zephyr/drivers/flash.h>
 #include <zephyr/fs/fs.h>
 #include <zephyr/fs/littlefs.h>
-#include <zephyr/fs/nvs.h>
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
 #include <zephyr/storage/flash_map.h>
+
+#include "compat.h"
+#include COMPAT_NVS_HEADER
 
 LOG_MODULE_REGISTER(proplet_store);
 
@@ -23,7 +25,7 @@ LOG_MODULE_REGISTER(proplet_store);
 FS_LITTLEFS_DECLARE_DEFAULT_CONFIG(blob_files);
 static struct fs_mount_t mounted = {.type = FS_LITTLEFS,
 				    .fs_data = &blob_files,
-				    .storage_dev = (void *)FIXED_PARTITION_ID(proplet_blobs),
+				    .storage_dev = (void *)COMPAT_PARTITION(ID, proplet_blobs),
 				    .mnt_point = ROOT};
 static struct nvs_fs records;
 
@@ -31,14 +33,14 @@ static bool open_records(void)
 {
 	struct flash_pages_info page;
 
-	records.flash_device = FIXED_PARTITION_DEVICE(proplet_records);
-	records.offset = FIXED_PARTITION_OFFSET(proplet_records);
+	records.flash_device = COMPAT_PARTITION(DEVICE, proplet_records);
+	records.offset = COMPAT_PARTITION(OFFSET, proplet_records);
 	if (!device_is_ready(records.flash_device) ||
 	    flash_get_page_info_by_offs(records.flash_device, records.offset, &page) != 0) {
 		return false;
 	}
 	records.sector_size = page.size;
-	records.sector_count = FIXED_PARTITION_SIZE(proplet_records) / page.size;
+	records.sector_count = COMPAT_PARTITION(SIZE, proplet_records) / page.size;
 	return nvs_mount(&records) == 0;
 }
 
