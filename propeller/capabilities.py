@@ -7,7 +7,7 @@ sockets are granted to nobody: a proplet gives a guest none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -15,6 +15,13 @@ WASI: Final = "wasi_snapshot_preview1"
 
 MODELS: Final = "propeller:models"
 """What an agent lists among its imports that hands `run.models` to guests."""
+
+EXTERNAL: Final = "external:"
+"""What an agent lists among its imports begins so for each engine besides its own: `external:NAME`,
+and `external:NAME:MODULE` for each import module that this engine offers besides WASI."""
+
+WASI_NN: Final = "wasi_ephemeral_nn"
+"""The import module of wasi-nn; wasmtime's Python package has none."""
 
 TOPICS: Final = "propeller:topics"
 """What an agent lists that carries messages between guests and the topics of `run.topics`."""
@@ -56,3 +63,25 @@ def left_without(denied: Collection[str], module: str = WASI) -> frozenset[str]:
     if module == GUEST:
         return frozenset(name for name, word in _GUEST_NEEDS.items() if word in denied)
     return frozenset().union(*(CAPABILITIES[word] for word in denied))
+
+
+def engines(offered: Iterable[str]) -> tuple[str, ...]:
+    """Names of the external engines among what an agent lists, sorted."""
+    return tuple(
+        sorted(
+            word.removeprefix(EXTERNAL)
+            for word in offered
+            if word.startswith(EXTERNAL) and word.count(":") == 1
+        )
+    )
+
+
+def offered_by(engine: str, offered: Iterable[str]) -> frozenset[str]:
+    """What guests of an external engine may import: WASI as the agent lists it, and what that
+    engine is said to have besides."""
+    own = f"{EXTERNAL}{engine}:"
+    return frozenset(
+        word.removeprefix(own)
+        for word in offered
+        if word.startswith(own) or word.partition(".")[0] == WASI
+    )

@@ -22,7 +22,7 @@ from propeller.wire.boxes import BoxKey
 from propeller.wire.messages import Hello
 from propeller.wire.signing import SigningKey, VerifyKey
 from propeller.wire.topics import Channel
-from proplet import chatter, config
+from proplet import chatter, config, externals
 from proplet.agent import Agent
 from proplet.blobs import Blobs
 from proplet.ceilings import Ceilings
@@ -163,6 +163,7 @@ def serve(settings: config.Settings) -> int:
             max_message=settings.max_payload,
             memory=min(hello.memory, settings.guest_memory or hello.memory),
             deny=settings.deny,
+            externals=settings.externals,
             openings=Openings(keys, blobs, mono, answers.post),
             unseal=lambda entry: unsealed(entry, box, device=settings.id, inst=store.inst),
             trainer=Trainer(
@@ -265,7 +266,7 @@ def make_hello(
         max_payload=settings.max_payload,
         min_run_interval=0,
         heartbeat=settings.heartbeat,
-        imports=offered(settings.deny),
+        imports=(*offered(settings.deny), *externals.offered(settings.externals)),
         components=False,
         mounts=tuple(
             f"{name}:rw" if writable else name

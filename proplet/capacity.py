@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from propeller.capabilities import EXTERNAL, engines
 from propeller.wire.messages import Entry, Free, Hello
 from proplet.ceilings import Ceilings
 from proplet.live import Live
@@ -37,6 +38,11 @@ def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
             return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
         if mount.access == "ReadWrite" and not offered[mount.name]:
             return f"mount {mount.name!r} is read-only here"
+    if entry.external is not None and f"{EXTERNAL}{entry.external}" not in hello.imports:
+        there = ", ".join(engines(hello.imports)) or "none"
+        return f"no external engine {entry.external!r} here; there are: {there}"
+    if entry.external is not None and (entry.module.plain is not None or entry.serve is not None):
+        return "external engines run plain modules of Tasks and Daemons"
     return wrong_grant(entry) or ceilings.refusal(entry)
 
 

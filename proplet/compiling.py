@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from propeller.wire.messages import Entry
 from proplet.blobs import Blobs
+from proplet.externals import NONE as NO_EXTERNALS
+from proplet.externals import External
 from proplet.opening import Openings, OwnKeys
 from proplet.runtime.fit import Facts, entrypoint, facts_from
 from proplet.runtime.native import native_name
@@ -40,9 +42,11 @@ class Compiling:
         memory: int | None = None,
         deny: tuple[str, ...] = (),
         openings: Openings | None = None,
+        externals: Mapping[str, External] = NO_EXTERNALS,
     ) -> None:
         """memory: bytes a compilation may take. deny: capabilities no guest gets here. openings:
         where encrypted modules are opened."""
+        self._externals = externals
         self._directory = directory
         self._blobs = blobs
         self._workers = workers
@@ -64,7 +68,9 @@ class Compiling:
 
     def _known(self, entry: Entry) -> Facts | None:
         """What was found in its module, if its native code is at hand as well."""
-        if entry.module.plain is not None:
+        if entry.external is not None:
+            compiled = self._blobs.has(entry.module.digest)
+        elif entry.module.plain is not None:
             compiled = self._openings.files.size(_in_memory(entry)) > 0
         else:
             compiled = self.native(entry).exists()
@@ -129,9 +135,17 @@ class Compiling:
             "processor": COMPILE_MS // 1000,
             "memory": self._memory,
             "deny": self._deny,
+            "external": self._imports(entry),
         }
         self._workers.send(worker, job)
         return True
+
+    def _imports(self, entry: Entry) -> list[str] | None:
+        """What the engine that runs it has besides WASI; None for ours."""
+        if entry.external is None:
+            return None
+        engine = self._externals.get(entry.external)
+        return [] if engine is None else list(engine.imports)
 
     def looked(self, worker: Worker, told: Words | None, died: str = "") -> None:
         """A compiling worker answered, or ended without a word (None) of `died`."""
@@ -194,4 +208,5 @@ def _in_memory(entry: Entry) -> tuple[str, bool, bool]:
 
 def _looks(entry: Entry) -> Looks:
     exact = entry.fl is not None
-    return entry.module.digest, entrypoint(entry), entry.fuel is not None, exact
+    engine = entry.external or ""
+    return entry.module.digest, entrypoint(entry), entry.fuel is not None, exact, engine

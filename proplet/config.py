@@ -17,6 +17,7 @@ from typing import Any
 
 from propeller.capabilities import CAPABILITIES
 from propeller.errors import Fault, SpecError
+from proplet import externals
 from proplet.settingsfile import read_file
 from proplet.settingwords import (
     existing_file,
@@ -83,6 +84,7 @@ class Settings:
     guest_timeout: int | None
     guest_output: int | None
     deny: tuple[str, ...]
+    externals: Mapping[str, externals.External]
     storage: int
     max_module: int
     max_payload: int
@@ -304,6 +306,32 @@ SETTINGS = (
     Setting(
         "deny", _one_of(*CAPABILITIES), None, (), "Clock, Random or Sleep: given to no guest", True
     ),
+    Setting(
+        "externals",
+        externals.read_engine,
+        None,
+        (),
+        "NAME=COMMAND of an engine besides ours, as often as needed",
+        many=True,
+        flag="--external",
+    ),
+    Setting(
+        "external_imports",
+        externals.read_import,
+        None,
+        (),
+        "NAME=MODULE an engine has besides WASI, as wasmedge=wasi-nn",
+        many=True,
+        flag="--external-import",
+    ),
+    Setting(
+        "external_env",
+        externals.read_variable,
+        None,
+        (),
+        "variables that tasks may set for engines, as APP_*",
+        many=True,
+    ),
     Setting("storage", read_size, "1GiB", (), "modules and results kept on disk"),
     Setting("max_module", read_size, "256MiB", (), "largest module taken"),
     Setting("max_payload", read_size, "256KiB", (), "largest MQTT payload taken"),
@@ -392,6 +420,11 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
         values["password"] = values["password_file"]
     if values["password"] is not None and values["username"] is None:
         faults.append(Fault("command line", 0, "username", "missing: a password needs a user"))
+    told = (values.pop("externals"), values.pop("external_imports"), values.pop("external_env"))
+    try:
+        values["externals"] = externals.together(*told)
+    except ValueError as error:
+        faults.append(Fault("command line", 0, "externals", str(error)))
     if faults:
         raise SpecError(faults)
     del values["password_file"]
@@ -431,11 +464,13 @@ def shown(settings: Settings) -> Sequence[str]:
     """Lines for `--check-config`; the password is not among them."""
     lines = []
     for setting in SETTINGS:
-        if setting.field == "password_file":
-            continue
+        if setting.field in ("password_file", "external_imports", "external_env"):
+            continue  # shown with what they belong to
         value = getattr(settings, setting.field)
         if setting.field == "password" and value is not None:
             value = "(set)"
+        if setting.field == "externals":
+            value = ", ".join(externals.shown(value))
         if isinstance(value, Address):
             where = f"{value.host}:{value.port}"
             scheme = "mqtts://" if value.tls else "mqtt://"

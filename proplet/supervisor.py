@@ -22,6 +22,8 @@ from proplet.blobs import Blobs
 from proplet.compiling import Compiling
 from proplet.disk import make_directory
 from proplet.effects import Outcome
+from proplet.externals import MARK, External
+from proplet.externals import NONE as NO_EXTERNALS
 from proplet.gauges import MOST, NAMED, Gauges
 from proplet.modelfiles import lay_out
 from proplet.opening import Openings
@@ -69,6 +71,7 @@ class Supervisor:
     and for a compilation; None bounds neither. deny: capabilities no guest gets. trainer: what
     rounds of federated learning need; without one they are refused. talk: hears of messages of
     guests, of at most max_message bytes. site: who holds rounds in this device's place.
+    externals: engines besides ours, by name.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Supervisor:
         unseal: Unseal = _no_secrets,
         trainer: Trainer | None = None,
         openings: Openings | None = None,
+        externals: Mapping[str, External] = NO_EXTERNALS,
         talk: Talk = _talk_to_nobody,
         max_message: int = MAX_MESSAGE,
         site: Gateway | None = None,
@@ -102,6 +106,7 @@ class Supervisor:
         self._max_output = max_output
         self._memory = memory
         self._unseal = unseal
+        self._externals = externals
         self._workers = Workers(mark, self, selector, clock)
         self._compiling = Compiling(
             directory / "native",
@@ -112,6 +117,7 @@ class Supervisor:
             openings=openings,
             memory=memory,
             deny=deny,
+            externals=externals,
         )
         self.pools = Pools(self._workers, clock, self._answers.ended)
         self._trainer = trainer
@@ -192,6 +198,7 @@ class Supervisor:
             "ring": entry.mode == "daemon",
             "topics": topic_rows(entry, self._max_message),
             **self._lesson(entry),
+            **self._elsewhere(entry, secrets),
         }
         self._workers.send(worker, job)
         self._workers.warm()
@@ -242,6 +249,17 @@ class Supervisor:
         output = self._max_output
         return {"fl": self._trainer.lesson(entry.fl, data), "env": entry.env, "output": output}
 
+    def _elsewhere(self, entry: Entry, secrets: tuple[tuple[str, str], ...]) -> dict[str, object]:
+        """What a job says besides, where another engine runs it."""
+        if entry.external is None:
+            return {}
+        engine = self._externals[entry.external]
+        return {
+            "do": "external",
+            "command": engine.command(self._blobs.path(entry.module.digest), entry),
+            "env": {**engine.environment(entry, secrets), MARK: self._mark},
+        }
+
     def stop(self, key: Key, grace: int) -> None:
         """Stop the guest, after `grace` ms at the latest; answered by `ended`."""
         if self.pools.close(key, grace) or (self._site is not None and self._site.stop(key)):
@@ -289,7 +307,7 @@ class Supervisor:
     # -- what workers say -------------------------------------------------------------------------
 
     def _judge(self, entry: Entry, facts: Facts) -> None:
-        words = why_unfit(facts, entry) or self._why_sealed(entry)
+        words = why_unfit(facts, entry) or self._why_sealed(entry) or self._why_here(entry)
         if entry.fl is not None and self._trainer is None:
             words = "this proplet takes no part in federated learning"
         key = (entry.uid, entry.run)
@@ -298,6 +316,13 @@ class Supervisor:
         else:
             self._answers.prepared(key, entry.digest)
             self._workers.warm()
+
+    def _why_here(self, entry: Entry) -> str:
+        """Why the engine it asks for cannot run it, or ""."""
+        if entry.external is None:
+            return ""
+        engine = self._externals.get(entry.external)
+        return f"no external engine {entry.external!r}" if engine is None else engine.refusal(entry)
 
     def _why_sealed(self, entry: Entry) -> str:
         try:

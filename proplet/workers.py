@@ -26,9 +26,9 @@ from proplet.runtime.talk import Reader, Words, pack
 LATE_MS = 700
 """Past its limit, this long until a worker that should have ended its guest is killed."""
 
-Looks = tuple[str, str, bool, bool]
+Looks = tuple[str, str, bool, bool, str]
 """What compiling depends on: the module's digest, the entrypoint, whether fuel is counted, whether
-every bit of a float counts (a module that trains)."""
+every bit of a float counts (a module that trains), which other engine runs it ("" for ours)."""
 
 
 @dataclass(slots=True)

@@ -282,10 +282,11 @@ static const struct pp_field entry_fields[] = {
 	{26, 0, "models", &kind_45, (const uint8_t *)"\x80", 1},
 	{27, 0, "topics", &kind_47, (const uint8_t *)"\x80", 1},
 	{28, 0, "autonomy", &kind_6, NULL, 0},
+	{29, 0, "external", &kind_9, NULL, 0},
 };
-static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 22, 13, 19, 12, 4, 25, 6, 11, 15, 20, 1, 16, 2, 21, 24, 10, 14, 26, 0, 23};
+static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 19, 12, 4, 25, 6, 11, 15, 20, 1, 16, 2, 21, 24, 10, 14, 26, 0, 23};
 const struct pp_shape pp_shape_entry = {
-	"Entry", entry_fields, entry_sorted, 28, 0, 0, 0,
+	"Entry", entry_fields, entry_sorted, 29, 0, 0, 0,
 };
 
 static const struct pp_field call_fields[] = {

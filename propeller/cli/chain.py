@@ -30,6 +30,7 @@ from propeller.cli.statuses import moment_ms
 from propeller.model.drift import Drift
 from propeller.model.ids import PropletId
 from propeller.model.module import ModuleProblem
+from propeller.model.plugins import notes_of
 from propeller.model.specs import App, Daemon, FederatedTask, Modular, Proplet, Task, Workflow
 from propeller.plan.apps import source_of
 
@@ -99,6 +100,8 @@ def _shared(facts: Facts, held: Held, conditions: Conditions) -> Iterator[Link]:
     yield from _newer(facts, held)
     yield from plan_link(facts.plan_of(held.revision, meta.app), now)
     yield Link("spec", OK, f"{meta.origin.file}:{meta.origin.line}, App {meta.app}")
+    for words in notes_of(held.object):
+        yield Link("plugin", OK, words, rule="Plugin")
     yield from _guard(facts, meta.app, conditions)
     yield _object(held, now)
     yield from _suspended(held.hold or held.object.suspend, str(meta.key), now)

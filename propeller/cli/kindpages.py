@@ -19,7 +19,7 @@ from propeller.sources.schemas import KINDS, TREE_KINDS, load_schema, walk
 
 MADE = "<!-- made by `python -m propeller.cli.kindpages`; edit schemas/spec, not this page -->"
 
-_NOT_ALONE = frozenset({"App", "Overlay", "Secret"})
+_NOT_ALONE = frozenset({"App", "Overlay", "Plugin", "Secret"})
 """Their examples need a folder or a key beside them. A test loads the others."""
 
 _HEAD = f"""\

@@ -22,6 +22,7 @@ from propeller.cli.secretview import secrets_under, vault_of
 from propeller.cli.settings import fleet_of
 from propeller.cli.specread import read_specs
 from propeller.model.ids import PropletId, Uid
+from propeller.model.plugins import notes_of
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import App, Daemon, Object, Proplet, Secret, Task
 from propeller.plan.apps import TREE, owned
@@ -74,6 +75,8 @@ class Planned:
     drift: tuple[Drifted, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     traffic: tuple[Traffic, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
+    """(object, words) of what plugins say of what changes."""
 
     @property
     def changes(self) -> int:
@@ -111,6 +114,7 @@ class Planned:
             ],
             "digest": self.digest,
             "base": self.base,
+            "plugins": [{"object": key, "message": words} for key, words in self.said],
         }
 
 
@@ -164,7 +168,8 @@ def compare(args: argparse.Namespace) -> Planned:
     if not state.database.exists():
         empty = Snapshot(objects={}, proplets={}, assignments={}, modules={})
         known = secrets_under(revision, {}, vault)
-        return _planned(replace(empty, secrets=known), (), revision, now)
+        fresh = _planned(replace(empty, secrets=known), (), revision, now)
+        return replace(fresh, said=_said(fresh, revision))
     listening = Client(state).running()
     store = open_store(state)
     try:
@@ -179,7 +184,13 @@ def compare(args: argparse.Namespace) -> Planned:
     finally:
         store.close()
     planned = _planned(snapshot, holds, revision, now, base=base, approved=approved)
-    return replace(planned, drift=drift)
+    return replace(planned, drift=drift, said=_said(planned, revision))
+
+
+def _said(planned: Planned, revision: Revision) -> tuple[tuple[str, str], ...]:
+    """What plugins say of objects that have a line."""
+    keys = sorted({line.change.key for line in planned.lines} & set(revision.objects))
+    return tuple((str(key), words) for key in keys for words in notes_of(revision.objects[key]))
 
 
 def _reader(folder: Path) -> Callable[[str], bytes | None]:

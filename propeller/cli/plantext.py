@@ -29,6 +29,8 @@ def plan_lines(planned: Planned, *, colour: bool) -> Iterator[str]:
         yield f"{paint(line.mark, _TONES[line.mark], colour=colour)} {text}"
         for one in line.fields:
             yield f"    {printable(one.path)}:  {_shown(one.before)} -> {_shown(one.after)}"
+    for key, words in planned.said:
+        yield f"  plugin {printable(words)}  ({printable(key)})"
     for misfit in planned.misfits:
         yield from _misfit(misfit, colour=colour)
     for sent in planned.traffic:

@@ -12,6 +12,7 @@ from propeller.cli.context import add_state
 from propeller.cli.output import add_data, print_data, say
 from propeller.cli.settings import fleet_of
 from propeller.cli.specread import add_specs, read_specs
+from propeller.cli.table import printable
 from propeller.errors import SpecError
 
 
@@ -27,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check; returns the exit code."""
     from pathlib import Path
+
+    from propeller.model.plugins import notes_of
 
     try:
         fleet = fleet_of(args, tree=Path(args.path))
@@ -50,12 +53,20 @@ def run(args: argparse.Namespace) -> int:
                 "digest": revision.digest,
                 "objects": [str(key) for key in revision.objects],
                 "skipped": list(revision.skipped),
+                "plugins": [
+                    {"object": str(key), "message": words}
+                    for key, thing in revision.objects.items()
+                    for words in notes_of(thing)
+                ],
                 "faults": [],
             },
         )
         return 0
     if args.quiet:
         return 0
+    for key, thing in revision.objects.items():
+        for words in notes_of(thing):
+            print(printable(f"{thing.meta.origin.file}:{thing.meta.origin.line}: {key}: {words}"))
     for place in revision.skipped:
         print(f"{place}: skipped, it is not a document of Propeller")
     counts: dict[str, int] = {}
@@ -75,6 +86,7 @@ def _refusal(error: SpecError) -> dict[str, Any]:
         "digest": None,
         "objects": [],
         "skipped": [],
+        "plugins": [],
         "faults": [
             {"file": one.file, "line": one.line, "path": one.path, "message": one.message}
             for one in error.faults

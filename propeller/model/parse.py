@@ -28,6 +28,7 @@ from propeller.model.quantities import UNLIMITED
 from propeller.model.rollout import Amount
 from propeller.model.rollout_spec import rollout_of
 from propeller.model.scaling import Autoscale, Gauge
+from propeller.model.scoring import scorer_form, scorer_of
 from propeller.model.selector import Operator, Requirement, Selector
 from propeller.model.specs import (
     Access,
@@ -150,6 +151,8 @@ def stored_form(obj: Object) -> dict[str, Any]:
         meta["protect"] = True
     if head.known_as is not None:
         meta["knownAs"] = str(head.known_as)
+    if head.scorers:
+        meta["scorers"] = [scorer_form(one) for one in head.scorers]
     if head.moved:
         meta["moved"] = [{"namespace": key.namespace, "name": key.name} for key in head.moved]
     return {"kind": head.key.kind, "meta": meta, "spec": dict(head.spec)}
@@ -164,6 +167,7 @@ def _meta(kind: str, meta: Canonical, spec: Mapping[str, Value]) -> Meta:
         annotations=dict(meta.get("annotations", {})),
         protect=meta.get("protect", False),
         known_as=Key.parse(meta["knownAs"]) if "knownAs" in meta else None,
+        scorers=tuple(scorer_of(row) for row in meta.get("scorers", ())),
         moved=tuple(
             Key(kind, row.get("namespace", meta["namespace"]), row["name"])
             for row in meta.get("moved", ())
@@ -224,8 +228,9 @@ def _placement(given: Canonical) -> PlacementSpec:
     )
 
 
-def _run(given: Canonical) -> RunSpec:
+def _run(given: Canonical, runtime: Canonical | None = None) -> RunSpec:
     return RunSpec(
+        external=(runtime or {}).get("external", ""),
         entrypoint=given["entrypoint"],
         args=tuple(given["args"]),
         env=tuple((row["name"], row["value"]) for row in given["env"] if "secretRef" not in row),
@@ -342,7 +347,7 @@ def _task(meta: Meta, spec: Canonical) -> Task:
         meta=meta,
         module=_module(spec["module"]),
         placement=_placement(spec["placement"]),
-        run=_run(spec["run"]),
+        run=_run(spec["run"], spec.get("runtime")),
         limits=_limits(spec["limits"]),
         retries=Retries(limit=retries["limit"], backoff=_backoff(retries["backoff"])),
         run_key=spec["runKey"],
@@ -412,7 +417,7 @@ def _daemon(meta: Meta, spec: Canonical) -> Daemon:
         meta=meta,
         module=_module(spec["module"]),
         placement=_placement(spec["placement"]),
-        run=_run(spec["run"]),
+        run=_run(spec["run"], spec.get("runtime")),
         limits=_limits(spec["limits"]),
         restart=RestartPolicy(restart["policy"]),
         backoff=_backoff(restart["backoff"]),

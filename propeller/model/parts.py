@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from propeller.model.canonical import Value
 from propeller.model.ids import Digest, Key, PropletId, Uid
+from propeller.model.scoring import Scorer
 from propeller.model.selector import Selector
 
 
@@ -24,7 +25,8 @@ class Meta:
     """The part every object shares. `app` owns it (`default`: the implicit one).
 
     moved: names it had before. known_as: the name that devices know it by, None for its own: a
-    device is not told of a move, for that would restart what it runs.
+    device is not told of a move, for that would restart what it runs. scorers: plugins that say
+    which proplets are good places for it.
     """
 
     key: Key
@@ -35,6 +37,7 @@ class Meta:
     protect: bool = False
     moved: tuple[Key, ...] = ()
     known_as: Key | None = None
+    scorers: tuple[Scorer, ...] = ()
     origin: Origin = Origin("", 0)
     spec: Mapping[str, Value] = field(default_factory=dict)
     spec_digest: Digest
@@ -131,7 +134,8 @@ class RunSpec:
     `env` is ordered as written; `stdin` is text given to the guest, None for an empty one.
     `secrets` are the variables that come from Secrets; the guest sees them after the others.
     `capabilities` are what it is granted besides (`propeller.capabilities`); None grants all.
-    `models` are files it may read. `topics` are those it may publish to and hear.
+    `models` are files it may read. `topics` are those it may publish to and hear. `external`: the
+    engine that runs it, "" for the proplet's own.
     """
 
     entrypoint: str = "_start"
@@ -142,6 +146,7 @@ class RunSpec:
     secrets: tuple[SecretVar, ...] = ()
     capabilities: tuple[str, ...] | None = None
     models: tuple[ModelFile, ...] = ()
+    external: str = ""
     topics: tuple[TopicGrant, ...] = ()
 
 

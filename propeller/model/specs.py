@@ -366,9 +366,12 @@ Object = Alert | App | Proplet | Secret | Task | Daemon | FederatedTask | Workfl
 
 
 def models_of(obj: Object) -> frozenset[Digest]:
-    """Blobs an object needs that no run starts: models guests read, a module that folds."""
+    """Blobs an object needs that no run starts: models guests read, modules that fold or score."""
     if isinstance(obj, FederatedTask) and obj.terms.aggregator:
         return frozenset({obj.terms.aggregator})
     if not isinstance(obj, Task | Daemon):
         return frozenset()
-    return frozenset(model.digest for model in obj.run.models)
+    return frozenset(
+        {model.digest for model in obj.run.models}
+        | {one.digest for one in obj.meta.scorers if not one.python}
+    )

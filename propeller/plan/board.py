@@ -38,6 +38,7 @@ WAITS = frozenset(
         "TooFewProplets",
         "ModelUnavailable",
         "StepWaiting",
+        "PluginPending",
     }
 )
 """Blocks that lift by themselves: Ready is Unknown meanwhile, not False."""

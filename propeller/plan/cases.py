@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
+from propeller.model.scoring import Asking
 from propeller.model.seen import Presence, Seen
 from propeller.model.specs import Daemon, Task
 from propeller.model.versions import Course
@@ -81,6 +82,10 @@ class Grounds:
                     mine[task.step.name] = held
         return self._steps.get(workflow, {})
 
+    def look(self, seen: Seen) -> int:
+        """A number that proplets share which placement cannot tell apart."""
+        return self.looks.of(seen.id, seen)
+
     @property
     def everywhere(self) -> list[tuple[PropletId, Seen, int]]:
         """Every proplet with its look, sorted by id."""
@@ -123,6 +128,8 @@ class Case:
     short: tuple[str, str] | None = None
     actions: list[Action] = field(default_factory=list)
     wakeups: list[Wakeup] = field(default_factory=list)
+    asks: list[Asking] = field(default_factory=list)
+    """What plugins have to answer before it can be placed."""
 
     @property
     def uid(self) -> Uid:

@@ -16,6 +16,7 @@ from propeller.plan.cases import Case, Grounds, is_online
 from propeller.plan.fit import NO_KEY, NOT_HEARD
 from propeller.plan.lifecycle import Fate, Verdict
 from propeller.plan.placement import NO_ROOM, OUT, Loads, choose
+from propeller.plan.scores import weigh
 from propeller.plan.types import Advance, Assign, Blocked, Fire
 
 SHOWN = 3
@@ -155,13 +156,31 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
             turned.full[proplet] = no_room
         else:
             candidates.append(seen)
+    points: Mapping[PropletId, int] = {}
+    if case.held.object.meta.scorers and candidates:
+        weighed = weigh(case.held, candidates, grounds.snapshot, grounds.now, grounds.look)
+        if weighed.again is not None:
+            case.wake(weighed.again)
+        if weighed.missing:
+            case.asks += weighed.missing
+            names = sorted({one.scorer.version for one in weighed.missing})
+            word, words = "PluginPending", f"waits for the answer of {', '.join(names)}"
+            case.short = (word, words)
+            return []
+        turned.unfit.update(weighed.unfit)
+        candidates = [seen for seen in candidates if seen.id not in weighed.unfit]
+        points = weighed.points
     chosen = choose(
         missing,
         candidates,
         uid=uid,
         zone_of=lambda seen: seen.labels.get(placement.spread, "") if placement.spread else "",
         crowd=_crowd(held, placement.spread, grounds),
-        rank=lambda seen: (0 if seen.id in case.copies else 1, loads.tasks(seen.id)),
+        rank=lambda seen: (
+            0 if seen.id in case.copies else 1,
+            -points.get(seen.id, 0),
+            loads.tasks(seen.id),
+        ),
     )
     reason = _why_placed(case)
     for proplet in chosen:

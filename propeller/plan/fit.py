@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from propeller.capabilities import AUTONOMY, GUEST, MODELS, PUBLISH, RECEIVE, TOPICS, needed
+from propeller.capabilities import (
+    AUTONOMY,
+    EXTERNAL,
+    GUEST,
+    MODELS,
+    PUBLISH,
+    RECEIVE,
+    TOPICS,
+    engines,
+    needed,
+    offered_by,
+)
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
 from propeller.model.specs import Access, Function, Modular, Mount, TopicGrant, Workload
@@ -26,6 +37,13 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
     """
     if facts is None:
         return NOT_HEARD
+    engine = obj.run.external
+    if engine and f"{EXTERNAL}{engine}" not in facts.imports:
+        there = ", ".join(engines(facts.imports)) or "none"
+        return f'has no external engine "{engine}" (it has {there})'
+    if engine and (module.component or module.plain is not None):
+        what = "a component" if module.component else "an encrypted module"
+        return f"is given {what}, gives external engines plain core modules"
     if module.plain is not None and "age" not in facts.encodings:
         return "opens no encrypted modules"
     if module.component and not facts.components:
@@ -35,7 +53,7 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
     return (
         lacks_grant(module.imports, obj.run.capabilities)
         or lacks_topic(module.imports, obj.run.topics)
-        or _lacks_imports(module.imports, facts.imports)
+        or _lacks_imports(module.imports, _offered(engine, facts.imports))
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_memory_for_calls(obj, module, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
@@ -103,6 +121,10 @@ def lacks_room_for_two(
     if memory and before + after > memory:
         return f"needs {size_text(before)} and {size_text(after)}, has {size_text(memory)}"
     return None
+
+
+def _offered(engine: str, imports: frozenset[str]) -> frozenset[str]:
+    return offered_by(engine, imports) if engine else imports
 
 
 def _lacks_imports(wanted: Iterable[Import], offered: frozenset[str]) -> str | None:

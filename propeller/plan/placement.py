@@ -275,14 +275,14 @@ def choose(
     uid: Uid,
     zone_of: Callable[[Seen], str],
     crowd: Mapping[str, int],
-    rank: Callable[[Seen], tuple[int, int]],
+    rank: Callable[[Seen], tuple[int, ...]],
 ) -> list[PropletId]:
     """The best `count` of `candidates` (fewer when there are fewer), best first.
 
     The zone with the fewest copies comes first (`crowd` says how many it has), then the lowest
     `rank`, then the rendezvous hash.
     """
-    zones: dict[str, list[tuple[tuple[int, int], bytes, PropletId]]] = {}
+    zones: dict[str, list[tuple[tuple[int, ...], bytes, PropletId]]] = {}
     for seen in candidates:
         row = (rank(seen), rendezvous(uid, seen.id), seen.id)
         zones.setdefault(zone_of(seen), []).append(row)

@@ -153,6 +153,7 @@ def plan(
         probes=tuple(
             probe for case in cases if case.helm is not None for probe in case.helm.probes
         ),
+        asks=tuple(one for case in cases for one in case.asks),
     )
 
 

@@ -72,6 +72,8 @@ def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SE
     }
     if run.models:
         told["models"] = [[model.name, model.digest] for model in run.models]
+    if run.external:
+        told["external"] = run.external
     if run.topics:
         told["topics"] = [
             [one.name, one.publish or "", one.subscribe or "", one.size, one.rate, one.keep]

@@ -20,6 +20,7 @@ from propeller.model.module import Resolved
 from propeller.model.privacy import Noise, Purse
 from propeller.model.rounds import Learning, Round, Step
 from propeller.model.scaling import Called, Scale
+from propeller.model.scoring import Asking, Score
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Seen, SeenRun
 from propeller.model.signing import Rule
@@ -99,6 +100,7 @@ class Snapshot:
     readings: what was measured outside, newest a check. purse: what an object has spent of its
     privacy budget.
     scales: how many copies objects with `autoscale` are to have.
+    scores: what plugins answered, by the name of the question.
     wanted: when a gateway last said that calls wait for a first copy, and how many (`Called`).
     flows: how far each Workflow is. blob: a result that is a blob; None while it is not here.
     """
@@ -128,6 +130,7 @@ class Snapshot:
     scales: Mapping[Uid, Scale] = field(default_factory=dict)
     wanted: Mapping[Uid, Called] = field(default_factory=dict)
     blob: Callable[[Digest], bytes | None] = _no_blob
+    scores: Mapping[Digest, Score] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,8 +287,9 @@ class Blocked:
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, ModuleUnsigned (nobody vouches for it),
     NotEncrypted, NotReleased, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
-    NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed; of a FederatedTask also
-    ModelInvalid, ModelUnavailable, TooFewProplets; of a step StepWaiting, StepSkipped.
+    NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed, PluginPending (one has not
+    answered yet); of a FederatedTask also ModelInvalid, ModelUnavailable, TooFewProplets; of a step
+    StepWaiting, StepSkipped.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 
@@ -315,6 +319,7 @@ class Plan:
     An object may have a Gone and then an Assign for one proplet: carry them out in order.
     planned: the objects that were looked at; None means all. `blocked` holds all of their blocks:
     one of them that is not in it is blocked no longer.
+    asks: what plugins have to answer before something can be placed; until the snapshot has it.
     probes: what to measure outside; asked for again until the snapshot has a reading of that slot.
     """
 
@@ -323,6 +328,7 @@ class Plan:
     wakeups: tuple[Wakeup, ...] = ()
     planned: frozenset[Uid] | None = None
     probes: tuple[Probe, ...] = ()
+    asks: tuple[Asking, ...] = ()
 
 
 class ChangeOp(StrEnum):

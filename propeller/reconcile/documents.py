@@ -109,6 +109,7 @@ def template(held: Held, module: Module) -> Entry:
         ready_after=ready_after,
         update=update,
         autonomy=spec.placement.autonomy,
+        external=run.external or None,
         serve=_serving(spec) if isinstance(spec, Function) else None,
     )
 

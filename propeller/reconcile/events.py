@@ -13,8 +13,10 @@ from propeller.errors import Fault
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.module import Resolved
+from propeller.model.plugins import Answer as PluginAnswer
 from propeller.model.promotion import Opened
 from propeller.model.revision import Revision
+from propeller.model.scoring import Asking
 from propeller.model.specs import ModuleRef, Object, Suspend
 from propeller.reconcile.asked import Asked
 from propeller.reconcile.deposits import Deposit, Withdraw
@@ -92,6 +94,14 @@ class Measured:
 
     probe: Probe
     reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A worker asked a plugin what a plan wanted to know, or could not."""
+
+    asking: Asking
+    answer: PluginAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +295,7 @@ Event = (
     | Connected
     | Disconnected
     | Measured
+    | Scored
     | Wanted
     | Tick
     | Remark

@@ -16,6 +16,7 @@ from propeller.model.checks import Probe
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.promotion import Proposal
+from propeller.model.scoring import Asking
 from propeller.model.seen import Seen
 from propeller.model.signing import Rule
 from propeller.model.specs import ModelFile, ModuleRef
@@ -49,6 +50,7 @@ from propeller.reconcile.events import (
     ModuleResolved,
     PromotionOpened,
     Remark,
+    Scored,
     SourceSilent,
     SpecsRefused,
     SpecsTaken,
@@ -65,6 +67,7 @@ from propeller.reconcile.promotions import Promotions
 from propeller.reconcile.requests import Requests
 from propeller.reconcile.rollouts import Rollouts
 from propeller.reconcile.rounds import Rounds
+from propeller.reconcile.scorebook import ScoreBook
 from propeller.reconcile.specs import Specs
 from propeller.reconcile.standing import of_reconciler
 from propeller.reconcile.statusfiles import StatusFiles
@@ -94,6 +97,10 @@ def _no_stock(_key: Key, _model: ModelFile) -> None:
     return
 
 
+def _nobody_scores(_asking: Asking) -> None:
+    """Where no plugin is asked, nothing is placed that waits for one."""
+
+
 def _nobody_opens(_uid: Uid, _proposal: Proposal | None) -> None:
     """Where specs come from no repository, nothing can be pushed to it."""
 
@@ -115,6 +122,7 @@ class Surroundings:
     drop_upload: what a proplet uploaded is not needed any more.
     publish: hand the model of a round to the thread that pushes it; None: there is none.
     measure: hand a measurement to a worker, which posts `Measured`.
+    score: hand a question for a plugin to a worker, which posts `Scored`.
     signing: who has to vouch for modules.
     stock: hand a model of an object's guests to a worker, which keeps its blob.
     trace: takes spans of what becomes of a commit; None: nobody wants them.
@@ -141,6 +149,7 @@ class Surroundings:
     drop_upload: Callable[[PropletId, Digest], None] = _nothing
     publish: Callable[[Due], None] | None = None
     measure: Callable[[Probe], None] = _nobody_measures
+    score: Callable[[Asking], None] = _nobody_scores
     signing: tuple[Rule, ...] = ()
     stock: Callable[[Key, ModelFile], None] = _no_stock
     trace: Send | None = None
@@ -175,6 +184,7 @@ class Reconciler:
         self.projection = Projection(self.world, around)
         self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
         self.rollouts = Rollouts(self.world, around)
+        self.scorebook = ScoreBook(around.score, self.world.touched)
         self.rounds = Rounds(self.world, around)
         self.stock = ModelStock(self.world, around)
         self.promotions = Promotions(self.world, around)
@@ -207,6 +217,7 @@ class Reconciler:
             self.fleet.tick(now)
             self.requests.tick(now)
             self.rollouts.tick(now)
+            self.scorebook.tick(now)
             self.housekeeping.tick(now)
             self.world.history.tick(now)
             self.world.handings.write()
@@ -258,6 +269,8 @@ class Reconciler:
                 self.fleet.disconnected(event.reason, now)
             case Measured():
                 self.rollouts.measured(event)
+            case Scored():
+                self.scorebook.told(event, now)
             case Wanted(uid, calls):
                 self.world.want(uid, calls, now)
             case Tick():
@@ -347,6 +360,7 @@ class Reconciler:
             scales=world.scales,
             wanted=world.wanted,
             blob=self._around.read_blob,
+            scores=self.scorebook.known,
         )
 
     def _waits(self, uid: Uid) -> str:
@@ -426,6 +440,7 @@ class Reconciler:
         """Remember what a plan says about blocks and wakeups of the objects it looked at."""
         self.plans += 1
         self.rollouts.ask(decision.probes, self._around.clock())
+        self.scorebook.ask(decision.asks, self._around.clock())
         planned = self.world.objects if decision.planned is None else decision.planned
         for uid in planned:
             if self.blocked.pop(uid, None) != decision.blocked.get(uid):
@@ -580,6 +595,7 @@ class Reconciler:
             self.rounds.due(),
             self.stock.due(),
             self.rollouts.due(),
+            self.scorebook.due(),
             self.world.history.due(),
         ]
         if self.ready_to_plan and self.world.touched.objects:

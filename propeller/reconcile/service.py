@@ -34,6 +34,7 @@ from propeller.reconcile.events import (
     Measured,
     ModuleResolved,
     Remark,
+    Scored,
     SpecsTaken,
     Tick,
 )
@@ -47,6 +48,7 @@ from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
 from propeller.reconcile.reconciler import Reconciler, Surroundings
 from propeller.reconcile.running import Running
+from propeller.reconcile.scorework import ScoreWork
 from propeller.reconcile.signals import Signals
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
@@ -132,6 +134,10 @@ class Service:
         self._folding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aggregators")
         self._running = Running()
         self._models = ModelShelf(self._push_model)
+        self._scores = ScoreWork(
+            self._wasm_of,
+            lambda asking, answer: self.inbox.put(Scored(asking, answer)),
+        )
         self._meters = Probes(lambda probe, reading: self.inbox.put(Measured(probe, reading)))
         self._connected = False
         self._lease: LeaseHeld | None = None
@@ -203,6 +209,7 @@ class Service:
             drop_upload=self._drop_upload,
             publish=self._models.put,
             measure=self._measure,
+            score=self._scores.submit,
             signing=settings.signing,
             stock=self._stock,
             trace=settings.trace,
@@ -428,6 +435,9 @@ class Service:
         self.spool.drop(proplet, digest)
         self.blobs.delete(digest)
 
+    def _wasm_of(self, digest: Digest) -> bytes:
+        return self.blobs.read(digest)
+
     def _measure(self, probe: Probe) -> None:
         if not self._meters.submit(probe):
             reading = Reading(slot=probe.slot, words="too much else is being measured")
@@ -502,6 +512,7 @@ class Service:
         self._running.stop()
         self._models.stop()
         self._meters.stop()
+        self._scores.stop()
         self._blob_queue.put(None)
         self._say_goodbye()
         self._control.close()

@@ -12,6 +12,8 @@ from propeller.errors import Unavailable
 from propeller.model.checks import Probe
 from propeller.model.federated import ModelSpec
 from propeller.model.ids import Digest, Key, PropletId
+from propeller.model.plugins import Answer
+from propeller.model.scoring import Asking
 from propeller.model.specs import ModuleRef, Proplet
 from propeller.plan.planner import plan
 from propeller.plan.types import Action
@@ -24,6 +26,7 @@ from propeller.reconcile.events import (
     ModuleResolved,
     Reply,
     Request,
+    Scored,
     SourceSilent,
     SpecsRefused,
     SpecsTaken,
@@ -32,6 +35,7 @@ from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.readers import LateSource
 from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.scorework import ScoreWork
 from propeller.reconcile.sourcing import read_once
 from propeller.reconcile.statusfiles import StatusFiles
 from propeller.registry.blobs import BlobStore
@@ -148,6 +152,7 @@ class Manager:
             learn=self._learn,
             drop_upload=self._drop_upload,
             measure=self._measure,
+            score=self._score,
             trace=fleet.take_span,
             propose=lambda uid, proposal: fleet.propose(self, uid, proposal),
         )
@@ -231,6 +236,16 @@ class Manager:
         reading = self._fleet.outside(probe)
         if reading is not None:
             self._fleet.after(1_000, lambda: self.inbox.append(Measured(probe, reading)))
+
+    def _score(self, asking: Asking) -> None:
+        """A plugin's answer comes with a later turn: the real module, in its process."""
+
+        def told(asking: Asking, answer: Answer) -> None:
+            if not self.dead:
+                self.inbox.append(Scored(asking, answer))
+
+        work = ScoreWork(self.shop.blobs.read, told)
+        self._fleet.after(self._fleet.work_ms, lambda: work.answer(asking.scorer, [asking]))
 
     def _resolve(self, ref: ModuleRef) -> None:
         resolved = self._fleet.images.get(str(ref))

@@ -27,6 +27,7 @@ from propeller.sources.aggregators import aggregator_of
 from propeller.sources.apps import IMPLICIT, Claim, Owners
 from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file, spec_file
 from propeller.sources.explain import did_you_mean
+from propeller.sources.hooks import PROCESSES, Hooks
 from propeller.sources.modules import (
     Inspect,
     Keep,
@@ -38,6 +39,8 @@ from propeller.sources.modules import (
 from propeller.sources.names import Names
 from propeller.sources.nodes import Path, Place, dotted, printable
 from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
+from propeller.sources.plugins import KIND as PLUGIN
+from propeller.sources.plugins import Known, Plugins
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
 from propeller.sources.workflow_rules import name_problem
@@ -62,6 +65,7 @@ class Cache:
     files: dict[str, SpecFile] = field(default_factory=dict)
     objects: dict[tuple[Any, ...], _Built] = field(default_factory=dict)
     modules: Modules = field(default_factory=Modules)
+    answers: Known = field(default_factory=dict)
 
 
 def load(
@@ -72,15 +76,23 @@ def load(
     inspect: Inspect,
     cache: Cache | None = None,
     owner: Claim = IMPLICIT,
+    hooks: Hooks = PROCESSES,
 ) -> Revision:
     """The revision `tree` holds. Raises SpecError with all faults; then nothing of it counts.
 
     keep: stores a module's Wasm bytes and returns their digest. inspect:
     `propeller.registry.wasm.inspect`. The cache is only changed when the tree is good.
-    owner: the App whose source the tree is.
+    owner: the App whose source the tree is. hooks: who asks the plugins of the tree. Raises
+    Unavailable where one of them has to answer and was late.
     """
     return _Load(
-        tree, domain=domain, keep=keep, inspect=inspect, cache=cache or Cache(), owner=owner
+        tree,
+        domain=domain,
+        keep=keep,
+        inspect=inspect,
+        cache=cache or Cache(),
+        owner=owner,
+        hooks=hooks,
     ).run()
 
 
@@ -96,8 +108,10 @@ class _Load:
         inspect: Inspect,
         cache: Cache,
         owner: Claim,
+        hooks: Hooks,
     ) -> None:
         self.owner = owner
+        self.plugins = Plugins(hooks)
         self.tree = tree
         self.domain = domain
         self.keep = keep
@@ -116,7 +130,9 @@ class _Load:
         built: dict[Key, _Built] = {}
         used: dict[tuple[Any, ...], _Built] = {}
         written: dict[Key, tuple[str, Document]] = {}
+        places: dict[Key, tuple[str, Document]] = {}
         names = Names()
+        self._read_plugins(files)
         for path, document in self._with_steps(files, owners):
             if len(built) == MAX_OBJECTS:
                 self._fault(path, document, (), f"more than {MAX_OBJECTS} objects in one tree")
@@ -134,10 +150,14 @@ class _Load:
                 continue
             built[one.object.meta.key] = one
             used[remembered] = one
+            if self.plugins.found:
+                places[one.object.meta.key] = (path, document)
             if needs(one.object):
                 written[one.object.meta.key] = (path, document)
         if written:
             self._check_dependencies(built, written)
+        if places and not self.faults:
+            self._consult(built, places)
         if self.faults:
             raise SpecError(dict.fromkeys(self._told(one) for one in self.faults))
         self.cache.objects = used
@@ -257,7 +277,38 @@ class _Load:
     def _documents(self, files: Mapping[str, SpecFile]) -> Iterator[tuple[str, Document]]:
         for path, spec in files.items():
             for document in spec.documents:
-                yield path, document
+                if document.kind != PLUGIN:
+                    yield path, document
+
+    # -- plugins ------------------------------------------------------------------------------
+
+    def _read_plugins(self, files: Mapping[str, SpecFile]) -> None:
+        for path, spec in files.items():
+            for document in spec.documents:
+                if document.kind != PLUGIN:
+                    continue
+                wrong = self.plugins.read(
+                    document.meta["name"],
+                    document.spec,
+                    path,
+                    self._module_at,
+                    lambda where: self.cache.modules.wasm(self.tree, where),
+                )
+                for field_path, message in wrong:
+                    self._fault(path, document, field_path, message)
+
+    def _consult(
+        self, built: dict[Key, _Built], places: Mapping[Key, tuple[str, Document]]
+    ) -> None:
+        """Ask the plugins about every object, and take what they make of it."""
+        objects = {key: one.object for key, one in built.items()}
+        done = self.plugins.consult(objects, self.cache.answers)
+        for key, message in done.faults:
+            path, document = places[key]
+            self._fault(path, document, ("metadata", "name"), message)
+        for key, thing in done.objects.items():
+            if thing is not built[key].object:
+                built[key] = replace(built[key], object=thing, want=_want(thing))
 
     def _with_steps(
         self, files: Mapping[str, SpecFile], owners: Owners

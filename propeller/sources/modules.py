@@ -73,6 +73,14 @@ class Modules:
             self._known[content] = known
         return NoModule(f"{path}: {known.message}") if isinstance(known, NoModule) else known
 
+    @staticmethod
+    def wasm(tree: Tree, path: str) -> bytes:
+        """The Wasm bytes of a file that `get` found to be a module."""
+        data = tree.files[path]
+        made = _from_text(data) if path.endswith(".wat") else data
+        assert not isinstance(made, NoModule), "it was read before"
+        return made
+
     def forget_except(self, used: set[str]) -> None:
         """Drop what no file of the newest tree holds any more."""
         self._known = {key: value for key, value in self._known.items() if key in used}

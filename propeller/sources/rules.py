@@ -15,7 +15,14 @@ from typing import Any, TypeAlias
 from propeller.errors import UsageError
 from propeller.model.quantities import UNLIMITED
 from propeller.model.windows import DEVICE
-from propeller.sources import federated_rules, function_rules, topic_rules, workflow_rules
+from propeller.sources import (
+    federated_rules,
+    function_rules,
+    plugins,
+    runtime_rules,
+    topic_rules,
+    workflow_rules,
+)
 from propeller.sources.address import parse_address
 from propeller.sources.nodes import Path
 from propeller.sources.times import cron_problem, zone_problem
@@ -34,6 +41,8 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _windows(kind, spec)
     if kind == "App":
         yield from _app(spec)
+    if kind == "Plugin":
+        yield from plugins.problems(spec)
     if kind == "Alert":
         yield from _sinks(spec["sinks"])
     if kind == "Workflow":
@@ -64,6 +73,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         backoff = spec[holder]["backoff"]
         if backoff["cap"] < backoff["base"]:
             yield (holder, "backoff", "cap"), "must not be below base"
+    yield from runtime_rules.problems(spec)
     if "schedule" in spec:
         yield from _schedule(spec["schedule"])
     if "rollout" in spec:

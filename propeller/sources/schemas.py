@@ -22,6 +22,7 @@ KINDS: Final = (
     "Daemon",
     "FederatedTask",
     "Function",
+    "Plugin",
     "Proplet",
     "Secret",
     "Task",

@@ -41,6 +41,7 @@ from propeller.wire.topic_messages import (
 
 MAX_SEALED = 66 * 1024
 """Bytes of one sealed value: 64 KiB of text and what sealing adds."""
+ENGINE = spelled(r"[a-z0-9][a-z0-9-]{0,31}", "the name of an engine")
 CAUSE = text(64)
 MODE = enum("once", "daemon", "serve")
 ACCESS = enum("ReadOnly", "ReadWrite")
@@ -192,5 +193,6 @@ ENTRY = shape(
         Field(
             28, "autonomy", TIME, "Milliseconds it goes on without the manager; absent: for ever."
         ),
+        Field(29, "external", ENGINE, "The engine of the device that runs it; absent: its own."),
     ],
 )

@@ -119,6 +119,7 @@ class Entry:
     update: KillThenDownload | HandOver, None: the old run goes once this one could start.
     autonomy: ms that the device keeps it going, or begins it, without a word of the manager; None:
     for ever.
+    `external`: the device's engine of that name runs it, not the agent's own.
     `sealed`: variables whose values only this device can open (`boxes`), as base64, by name.
     """
 
@@ -148,6 +149,7 @@ class Entry:
     update: str | None = None
     serve: WireServe | None = None
     models: tuple[WireModel, ...] = ()
+    external: str | None = None
     topics: tuple[WireTopic, ...] = ()
     autonomy: int | None = None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_CHILD_SUBREAPER = 36
 OPEN_FILES = 256
 FILE_SIZE = 1 << 30
 """Bytes of the largest file a guest may write into a mount."""
@@ -20,9 +21,21 @@ MEMORIES, TABLES, TABLE_ELEMENTS = 1, 8, 1_000_000
 """What else a guest may grow: a limit on its memory is none on a second one or on tables."""
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt() -> None:
+    """Whatever our children leave behind becomes ours, so that we can end it.
+
+    For that we outlive our own parent for a moment: who calls this ends when the agent does.
+    """
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 def die_with(parent: int) -> None:
     """SIGKILL for us when `parent` is gone, even if it is gone already."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != parent:
@@ -47,6 +60,11 @@ def bound_memory(guest: int | None) -> None:
 def bound_processor(seconds: int) -> None:
     """Processor seconds, for a compilation."""
     _cap(resource.RLIMIT_CPU, seconds)
+
+
+def bound_forks(most: int) -> None:
+    """Processes and threads of this user, us among them; root is not bound by it."""
+    _cap(resource.RLIMIT_NPROC, most)
 
 
 def _cap(what: int, most: int) -> None:

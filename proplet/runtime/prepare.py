@@ -39,12 +39,14 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
         return {"trouble": f"not a WebAssembly module: {error.what}"}
     if facts.component:
         return {"trouble": "is a component; this proplet runs core modules and WASI preview 1"}
+    others = cast("list[str] | None", job.get("external"))
+    mine = {FL: FL_NAMES, PROPELLER: guest} if others is None else {}
     missing = [
         f"{wanted.module}.{wanted.name}"
         for wanted in facts.imports
         if not (wanted.module == WASI and wanted.name in WASI_NAMES - denied)
-        and not (wanted.module == FL and wanted.name in FL_NAMES)
-        and not (wanted.module == PROPELLER and wanted.name in guest)
+        and wanted.name not in mine.get(wanted.module, ())
+        and wanted.module not in (others or ())
     ]
     asked = [wanted.name for wanted in facts.imports if wanted.module == PROPELLER]
     entry = next((e for e in facts.exports if e.name == job["entrypoint"]), None)
@@ -61,6 +63,8 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
     }
     native = Path(str(job["native"]))
     in_memory = job.get("inMemory") is True
+    if others is not None:
+        return told  # another engine compiles it
     if not missing and entry is not None and (in_memory or not is_whole(native)):
         put = compile_into if in_memory else compile_to
         try:

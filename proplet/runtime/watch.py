@@ -15,18 +15,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from proplet.runtime.talk import Reader, Words, pack
-
-if TYPE_CHECKING:
-    from wasmtime import Engine
 
 EPOCH_PATIENCE = 0.15
 """Seconds a guest has to come back once its epoch passed."""
 
 LOOK_EVERY, LOOKS = 0.001, 4
 """A guest whose thread slept through so many looks (seconds apart) is asleep in a host call."""
+
+
+class Engine(Protocol):
+    """What ends a guest: wasmtime's engine, or what stands for another one."""
+
+    def increment_epoch(self) -> None: ...
 
 
 class Watch:
@@ -48,6 +51,7 @@ class Watch:
         self._deadline: float | None = None
         self._grace: float | None = None
         self._drain: Callable[[], None] = lambda: None
+        self._abandon: Callable[[], None] = lambda: None
         self._guest = 0
         self._back = False
         self.cause = ""
@@ -66,11 +70,19 @@ class Watch:
         """What came right behind the job, for whoever reads the connection from now on."""
         return self._reader, self._early
 
-    def guard(self, engine: Engine, timeout: int | None, drain: Callable[[], None]) -> None:
+    def guard(
+        self,
+        engine: Engine,
+        timeout: int | None,
+        drain: Callable[[], None],
+        abandon: Callable[[], None] = lambda: None,
+    ) -> None:
         """Watch a guest of `engine` from now on; it runs on the thread that calls this.
 
-        timeout: in ms. drain: puts on disk what the guest has written so far.
+        timeout: in ms. drain: puts on disk what the guest has written so far. abandon: what there
+        is to end besides this process when the agent goes away.
         """
+        self._abandon = abandon
         self._engine, self._drain, self._guest = engine, drain, threading.get_native_id()
         self._deadline = None if timeout is None else time.monotonic() + timeout / 1000
         self._armed.set()
@@ -88,6 +100,7 @@ class Watch:
                 return
             data = self._connection.recv(65536)
             if not data:
+                self._abandon()
                 os._exit(1)
             self._hear(self._reader.feed(data))
 

@@ -71,6 +71,10 @@ def work(connection: socket.socket, native: bytes) -> None:
         limits.bound_processor(cast(int, job["processor"]))
         limits.bound_memory(cast("int | None", job["memory"]))
         connection.sendall(pack({"event": "prepared", **prepare(job)}))
+    elif job["do"] == "external":
+        from proplet.runtime.external import run as run_external
+
+        run_external(job, watch, streams, connection, began)
     elif job.get("fl") is not None:
         _train(job, watch, streams, connection, began)
     else:

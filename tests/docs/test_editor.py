@@ -32,6 +32,8 @@ PLACE = re.compile(r"(?<!\\)\$(?:\{\d+(?::([^}]*)|\|([^|}]*)\|)?\}|\d+)")
 BESIDE = {
     "App": {"plants/a/note.yaml": "apiVersion: propeller.dev/v1alpha1\nkind: Proplet\n"
             "metadata: {name: gw-9}\n"},
+    "Plugin": {"gw.yaml": "apiVersion: propeller.dev/v1alpha1\nkind: Proplet\n"
+               "metadata: {name: gw-9}\n"},
     "Overlay": {"base/filter.yaml": "apiVersion: propeller.dev/v1alpha1\nkind: Daemon\n"
                 "metadata: {name: filter}\nspec:\n  module: {file: filter.wasm}\n"
                 "  run:\n    env: [{name: RATE, value: \"${RATE}\"}]\n"},
@@ -77,7 +79,7 @@ def test_a_snippet_loads_as_it_is(kind, choose):
     text = expanded(OF_KINDS[kind], choose)
     assert "$" not in text
     objects = taken(kind, text)
-    wanted = "Daemon" if kind == "Overlay" else kind
+    wanted = {"Overlay": "Daemon", "Plugin": "Proplet"}.get(kind, kind)
     assert wanted in {obj.meta.key.kind for obj in objects.values()}
 
 

@@ -9,6 +9,7 @@ import pytest
 from propeller.model.module import Import
 from propeller.model.specs import Access, Mount
 from propeller.plan.fit import fit, memory_need, size_text
+from propeller.plan.runs import run_digest
 
 KIB, MIB = 1 << 10, 1 << 20
 READ_WRITE = Access.READ_WRITE
@@ -104,6 +105,57 @@ def test_what_fits_fits(
     """A whole import module or one of its names, a writable mount, no limit told."""
     known = w.facts(**facts)
     assert fit(w.task("add", **task), w.module(**module), known, known.memory or None) is None
+
+
+WASI = "wasi_snapshot_preview1"
+NN = Import("wasi_ephemeral_nn", "load")
+
+
+@pytest.mark.parametrize(
+    ("module", "imports", "why"),
+    [
+        ({}, {WASI, "external:wasmedge"}, None),
+        ({}, {WASI}, 'has no external engine "wasmedge" (it has none)'),
+        (
+            {},
+            {WASI, "external:wamr", "external:wamr:x"},
+            'has no external engine "wasmedge" (it has wamr)',
+        ),
+        (
+            {"imports": (NN,)},
+            {WASI, "external:wasmedge"},
+            "does not provide import wasi_ephemeral_nn.load",
+        ),
+        (
+            {"imports": (NN,)},
+            {WASI, "external:wasmedge", "external:wasmedge:wasi_ephemeral_nn"},
+            None,
+        ),
+        (
+            {"imports": (Import("propeller", "log"),)},
+            {WASI, "propeller", "external:wasmedge"},
+            "does not provide import propeller.log",
+        ),
+        ({"imports": (Import(WASI, "fd_read"),)}, {f"{WASI}.fd_read", "external:wasmedge"}, None),
+        (
+            {"component": True},
+            {WASI, "external:wasmedge"},
+            "is given a component, gives external engines plain core modules",
+        ),
+    ],
+)
+def test_an_external_engine_offers_what_is_said_of_it(
+    w: Any, module: dict[str, Any], imports: set[str], why: str | None
+) -> None:
+    """WASI, and what the device's owner says besides; never what our own engine has."""
+    known = w.facts(imports=frozenset(imports), components=True)
+    assert fit(w.task("add", external="wasmedge"), w.module(**module), known, None) == why
+
+
+def test_another_engine_is_another_run(w: Any) -> None:
+    """The same bytes elsewhere may have another result."""
+    ours, theirs = w.task("add"), w.task("add", external="wasmedge")
+    assert run_digest(ours, w.module()) != run_digest(theirs, w.module())
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,17 @@ def test_what_a_proplet_cannot_run_is_refused_before_anything_is_sent(w: Any) ->
     assert dict(block.refused) == {"p2": "does not provide import wasi_snapshot_preview1.fd_write"}
 
 
+def test_work_for_another_engine_goes_where_that_is(w: Any) -> None:
+    """And `why` names the devices that lack it."""
+    both = frozenset({"wasi_snapshot_preview1", "external:wasmedge"})
+    d = w.daemon("d", w.everywhere(), external="wasmedge")
+    world = w.World(d, proplets=[w.proplet("p1"), w.proplet("p2", facts=w.facts(imports=both))])
+    world.settle()
+    assert world.where(d) == ["p2"]
+    block = world.blocked[d.meta.uid]
+    assert dict(block.refused) == {"p1": 'has no external engine "wasmedge" (it has none)'}
+
+
 def test_a_version_that_fits_nowhere_does_not_stop_the_one_that_runs(w: Any) -> None:
     """The old copy stays until another proplet takes the new version."""
     world = w.World(w.daemon("d"), proplets=[w.proplet("p1")])

@@ -20,6 +20,7 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Import, Module, Resolved
 from propeller.model.revision import Revision
 from propeller.model.rollout import Amount, Errors, OfflinePolicy, OnFailure, Rollout
+from propeller.model.scoring import Score
 from propeller.model.secrets import Secrets
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.model.selector import Operator, Requirement, Selector
@@ -158,6 +159,7 @@ def task(name: str, placement: PlacementSpec | None = None, **more: Any) -> Task
             args=tuple(more.pop("args", ())),
             env=tuple(more.pop("env", ())),
             mounts=tuple(more.pop("mounts", ())),
+            external=more.pop("external", ""),
         ),
         "limits": Limits(memory=more.pop("memory", MIB), fuel=None, timeout=None, output=65536),
         "retries": Retries(
@@ -181,6 +183,7 @@ def daemon(name: str, placement: PlacementSpec | None = None, **more: Any) -> Da
             args=tuple(more.pop("args", ())),
             env=tuple(more.pop("env", ())),
             mounts=tuple(more.pop("mounts", ())),
+            external=more.pop("external", ""),
         ),
         "limits": Limits(memory=more.pop("memory", MIB), fuel=None, timeout=None, output=65536),
         "restart": RestartPolicy.ALWAYS,
@@ -326,6 +329,7 @@ class World:
         self.readings: dict[Uid, dict[str, Reading]] = {}
         self.asked_at = 0
         self.secrets: Secrets = {}
+        self.scores: dict[Digest, Score] = {}
         self.traps: Callable[[PropletId, Assignment], bool] = lambda _proplet, _copy: False
         self.told: list[str] = []
         for obj in objects:
@@ -385,6 +389,7 @@ class World:
             asked_at=lambda _proplet: self.asked_at,
             current=lambda copy, run: run.digest == content_of(copy),
             secrets=self.secrets,
+            scores=self.scores,
         )
 
     def plan(self, **more: Any) -> Plan:

@@ -19,6 +19,7 @@ from propeller.wire.messages import Entry, WireModule
 from propeller.wire.signing import SigningKey
 from proplet.blobs import Blobs
 from proplet.effects import Outcome
+from proplet.externals import External
 from proplet.records import Key
 from proplet.supervisor import Supervisor
 from proplet.training import Trainer
@@ -57,6 +58,7 @@ class Workshop:
     over: dict[Key, Outcome] = field(default_factory=dict)
     ends: int = 0
     ship: bool = True
+    externals: dict[str, External] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -72,6 +74,7 @@ class Workshop:
             trainer=Trainer(
                 "p1", KEY, self.blobs, state=self.directory / "leftovers", ship=self.ship
             ),
+            externals=self.externals,
         )
 
     def prepared(self, key: Key, digest: str) -> None:

@@ -81,6 +81,8 @@ ENCRYPTED = replace(
     SMALL, module=m.WireModule(digest=FILTER, size=529, plain=ADD, key="default/key/add")
 )
 ENCRYPTED = replace(ENCRYPTED, digest=entry_digest(ENCRYPTED))
+ELSEWHERE = replace(SMALL, entrypoint="_start", args=(), digest=ADD, external="wasmedge")
+ELSEWHERE = replace(ELSEWHERE, digest=entry_digest(ELSEWHERE))
 TALKING = replace(
     SMALL,
     topics=(
@@ -235,6 +237,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((ENCRYPTED,)),
         tasks=(ENCRYPTED,),
+    ),
+    "desired: a task for another engine": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=13,
+        iat=NOW,
+        digest=tasks_digest((ELSEWHERE,)),
+        tasks=(ELSEWHERE,),
     ),
     "desired: topics of a guest": m.Desired(
         to="gw-01",
