@@ -7,6 +7,7 @@ sockets are granted to nobody: a proplet gives a guest none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -45,17 +46,63 @@ CAPABILITIES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 """Functions of WASI preview 1 by capability; all others need none."""
 
+COMPONENT_WASI: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "wasi:cli/environment": (),
+        "wasi:cli/exit": (),
+        "wasi:cli/stdin": (),
+        "wasi:cli/stdout": (),
+        "wasi:cli/stderr": (),
+        "wasi:cli/terminal-input": (),
+        "wasi:cli/terminal-output": (),
+        "wasi:cli/terminal-stdin": (),
+        "wasi:cli/terminal-stdout": (),
+        "wasi:cli/terminal-stderr": (),
+        "wasi:clocks/monotonic-clock": ("Clock", "Sleep"),
+        "wasi:clocks/wall-clock": ("Clock",),
+        "wasi:filesystem/preopens": (),
+        "wasi:filesystem/types": (),
+        "wasi:io/error": (),
+        "wasi:io/poll": (),
+        "wasi:io/streams": (),
+        "wasi:random/insecure": ("Random",),
+        "wasi:random/insecure-seed": ("Random",),
+        "wasi:random/random": ("Random",),
+    }
+)
+"""Interfaces of WASI preview 2 that a component may import, and the capabilities each needs.
+
+A pollable of a timer comes from the monotonic clock alone, so that is what Sleep stands for.
+"""
+
 _NEEDS: Final = {name: word for word, names in CAPABILITIES.items() for name in names}
+_PREVIEW_2: Final = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.[0-9]{1,4}")
 
 _GUEST_NEEDS: Final = {"now_ms": "Clock", "random": "Random"}
 """The same of the guest interface: a clock is a clock, whatever it is called."""
 
 
-def needed(module: str, name: str) -> str:
-    """The capability that an import needs, or ""."""
+def needs(module: str, name: str) -> tuple[str, ...]:
+    """The capabilities that an import needs. Of a component's import `name` is "".
+
+    >>> needs("wasi:clocks/wall-clock@0.2.3", "")
+    ('Clock',)
+    """
     if module == GUEST:
-        return _GUEST_NEEDS.get(name, "")
-    return _NEEDS.get(name, "") if module == WASI else ""
+        return (_GUEST_NEEDS[name],) if name in _GUEST_NEEDS else ()
+    if module == WASI:
+        return (_NEEDS[name],) if name in _NEEDS else ()
+    return COMPONENT_WASI.get(unversioned(module), ())
+
+
+def unversioned(interface: str) -> str:
+    """An interface of WASI 0.2 by its name alone, for all its versions are one; others unchanged.
+
+    >>> unversioned("wasi:cli/run@0.2.6")
+    'wasi:cli/run'
+    """
+    found = _PREVIEW_2.fullmatch(interface)
+    return found[1] if found else interface
 
 
 def left_without(denied: Collection[str], module: str = WASI) -> frozenset[str]:
@@ -84,4 +131,11 @@ def offered_by(engine: str, offered: Iterable[str]) -> frozenset[str]:
         word.removeprefix(own)
         for word in offered
         if word.startswith(own) or word.partition(".")[0] == WASI
+    )
+
+
+def interfaces_without(denied: Collection[str]) -> tuple[str, ...]:
+    """What is left of `COMPONENT_WASI` when these capabilities are denied, sorted."""
+    return tuple(
+        name for name, words in sorted(COMPONENT_WASI.items()) if not set(words) & set(denied)
     )

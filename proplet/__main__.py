@@ -267,7 +267,7 @@ def make_hello(
         min_run_interval=0,
         heartbeat=settings.heartbeat,
         imports=(*offered(settings.deny), *externals.offered(settings.externals)),
-        components=False,
+        components=True,
         mounts=tuple(
             f"{name}:rw" if writable else name
             for name, (_, writable) in sorted(settings.mounts.items())

@@ -66,6 +66,11 @@ class Compiling:
             return self._openings.files.make(_in_memory(entry))
         return self._directory / native_name(entry.module.digest, fuel=fuel, exact=exact)
 
+    def is_component(self, entry: Entry) -> bool:
+        """Whether its module is one; false while nobody looked."""
+        facts = self._facts.get(_looks(entry))
+        return facts is not None and facts.component
+
     def _known(self, entry: Entry) -> Facts | None:
         """What was found in its module, if its native code is at hand as well."""
         if entry.external is not None:

@@ -13,7 +13,7 @@ import hashlib
 from propeller.errors import WireError
 from propeller.wire import codec
 from propeller.wire.boxes import BoxKey, Place, open_value
-from propeller.wire.call_messages import Call, CallAnswer
+from propeller.wire.call_messages import MAX_MESSAGE, Call, CallAnswer
 from propeller.wire.frame import PURPOSE_OF, is_framed, may_ask, open_frame, seal
 from propeller.wire.keyring import Keyring, keyring_from_trust
 from propeller.wire.messages import (
@@ -85,7 +85,8 @@ class Seals:
 
     def call(self, frame: bytes) -> Call:
         """Raises WireError."""
-        return codec.decode(Call, open_frame("call", frame, self._keys).body)
+        body = open_frame("call", frame, self._keys).body
+        return codec.decode(Call, body, limit=MAX_MESSAGE)
 
     def manager(self, payload: bytes) -> ManagerStatus:
         """Raises WireError, for an unsigned `online` too."""

@@ -28,7 +28,7 @@ from propeller.state.sqlite import SqliteStore
 from propeller.telemetry.spans import Send as SendSpan
 from propeller.transport.base import Connected, Disconnected, Event, Received, Transport
 from propeller.wire import codec
-from propeller.wire.call_messages import CallAnswer
+from propeller.wire.call_messages import MAX_MESSAGE, CallAnswer
 from propeller.wire.frame import is_framed, open_frame, seal
 from propeller.wire.keyring import Keyring
 from propeller.wire.messages import Status
@@ -368,7 +368,7 @@ class Carrier:
         match heard.kind:
             case Kind.CALL_ANSWER:
                 body = open_frame("return", payload, self._ring(heard.proplet)).body
-                answer = codec.decode(CallAnswer, body)
+                answer = codec.decode(CallAnswer, body, limit=MAX_MESSAGE)
                 if answer.id != heard.proplet:
                     raise WireError("bad_id", "an answer in another's name")
                 with self._lock:

@@ -17,8 +17,9 @@ from propeller.capabilities import (
     RECEIVE,
     TOPICS,
     engines,
-    needed,
+    needs,
     offered_by,
+    unversioned,
 )
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
@@ -68,9 +69,10 @@ def lacks_grant(wanted: Iterable[Import], granted: Collection[str] | None) -> st
     if granted is None:
         return None
     for item in wanted:
-        word = needed(item.module, item.name)
-        if word and word not in granted:
-            return f"imports {item.name}, which needs {word} in run.capabilities"
+        for word in needs(item.module, item.name):
+            if word not in granted:
+                name = item.name or item.module
+                return f"imports {name}, which needs {word} in run.capabilities"
     return None
 
 
@@ -130,9 +132,10 @@ def _offered(engine: str, imports: frozenset[str]) -> frozenset[str]:
 def _lacks_imports(wanted: Iterable[Import], offered: frozenset[str]) -> str | None:
     missing = sorted(
         {
-            f"{item.module}.{item.name}"
+            f"{item.module}.{item.name}".removesuffix(".")
             for item in wanted
-            if item.module not in offered and f"{item.module}.{item.name}" not in offered
+            if unversioned(item.module) not in offered
+            and f"{item.module}.{item.name}" not in offered
         }
     )
     if not missing:

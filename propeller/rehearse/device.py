@@ -181,7 +181,7 @@ class SimProplet:
             min_run_interval=0,
             heartbeat=self._heartbeat,
             imports=self._imports,
-            components=False,
+            components=any(name.startswith("wasi:") for name in self._imports),
             mounts=self._mounts,
             encodings=self._encodings,
             algs=self._algs,

@@ -10,7 +10,7 @@ from typing import Any
 
 from propeller.model.functions import Interface
 from propeller.model.module import Module
-from propeller.model.specs import Function, Modular
+from propeller.model.specs import FederatedTask, Function, Modular
 from propeller.sources.modules import call_problem
 from propeller.sources.nodes import Path
 from propeller.sources.times import cron_problem, zone_problem
@@ -45,16 +45,17 @@ def calling_problem(made: Modular, module: Module) -> tuple[Path, str] | None:
     """Why the module cannot be called as `made` says; None when it can."""
     if isinstance(made, Function):
         return _function_problem(made, module)
+    if isinstance(made, FederatedTask) and module.component:
+        return ("module",), "is a component: a trainer is a core module"
     return call_problem(made.run, module)
 
 
 def _function_problem(made: Function, module: Module) -> tuple[Path, str] | None:
-    if module.component:
-        return ("module",), (
-            "is a component: a Function calls core modules (a WASI preview 1 command, an export"
-            " that takes numbers, or one with the `propeller` imports)"
-        )
     interface, run = made.calls.interface, made.run
+    if module.component:
+        if interface is Interface.BYTES:
+            return ("interface",), "must be Command or Values: Bytes is for core modules"
+        return call_problem(run, module)
     if interface is Interface.COMMAND:
         return call_problem(run, module)
     found = next((one for one in module.exports if one.name == run.entrypoint), None)

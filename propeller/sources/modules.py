@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from propeller.components import export_problem, import_problem
 from propeller.errors import WireError
 from propeller.model.ids import Digest, sha256_digest
 from propeller.model.module import Export, Import, Module
@@ -145,11 +146,15 @@ def _from_text(data: bytes) -> bytes | NoModule:
 def call_problem(run: RunSpec, module: Module) -> tuple[Path, str] | None:
     """Whether `run` calls what the module exports, with arguments of its types; None when it does.
 
-    Components are left to the proplet: their types are not core types.
+    Of components names are checked; the types of what they export are left to the proplet.
     """
-    if module.component:
-        return None
     here: Path = ("run", "entrypoint")
+    if module.component:
+        refused = import_problem(one.module for one in module.imports)
+        if refused:
+            return ("module",), refused
+        wrong = export_problem([one.name for one in module.exports], run.entrypoint)
+        return (here, wrong) if wrong else None
     found = next((one for one in module.exports if one.name == run.entrypoint), None)
     if found is None:
         names = [one.name for one in module.exports]

@@ -14,6 +14,9 @@ MAX_BODY = 128 * 1024
 MAX_HEADERS = 16 * 1024
 """Bytes of all names and values of headers together."""
 
+MAX_MESSAGE = 256 * 1024
+"""Bytes of a call or its answer as they are encoded: more than other messages may have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireServe:

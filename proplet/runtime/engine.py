@@ -14,7 +14,7 @@ import os
 import stat
 from pathlib import Path
 
-from wasmtime import Config, Engine, Module
+from wasmtime import Config, Engine
 
 
 def engine(*, fuel: bool, exact: bool = False) -> Engine:
@@ -65,17 +65,15 @@ def is_whole(native: Path) -> bool:
     return isinstance(told, dict) and told.get("sha256") == seen
 
 
-def compile_into(native: Path, wasm: bytes, *, fuel: bool, exact: bool = False) -> None:
-    """Compile into a file of the agent's memory. Raises WasmtimeError, OSError."""
+def keep_in_memory(native: Path, data: bytes) -> None:
+    """Put native code into a file of the agent's memory. Raises OSError."""
     check_owner(native)
-    data = bytes(Module(engine(fuel=fuel, exact=exact), wasm).serialize())
     with native.open("wb") as stream:
         stream.write(data)
 
 
-def compile_to(native: Path, wasm: bytes, *, fuel: bool, exact: bool = False) -> None:
-    """Compile and keep. Raises WasmtimeError for a module that does not validate."""
-    data = bytes(Module(engine(fuel=fuel, exact=exact), wasm).serialize())
+def keep(native: Path, data: bytes) -> None:
+    """Put native code where it is kept, whole or not at all. Raises OSError."""
     own_directory(native.parent)
     told = json.dumps({"sha256": hashlib.sha256(data).hexdigest()}).encode()
     for path, content in ((native.with_suffix(".json"), told), (native, data)):

@@ -17,6 +17,7 @@ from propeller.capabilities import (
     RECEIVE,
     TOPICS,
     WASI,
+    interfaces_without,
     left_without,
 )
 from propeller.wire.messages import Entry
@@ -51,12 +52,13 @@ PROPELLER_NAMES = CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH
 
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the agent says it provides: WASI by its name, or by function where some are denied."""
+    ours = (FL, MODELS, TOPICS, AUTONOMY, *interfaces_without(denied))
     if not denied:
-        return (WASI, FL, PROPELLER, MODELS, TOPICS, AUTONOMY)
+        return (WASI, GUEST, *ours)
     left = sorted(WASI_NAMES - left_without(denied))
     guest = sorted(PROPELLER_NAMES - left_without(denied, GUEST))
     own = (f"{GUEST}.{name}" for name in guest) if len(guest) < len(PROPELLER_NAMES) else (GUEST,)
-    return (*(f"{WASI}.{name}" for name in left), FL, *own, MODELS, TOPICS, AUTONOMY)
+    return (*(f"{WASI}.{name}" for name in left), *own, *ours)
 
 
 IMPORTS = offered()
@@ -69,8 +71,9 @@ class Facts:
 
     missing: imports nobody here provides. trains: whether it needs `propeller_fl`. called: the
     first import of `propeller` that is about a call, or "". publishes, hears: whether it imports
-    what sends messages, what takes them. params, results: types of the entry point, None when there
-    is no such function. functions: a few names that there are.
+    what sends messages, what takes them. component: whether it is one; the types of its
+    functions are then those of WIT. params, results: types of the entry point, None when there is
+    no such function. functions: a few names that there are.
     """
 
     trouble: str = ""
@@ -83,6 +86,7 @@ class Facts:
     results: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     memory_min: int = 0
+    component: bool = False
 
 
 def entrypoint(entry: Entry) -> str:
@@ -110,6 +114,7 @@ def facts_from(told: Mapping[str, object]) -> Facts:
         results=names("results"),
         functions=names("functions"),
         memory_min=cast(int, told.get("memory_min", 0)),
+        component=told.get("component") is True,
     )
 
 
@@ -124,6 +129,8 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
     if facts.params is None:
         there = ", ".join(facts.functions) or "none"
         return f"exports no function {entrypoint(entry)!r}; it exports: {there}"
+    if facts.component:
+        return _why_no_component(facts, entry)
     deaf = _why_deaf(facts, entry)
     if deaf:
         return deaf
@@ -141,6 +148,22 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
         read_args(facts.params, entry.args)
     except ValueError as error:
         return f"{entry.entrypoint} {error}"
+    return ""
+
+
+def _why_no_component(facts: Facts, entry: Entry) -> str:
+    """The same for a component whose entry point can be called with text."""
+    assert facts.params is not None
+    if entry.fl is not None:
+        return "is a component: a trainer is a core module"
+    if entry.serve is not None:
+        if entry.serve.interface == "Bytes":
+            return "is a component: Bytes is for core modules"
+        return ""
+    if entry.entrypoint != "_start" and len(entry.args) != len(facts.params):
+        wanted = ", ".join(facts.params) or "none"
+        words = f"{len(facts.params)} arguments ({wanted[:120]})"
+        return f"{entry.entrypoint} takes {words}, {len(entry.args)} given"
     return ""
 
 

@@ -55,6 +55,17 @@ WORDS = {
     TrapCode.UNREACHABLE: "unreachable was reached",
 }
 
+INTERRUPTED, FUEL = "wasm trap: interrupt", "wasm trap: all fuel consumed by WebAssembly"
+"""How these traps come from a component: wasmtime's package has no code for them there."""
+
+
+class ReturnedError(Exception):
+    """The guest's function came back, and said that it failed. exit: its exit code, or None."""
+
+    def __init__(self, words: str, exit: int | None = None) -> None:
+        super().__init__(words)
+        self.exit = exit
+
 
 @dataclass(frozen=True, slots=True)
 class Warm:
@@ -84,10 +95,8 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
 
     def go() -> str | None:
         before = time.perf_counter()
-        instance = warm.linker.instantiate(store, module)
+        call = make(store)
         made = int((time.perf_counter() - before) * 1e6)
-        instances.append(instance)
-        call = _entry(instance, store, str(job["entrypoint"]), cast("list[str]", job["args"]))
         taken = int((time.perf_counter() - warm.began) * 1e6)
         started = {"event": "started", "us": taken, "instance": made, "pid": os.getpid()}
         warm.watch.send(started)
@@ -97,9 +106,7 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         streams.open(directory, limit=most, ring=bool(job["ring"]))
         native = Path(str(job["native"]))
         check_owner(native)
-        module = Module.deserialize_file(engine, str(native))
-        if training is None:
-            _link(module, job, warm)
+        make = _ready(job, native, warm, instances)
         store.set_epoch_deadline(1)
         store.set_limits(
             memory_size=-1 if memory is None else memory,
@@ -122,6 +129,29 @@ def run(job: Mapping[str, object], warm: Warm) -> None:
         told = training.finish(told, capture.read(directory, "stdout", 0, most)[1])
     watch.tell({"event": "ended", "cause": watch.cause, **told})
     os._exit(0)
+
+
+def _ready(
+    job: Mapping[str, object], native: Path, warm: Warm, instances: list[Instance]
+) -> Callable[[Store], Callable[[], str | None]]:
+    """What makes an instance and says how it is called. instances: gets it.
+
+    Raises WasmtimeError, OSError, ValueError.
+    """
+    if job.get("component") is True:
+        from proplet.runtime import component
+
+        return component.ready(warm.engine, native, job)
+    module = Module.deserialize_file(warm.engine, str(native))
+    if warm.training is None:
+        _link(module, job, warm)
+
+    def make(store: Store) -> Callable[[], str | None]:
+        instance = warm.linker.instantiate(store, module)
+        instances.append(instance)
+        return _entry(instance, store, str(job["entrypoint"]), cast("list[str]", job["args"]))
+
+    return make
 
 
 def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
@@ -213,7 +243,14 @@ def _told(call: Callable[[], str | None], watch: Watch, *, swollen: Callable[[],
         return {"ok": False, "error": _trapped(trap, watch) + swollen()}
     except Refusal as error:
         return {"ok": False, "error": str(error), "refused": True}
-    except (WasmtimeError, ValueError) as error:
+    except ReturnedError as error:
+        return {"ok": False, "exit": error.exit, "error": str(error)}
+    except WasmtimeError as error:
+        told = first_line(str(error))
+        if (told == INTERRUPTED and watch.cause) or told == FUEL:
+            return {"ok": False, "error": watch.cause or "used up its fuel"}
+        return {"ok": False, "error": told.replace("wasm trap: ", "trapped: ", 1)}
+    except ValueError as error:
         return {"ok": False, "error": first_line(str(error))}
     return {"ok": True, "exit": 0, "result": result}
 

@@ -10,12 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from wasmtime import WasmtimeError
+from wasmtime import Engine, Module, WasmtimeError
 
-from propeller.capabilities import GUEST, PUBLISH, RECEIVE, WASI, left_without
+from propeller.capabilities import (
+    GUEST,
+    PUBLISH,
+    RECEIVE,
+    WASI,
+    interfaces_without,
+    left_without,
+    unversioned,
+)
+from propeller.components import export_problem, import_problem
 from propeller.errors import WireError
-from propeller.registry.wasm import inspect
-from proplet.runtime.engine import compile_into, compile_to, is_whole
+from propeller.registry.wasm import WasmFacts, inspect
+from proplet.runtime.engine import engine, is_whole, keep, keep_in_memory
 from proplet.runtime.fit import (
     CALL_NAMES,
     FL,
@@ -31,14 +40,22 @@ NAMES = 8
 def prepare(job: Mapping[str, object]) -> dict[str, object]:
     """The facts of `fit.Facts`; native code is in place when there is no trouble in them."""
     wasm = Path(str(job["wasm"])).read_bytes()
-    deny = cast("list[str]", job["deny"])
-    denied, guest = left_without(deny), PROPELLER_NAMES - left_without(deny, GUEST)
     try:
         facts = inspect(wasm)
     except WireError as error:
         return {"trouble": f"not a WebAssembly module: {error.what}"}
-    if facts.component:
-        return {"trouble": "is a component; this proplet runs core modules and WASI preview 1"}
+    if facts.component and job.get("external") is not None:
+        return {"trouble": "is a component; external engines are given core modules"}
+    try:
+        return _component(job, wasm, facts) if facts.component else _core(job, wasm, facts)
+    except WasmtimeError as error:
+        first = str(error).splitlines()[0] if str(error) else "unknown"
+        return {"trouble": f"does not compile: {first[:160]}"}
+
+
+def _core(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str, object]:
+    deny = cast("list[str]", job["deny"])
+    denied, guest = left_without(deny), PROPELLER_NAMES - left_without(deny, GUEST)
     others = cast("list[str] | None", job.get("external"))
     mine = {FL: FL_NAMES, PROPELLER: guest} if others is None else {}
     missing = [
@@ -61,15 +78,54 @@ def prepare(job: Mapping[str, object]) -> dict[str, object]:
         "functions": [export.name for export in facts.exports[:NAMES]],
         "memory_min": facts.memory_min,
     }
-    native = Path(str(job["native"]))
-    in_memory = job.get("inMemory") is True
     if others is not None:
         return told  # another engine compiles it
-    if not missing and entry is not None and (in_memory or not is_whole(native)):
-        put = compile_into if in_memory else compile_to
-        try:
-            put(native, wasm, fuel=bool(job["fuel"]), exact=bool(job["exact"]))
-        except WasmtimeError as error:
-            first = str(error).splitlines()[0] if str(error) else "unknown"
-            return {"trouble": f"does not compile: {first[:160]}"}
+    if not missing and entry is not None and not _is_there(job):
+        _keep(job, Module(_engine(job), wasm).serialize())
     return told
+
+
+def _component(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str, object]:
+    from wasmtime.component import Component
+
+    from proplet.runtime import component
+    from proplet.runtime.shapes import Unservable
+
+    imports = [wanted.module for wanted in facts.imports]
+    exports = [export.name for export in facts.exports]
+    refused = import_problem(imports) or export_problem(exports, str(job["entrypoint"]))
+    if refused:
+        return {"trouble": refused}
+    left = interfaces_without(cast("list[str]", job["deny"]))
+    missing = [name for name in imports if unversioned(name) not in left]
+    told: dict[str, object] = {
+        "component": True,
+        "missing": missing,
+        "memory_min": facts.memory_min,
+    }
+    if missing:
+        return told
+    engine = _engine(job)
+    native = Path(str(job["native"]))
+    if _is_there(job):
+        made = Component.deserialize_file(engine, str(native))
+    else:
+        made = Component(engine, wasm)
+        _keep(job, made.serialize())
+    try:
+        return {**told, **component.facts(made, engine, str(job["entrypoint"]))}
+    except Unservable as error:
+        return {"trouble": str(error)}
+
+
+def _engine(job: Mapping[str, object]) -> Engine:
+    return engine(fuel=bool(job["fuel"]), exact=bool(job["exact"]))
+
+
+def _is_there(job: Mapping[str, object]) -> bool:
+    return job.get("inMemory") is not True and is_whole(Path(str(job["native"])))
+
+
+def _keep(job: Mapping[str, object], data: bytes | bytearray) -> None:
+    put = keep_in_memory if job.get("inMemory") is True else keep
+    put(Path(str(job["native"])), bytes(data))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import fcntl
 import os
 import select
 import socket
@@ -40,8 +39,9 @@ from proplet.runtime import exchange, limits
 from proplet.runtime.engine import check_owner
 from proplet.runtime.exchange import Asked, Said, Wrong
 from proplet.runtime.fit import PROPELLER
-from proplet.runtime.guest import first_line, trap_words
+from proplet.runtime.guest import FUEL, INTERRUPTED, ReturnedError, first_line, trap_words
 from proplet.runtime.imports import Imports
+from proplet.runtime.pipes import Pipe
 from proplet.runtime.talk import Reader, Words, pack
 from proplet.runtime.topics import Topics, rows_of
 from proplet.runtime.virtual import Refusal
@@ -54,58 +54,6 @@ PATIENCE = 0.15
 """Seconds a guest has to come back once its epoch passed."""
 MOST_LOG = 16 * 1024
 """Bytes of stderr kept of one call, the newest."""
-_PIPE = 1 << 20
-
-
-class Pipe:
-    """What a guest writes to, emptied by whoever has time. `most`: bytes that are kept."""
-
-    def __init__(self, most: int, *, newest: bool) -> None:
-        self._most, self._newest = most, newest
-        self._source, self.end = os.pipe()
-        os.set_blocking(self._source, False)
-        with contextlib.suppress(OSError):  # not every system lets us
-            fcntl.fcntl(self.end, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._lock = threading.Lock()
-        self._data = bytearray()
-        self.over = 0
-
-    @property
-    def path(self) -> str:
-        """For WASI to open."""
-        return f"/proc/self/fd/{self.end}"
-
-    def empty(self) -> None:
-        """Move what is there. Any thread."""
-        with self._lock:
-            while True:
-                try:
-                    piece = os.read(self._source, _PIPE)
-                except BlockingIOError:
-                    return
-                self._add(piece)
-
-    def add(self, data: bytes) -> None:
-        """As if the guest had written it."""
-        with self._lock:
-            self._add(data)
-
-    def _add(self, data: bytes) -> None:
-        self._data += data
-        extra = len(self._data) - self._most
-        if extra > 0:
-            self.over += extra
-            if self._newest:
-                del self._data[:extra]
-            else:
-                del self._data[self._most :]
-
-    def take(self) -> bytes:
-        """All that was kept since the last time."""
-        self.empty()
-        with self._lock:
-            data, self._data = bytes(self._data), bytearray()
-            return data
 
 
 class Serving:
@@ -149,18 +97,8 @@ class Serving:
         limits.bound_memory(self._memory)
         began = time.perf_counter()
         try:
-            native = Path(str(self._job["native"]))
-            check_owner(native)
-            self._module = Module.deserialize_file(self._engine, str(native))
-            wanted = {one.module for one in self._module.imports}
-            self._wasi = WASI in wanted or self._interface == "Command"
-            if PROPELLER in wanted:
-                self._imports.link(self._linker)
-                Topics(self._send, rows_of(self._job)).link(self._linker)
-            self._pre = self._linker.instantiate_pre(self._module)
-            self._export = str(self._job["entrypoint"])
-            self._shapes()
-        except (WasmtimeError, OSError) as error:
+            self._load(Path(str(self._job["native"])))
+        except (WasmtimeError, OSError, ValueError) as error:
             self._send({"event": "served", "trouble": first_line(str(error))})
             return
         threading.Thread(target=self._watch, name="clock", daemon=True).start()
@@ -173,8 +111,18 @@ class Serving:
             if message.get("do") == "call":
                 self._answer(message)
 
-    def _shapes(self) -> None:
-        kind = next(one.type for one in self._module.exports if one.name == self._export)
+    def _load(self, native: Path) -> None:
+        """Raises WasmtimeError, OSError, ValueError."""
+        check_owner(native)
+        module = Module.deserialize_file(self._engine, str(native))
+        wanted = {one.module for one in module.imports}
+        self._wasi = WASI in wanted or self._interface == "Command"
+        if PROPELLER in wanted:
+            self._imports.link(self._linker)
+            Topics(self._send, rows_of(self._job)).link(self._linker)
+        self._pre = self._linker.instantiate_pre(module)
+        self._export = str(self._job["entrypoint"])
+        kind = next(one.type for one in module.exports if one.name == self._export)
         self._params = [str(one) for one in kind.params]  # type: ignore[union-attr]
         self._results = [str(one) for one in kind.results]  # type: ignore[union-attr]
 
@@ -217,7 +165,7 @@ class Serving:
             }
         except binascii.Error:
             told = {"state": "refused", "cause": "request", "error": "the body is not base64"}
-        except _NotAsked as error:
+        except NotAsked as error:
             told = {"state": "refused", "cause": "request", "error": str(error)}
         except Wrong as error:
             told = {"state": "failed", "cause": "invalid", "error": str(error)}
@@ -227,8 +175,10 @@ class Serving:
             told = {"state": "failed", "cause": "exit", "error": f"exit {exit_.code}"}
         except Trap as trap:
             told = self._trapped(trap, stopped)
+        except ReturnedError as error:
+            told = {"state": "failed", "cause": "exit", "error": str(error)}
         except (WasmtimeError, ValueError, OSError) as error:
-            told = {"state": "failed", "cause": "trap", "error": first_line(str(error))}
+            told = self._failed(first_line(str(error)), stopped)
         used = self._used_fuel()
         if told["state"] != "done":
             self._forget()
@@ -259,6 +209,15 @@ class Serving:
             return {"state": "failed", "cause": "fuel", "error": "used up its fuel"}
         return {"state": "failed", "cause": "trap", "error": trap_words(trap)}
 
+    def _failed(self, words: str, stopped: str) -> dict[str, object]:
+        """Of what has no code: the traps of components come as text."""
+        if words == INTERRUPTED and stopped:
+            return {"state": "failed", "cause": stopped, "error": _STOPPED[stopped]}
+        if words == FUEL:
+            return {"state": "failed", "cause": "fuel", "error": "used up its fuel"}
+        words = words.replace("wasm trap: ", "trapped: ", 1)
+        return {"state": "failed", "cause": "trap", "error": words}
+
     def _invoke(self, asked: Asked) -> Said:
         if self._interface == "Command":
             return self._command(asked)
@@ -266,7 +225,7 @@ class Serving:
             try:
                 values = exchange.read_values(asked, self._params)
             except Wrong as error:
-                raise _NotAsked(str(error)) from None
+                raise NotAsked(str(error)) from None
             store, function = self._function()
             returned = function(store, *values)
             return exchange.write_values(self._results, _listed(self._results, returned))
@@ -290,9 +249,8 @@ class Serving:
             wasi.stdin_file = f"/proc/self/fd/{stdin}"
         self._imports.begin(asked)
         try:
-            store, function = self._fresh(wasi)
             try:
-                function(store)
+                self._start(wasi)
             except ExitTrap as exit_:
                 if exit_.code:
                     raise
@@ -303,13 +261,14 @@ class Serving:
                 os.close(stdin)
         return exchange.answer_of(self._stdout.take())
 
+    def _start(self, wasi: WasiConfig) -> None:
+        store, function = self._fresh(wasi)
+        function(store)
+
     def _function(self) -> tuple[Store, Func]:
         """The export, in the instance that is kept where one is, else in a fresh one."""
         if self._left > 0 and self._store is not None and self._instance is not None:
-            self._left -= 1
-            self._store.set_epoch_deadline(1)
-            if self._fuel is not None:
-                self._store.set_fuel(self._fuel)
+            self._again(self._store)
             function = self._instance.exports(self._store)[self._export]
             assert isinstance(function, Func)
             return self._store, function
@@ -322,7 +281,21 @@ class Serving:
         self._left = self._invocations - 1
         return store, function
 
+    def _again(self, store: Store) -> None:
+        """One more call of the instance that is kept."""
+        self._left -= 1
+        store.set_epoch_deadline(1)
+        if self._fuel is not None:
+            store.set_fuel(self._fuel)
+
     def _fresh(self, wasi: WasiConfig | None) -> tuple[Store, Func]:
+        store = self._new_store(wasi)
+        self._instance = self._pre.instantiate(store)
+        function = self._instance.exports(store)[self._export]
+        assert isinstance(function, Func)
+        return store, function
+
+    def _new_store(self, wasi: WasiConfig | None) -> Store:
         store = self._store = Store(self._engine)
         store.set_epoch_deadline(1)
         store.set_limits(
@@ -343,10 +316,7 @@ class Serving:
             for host, guest, writable in self._mounts:
                 wasi.preopen_dir(host, guest, writable)
             store.set_wasi(wasi)
-        self._instance = self._pre.instantiate(store)
-        function = self._instance.exports(store)[self._export]
-        assert isinstance(function, Func)
-        return store, function
+        return store
 
     def _forget(self) -> None:
         """Throw the instance away."""
@@ -435,7 +405,7 @@ class Serving:
         return any(one.get("do") == "cancel" and one.get("id") == call for one in messages)
 
 
-class _NotAsked(Exception):
+class NotAsked(Exception):
     """The request does not fit the function: it never began."""
 
 
@@ -460,4 +430,9 @@ def serve(
     early: tuple[Reader, list[Words]],
 ) -> None:
     """Answer calls until the agent goes away."""
+    if job.get("component") is True:
+        from proplet.runtime.component_serving import ComponentServing
+
+        ComponentServing(job, engine, linker, connection, early).run()
+        return
     Serving(job, engine, linker, connection, early).run()

@@ -65,6 +65,12 @@ def test_a_proplet_that_never_said_hello_does_not_fit_yet(w: Any) -> None:
             "is given a component, runs only core modules",
         ),
         (
+            {"component": True, "imports": (Import("wasi:cli/stdout@0.3.0", ""),)},
+            {},
+            {"components": True, "imports": frozenset({"wasi:cli/stdout"})},
+            "does not provide import wasi:cli/stdout@0.3.0",
+        ),
+        (
             {},
             {"mounts": (Mount("models", "/models"),)},
             {},
@@ -92,6 +98,11 @@ def test_what_does_not_fit_is_told_with_numbers(
         ({"imports": (Import("env", "laser"),)}, {}, {"imports": frozenset({"env.laser"})}),
         ({"imports": (Import("env", "laser"),)}, {}, {"imports": frozenset({"env"})}),
         ({"component": True}, {}, {"components": True}),
+        (
+            {"component": True, "imports": (Import("wasi:cli/stdout@0.2.6", ""),)},
+            {},
+            {"components": True, "imports": frozenset({"wasi:cli/stdout"})},
+        ),
         ({"size": 3 * MIB}, {}, {"max_module": 0}),
         ({}, {"mounts": (Mount("out", "/out", READ_WRITE),)}, {}),
         ({}, {"mounts": (Mount("out", "/out"),)}, {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
 import selectors
@@ -15,11 +16,13 @@ import pytest
 import wasmtime
 
 from propeller.wire import codec
+from propeller.wire.call_messages import WireServe
 from propeller.wire.messages import Entry, WireModule
 from propeller.wire.signing import SigningKey
 from proplet.blobs import Blobs
 from proplet.effects import Outcome
 from proplet.externals import External
+from proplet.pools import Pending, Pool, Result
 from proplet.records import Key
 from proplet.supervisor import Supervisor
 from proplet.training import Trainer
@@ -39,6 +42,7 @@ def _beside(name: str) -> None:
 
 
 _beside("agent_world")
+_beside("component_wat")
 _beside("hand_manager")
 
 
@@ -163,3 +167,92 @@ def workshop(make_workshop: Maker) -> Workshop:
 
 def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Server:
+    """A function that is up; `call` waits for the answer, `begin` does not."""
+
+    shop: Workshop
+    key: Key
+    results: dict[str, Result] = field(default_factory=dict)
+    count: int = 0
+
+    @property
+    def pool(self) -> Pool:
+        found = self.shop.supervisor.pools.find(self.key)
+        assert found is not None
+        return found
+
+    def begin(self, body: bytes = b"", *, timeout: int = 10_000, **request: object) -> str:
+        self.count += 1
+        name = f"call-{self.count}"
+        now = time.monotonic_ns() // 1_000_000
+        self.pool.submit(
+            Pending(
+                id=name,
+                request={
+                    "method": "POST",
+                    "path": "",
+                    "query": "",
+                    "headers": (),
+                    "body": base64.b64encode(body).decode(),
+                    **request,
+                },
+                came=now,
+                ends=now + timeout,
+                answer=lambda result: self._answered(name, result),
+            )
+        )
+        return name
+
+    def _answered(self, name: str, result: Result) -> None:
+        assert name not in self.results, "a call is answered once"
+        self.results[name] = result
+
+    def wait(self, name: str) -> Result:
+        self.shop.until(lambda: name in self.results)
+        return self.results[name]
+
+    def call(self, body: bytes = b"", *, timeout: int = 10_000, **request: object) -> Result:
+        return self.wait(self.begin(body, timeout=timeout, **request))
+
+
+Up = Callable[..., Server]
+
+
+@pytest.fixture
+def up(make_workshop: Maker) -> Up:
+    """A function of the given module, ready for calls."""
+
+    def make(
+        module: str,
+        entrypoint: str = "_start",
+        interface: str = "",
+        *,
+        concurrency: int = 2,
+        queue: int = 4,
+        ready: int = 1,
+        invocations: int = 1,
+        **changes: object,
+    ) -> Server:
+        shop = make_workshop()
+        serve = WireServe(
+            interface=interface or ("Command" if entrypoint == "_start" else "Values"),
+            concurrency=concurrency,
+            queue=queue,
+            ready=ready,
+            invocations=invocations,
+        )
+        entry = shop.entry(
+            module,
+            ref="Function/plant-a/f",
+            mode="serve",
+            cause="daemon",
+            entrypoint=entrypoint,
+            serve=serve,
+            **changes,
+        )
+        return Server(shop, shop.start(entry))
+
+    return make

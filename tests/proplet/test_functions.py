@@ -7,18 +7,15 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from propeller.wire.call_messages import WireServe
-from proplet.pools import Pending, Pool, Result
-from proplet.records import Key
+from proplet.pools import Pending, Result
 
 if TYPE_CHECKING:
-    from conftest import Maker, Workshop
+    from conftest import Maker, Up
 
 ADD = """(module
   (func (export "add") (param i32 i64) (result i64)
@@ -108,98 +105,9 @@ FLOOD = """(module
     (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br 0))))"""
 
 
-@dataclass
-class Server:
-    """A function that is up; `call` waits for the answer, `begin` does not."""
-
-    shop: Workshop
-    key: Key
-    results: dict[str, Result] = field(default_factory=dict)
-    count: int = 0
-
-    @property
-    def pool(self) -> Pool:
-        found = self.shop.supervisor.pools.find(self.key)
-        assert found is not None
-        return found
-
-    def begin(self, body: bytes = b"", *, timeout: int = 10_000, **request: object) -> str:
-        self.count += 1
-        name = f"call-{self.count}"
-        now = time.monotonic_ns() // 1_000_000
-        self.pool.submit(
-            Pending(
-                id=name,
-                request={
-                    "method": "POST",
-                    "path": "",
-                    "query": "",
-                    "headers": (),
-                    "body": base64.b64encode(body).decode(),
-                    **request,
-                },
-                came=now,
-                ends=now + timeout,
-                answer=lambda result: self._answered(name, result),
-            )
-        )
-        return name
-
-    def _answered(self, name: str, result: Result) -> None:
-        assert name not in self.results, "a call is answered once"
-        self.results[name] = result
-
-    def wait(self, name: str) -> Result:
-        self.shop.until(lambda: name in self.results)
-        return self.results[name]
-
-    def call(self, body: bytes = b"", *, timeout: int = 10_000, **request: object) -> Result:
-        return self.wait(self.begin(body, timeout=timeout, **request))
-
-
-Up = Callable[..., Server]
-
-
 def body_of(result: Result) -> bytes:
     assert result.state == "done", result
     return base64.b64decode(result.body)
-
-
-@pytest.fixture
-def up(make_workshop: Maker) -> Up:
-    """A function of the given module, ready for calls."""
-
-    def make(
-        module: str,
-        entrypoint: str = "_start",
-        interface: str = "",
-        *,
-        concurrency: int = 2,
-        queue: int = 4,
-        ready: int = 1,
-        invocations: int = 1,
-        **changes: object,
-    ) -> Server:
-        shop = make_workshop()
-        serve = WireServe(
-            interface=interface or ("Command" if entrypoint == "_start" else "Values"),
-            concurrency=concurrency,
-            queue=queue,
-            ready=ready,
-            invocations=invocations,
-        )
-        entry = shop.entry(
-            module,
-            ref="Function/plant-a/f",
-            mode="serve",
-            cause="daemon",
-            entrypoint=entrypoint,
-            serve=serve,
-            **changes,
-        )
-        return Server(shop, shop.start(entry))
-
-    return make
 
 
 def test_an_export_takes_and_returns_numbers(up: Up) -> None:

@@ -251,7 +251,7 @@ def test_a_guest_may_finish_within_the_grace(workshop: Workshop) -> None:
         (HELLO, {"memory": 65536}, "needs 131072 bytes of memory to start"),
         (b"\x7fELF rubbish", {}, "not a WebAssembly module"),
         (b"\0asm\x01\0\0\0\x01\xff\xff", {}, "not a WebAssembly module"),
-        (b"\0asm\x0d\0\x01\0", {}, "is a component"),
+        (b"\0asm\x0d\0\x01\0", {}, "ComponentExport: it is no command"),
     ],
     ids=["import", "export", "count", "type", "range", "memory", "elf", "broken", "component"],
 )

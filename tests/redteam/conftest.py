@@ -25,6 +25,7 @@ def _load(name: str, path: Path) -> ModuleType:
 
 _hand = _load("proplet_hand_manager", Path(__file__).parents[1] / "proplet" / "hand_manager.py")
 _load("redteam_bombs", Path(__file__).with_name("bombs.py"))
+_load("redteam_components", Path(__file__).with_name("components.py"))
 
 from proplet_hand_manager import Device, HandManager, an_entry, sha256, wat  # noqa: E402
 

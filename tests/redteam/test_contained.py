@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from proplet_hand_manager import Device
+from proplet_hand_manager import Device, wat
 from redteam_bombs import BOMBS, honest
+from redteam_components import LIMITS, burglar
+
+from propeller.wire.messages import WireMount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +172,44 @@ def test_opening_without_end_ends(field: Range) -> None:
     """A flood of open files meets the worker's own bound, not the agent's."""
     (told,) = field.fire(field.burglar("f", "in"))
     assert told.state == "Succeeded"
+
+
+def test_components_that_mean_harm_are_contained(field: Range) -> None:
+    """All at once: each meets the limit it was made for, in words."""
+    entries = [
+        field.entry(
+            wat(text),
+            entrypoint="_start" if state == "Refused" else "go",
+            timeout=1500 if "longer" in words else 30_000,
+        )
+        for text, state, words in LIMITS.values()
+    ]
+    for told, (name, (_, state, words)) in zip(field.fire(*entries), LIMITS.items(), strict=True):
+        assert told.state == state, (name, told)
+        assert words in (told.error or ""), name
+        assert len((told.error or "").encode()) <= 256
+
+
+OUTSIDE = (
+    *("../secret", "a/../../secret", "/etc/passwd", ".//..//secret", "way-out"),
+    *("way-out-absolute", "way-out-folder/keep", "way-out-proc", "..", "../outside/made"),
+)
+
+
+@pytest.mark.parametrize(("mount", "inside"), [("data", "110"), ("ro", "100")])
+def test_no_component_finds_a_way_out(field: Range, mount: str, inside: str) -> None:
+    """Every path outside of its mount, to read, to write, to link to: none leads there.
+    What is inside can be read, and written to where the mount says so."""
+    access = "ReadWrite" if mount == "data" else "ReadOnly"
+    mounts = (WireMount(name=mount, path="/data", access=access),)
+    guest = burglar((*OUTSIDE, "in"))
+    (told,) = field.fire(field.entry(wat(guest), entrypoint="tried", mounts=mounts, timeout=8000))
+    assert told.state == "Succeeded", told.error
+    *outside, last, counts = (told.result or "").split(" ")
+    (field.place / "mounted" / "linked").unlink(missing_ok=True)
+    opened = {path: what for path, what in zip(OUTSIDE, outside, strict=True) if what != "000"}
+    assert (last, opened) == (inside, {})
+    assert counts == "10", "one directory, no variable"
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -17,7 +17,6 @@ WAT = """(module
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
   (func (export "bytes") (result i32) (i32.const 0))
   (func (export "ref") (param externref)))"""
-COMPONENT = b"\0asm\x0d\0\x01\0"
 
 
 def taken(spec: str, wasm: bytes | None = None) -> Function:
@@ -104,6 +103,65 @@ def test_what_cannot_be_meant_is_said_with_its_field(spec: str, fault: str) -> N
     assert fault in faults(spec)
 
 
-def test_a_component_is_refused_in_words() -> None:
-    """When the spec is read, not when it is called."""
-    assert "is a component: a Function calls core modules" in faults("", COMPONENT)
+RUN = """(component
+  (core module $m (func (export "run") (result i32) (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func $run (result (result)) (canon lift (core func $i "run")))
+  (instance $x (export "run" (func $run))) (export "wasi:cli/run@0.2.6" (instance $x))
+  (export "go" (func $run)) (export "acme:app/api@1.0.0" (instance $x)))"""
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "  interface: Values\n  run: {entrypoint: go}\n",
+        "  interface: Values\n  run: {entrypoint: 'acme:app/api#run'}\n",
+    ],
+)
+def test_a_component_is_called_by_a_command_or_a_typed_export(spec: str) -> None:
+    """What its names tell is checked when the spec is read."""
+    assert taken(spec, bytes(wasmtime.wat2wasm(RUN))).calls.interface
+
+
+@pytest.mark.parametrize(
+    ("component", "spec", "fault"),
+    [
+        ("", "", "spec.run.entrypoint: ComponentExport: it is no command"),
+        (
+            '(instance $x) (export "wasi:http/incoming-handler@0.2.0" (instance $x))',
+            "",
+            "spec.run.entrypoint: ComponentHttp: it exports wasi:http/incoming-handler",
+        ),
+        (
+            '(import "wasi:http/outgoing-handler@0.2.0" (instance))',
+            "",
+            "spec.module: ComponentHttp: it imports wasi:http/outgoing-handler",
+        ),
+        (
+            '(import "wasi:sockets/tcp@0.2.0" (instance))',
+            "",
+            "spec.module: ComponentImport: it imports wasi:sockets/tcp@0.2.0, and no guest gets",
+        ),
+        ('(import "acme:a/b" (instance))', "", "acme:a/b, which nobody provides"),
+        ("", "  interface: Bytes\n  run: {entrypoint: f}\n", "Bytes is for core modules"),
+        ("", "  interface: Values\n  run: {entrypoint: f}\n", "it exports no 'f'; it exports no"),
+    ],
+)
+def test_a_component_that_cannot_be_served_is_refused_when_the_spec_is_read(
+    component: str, spec: str, fault: str
+) -> None:
+    """With a code, in the words that a proplet would use."""
+    assert fault in faults(spec, bytes(wasmtime.wat2wasm(f"(component {component})")))
+
+
+def test_a_components_grants_are_those_of_its_interfaces() -> None:
+    """`run.capabilities` holds preview 2 to what it holds preview 1 to."""
+    clock = RUN.replace(
+        "(component", '(component (import "wasi:clocks/wall-clock@0.2.0" (instance))'
+    )
+    wasm = bytes(wasmtime.wat2wasm(clock))
+    assert taken("  run: {capabilities: [Clock]}\n", wasm)
+    assert "imports wasi:clocks/wall-clock@0.2.0, which needs Clock" in faults(
+        "  run: {capabilities: [Sleep]}\n", wasm
+    )

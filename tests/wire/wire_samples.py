@@ -247,6 +247,15 @@ MESSAGES: dict[str, m.Message] = {
         digest=tasks_digest((ELSEWHERE,)),
         tasks=(ELSEWHERE,),
     ),
+    "desired: a task for another engine": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=12,
+        iat=NOW,
+        digest=tasks_digest((ELSEWHERE,)),
+        tasks=(ELSEWHERE,),
+    ),
     "desired: topics of a guest": m.Desired(
         to="gw-01",
         inst=INST,
