@@ -1,6 +1,7 @@
 /*
  * The shell: `proplet show`, `runs`, `decisions`, `set NAME VALUE`, `add NAME LINE`, `unset NAME`,
- * `reboot`. Who holds the console holds the device; of a key only the public half is shown.
+ * `erase everything`, `reboot`. Who holds the console holds the device; of a key only the public half
+ * is shown.
  */
 #include "console.h"
 
@@ -193,6 +194,21 @@ static int add(const struct shell *shell, size_t argc, char **argv)
 	return keep(shell, record, whole, len + more + 1);
 }
 
+static int erase(const struct shell *shell, size_t argc, char **argv)
+{
+	ARG_UNUSED(argc);
+	if (strcmp(argv[1], "everything") != 0) {
+		shell_error(shell, "`proplet erase everything`: its key, its settings, its modules");
+		return -EINVAL;
+	}
+	if (!store_erase()) {
+		shell_error(shell, "the flash does not erase");
+		return -EIO;
+	}
+	sys_reboot(SYS_REBOOT_COLD);
+	return 0;
+}
+
 static int reboot(const struct shell *shell, size_t argc, char **argv)
 {
 	ARG_UNUSED(shell);
@@ -209,5 +225,6 @@ SHELL_STATIC_SUBCMD_SET_CREATE(
 	SHELL_CMD_ARG(set, NULL, "NAME VALUE: id, broker, root, ...", set, 3, 0),
 	SHELL_CMD_ARG(add, NULL, "NAME LINE: one more line of ca, cert, certkey", add, 3, 0),
 	SHELL_CMD_ARG(unset, NULL, "NAME: forget a setting", unset, 2, 0),
+	SHELL_CMD_ARG(erase, NULL, "everything: make it a new device", erase, 2, 0),
 	SHELL_CMD(reboot, NULL, "Start anew", reboot), SHELL_SUBCMD_SET_END);
 SHELL_CMD_REGISTER(proplet, &commands, "The proplet", NULL);

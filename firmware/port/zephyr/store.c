@@ -49,7 +49,8 @@ bool store_open(void)
 	int error;
 
 	if (!open_records()) {
-		LOG_ERR("no records: is there a partition proplet_records?");
+		LOG_ERR("no records: a partition proplet_records, or what is in it, is broken; "
+			"`proplet erase` makes it anew");
 		return false;
 	}
 	error = fs_mount(&mounted);
@@ -60,6 +61,25 @@ bool store_open(void)
 	fs_mkdir(ROOT "/p");
 	fs_mkdir(ROOT "/b");
 	return true;
+}
+
+static bool erase(uint8_t id)
+{
+	const struct flash_area *area;
+	int error;
+
+	if (flash_area_open(id, &area) != 0) {
+		return false;
+	}
+	error = flash_area_erase(area, 0, area->fa_size);
+	flash_area_close(area);
+	return error == 0;
+}
+
+bool store_erase(void)
+{
+	return erase(COMPAT_PARTITION(ID, proplet_blobs)) &&
+	       erase(COMPAT_PARTITION(ID, proplet_records));
 }
 
 static int trouble(int error)

@@ -7,6 +7,10 @@
 #include "proplet/port.h"
 
 bool store_open(void);
+
+/* Erases both partitions: the device has no key, no name and no modules after its next start. */
+bool store_erase(void);
+
 int store_get(uint16_t id, void *buf, size_t cap, size_t *len);
 int store_put(uint16_t id, const void *buf, size_t len);
 int store_del(uint16_t id);
