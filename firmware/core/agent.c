@@ -183,6 +183,7 @@ void pp_turn(struct pp_agent *a, struct pp_now now)
 	const bool away = a->manager.known && !a->manager.online;
 	bool served;
 
+	pp_releases_hold(a, now);
 	pp_runs_settle(a, now);
 	pp_downloads_spare(a);
 	pp_operations_settle(a);
@@ -259,6 +260,7 @@ void pp_agent_boot(struct pp_agent *a, const struct pp_stored *stored, struct pp
 	if (a->trust_version > 0) {
 		pp_documents_trusted_anew(a, now);
 	}
+	pp_releases_load(a, stored->releases_len, stored->held);
 	for (unsigned i = 0; i < stored->upload_count; i++) {
 		(void)pp_uploads_add(a, stored->uploads[i].digest, stored->uploads[i].size, true);
 	}
@@ -281,10 +283,10 @@ void pp_agent_connected(struct pp_agent *a, int64_t conn, struct pp_now now)
 {
 	static const enum pp_topic heard[] = {
 		PP_TOPIC_DESIRED,  PP_TOPIC_OP,    PP_TOPIC_BLOB_DATA,
-		PP_TOPIC_BLOB_ACK, PP_TOPIC_TRUST, PP_TOPIC_MANAGER_STATUS,
+		PP_TOPIC_BLOB_ACK, PP_TOPIC_TRUST, PP_TOPIC_MANAGER_STATUS, PP_TOPIC_RELEASES,
 	};
 
-	pp_subscribe(a, heard, sizeof heard / sizeof heard[0], false);
+	pp_subscribe(a, heard, sizeof heard / sizeof heard[0] - !pp_releases_wanted(a), false);
 	a->conn = conn;
 	a->connected = true;
 	a->source_count = 0;

@@ -17,6 +17,8 @@ int pp_shell_load_run(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t
 int pp_stored_boot(struct proplet *p, uint8_t inst[16]);
 int pp_stored_save_desired(struct proplet *p, const struct pp_effect *effect);
 void pp_stored_load_desired(struct proplet *p, struct pp_stored *stored);
+int pp_stored_save_releases(struct proplet *p, const struct pp_effect *effect);
+void pp_stored_load_releases(struct proplet *p, struct pp_stored *stored);
 int pp_stored_save_run(struct proplet *p, const struct pp_effect *effect);
 int pp_stored_save_uploads(struct proplet *p, const uint8_t *more, uint64_t size,
 			   const uint8_t *less);

@@ -58,6 +58,7 @@ static enum pp_reject hear_trust(struct pp_agent *a, const uint8_t *payload, siz
 		(void)pp_emit(a, &save);
 		pp_subscribe(a, both, 2, true);
 		pp_say(a, PROPLET_INFO, "took a newer trust document");
+		pp_releases_trusted_anew(a);
 	}
 	return why;
 }
@@ -205,6 +206,9 @@ void pp_agent_hear(struct pp_agent *a, enum pp_topic topic, const uint8_t *paylo
 		break;
 	case PP_TOPIC_TRUST:
 		why = hear_trust(a, payload, len, now);
+		break;
+	case PP_TOPIC_RELEASES:
+		why = pp_releases_hear(a, payload, len);
 		break;
 	case PP_TOPIC_OP:
 		why = hear_op(a, payload, len, now);

@@ -85,6 +85,18 @@ enum pp_reject pp_trust_take(struct pp_agent *a, const uint8_t *frame, size_t le
 enum pp_reject pp_open(struct pp_agent *a, enum pp_purpose purpose, const struct pp_shape *shape,
 		       const uint8_t *frame, size_t len, struct pp_view *message, uint8_t *roles);
 
+/* -- releases.c -------------------------------------------------------------------------- */
+
+/* What was stored lies in memory.releases: a frame, and how many digests that are held. */
+void pp_releases_load(struct pp_agent *a, size_t frame_len, size_t held);
+/* The keys that are believed have changed. */
+void pp_releases_trusted_anew(struct pp_agent *a);
+bool pp_releases_wanted(const struct pp_agent *a);
+enum pp_reject pp_releases_hear(struct pp_agent *a, const uint8_t *frame, size_t len);
+void pp_releases_hold(struct pp_agent *a, struct pp_now now);
+bool pp_releases_forbid(const struct pp_agent *a, const uint8_t *digest, struct pp_now now,
+			struct pp_words *why);
+
 /* -- runs.c ------------------------------------------------------------------------------ */
 
 void pp_runs_load(struct pp_agent *a, struct pp_view list, struct pp_now now);

@@ -540,6 +540,19 @@ static bool unfit_or_refused(struct pp_agent *a, struct pp_run *run)
 	return true;
 }
 
+/* Before anything of it is fetched or checked: it may be released later. */
+static PP_APART bool not_released(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+{
+	struct pp_words why;
+
+	if (!pp_releases_forbid(a, run->plan.module, now, &why)) {
+		return false;
+	}
+	trouble(a, run, pp_words_all(&why));
+	show(a, run, PP_PHASE_WAITING);
+	return true;
+}
+
 /* Can the entry be started? Asks for what is missing, refuses what never can. */
 static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 {
@@ -547,12 +560,8 @@ static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	struct pp_blob *missing;
 	bool present;
 
-	if (a->releasing) {
-		/* Without a list that counts nothing starts: what is not checked is not believed. */
-		trouble(a, run, pp_words_of("NotReleased: this proplet keeps no release lists"));
-		return false;
-	}
-	if (unfit_or_refused(a, run) || (pp_kills_first(run) && pp_has_older(a, run))) {
+	if (unfit_or_refused(a, run) || not_released(a, run, now) ||
+	    (pp_kills_first(run) && pp_has_older(a, run))) {
 		return false;
 	}
 	missing = pp_modules_want(a, &run->plan, now, &present);
@@ -627,7 +636,9 @@ static void advance_running(struct pp_agent *a, struct pp_run *run, struct pp_no
 		a->changed = true;
 	}
 	if (pp_stale(run) && !a->draining &&
-	    ((pp_kills_first(run) && !pp_refusal(a, run, &why)) || obtain(a, run, now))) {
+	    ((pp_kills_first(run) && !pp_refusal(a, run, &why) &&
+	      !pp_releases_forbid(a, run->plan.module, now, &why)) ||
+	     obtain(a, run, now))) {
 		pp_run_stop(a, run, PP_WHY_REPLACED, 0);
 	}
 }

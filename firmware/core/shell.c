@@ -102,6 +102,8 @@ int pp_shell_effect(void *ctx, const struct pp_effect *e)
 		return p->port->del(p->port->ctx, (uint16_t)(PROPLET_REC_RUN + e->slot));
 	case PP_DO_SAVE_TRUST:
 		return p->port->put(p->port->ctx, PROPLET_REC_TRUST, e->data, e->len);
+	case PP_DO_SAVE_RELEASES:
+		return pp_stored_save_releases(p, e);
 	case PP_DO_SAVE_UPLOAD:
 		return pp_stored_save_uploads(p, e->digest, e->size, NULL);
 	case PP_DO_DROP_UPLOAD:

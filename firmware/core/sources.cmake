@@ -21,6 +21,7 @@ set(PROPLET_CORE_SOURCES
   pieces.c
   plan.c
   record.c
+  releases.c
   reporting.c
   ring.c
   runs.c

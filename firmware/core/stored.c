@@ -97,6 +97,38 @@ void pp_stored_load_desired(struct proplet *p, struct pp_stored *stored)
 	}
 }
 
+/* -- release lists ---------------------------------------------------------------------------- */
+
+int pp_stored_save_releases(struct proplet *p, const struct pp_effect *e)
+{
+	int why = PROPLET_OK;
+
+	if (e->again) {
+		why = p->port->put(p->port->ctx, PROPLET_REC_RELEASES, e->data, e->len);
+	}
+	return why != PROPLET_OK ? why
+				 : p->port->put(p->port->ctx, PROPLET_REC_HELD, e->digest,
+						32 * (size_t)e->size);
+}
+
+void pp_stored_load_releases(struct proplet *p, struct pp_stored *stored)
+{
+	const struct proplet_memory *const memory = &p->agent.memory;
+	const size_t most = 32 * memory->run_count;
+	size_t len = 0;
+
+	if (memory->releases == NULL || memory->releases_size <= most ||
+	    p->port->get(p->port->ctx, PROPLET_REC_RELEASES, memory->releases + most,
+			 memory->releases_size - most, &len) != PROPLET_OK) {
+		return;
+	}
+	stored->releases_len = len;
+	if (p->port->get(p->port->ctx, PROPLET_REC_HELD, memory->releases, most, &len) ==
+	    PROPLET_OK) {
+		stored->held = len / 32;
+	}
+}
+
 /* -- runs ------------------------------------------------------------------------------------- */
 
 int pp_stored_save_run(struct proplet *p, const struct pp_effect *e)

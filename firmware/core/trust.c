@@ -105,7 +105,7 @@ static void believe(struct pp_agent *a, struct pp_view keys)
 			continue;
 		}
 		a->releasing = a->releasing || (key.roles & PP_ROLE_RELEASE) != 0;
-		key.roles = (uint8_t)(key.roles & (PP_ROLE_MANAGER | PP_ROLE_GATEWAY));
+		key.roles = (uint8_t)(key.roles & (PP_ROLE_MANAGER | PP_ROLE_GATEWAY | PP_ROLE_RELEASE));
 		if (key.roles != 0 && a->key_count <= PP_KEYS &&
 		    strcmp(key.kid, a->keys[0].kid) != 0) {
 			a->keys[a->key_count++] = key; /* what signs nothing for us takes no place */

@@ -432,8 +432,8 @@ enum proplet_after proplet_fl_random(struct proplet_call *call)
 		       : refuse(call, "this proplet cannot make a hash");
 }
 
-/* When a timer is due; it may lie before now. */
-static uint64_t due_of(const struct proplet_lesson *lesson, const uint8_t *timer)
+/* When a timer is due that was set at `now`; it may lie before. */
+static uint64_t due_of(uint64_t now, const uint8_t *timer)
 {
 	const uint64_t timeout = get(timer + 24, 8);
 	const bool absolute = (get(timer + 40, 2) & 1) != 0;
@@ -441,7 +441,7 @@ static uint64_t due_of(const struct proplet_lesson *lesson, const uint8_t *timer
 	if (absolute) {
 		return timeout;
 	}
-	return timeout > UINT64_MAX - lesson->now ? UINT64_MAX : lesson->now + timeout;
+	return timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
 }
 
 /* Files are ready; else the first timer is, and the time is what it waited for. */
@@ -450,6 +450,7 @@ enum proplet_after proplet_fl_poll(struct proplet_call *call)
 	enum { SUBSCRIPTION = 48, EVENT = 32 };
 	struct proplet_lesson *const lesson = call->job->lesson;
 	const uint32_t count = arg(call, 2);
+	const uint64_t now = lesson->now;
 	uint64_t first = UINT64_MAX;
 	uint32_t ready = 0;
 	const uint8_t *from;
@@ -466,19 +467,19 @@ enum proplet_after proplet_fl_poll(struct proplet_call *call)
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *const one = from + (size_t)SUBSCRIPTION * i;
-		const uint64_t due = one[8] != 0 ? UINT64_MAX : due_of(lesson, one);
+		const uint64_t due = one[8] != 0 ? UINT64_MAX : due_of(now, one);
 
 		files = files || one[8] != 0;
 		first = due < first ? due : first;
 	}
-	if (!files && first > lesson->now) {
+	if (!files && first > now) {
 		lesson->now = first;
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *const one = from + (size_t)SUBSCRIPTION * i;
 		uint8_t event[EVENT] = {0};
 
-		if (files ? one[8] == 0 : due_of(lesson, one) > lesson->now) {
+		if (files ? one[8] == 0 : due_of(now, one) > lesson->now) {
 			continue;
 		}
 		to = at(call, arg(call, 1) + EVENT * (uint64_t)ready, EVENT);

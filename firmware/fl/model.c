@@ -236,16 +236,28 @@ struct header {
 	struct bytes b;
 	struct proplet_hash hash;
 	struct pf_layout layout;
+	uint8_t carried[32]; /* of the manifest, to be hashed */
+	uint8_t count;
 	bool wrong, hash_wrong, here;
 };
+
+static void hash_carried(struct header *h)
+{
+	const struct proplet_port *port = h->b.port;
+
+	h->hash_wrong = h->hash_wrong || port->hash_add(port->ctx, &h->hash, h->carried,
+							h->count) != PROPLET_OK;
+	h->count = 0;
+}
 
 /* A byte of the manifest that the header carries as a text. */
 static void carry(struct header *h, uint8_t byte)
 {
-	const struct proplet_port *port = h->b.port;
-
 	pf_layout_take(&h->layout, byte);
-	h->hash_wrong = h->hash_wrong || port->hash_add(port->ctx, &h->hash, &byte, 1) != PROPLET_OK;
+	h->carried[h->count++] = byte;
+	if (h->count == sizeof(h->carried)) {
+		hash_carried(h);
+	}
 }
 
 static int hex4(struct header *h)
@@ -436,6 +448,7 @@ const char *pf_model_read(const struct proplet_port *port, const uint8_t digest[
 	open_bytes(&h.b, port, digest, 8, model->at);
 	h.hash_wrong = port->hash_begin(port->ctx, &h.hash) != PROPLET_OK;
 	read_header(&h);
+	hash_carried(&h);
 	if (port->hash_end(port->ctx, &h.hash, model->layout) != PROPLET_OK || h.hash_wrong ||
 	    h.b.broken) {
 		return unread;

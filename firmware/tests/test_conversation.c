@@ -19,7 +19,7 @@ static struct pp_run runs[RUNS];
 static struct pp_stone stones[STONES];
 static struct pp_blob blobs[3 * RUNS];
 static uint8_t desired[1 << 16], incoming[1 << 16], scratch[1 << 16], early[3 * 4096], told[1 << 16],
-	body[1 << 16], hello[4096], payload[1 << 17];
+	body[1 << 16], lists[1 << 16], hello[4096], payload[1 << 17];
 static char notes[60000], words[4096], root[256], topic_word[64];
 static uint8_t stored[SLOTS][2048];
 static size_t stored_len[SLOTS];
@@ -181,6 +181,12 @@ static void say_in_use(void)
 
 	for (size_t i = 0; i < agent.run_count; i++) {
 		memcpy(all[count++], runs[i].plan.module, 32);
+		for (unsigned j = 0; j < runs[i].plan.inputs; j++) {
+			memcpy(all[count++], runs[i].plan.input[j], 32);
+		}
+	}
+	for (unsigned i = 0; i < agent.model_count; i++) {
+		memcpy(all[count++], agent.models[i], 32);
 	}
 	for (unsigned i = 0; i < agent.upload_count; i++) {
 		memcpy(all[count++], agent.uploads[i].digest, 32);
@@ -241,6 +247,17 @@ static int effect(void *ctx, const struct pp_effect *e)
 	case PP_DO_SAVE_TRUST:
 		say("\"do\": \"saveTrust\", ");
 		say_base64("frame", e->data, e->len);
+		break;
+	case PP_DO_SAVE_RELEASES:
+		say("\"do\": \"saveReleases\", ");
+		say_base64("frame", e->data, e->len);
+		say(", \"held\": [");
+		for (size_t i = 0; i < e->size; i++) {
+			say(i == 0 ? "\"sha256:" : ", \"sha256:");
+			say_hex(e->digest + 32 * i, 32);
+			say("\"");
+		}
+		say("]");
 		break;
 	case PP_DO_SAVE_UPLOAD:
 		say("\"do\": \"saveUpload\", ");
@@ -493,6 +510,7 @@ static void boot(json head, json line, struct pp_now now)
 		.blobs = blobs, .blob_count = 3 * RUNS,
 		.early = early, .early_size = sizeof early, .told = told, .told_size = sizeof told,
 		.body = body, .body_size = sizeof body,
+		.releases = lists, .releases_size = sizeof lists,
 	};
 	struct pp_agent_config made = {
 		.hello = hello,
@@ -528,6 +546,14 @@ static void boot(json head, json line, struct pp_now now)
 	CHECK(pp_read_list(&pp_kind_tasks, payload, len, &list) == PP_TAKEN, "stored entries");
 	stored_now.entries_len = list.len;
 	stored_now.trust_len = json_base64(json_get(on_disk, "trust"), trust, sizeof trust);
+	if (json_get(on_disk, "releases") != NULL) {
+		stored_now.releases_len = json_base64(json_get(on_disk, "releases"),
+						      lists + 32 * RUNS, sizeof lists - 32 * RUNS);
+		for (json one = json_first(json_get(on_disk, "held")); one != NULL;
+		     one = json_next(one)) {
+			digest_from(one, lists + 32 * stored_now.held++);
+		}
+	}
 	for (json one = json_first(json_get(on_disk, "uploads")); one != NULL; one = json_next(one)) {
 		digest_from(json_get(one, "digest"),
 			    stored_now.uploads[stored_now.upload_count].digest);

@@ -476,10 +476,44 @@ static void release_lists(void)
 	CHECK(fake_starts(&f, A) == 0 && error_has(A, "NotReleased"), "told why");
 }
 
+/* With room for one: what it names starts, also after a reboot that has heard nothing yet. */
+static void released(void)
+{
+	static uint8_t lists[4096];
+	char body[256], hex[65];
+
+	up();
+	f.memory.releases = lists;
+	f.memory.releases_size = sizeof lists;
+	CHECK(fake_boot(&f), "boot");
+	fake_connect(&f);
+	fake_trust_releasing(&f, 2);
+	fake_run(&f, 50);
+	fake_desire(&f, 1, list1(task("")));
+	fake_run(&f, 500);
+	CHECK(fake_starts(&f, A) == 0 && error_has(A, "no release list has come"), "none yet");
+	for (unsigned i = 0; i < 32; i++) {
+		snprintf(hex + 2 * i, 3, "%02x", f.served[0].digest[i]);
+	}
+	snprintf(body, sizeof body, "{\"v\":1,\"version\":7,\"modules\":[\"sha256:%s\"]}", hex);
+	fake_send(&f, PP_TOPIC_RELEASES, PP_FOR_RELEASES, body);
+	fake_run(&f, 2000);
+	CHECK(fake_starts(&f, A) == 1, "released");
+	memset(lists, 0xA5, sizeof lists);
+	CHECK(fake_boot(&f) && f.proplet.agent.releases.counts, "the list is kept");
+	CHECK(f.proplet.agent.releases.held == 1, "and what it named is held");
+	fake_connect(&f);
+	snprintf(body, sizeof body, "{\"v\":1,\"version\":6,\"modules\":[]}");
+	fake_send(&f, PP_TOPIC_RELEASES, PP_FOR_RELEASES, body);
+	fake_run(&f, 100);
+	CHECK(f.proplet.agent.releases.held == 1, "an older one is stale");
+}
+
 int main(void)
 {
 	a_stolen_key();
 	release_lists();
+	released();
 	a_task_runs();
 	a_reboot();
 	a_blob_resumes();

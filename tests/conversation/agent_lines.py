@@ -116,6 +116,8 @@ def stored_from(found: Json) -> Stored:
         entries=codec.decode_tasks(json.dumps(found["entries"]).encode()),
         runs=tuple(runs),
         trust=base64.b64decode(found["trust"]),
+        releases=base64.b64decode(found["releases"]) if "releases" in found else None,
+        held=tuple(found["held"]) if "held" in found else None,
         uploads=tuple(one for one in uploads if one is not None),
     )
 

@@ -12,6 +12,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
+from agent_releases import releases  # noqa: E402
+from agent_rounds import rounds  # noqa: E402
 from agent_script import (  # noqa: E402  found by the path set above
     CONFIG,
     MANAGER,
@@ -417,6 +419,8 @@ SCENES: tuple[Scene, ...] = (
     keys,
     clocks,
     drains,
+    rounds,
+    releases,
 )
 
 

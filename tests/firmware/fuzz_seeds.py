@@ -67,6 +67,19 @@ def device_seeds(vectors: Path, modules: Path) -> list[bytes]:
     return seeds
 
 
+def lesson_seeds(vectors: Path) -> list[bytes]:
+    """Each model and each layout, and a guest that reads, measures and submits."""
+    seeds = []
+    calls = b"\x01\0\x00\0\x00\0\x08\0\0\1" + b"\x05\0\0\0\4\0\0\0\0\1" + b"\0\0\2\0\0\0\x14\0\1\1"
+    for case in json.loads(vectors.read_text(encoding="utf-8"))["models"]:
+        for how, name in ((1, "file"), (9, "file"), (17, "file"), (26, "manifest")):
+            if name in case:
+                data = bytes.fromhex(case[name])
+                head = bytes((how, 2, 1, 3, 5, 6)) + len(data).to_bytes(2, "big")
+                seeds.append(head + data + calls * 3)
+    return seeds
+
+
 def write(folder: Path, seeds: list[bytes]) -> Path:
     """A corpus."""
     folder.mkdir(parents=True, exist_ok=True)

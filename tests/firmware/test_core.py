@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from cbuild import FIRMWARE, SANITIZED, VECTORS, archive, compile_to, core_sources, run
+from cbuild import FIRMWARE, SANITIZED, VECTORS, archive, compile_to, core_sources, fl_sources, run
 from make_tables import ROOT, all_files
 from module_vectors import all_files as module_files
 
 TESTS = FIRMWARE / "tests"
+FL = ("-DPROPLET_FL", "-I", str(FIRMWARE / "engine"), "-I", str(FIRMWARE / "fl"))
+NUMBERS = [FIRMWARE / "engine" / name for name in ("decimal.c", "values.c")]
 CRYPTO = (TESTS / "harness.c", TESTS / "crypto_openssl.c")
 
 
@@ -87,9 +89,11 @@ def test_power_fails_at_every_write(core: Path, tmp_path: Path) -> None:
 
 
 def test_32_bits(tmp_path: Path) -> None:
-    """The same core where a pointer and a size have 32 bits: vectors, conversations, a device."""
-    flags = ("-m32", *SANITIZED)
-    library = archive(tmp_path, core_sources(), *flags)
+    """The same core where a pointer and a size have 32 bits: vectors, conversations, a device, and
+    the numbers of federated learning."""
+    # Without SSE a double would be rounded twice: bodies of updates would differ in a bit.
+    flags = ("-m32", "-msse2", "-mfpmath=sse", *SANITIZED, *FL)
+    library = archive(tmp_path, [*core_sources(), *NUMBERS, *fl_sources()], *flags)
     beside = [TESTS / "harness.c", TESTS / "crypto_ask.c"]
     env = {"PYTHON": sys.executable, "ORACLE": str(Path(__file__).with_name("oracle.py"))}
     names = sorted(path.name for path in (VECTORS / "agent").glob("*.json"))
@@ -97,6 +101,7 @@ def test_32_bits(tmp_path: Path) -> None:
         (("test_wire.c",), (str(VECTORS),)),
         (("test_conversation.c",), (str(VECTORS / "agent"), *names)),
         (("fake.c", "test_device.c"), ()),
+        (("test_fl.c",), (str(TESTS / "vectors"),)),
     )
     for sources, args in programs:
         files = [*beside, *(TESTS / name for name in sources), library]

@@ -9,7 +9,8 @@ from cbuild import FIRMWARE, SANITIZED, archive, compile_to, core_sources, fl_so
 from update_vectors import ROOT, all_files
 
 TESTS = FIRMWARE / "tests"
-ENGINE = [FIRMWARE / "engine" / name for name in ("decimal.c", "values.c", "wasi.c")]
+ENGINE = [FIRMWARE / "engine" / name for name in ("decimal.c", "runner.c", "values.c", "wasi.c")]
+CRYPTO = ("harness.c", "crypto_openssl.c")
 BESIDE = ("-DPROPLET_FL", "-I", str(FIRMWARE / "engine"), "-I", str(FIRMWARE / "fl"))
 
 
@@ -26,16 +27,25 @@ def test_the_vectors_are_current() -> None:
         assert (ROOT / name).read_text(encoding="utf-8") == text, name
 
 
+def run_c(parts: Path, out: Path, *sources: str, args: tuple[str, ...] = ()) -> None:
+    """Build a C test upon the parts and run it. Red when a check of its failed."""
+    files = [*(TESTS / name for name in (*sources, *CRYPTO)), parts]
+    program = compile_to(out / "program", files, *SANITIZED, *BESIDE, libs=["-lcrypto"])
+    ran = run(program, *args)
+    assert ran.status == 0, ran.text
+    assert " 0 failed" in ran.text
+
+
 def test_bodies_envelopes_models_and_chance(parts: Path, tmp_path: Path) -> None:
     """Every encoding a device makes, signed envelopes, headers of models and bytes out of a seed:
     the bytes of the Linux proplet, and its words where numbers are refused."""
-    files = [TESTS / name for name in ("test_fl.c", "harness.c", "crypto_openssl.c")]
-    program = compile_to(
-        tmp_path / "program", [*files, parts], *SANITIZED, *BESIDE, libs=["-lcrypto"]
-    )
-    ran = run(program, str(TESTS / "vectors"))
-    assert ran.status == 0, ran.text
-    assert " 0 failed" in ran.text
+    run_c(parts, tmp_path, "test_fl.c", args=(str(TESTS / "vectors"),))
+
+
+def test_a_step_of_a_round(parts: Path, tmp_path: Path) -> None:
+    """What a device declines, what each import answers or refuses, what is told of every end; all
+    memory is given back."""
+    run_c(parts, tmp_path, "test_lesson.c", "fake_lesson.c")
 
 
 def test_no_function_has_a_large_frame(tmp_path: Path) -> None:

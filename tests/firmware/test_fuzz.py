@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fuzz_seeds
 import pytest
-from cbuild import FIRMWARE, VECTORS, archive, compile_to, core_sources, run
+from cbuild import FIRMWARE, VECTORS, archive, compile_to, core_sources, fl_sources, run
 
 FUZZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TESTS = FIRMWARE / "tests"
@@ -22,11 +22,17 @@ def fuzzed_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fuzz(
-    core: Path, tmp_path: Path, target: str, seeds: list[bytes], runs: int, *more: Path
+    core: Path,
+    tmp_path: Path,
+    target: str,
+    seeds: list[bytes],
+    runs: int,
+    *more: Path,
+    flags: tuple[str, ...] = (),
 ) -> str:
     """Build a target, run it from its seeds; what it said. Red when anything was wrong."""
     sources: Sequence[Path] = [FIRMWARE / "fuzz" / f"{target}.c", *more, core]
-    flags = (*FUZZED, "-fsanitize=fuzzer")
+    flags = (*FUZZED, "-fsanitize=fuzzer", *flags)
     program = compile_to(tmp_path / target, sources, *flags, cc="clang", libs=["-lcrypto"])
     corpus = fuzz_seeds.write(tmp_path / "corpus", seeds)
     ran = run(
@@ -57,3 +63,19 @@ def test_a_device_that_hears_anything(
     said = fuzz(fuzzed_core, tmp_path, "fuzz_device", seeds, runs, *FAKE)
     assert f"Done {runs} runs" in said
     record_property("fuzz_device_runs", runs)
+
+
+def test_rounds(
+    fuzzed_core: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Headers of models, layouts, and a guest that calls its imports with whatever it likes."""
+    runs = 5_000
+    engine = [
+        FIRMWARE / "engine" / name for name in ("decimal.c", "runner.c", "values.c", "wasi.c")
+    ]
+    more = [*fl_sources(), *engine, TESTS / "fake_lesson.c", *FAKE[1:]]
+    flags = ("-DPROPLET_FL", "-I", str(FIRMWARE / "engine"), "-I", str(FIRMWARE / "fl"))
+    seeds = fuzz_seeds.lesson_seeds(TESTS / "vectors" / "updates.json")
+    said = fuzz(fuzzed_core, tmp_path, "fuzz_lesson", seeds, runs, *more, flags=flags)
+    assert f"Done {runs} runs" in said
+    record_property("fuzz_lesson_runs", runs)

@@ -134,6 +134,7 @@ enum pp_do {
 	PP_DO_SAVE_RUN,     /* slot, record */
 	PP_DO_DROP_RUN,     /* slot, key */
 	PP_DO_SAVE_TRUST,   /* data */
+	PP_DO_SAVE_RELEASES, /* data, again: a new frame; digest, size: so many that are held */
 	PP_DO_SAVE_UPLOAD,  /* digest, size */
 	PP_DO_DROP_UPLOAD,  /* digest */
 	/* the broker */
@@ -241,6 +242,10 @@ struct proplet_memory {
 	size_t told_size;
 	uint8_t *body;               /* a document's list that came as a blob; NULL: refuses those */
 	size_t body_size;
+	uint8_t *releases;           /* release lists: 32 bytes a run, a list's frame, and 36 bytes for
+				      * each of its modules; NULL: none is kept, and where a fleet
+				      * wants one nothing starts */
+	size_t releases_size;
 };
 
 /* What a boot finds. entries: already in memory.desired, as checked CBOR. */
@@ -251,6 +256,7 @@ struct pp_stored {
 	char signer[17];
 	const uint8_t *trust;
 	size_t trust_len;
+	size_t releases_len, held; /* in memory.releases: releases.c */
 	struct {
 		uint8_t digest[32];
 		uint64_t size;
@@ -329,7 +335,11 @@ struct pp_agent {
 	struct pp_key keys[PP_KEYS + 1]; /* the root first */
 	size_t key_count;
 	int64_t trust_version;
-	bool releasing; /* trust names who signs release lists, and none is kept here */
+	bool releasing; /* trust names who signs release lists */
+	struct {
+		bool counts; /* a key that is believed signed it */
+		size_t frame_len, list_len, held;
+	} releases;
 
 	struct {
 		const char *word;

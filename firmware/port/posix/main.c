@@ -31,6 +31,7 @@ enum {
 	RUNS = 48,
 	STONES = 256,
 	NOTES = RUNS * 512,
+	RELEASES = RUNS * 32 + 2 * DOCUMENT,
 	TEXTS = 64 * 1024,
 	FLUSH_MS = 2000,
 	PAUSE_MS = 1000
@@ -303,6 +304,8 @@ static bool make_proplet(void)
 		.told_size = SCRATCH,
 		.body = memory(1, DOCUMENT),
 		.body_size = DOCUMENT,
+		.releases = memory(1, RELEASES),
+		.releases_size = RELEASES,
 	};
 	struct proplet_config config = {
 		.domain = settings->domain,
