@@ -225,6 +225,8 @@ def _placement(given: Canonical) -> PlacementSpec:
         offline_tolerance=given["tolerations"]["offline"],
         on_offline=OnOffline(given["onOffline"]),
         autonomy=_limit(given["autonomy"]) if "autonomy" in given else None,
+        priority=given.get("priority", 0),
+        preempts=given.get("preemption", "Never") == "LowerPriority",
     )
 
 

@@ -179,6 +179,8 @@ class PlacementSpec:
     `proplets` (pinned by name; replicas is then their number).
     `offline_tolerance`: milliseconds of silence that are the network and not a failure.
     `autonomy`: ms that a device keeps it going with no word of the manager, None: for ever.
+    `priority`: the higher gets room first. `preempts`: where nothing fits, copies of objects with a
+    lower one are taken off a proplet.
     """
 
     selector: Selector = Selector()
@@ -189,6 +191,8 @@ class PlacementSpec:
     offline_tolerance: int
     on_offline: OnOffline
     autonomy: int | None = None
+    priority: int = 0
+    preempts: bool = False
 
 
 class Prune(StrEnum):

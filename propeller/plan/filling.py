@@ -16,6 +16,7 @@ from propeller.plan.cases import Case, Grounds, is_online
 from propeller.plan.fit import NO_KEY, NOT_HEARD
 from propeller.plan.lifecycle import Fate, Verdict
 from propeller.plan.placement import NO_ROOM, OUT, Loads, choose
+from propeller.plan.preemption import make_room
 from propeller.plan.scores import weigh
 from propeller.plan.types import Advance, Assign, Blocked, Fire
 
@@ -188,7 +189,12 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
         case.assign(proplet, reason)
     if len(chosen) < missing:
         have = f"{len(case.counted) + len(chosen)} of {placement.replicas} copies placed"
+        made: list[PropletId] = []
+        if placement.preempts:
+            made = make_room(case, missing - len(chosen), turned.full, loads, grounds)
         word, why = turned.why()
+        if made:
+            word, why = "NoCapacity", f"room is being made on {named(made)}"
         case.short = (word, f"{have}: {why}")
         case.refused.update(list((turned.full | turned.unfit).items())[:LISTED])
     return chosen

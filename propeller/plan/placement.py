@@ -181,6 +181,8 @@ class Loads:
         self._holders = snapshot.holders
         self._of: dict[PropletId, dict[Uid, int]] = {}
         self._needs: dict[Uid, int] = {}
+        self._kept: dict[PropletId, str] = {}
+        self._leaving: dict[PropletId, set[Uid]] = {}
 
     def need(self, uid: Uid) -> int:
         """Bytes one copy of this object takes."""
@@ -213,20 +215,68 @@ class Loads:
     def room(self, uid: Uid, seen: Seen) -> str:
         """Why a copy of `uid` has no room there, "" when it has (the one it has is no obstacle)."""
         load = self._load(seen.id)
+        kept = self._kept.get(seen.id)
         if uid in load:
-            return ""
+            if kept is None or not self._lacks(uid, seen, load):
+                return ""
+            return f"{NO_ROOM}it is kept for {kept}"
+        lacks = self._lacks(uid, seen, load)
+        return f"{lacks}; some is kept for {kept}" if lacks and kept is not None else lacks
+
+    def room_without(self, uid: Uid, seen: Seen, others: Collection[Uid]) -> str:
+        """Why a copy of `uid` would have no room there once these and all that are leaving are
+        gone, "" when it would."""
+        leaving = self._leaving_from(seen.id)
+        load = {
+            one: need
+            for one, need in self._load(seen.id).items()
+            if one not in leaving and one not in others
+        }
+        return self._lacks(uid, seen, load)
+
+    def _lacks(self, uid: Uid, seen: Seen, load: Mapping[Uid, int]) -> str:
+        """Why a copy has no room beside the others of `load`, "" when it has."""
         slots = slots_of(seen)
-        if slots is not None and len(load) >= slots:
+        if slots is not None and len(load) - (uid in load) >= slots:
             return f"{NO_ROOM}all {slots} task slots are taken"
         memory, need = memory_of(seen), self.need(uid)
         if memory is not None:
-            free = memory - sum(load.values())
+            free = memory - sum(load.values()) + load.get(uid, 0)
             if need > free:
                 return (
                     f"{NO_ROOM}needs {size_text(need)}, "
                     f"{size_text(max(free, 0))} of {size_text(memory)} is free"
                 )
         return ""
+
+    def keep(self, uid: Uid, proplet: PropletId, whose: str) -> None:
+        """Room is being made there for a copy of `uid`: nobody after it gets that."""
+        self.take(uid, proplet)
+        self._kept[proplet] = whose
+
+    def leave(self, uid: Uid, proplet: PropletId) -> None:
+        """This plan takes a copy off."""
+        self._leaving_from(proplet).add(uid)
+
+    def staying(self, proplet: PropletId) -> list[Uid]:
+        """Whose copies are there, those left out that are leaving or that this plan puts there."""
+        leaving = self._leaving_from(proplet)
+        return [
+            uid
+            for uid in self._load(proplet)
+            if uid not in leaving and proplet in self._snapshot.assignments.get(uid, {})
+        ]
+
+    def _leaving_from(self, proplet: PropletId) -> set[Uid]:
+        found = self._leaving.get(proplet)
+        if found is None:
+            found = self._leaving[proplet] = {
+                uid
+                for uid in self._load(proplet)
+                if (copy := self._snapshot.assignments.get(uid, {}).get(proplet)) is not None
+                and copy.releasing
+            }
+        return found
 
     def take(self, uid: Uid, proplet: PropletId) -> None:
         """This plan puts a copy there."""

@@ -101,8 +101,10 @@ def plan(
         waiting = {uid for uid, block in standing.items() if block.reason in _WAITING_FOR_OTHERS}
         chosen = frozenset(uid for uid in touched | whole | waiting if uid in snapshot.objects)
         chosen |= _workflows_of(chosen, snapshot)
-        if whole:
-            whole |= waiting  # an edit may free room on proplets that did not change
+        if whole or any(_preempts(uid, snapshot) for uid in waiting):
+            # An edit may free room on proplets that did not change, as may whoever finds room in
+            # another place than the one that was made for it.
+            whole |= waiting
     grounds = Grounds(
         snapshot,
         now,
@@ -117,7 +119,7 @@ def plan(
     hold = snapshot.policy.hold
     blocks: dict[Uid, Blocked] = {}
     wakeups: list[Wakeup] = []
-    for case in cases:
+    for case in sorted(cases, key=_first_served):
         waits = snapshot.waits(case.uid) if snapshot.waits is not None else ""
         if waits:
             case.wish.starts = case.joining.starts = False
@@ -140,6 +142,7 @@ def plan(
             blocks[case.uid] = block
         actions += kept
         wakeups += case.wakeups
+    actions = _without_second_thoughts(actions)
     _conduct_all(_in_order(snapshot, chosen), grounds, actions, blocks, wakeups)
     _proceed_all(_in_order(snapshot, chosen), grounds, actions, blocks, wakeups)
     _tell_of_windows(snapshot, gates, cases, blocks, wakeups)
@@ -155,6 +158,36 @@ def plan(
         ),
         asks=tuple(one for case in cases for one in case.asks),
     )
+
+
+def _first_served(case: Case) -> int:
+    """The higher priority gets room first; the order of keys stays among equals."""
+    return -case.wish.obj.placement.priority
+
+
+def _preempts(uid: Uid, snapshot: Snapshot) -> bool:
+    held = snapshot.objects.get(uid)
+    return (
+        held is not None
+        and isinstance(held.object, Task | Daemon)
+        and held.object.placement.preempts
+    )
+
+
+def _without_second_thoughts(actions: list[Action]) -> list[Action]:
+    """What has to make room goes, whatever else this plan had for it there."""
+    going = {
+        (one.uid, one.proplet) for one in actions if isinstance(one, Release) and one.preempted
+    }
+    if not going:
+        return actions
+    return [
+        one
+        for one in actions
+        if not isinstance(one, Assign | Adopt | Release)
+        or (one.uid, one.proplet) not in going
+        or (isinstance(one, Release) and one.preempted)
+    ]
 
 
 _WAITING_FOR_OTHERS = frozenset({"NoCapacity", "Held"})
@@ -331,6 +364,9 @@ def _loads(grounds: Grounds, cases: Iterable[Case], buried: Iterable[Action]) ->
     for case in cases:
         for proplet in case.adopted:
             loads.take(case.uid, proplet)
+        for action in case.actions:
+            if isinstance(action, Release):
+                loads.leave(action.uid, action.proplet)
     return loads
 
 

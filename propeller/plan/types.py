@@ -172,6 +172,7 @@ class Release:
     key: Key
     proplet: PropletId
     reason: str
+    preempted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

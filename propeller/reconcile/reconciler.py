@@ -470,9 +470,8 @@ class Reconciler:
                 case Release():
                     before = world.assignments[action.uid][action.proplet]
                     world.put_assignment(replace(before, releasing=True))
-                    self._event(
-                        now, "Released", f"taken off {action.proplet}: {action.reason}", action
-                    )
+                    words = f"taken off {action.proplet}: {action.reason}"
+                    self._event(now, "Preempted" if action.preempted else "Released", words, action)
                 case Gone():
                     world.drop_assignment(action.uid, action.proplet)
                     self._event(now, "Gone", f"gone from {action.proplet}", action)

@@ -248,6 +248,13 @@ def _placement(placement: Mapping[str, Any]) -> Iterator[Problem]:
             f"must not stand beside {ways[0]}: at most one of replicas, perProplet, proplets",
         )
     names = placement.get("proplets", [])
+    if placement.get("preemption") == "LowerPriority":
+        for way in ("proplets", "perProplet"):
+            if placement.get(way):
+                yield (
+                    ("placement", "preemption"),
+                    f"only with placement.replicas, not with {way}",
+                )
     for index, name in enumerate(names):
         if name in names[:index]:
             yield ("placement", "proplets", index), f'"{name}" is named twice'

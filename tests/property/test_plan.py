@@ -87,14 +87,22 @@ def placements() -> st.SearchStrategy[Any]:
     silence = st.sampled_from(
         [{"on_offline": OnOffline.KEEP}, {"on_offline": OnOffline.RESCHEDULE}]
     )
+    rank = st.sampled_from([{}, {}, {"priority": 5}, {"priority": 9}])
+    pushing = st.sampled_from([{}, {"preempts": True}])
     replicas = st.builds(
-        lambda chosen, quiet, count, spread: w.anywhere(count, spread=spread, **chosen, **quiet),
+        lambda chosen, quiet, count, spread, rank, pushing: w.anywhere(
+            count, spread=spread, **chosen, **quiet, **rank, **pushing
+        ),
         selector,
         silence,
         st.integers(1, 3),
         st.sampled_from([None, "zone"]),
+        rank,
+        pushing,
     )
-    broad = st.builds(lambda chosen, quiet: w.everywhere(**chosen, **quiet), selector, silence)
+    broad = st.builds(
+        lambda chosen, quiet, rank: w.everywhere(**chosen, **quiet, **rank), selector, silence, rank
+    )
     names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
     named = st.builds(lambda chosen, some: w.pinned(*some, **chosen), selector, names)
     return st.one_of(replicas, replicas, broad, named)
@@ -244,6 +252,8 @@ def check_promises(world: Any, decided: Plan) -> None:
             _check_assign(world, action)
         elif isinstance(action, Gone):
             _check_gone(world, action)
+        elif isinstance(action, Release) and action.preempted:
+            _check_preempted(world, action)
 
 
 def _order(action: Any) -> tuple[Any, ...]:
@@ -289,6 +299,32 @@ def _check_assign(world: Any, action: Assign) -> None:
         assert not seen.cordoned, "new work on a cordoned proplet"
         if not obj.placement.per_proplet and not obj.placement.proplets:
             assert seen.presence is Presence.ONLINE, "a new replica on a silent proplet"
+
+
+def _check_preempted(world: Any, action: Release) -> None:
+    """Nothing makes room for what counts as much or less, nor for what already has its copies."""
+    victim = world.objects[action.uid].object
+    pushing = [
+        uid
+        for uid, row in world.objects.items()
+        if isinstance(row.object, Task | Daemon)
+        and row.object.placement.preempts
+        and row.object.placement.priority > victim.placement.priority
+        and len(_counting(world, uid)) < row.object.placement.replicas
+    ]
+    assert pushing, f"{victim.meta.key} is taken off for nobody who may ask for that"
+    copy = world.assignments[action.uid][action.proplet]
+    assert not copy.releasing
+    assert world.proplets[action.proplet].presence is Presence.ONLINE
+
+
+def _counting(world: Any, uid: Any) -> list[Any]:
+    """Copies that are meant to stay, where their proplet is there to have them."""
+    return [
+        name
+        for name, copy in world.assignments.get(uid, {}).items()
+        if not copy.releasing and world.proplets[name].presence is Presence.ONLINE
+    ]
 
 
 def _check_gone(world: Any, action: Gone) -> None:
