@@ -12,7 +12,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,14 @@ from propeller.errors import PropellerError
 
 if TYPE_CHECKING:
     from propeller.cli.settings import Fleet
+    from propeller.state.base import RevisionRecord
     from propeller.state.layout import StateDir
 
 LOW_SPACE = 256 << 20
 """Free bytes below which a state directory is in trouble soon."""
+
+MOST_SKEW_S = 30
+"""Seconds between two clocks that are kept in step."""
 
 OLDEST_GIT = (2, 25)
 """The first git that reads what we ask of it (partial fetches of one commit)."""
@@ -95,8 +100,10 @@ def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]
     """A check that cannot be made is a finding, not the end of the others."""
     try:
         yield from check()
-    except (PropellerError, OSError) as error:
-        yield Check(name, BAD, str(error).replace("\n", "; "), "see the message")
+    except PropellerError as error:
+        yield Check(name, BAD, error.what.replace("\n", "; "), error.hint or "see the message")
+    except OSError as error:
+        yield Check(name, BAD, str(error), "see the message")
 
 
 def _python() -> Check:
@@ -152,16 +159,23 @@ def _state(state: StateDir) -> Iterator[Check]:
         if private.is_dir() and stat.S_IMODE(private.stat().st_mode) & 0o077:
             yield Check("state", BAD, f"{private} is open to others", f"chmod 700 {private}")
     if state.database.exists():
-        yield _database(state)
+        yield from _guarded("store", lambda: _database(state))
 
 
-def _database(state: StateDir) -> Check:
+def _database(state: StateDir) -> Iterator[Check]:
+    from propeller.cli.fleetcheck import check_devices
+
     store = open_store(state)
     try:
-        newest = max((one.last_heard for one in store.fleet()), default=0)
+        fleet = store.fleet()
         revisions = store.revisions(1)
     finally:
         store.close()
+    yield _newest(max((one.last_heard for one in fleet), default=0), revisions)
+    yield from check_devices(fleet)
+
+
+def _newest(newest: int, revisions: Sequence[RevisionRecord]) -> Check:
     if newest > now_ms() + 60_000:
         return Check(
             "store", WARN, "devices were heard in the future: the clock went back", "set the clock"
@@ -218,12 +232,15 @@ def _broker(fleet: Fleet, state: StateDir, timeout: float) -> Iterator[Check]:
     from propeller.cli.brokercheck import check_broker
     from propeller.cli.context import Client
     from propeller.cli.settings import endpoint_of
+    from propeller.cli.tlscheck import check_tls
     from propeller.transport.endpoint import Endpoint
 
     name = f"doctor-{os.getpid()}"
     address = fleet.text("broker.address")
     if ":" in address:
-        yield from check_broker(endpoint_of(fleet, name), fleet, timeout)
+        configured = endpoint_of(fleet, name)
+        yield from check_tls(configured, timeout, now_ms() / 1000)
+        yield from check_broker(configured, fleet, timeout)
         return
     port = state.read_ports().get("broker")
     if port is None or not Client(state).running():
@@ -253,7 +270,7 @@ def _registries(fleet: Fleet, timeout: float) -> Iterator[Check]:
         scheme = "http" if http.plain_allowed(asked) else "https"
         try:
             with http.request("GET", f"{scheme}://{asked}/v2/", where=asked) as response:
-                status = response.status_code
+                status, date = response.status_code, response.headers.get("Date", "")
         except PropellerError as error:
             yield Check(
                 name, BAD, error.what, "check address, TLS and proxy; plainHttp: Allowed for HTTP"
@@ -261,12 +278,24 @@ def _registries(fleet: Fleet, timeout: float) -> Iterator[Check]:
             continue
         finally:
             http.close()
+        yield from skew(asked, date, now_ms() // 1000)
         if status in (200, 401):
             yield Check(
                 name, GOOD, f"{asked} answers ({'open' if status == 200 else 'wants a login'})"
             )
         else:
             yield Check(name, BAD, f"{asked} answers {status} on /v2/", "is this a registry?")
+
+
+def skew(host: str, date: str, now: int) -> Iterator[Check]:
+    """What somebody else's clock says of ours. date: as HTTP has it. now: Unix seconds."""
+    try:
+        there = int(parsedate_to_datetime(date).timestamp())
+    except ValueError:
+        return
+    if abs(now - there) > MOST_SKEW_S:
+        words = f"{abs(now - there)} s {'ahead of' if now > there else 'behind'} {host}'s"
+        yield Check("clock", WARN, words, "run chrony or systemd-timesyncd here, or there")
 
 
 def _mosquitto() -> Check:

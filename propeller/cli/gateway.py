@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,7 +47,7 @@ def open_gateway(
     chosen. Raises UsageError when it cannot listen where it was told to.
     """
     from propeller.cli.clock import now_ms
-    from propeller.gateway.app import House, make_gateway, put_back
+    from propeller.gateway.app import House, gallery_of, make_gateway, put_back
     from propeller.gateway.bridge import Bridge
     from propeller.gateway.hookserver import HookServer
 
@@ -70,7 +71,8 @@ def open_gateway(
         counts=functions.counts if functions is not None else None,
     )
     gate = gate_of(state, fleet, host=host, tls=tls is not None)
-    app = make_gateway(house, gate, hosts=_hosts(host, gate.public))
+    gallery = gallery_of(house)
+    app = make_gateway(house, gate, hosts=_hosts(host, gate.public), gallery=gallery)
     port = int(text)
 
     def listen(port: int) -> HookServer:
@@ -91,6 +93,7 @@ def open_gateway(
             raise
         server = listen(0)
     server.start()
+    threading.Thread(target=gallery.warm, name="first picture", daemon=True).start()
     put_back(house)
     state.write_ports({**state.read_ports(), "dashboard": server.port})
     return server

@@ -19,6 +19,8 @@ from propeller.gateway.asking import Loop
 from propeller.gateway.carrier import Counts
 from propeller.gateway.dashboard.actions import action_entries
 from propeller.gateway.dashboard.apps import app_entries
+from propeller.gateway.dashboard.invoking import invoke_entries
+from propeller.gateway.dashboard.learning import learning_entries
 from propeller.gateway.dashboard.logs import log_entries
 from propeller.gateway.dashboard.pages import page_entries
 from propeller.gateway.dashboard.rendering import Renderer
@@ -58,18 +60,27 @@ class House:
     counts: Counts | None = None
 
 
-def entries(house: House, gate: Gate, renderer: Renderer) -> list[Entry]:
-    """The route table."""
-    gallery = Gallery(house.database, house.clock, house.calls)
+def entries(
+    house: House, gate: Gate, renderer: Renderer, gallery: Gallery | None = None
+) -> list[Entry]:
+    """The route table. gallery: one that is there already."""
+    gallery = gallery or gallery_of(house)
     return [
-        *page_entries(gallery, renderer, house.counts),
+        *page_entries(gallery, renderer, house.counts, calling=house.functions is not None),
+        *learning_entries(gallery, renderer),
         *app_entries(gallery, renderer),
         *log_entries(gallery, renderer, house.loop),
         *action_entries(house.loop, gate, renderer),
+        *(invoke_entries(house.functions, renderer) if house.functions is not None else ()),
         *api_entries(house, gate, gallery),
         *first_entries(desk_of(house, gallery), gallery),
         *metrics_entries(gallery, house.signals, house.counts),
     ]
+
+
+def gallery_of(house: House) -> Gallery:
+    """Pictures of its store."""
+    return Gallery(house.database, house.clock, house.calls)
 
 
 def desk_of(house: House, gallery: Gallery) -> Desk:
@@ -91,11 +102,13 @@ def api_entries(house: House, gate: Gate, gallery: Gallery) -> list[Entry]:
     return [*api, openapi_entry(api)]
 
 
-def make_gateway(house: House, gate: Gate, *, hosts: Sequence[str]) -> Starlette:
-    """The application. hosts: names it answers to."""
+def make_gateway(
+    house: House, gate: Gate, *, hosts: Sequence[str], gallery: Gallery | None = None
+) -> Starlette:
+    """The application. hosts: names it answers to. gallery: one that is there already."""
     renderer = Renderer(house.clock)
     guard = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    routes = Routes(gate, renderer.refusal).routes(entries(house, gate, renderer))
+    routes = Routes(gate, renderer.refusal).routes(entries(house, gate, renderer, gallery))
     if house.functions is not None:
         routes += function_routes(house.functions, gate)
     return application(routes, [guard], renderer.refusal)

@@ -156,7 +156,7 @@ class _Doors:
 
     async def _answer(self, http: HttpRequest, ticket: Ticket, *, lasting: bool) -> Response:
         """Wait for the outcome; a caller who leaves takes the call along, unless it has a key."""
-        waiting = asyncio.wrap_future(_shared(ticket.future))
+        waiting = asyncio.wrap_future(shared(ticket.future))
         leaving = asyncio.ensure_future(_left(http))
         both: set[asyncio.Future[Any]] = {waiting, leaving}
         try:
@@ -174,8 +174,8 @@ class _Doors:
     async def _promised(self, ticket: Ticket, wait: float) -> Response:
         """202, or the answer where it comes within `wait` seconds or never will."""
         if wait and not ticket.future.done():
-            shared = asyncio.wrap_future(_shared(ticket.future))
-            await asyncio.wait({shared}, timeout=wait)
+            mine = asyncio.wrap_future(shared(ticket.future))
+            await asyncio.wait({mine}, timeout=wait)
         if ticket.future.done():
             outcome = ticket.future.result()
             if wait or outcome.end is End.REFUSED:
@@ -214,7 +214,7 @@ class _Doors:
         return row
 
 
-def _shared(future: Future[Outcome]) -> Future[Outcome]:
+def shared(future: Future[Outcome]) -> Future[Outcome]:
     """One that may be cancelled while others wait for the same."""
     mine: Future[Outcome] = Future()
 

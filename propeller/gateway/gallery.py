@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -157,6 +157,11 @@ class Gallery:
         with self.open() as store:
             begin = now - LONG if since is None else min(since, now)
             return past_of(store, proplet, since=begin, now=now)
+
+    def warm(self) -> None:
+        """Take a picture ahead of whoever asks first: of a large fleet the first one takes long."""
+        with suppress(PropellerError):
+            self.picture()
 
     def calls(self, function: str, limit: int) -> list[CallNote]:
         """The newest kept calls of namespace/name. Raises Unavailable."""

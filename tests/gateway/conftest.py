@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ from propeller.gateway.access.gate import Gate
 from propeller.gateway.access.roles import Role
 from propeller.gateway.access.tokens import Tokens
 from propeller.gateway.app import House, make_gateway
+from propeller.gateway.carrier import Ticket
+from propeller.gateway.desk import End, Outcome
 from propeller.gateway.hookserver import HookServer
 from propeller.model.ids import sha256_digest
 from propeller.reconcile.events import Operate
@@ -67,6 +70,33 @@ class AnsweringLoop:
 
     def health(self):
         return {}
+
+
+ANSWERED = Outcome(end=End.DONE, status=200, body="NDI=", proplet="gateway-1", took=900)
+"""The bytes `42`."""
+
+
+@dataclass
+class AnsweringCalls:
+    """Answers every call of a Function with `outcome`; remembers what was called."""
+
+    outcome: Outcome = ANSWERED
+    called: list = field(default_factory=list)
+
+    def route(self, name):
+        return None
+
+    def call(self, name, request, *, key=None, later=False):
+        self.called.append((name, request))
+        future = Future()
+        future.set_result(self.outcome)
+        return Ticket("c" * 32, future)
+
+    def find(self, id_):
+        return None
+
+    def cancel(self, id_):
+        return False
 
 
 @dataclass
@@ -153,7 +183,7 @@ def open_door(state, fleet, clock):
     """Opens gateways; closes them at the end. What it is given goes to the Gate."""
     servers = []
 
-    def open_one(loop=None, hosts=("127.0.0.1", "localhost"), counts=None, **more):
+    def open_one(loop=None, hosts=("127.0.0.1", "localhost"), counts=None, functions=None, **more):
         def now():
             return wall_clock_ms() + clock.ahead
 
@@ -169,6 +199,7 @@ def open_door(state, fleet, clock):
             clock=now,
             calls=state.calls,
             counts=counts,
+            functions=functions,
         )
         app = make_gateway(house, gate, hosts=hosts)
         server = HookServer(app, "127.0.0.1", 0, what="test", lifetime=120, connections=64)
@@ -189,6 +220,12 @@ def open_door(state, fleet, clock):
     yield open_one
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def calls():
+    """What carries calls of Functions where nobody carries any."""
+    return AnsweringCalls()
 
 
 @pytest.fixture

@@ -65,6 +65,12 @@ def chromium():
 
 
 @pytest.fixture
+def door(open_door, calls):
+    """A gateway that calls Functions as well."""
+    return open_door(functions=calls)
+
+
+@pytest.fixture
 def visit(chromium, door):
     """Opens a page as somebody with a role, "" for nobody; console errors fail the test."""
     contexts, errors = [], []
@@ -128,7 +134,9 @@ def test_every_page_is_whole_readable_and_accessible(
     page = visit("/", role="deployer", viewport=viewport, color_scheme=scheme, bypass_csp=True)
     found = []
     learned = Learned(door.state, door.store, tmp_path / "fl")
-    for path in (*PAGES, f"/objects/{learned.key}"):
+    a_function(fleet)
+    more = (f"/objects/{learned.key}", f"/objects/{learned.key}/rounds/2", f"/objects/{FUNCTION}")
+    for path in (*PAGES, *more):
         page.goto(path)
         if path == OBJECT:
             page.locator("details").first.locator("summary").click()
@@ -237,11 +245,28 @@ def test_actions_reach_the_loop_with_who_and_why(visit, fleet, door):
     assert confirm.by.startswith("token:deployer-")
 
 
+def test_a_function_is_called_from_its_page_by_keyboard(visit, fleet, calls):
+    """What was typed is sent as it is, the answer is shown, and it can be called again."""
+    a_function(fleet)
+    page = visit(f"/objects/{FUNCTION}", role="operator")
+    page.get_by_label("Request").focus()
+    page.keyboard.type("[40, 2]")
+    page.keyboard.press("Tab")
+    with page.expect_response("**/invoke"):
+        page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Answer of Function resize")).to_be_visible()
+    expect(page.locator("pre").first).to_have_text("42")
+    expect(page.get_by_label("Request")).to_have_value("[40, 2]")
+    ((name, request),) = calls.called
+    assert (name, request.body) == ("plant-a/resize", "WzQwLCAyXQ==")
+
+
 def test_who_may_only_look_is_offered_nothing(visit, fleet):
     """No form and no button but that to log out, on any page."""
     waiting(fleet)
+    a_function(fleet)
     page = visit("/", role="viewer")
-    for path in PAGES:
+    for path in (*PAGES, f"/objects/{FUNCTION}"):
         page.goto(path)
         if path != "/login":
             assert page.locator("main form[method=post]").count() == 0, path

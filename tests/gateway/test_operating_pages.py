@@ -100,7 +100,7 @@ def test_a_function_shows_its_calls_newest_first(fleet, state, open_door):
     )
     words = text_of(answer)
     assert "at most 50.5 ms (p50)" in words
-    assert "at most 99.5 ms (p99); 100 kept ones" in words
+    assert "at most 99.5 ms (p99); of the 100" in words
     assert "1 Waiting, 1 Running, 1 Failed, 100 Done" in words
     assert "230 Begun, 229 Done" in words
     order = re.findall(r" 0{29}([0-9a-f]{3})", words)

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from propeller.model.ids import Key
@@ -20,13 +21,19 @@ from propeller.state.base import Event, HistoryRow, RevisionRecord, StatusRow
 HOUR = 3_600_000
 MOST_ROWS = 200
 MOST_TEXT = 400
+MOST_DOTS = 1_500
+LEAST_DOTS = 6
+"""Proplets on the page of the fleet, in all and of each group: more have pages of their own."""
 
 Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRow:
-    """One object in a list. ready: True, False, Unknown. devices: `3/3` or ""."""
+    """One object in a list. ready: True, False, Unknown, since then (Unix ms, 0: not told).
+
+    devices: `3/3` or "". applied: its revision in full.
+    """
 
     key: Key
     ready: str
@@ -35,6 +42,8 @@ class ObjectRow:
     revision: str
     app: str
     stalled: bool
+    applied: str = ""
+    since: int = 0
 
     @property
     def path(self) -> str:
@@ -58,9 +67,13 @@ class PropletRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """The proplets with one value of a label. counts: by state."""
+    """The proplets with one value of a label. counts: by state. value: as it is; name: to show.
+
+    members: troubled ones first, as many as a page can hold.
+    """
 
     name: str
+    value: str
     counts: Mapping[str, int]
     total: int
     members: tuple[PropletRow, ...]
@@ -113,7 +126,17 @@ def object_row(row: StatusRow) -> ObjectRow:
         revision=short(str(document["status"].get("lastAppliedRevision", ""))),
         app=str(document["metadata"].get("app", "")),
         stalled=stalled,
+        applied=str(document["status"].get("lastAppliedRevision", "")),
+        since=_unix_ms(ready.get("lastTransitionTime", "")) if ready is not None else 0,
     )
+
+
+def _unix_ms(text: str) -> int:
+    """0 for what is no moment."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        return 0
 
 
 def proplet_row(seen: Seen) -> PropletRow:
@@ -140,17 +163,29 @@ def tiles(rows: Iterable[PropletRow], by: str) -> list[Tile]:
     """Grouped by the value of a label, the largest trouble first, then by name."""
     groups: dict[str, list[PropletRow]] = {}
     for row in rows:
-        groups.setdefault(row.labels.get(by, "(none)"), []).append(row)
+        groups.setdefault(value_of(row, by), []).append(row)
+    room = max(LEAST_DOTS, min(MOST_ROWS, MOST_DOTS // max(1, len(groups))))
     made = [
         Tile(
             name=clean(name),
+            value=name,
             counts=Counter(row.state for row in members),
             total=len(members),
-            members=tuple(members[:MOST_ROWS]),
+            members=tuple(troubled_first(members)[:room]),
         )
         for name, members in groups.items()
     ]
     return sorted(made, key=lambda one: (-(one.total - one.counts.get("Online", 0)), one.name))
+
+
+def value_of(row: PropletRow, label: str) -> str:
+    """What a proplet has there."""
+    return row.labels.get(label, "(none)")
+
+
+def troubled_first(rows: Iterable[PropletRow]) -> list[PropletRow]:
+    """Those that are not online, then the others, each by name."""
+    return sorted(rows, key=lambda row: (row.state == "Online", row.name))
 
 
 def label_names(rows: Iterable[PropletRow]) -> list[str]:
@@ -188,6 +223,11 @@ def curve(rounds: Sequence[Round], metric: str, *, width: int, height: int) -> s
 def metric_names(rounds: Sequence[Round]) -> list[str]:
     """Every metric of these rounds, sorted."""
     return sorted({name for one in rounds for name, _ in one.metrics})
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name can be a heading: a trainer chose it."""
+    return 0 < len(name) <= 64 and name.isprintable()
 
 
 def buckets(one: Round) -> dict[str, int]:

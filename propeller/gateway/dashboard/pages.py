@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +20,9 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from propeller.gateway.carrier import Counts
 from propeller.gateway.dashboard import facts
 from propeller.gateway.dashboard.calls import LOOKED_AT, CallsShown, calls_of
+from propeller.gateway.dashboard.convergence import convergence
 from propeller.gateway.dashboard.graph import graph_of
+from propeller.gateway.dashboard.learning import curves_of
 from propeller.gateway.dashboard.logs import PRINTING
 from propeller.gateway.dashboard.rendering import HERE, Renderer
 from propeller.gateway.dashboard.showing import Showing, page_entry
@@ -34,6 +37,8 @@ SILENCE_S: Final = 15.0
 
 POLL_S: Final = 0.25
 PAGE: Final = 100
+MOST_TILES: Final = 200
+MOST_WAVES: Final = 40
 OBJECT: Final = "/objects/{kind}/{namespace}/{name}"
 STATIC: Final = {
     "app.css": "text/css",
@@ -42,9 +47,16 @@ STATIC: Final = {
 }
 
 
-def page_entries(gallery: Gallery, renderer: Renderer, counts: Counts | None = None) -> list[Entry]:
-    """The part of the route table that shows pages. counts: of calls of Functions."""
-    pages = _Pages(gallery, renderer, counts)
+def page_entries(
+    gallery: Gallery,
+    renderer: Renderer,
+    counts: Counts | None = None,
+    *,
+    calling: bool = False,
+) -> list[Entry]:
+    """The part of the route table that shows pages. counts: of calls of Functions. calling: whether
+    they can be called from here."""
+    pages = _Pages(gallery, renderer, counts, calling=calling)
     return [
         page_entry("/", pages.overview, "the first page"),
         page_entry("/objects", pages.objects, "every object"),
@@ -67,9 +79,12 @@ def page_entries(gallery: Gallery, renderer: Renderer, counts: Counts | None = N
 
 
 class _Pages(Showing):
-    def __init__(self, gallery: Gallery, renderer: Renderer, counts: Counts | None) -> None:
+    def __init__(
+        self, gallery: Gallery, renderer: Renderer, counts: Counts | None, *, calling: bool
+    ) -> None:
         super().__init__(gallery, renderer)
         self._counts = counts
+        self._calling = calling
 
     # -- pages --------------------------------------------------------------------------------
 
@@ -139,7 +154,6 @@ class _Pages(Showing):
         """One object: conditions, copies, history, events; rounds where it learns."""
         path = call.path
         key = Key(path["kind"], path["namespace"], path["name"])
-        metric = call.request.query_params.get("metric", "")
 
         def answer(picture: Picture) -> str | None:
             row = facts.find_status(picture.statuses, key)
@@ -149,8 +163,6 @@ class _Pages(Showing):
                 events = store.events(key=key, limit=100)
                 history = facts.history(store.history(row.uid))
                 rounds = store.rounds(row.uid, 200) if key.kind == "FederatedTask" else []
-            names = facts.metric_names(rounds)
-            chosen = metric if metric in names else (names[0] if names else "")
             document = _document(row)
             copies = document["status"].get("copies", [])
             trends = self._gallery.trends((str(one["proplet"]) for one in copies), row.uid)
@@ -166,29 +178,41 @@ class _Pages(Showing):
                 events=events,
                 history=history,
                 rounds=[(one, facts.buckets(one)) for one in rounds[:100]],
-                metrics=names,
-                metric=chosen,
-                curve=facts.curve(rounds, chosen, width=640, height=160) if chosen else "",
+                curves=curves_of(rounds),
+                waves=waves_of(document["status"].get("rollout")),
+                calling=self._calling,
                 graph=graph_of(document["status"].get("steps", ())),
             )
 
         return await self._page(answer, here="objects", call=call)
 
     async def proplets(self, call: Call) -> Response:
-        """The fleet by a label: tiles of freshness and trouble."""
-        by = call.request.query_params.get("by", "")
+        """The fleet by a label: tiles of freshness and trouble; with `is`, one group, paged."""
+        query = call.request.query_params
+        by, value = query.get("by", ""), query.get("is")
+        start = _number(query.get("from", "0"))
 
         def answer(picture: Picture) -> str:
             names = facts.label_names(picture.proplets)
             chosen = by or (names[0] if names else "zone")
+            shown = {"labels": names, "by": chosen, "total": len(picture.proplets)}
+            if value is None:
+                tiles = facts.tiles(picture.proplets, chosen)
+                more = max(0, len(tiles) - MOST_TILES)
+                tiles = tiles[:MOST_TILES]
+                return self._render(call, "proplets.html", picture, tiles=tiles, more=more, **shown)
+            group = [row for row in picture.proplets if facts.value_of(row, chosen) == value]
+            rows = facts.troubled_first(group)[start : start + PAGE]
             return self._render(
                 call,
-                "proplets.html",
+                "group.html",
                 picture,
-                tiles=facts.tiles(picture.proplets, chosen),
-                labels=names,
-                by=chosen,
-                total=len(picture.proplets),
+                value=value,
+                rows=rows,
+                start=start,
+                size=PAGE,
+                many=len(group),
+                **shown,
             )
 
         return await self._page(answer, here="proplets", call=call)
@@ -226,7 +250,13 @@ class _Pages(Showing):
             ]
             entries += [(one.at, "event", one) for one in picture.events[:300]]
             entries.sort(key=lambda one: -one[0])
-            return self._render(call, "timeline.html", picture, entries=entries[:300])
+            return self._render(
+                call,
+                "timeline.html",
+                picture,
+                entries=entries[:300],
+                commits=convergence(picture.revisions, picture.objects, self._gallery.clock()),
+            )
 
         return await self._page(answer, here="timeline", call=call)
 
@@ -287,6 +317,25 @@ class _Pages(Showing):
             if one.state == "Quarantined"
         ]
         return needs[:30]
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """One step of a rollout. state: done, under way, to come."""
+
+    number: int
+    state: str
+
+
+def waves_of(rollout: Mapping[str, Any] | None) -> list[Wave]:
+    """The steps of a rollout that is under way or was taken back; none of one that is over."""
+    if not rollout or "of" not in rollout:
+        return []
+    step, of = int(rollout["step"]), min(int(rollout["of"]), MOST_WAVES)
+    return [
+        Wave(n, "done" if n < step else "under way" if n == step else "to come")
+        for n in range(1, of + 1)
+    ]
 
 
 def _document(row: StatusRow) -> Any:
