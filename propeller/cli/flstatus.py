@@ -141,6 +141,7 @@ def _lines(found: Found, metric: str | None, *, tall: bool, width: int) -> Itera
         )
     if job is not None and job.spent:
         yield f"  privacy {spent_text(found, dict(job.spent))}"
+    yield from _beyond(found)
     name = metric_of(found, attempts, metric)
     drawn = points([one for one in attempts if one.state.over], name)
     if drawn:
@@ -151,6 +152,22 @@ def _lines(found: Found, metric: str | None, *, tall: bool, width: int) -> Itera
     if attempts:
         yield ""
         yield from (f"  {line}".rstrip() for line in _table(attempts[-SHOWN:]).split("\n"))
+
+
+def _beyond(found: Found) -> Iterator[str]:
+    """What became of a promotion, and which round of the fleet above is held."""
+    job, promote = found.job, found.task.promote
+    if job is None:
+        return
+    if promote is not None and job.proposed:
+        where = job.branch or "its spec has the model already"
+        yield f"  promote round {job.proposed} for {promote.to}: {where}"
+    elif promote is not None and job.promoted:
+        yield f"  promote round {job.promoted} is good enough for {promote.to}"
+    order = job.order
+    if order is not None:
+        how = f"answered by round {job.served_round}" if job.served == order.name else "under way"
+        yield f"  above   round {order.round} of job {order.job[:8]}: {how}"
 
 
 def spent_text(found: Found, spent: dict[str, str]) -> str:
@@ -202,9 +219,11 @@ def buckets_text(round_: Round) -> str:
 
 def document(found: Found, metric: str | None) -> dict[str, Any]:
     """The view as data."""
-    from propeller.reconcile.roundfiles import round_document
+    from propeller.model.rounds import Learning
+    from propeller.reconcile.roundfiles import learning_detail, round_document
 
     attempts, job = found.attempts(PLOTTED), found.job
+    told = learning_detail(found.task, Learning(job=job))
     name = metric_of(found, attempts, metric)
     over = [one for one in attempts if one.state.over]
     newest = attempts[-1] if attempts else None
@@ -220,6 +239,8 @@ def document(found: Found, metric: str | None) -> dict[str, Any]:
         "model": blob_row(job.model) if job is not None else None,
         "best": best,
         "privacy": dict(job.spent) if job is not None and job.spent else None,
+        "promote": told.get("promote"),
+        "upstream": told.get("upstream"),
         "metric": {"name": name, "points": [list(point) for point in points(over, name)]},
         "round": None if newest is None else round_document(found.task, newest),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from learned import JOB, Learned, model, spec
@@ -12,7 +13,10 @@ from learned import JOB, Learned, model, spec
 from propeller.cli.flplot import plot
 from propeller.cli.flstatus import cropped
 from propeller.model.ids import sha256_digest
+from propeller.model.rounds import Order, Step
 from propeller.state.sqlite import SqliteStore
+
+ORDER = Order(job=JOB, round=7, attempt=1, step=Step.TRAIN)
 
 
 @pytest.fixture
@@ -40,6 +44,39 @@ def test_status_says_where_it_is(cli, line):
     assert "1 accepted, 1 dropped" in said.out
     assert "2 open" in said.out
     assert "\x1b" not in said.out
+
+
+def test_status_says_what_became_of_a_promotion(cli, state, store, tmp_path):
+    """Which round is good enough; the branch once it is pushed; and which round of a fleet above is
+    held. The same as data."""
+    promote = {"when": "metrics.accuracy >= 0.8", "to": {"kind": "Task", "name": "infer"}}
+    line = Learned(state, store, tmp_path / "specs", promote=promote)
+    job = replace(line.job, promoted=2)
+    for change, words in (
+        ({}, "promote round 2 is good enough for Task/default/infer"),
+        (
+            {"proposed": 2, "branch": "promote/b"},
+            "promote round 2 for Task/default/infer: promote/b",
+        ),
+        ({"proposed": 2}, "promote round 2 for Task/default/infer: its spec has the model already"),
+        ({"order": ORDER}, f"above   round 7 of job {JOB[:8]}: under way"),
+        (
+            {"order": ORDER, "served": ORDER.name, "served_round": 3},
+            f"above   round 7 of job {JOB[:8]}: answered by round 3",
+        ),
+    ):
+        with store.transaction():
+            store.put_job(replace(job, **change))
+        assert words in cli("fl", "status", "line").out
+    found = json.loads(cli("fl", "status", "line", "-o", "json").out)
+    assert found["promote"] == {"round": 2, "to": "Task/default/infer"}
+    assert found["upstream"] == {
+        "job": JOB,
+        "round": 7,
+        "attempt": 1,
+        "step": "train",
+        "served": True,
+    }
 
 
 def test_status_as_data(cli, line):
