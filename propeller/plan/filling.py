@@ -157,20 +157,10 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
             turned.full[proplet] = no_room
         else:
             candidates.append(seen)
-    points: Mapping[PropletId, int] = {}
-    if case.held.object.meta.scorers and candidates:
-        weighed = weigh(case.held, candidates, grounds.snapshot, grounds.now, grounds.look)
-        if weighed.again is not None:
-            case.wake(weighed.again)
-        if weighed.missing:
-            case.asks += weighed.missing
-            names = sorted({one.scorer.version for one in weighed.missing})
-            word, words = "PluginPending", f"waits for the answer of {', '.join(names)}"
-            case.short = (word, words)
-            return []
-        turned.unfit.update(weighed.unfit)
-        candidates = [seen for seen in candidates if seen.id not in weighed.unfit]
-        points = weighed.points
+    scored = _scored(case, candidates, turned, grounds)
+    if scored is None:
+        return []
+    candidates, points = scored
     chosen = choose(
         missing,
         candidates,
@@ -198,6 +188,24 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
         case.short = (word, f"{have}: {why}")
         case.refused.update(list((turned.full | turned.unfit).items())[:LISTED])
     return chosen
+
+
+def _scored(
+    case: Case, candidates: list[Seen], turned: TurnedDown, grounds: Grounds
+) -> tuple[list[Seen], Mapping[PropletId, int]] | None:
+    """Who is left and their points, by the object's scorers; None while an answer is missing."""
+    if not (case.held.object.meta.scorers and candidates):
+        return candidates, {}
+    weighed = weigh(case.held, candidates, grounds.snapshot, grounds.now, grounds.look)
+    if weighed.again is not None:
+        case.wake(weighed.again)
+    if weighed.missing:
+        case.asks += weighed.missing
+        names = sorted({one.scorer.version for one in weighed.missing})
+        case.short = ("PluginPending", f"waits for the answer of {', '.join(names)}")
+        return None
+    turned.unfit.update(weighed.unfit)
+    return [seen for seen in candidates if seen.id not in weighed.unfit], weighed.points
 
 
 def _crowd(held: Iterable[PropletId], spread: str | None, grounds: Grounds) -> Mapping[str, int]:
