@@ -30,6 +30,9 @@ TOPICS: Final = "propeller:topics"
 AUTONOMY: Final = "propeller:autonomy"
 """What an agent lists that obeys `placement.autonomy`."""
 
+TIMED: Final = "propeller:timed"
+"""What an agent lists that keeps schedules by its own clock (`schedule.runOn: Proplet`)."""
+
 GUEST: Final = "propeller"
 """The module whose functions are the guest interface (docs/reference/guest.md)."""
 

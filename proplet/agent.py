@@ -118,7 +118,7 @@ class Agent:
         self._releases.trusted_anew(self._seals)
         for blob in stored.uploads:
             self._uploads.add(blob, lasting=True)
-        self._runs.load(stored.entries, stored.runs, now, out.append)
+        self._runs.load(stored.entries, stored.runs, now, out.append, stored.times)
         return self._turn(now, out)
 
     def connected(self, conn: int, now: Now) -> tuple[Effect, ...]:

@@ -12,6 +12,7 @@ from propeller.wire.messages import Entry, Free, Hello
 from proplet.ceilings import Ceilings
 from proplet.live import Live
 from proplet.switchboard import wrong_grant
+from proplet.timetable import wrong_schedule
 
 
 def need(entry: Entry) -> int:
@@ -22,7 +23,7 @@ def need(entry: Entry) -> int:
 def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
     """Why this device will never run the newest entry of a run as it is, or ""."""
     entry = live.entry
-    if entry.mode not in ("once", "daemon", "serve"):
+    if entry.mode not in ("once", "daemon", "serve", "timed"):
         return f"mode {entry.mode!r} is not known here"
     if (entry.mode == "serve") != (entry.serve is not None):
         return "an entry says how it takes calls if it is kept ready for calls"
@@ -43,7 +44,7 @@ def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
         return f"no external engine {entry.external!r} here; there are: {there}"
     if entry.external is not None and (entry.module.plain is not None or entry.serve is not None):
         return "external engines run plain modules of Tasks and Daemons"
-    return wrong_grant(entry) or ceilings.refusal(entry)
+    return wrong_grant(entry) or wrong_schedule(entry) or ceilings.refusal(entry)
 
 
 class Room:

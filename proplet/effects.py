@@ -20,7 +20,7 @@ from propeller.wire.messages import (
     Report,
     Status,
 )
-from proplet.records import Key, RunRecord, Silence
+from proplet.records import Key, RunRecord, Silence, Times
 
 
 class Now(NamedTuple):
@@ -113,8 +113,17 @@ class SaveSilence:
     silence: Silence
 
 
+@dataclass(frozen=True, slots=True)
+class SaveTimes:
+    """A schedule that is kept here, before a run of it begins and after it ended. None: no more."""
+
+    key: Key
+    times: Times | None
+
+
 Persist = (
-    SaveSilence
+    SaveTimes
+    | SaveSilence
     | SaveDesired
     | SaveRun
     | DropRun

@@ -86,8 +86,13 @@ class Live:
 
     @property
     def daemon(self) -> bool:
-        """Whether it is to stay: a guest that is kept running, or kept ready for calls."""
-        return self.record.mode in ("daemon", "serve")
+        """Whether it is to stay: a guest kept running or ready for calls, a schedule."""
+        return self.record.mode in ("daemon", "serve", "timed")
+
+    @property
+    def timed(self) -> bool:
+        """Whether what is kept is a schedule: guests come and go by it."""
+        return self.record.mode == "timed"
 
     @property
     def alive(self) -> bool:

@@ -92,7 +92,7 @@ class Operations:
         out.extend(steps)
         if op.verb == "logs":
             tail, follow = min(op.tail, MOST_TAIL), min(op.follow, MOST_FOLLOW)
-            out.append(TailLog(op.id, key, op.stream, tail, follow))
+            out.append(TailLog(op.id, runs.log_key(key), op.stream, tail, follow))
         else:
             opened.key = key
             self.settle(runs, out)

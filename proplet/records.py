@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from propeller.wire.messages import BlobRef, Entry, Hello, Observed, RunReport
+from propeller.wire.messages import BlobRef, Entry, Hello, Observed, PastRun, RunReport
 from proplet.ceilings import NONE, Ceilings
 
 Key = tuple[str, str]
@@ -88,6 +88,23 @@ def report_of(record: RunRecord, *, state: State, ready: bool, error: str) -> Ru
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """A schedule that is kept here, as persisted. Times are Unix ms, 0: none.
+
+    began: from when on its slots count. last: the newest one used up; attempt: how often it was
+    run; due: when it is run, or run again. lost: results that made way with nobody to tell.
+    """
+
+    began: int = 0
+    last: int = 0
+    attempt: int = 0
+    due: int = 0
+    running: PastRun | None = None
+    past: tuple[PastRun, ...] = ()
+    lost: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Silence:
     """How long there was no word of the manager, as it was saved last.
@@ -103,8 +120,9 @@ class Silence:
 class Stored:
     """Everything read back at boot. trust, releases: signed frames as they came, verified again.
 
-    silence: how long there was no word of the manager. signer: kid of the key that signed the
-    accepted document. held: modules that were held by a good release list. None: never saved.
+    silence: how long there was no word of the manager. times: schedules kept here. signer: kid of
+    the key that signed the accepted document. held: modules that were held by a good release list.
+    None: never saved.
     """
 
     observed: Observed = field(default_factory=Observed)
@@ -117,6 +135,7 @@ class Stored:
     held: tuple[str, ...] | None = None
     uploads: tuple[BlobRef, ...] = ()
     silence: Silence | None = None
+    times: tuple[tuple[Key, Times], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

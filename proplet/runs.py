@@ -26,14 +26,16 @@ from proplet.effects import (
     Outcome,
     Prepare,
     SaveRun,
+    SaveTimes,
     Start,
     Stop,
 )
 from proplet.endings import daemon_ended, delay, once_ended
 from proplet.live import Live, Phase, Why, cut, fresh
 from proplet.modules import Modules
-from proplet.records import AgentConfig, Key, RunRecord, State, report_of
+from proplet.records import AgentConfig, Key, RunRecord, State, Times, report_of
 from proplet.takeover import awaited, older
+from proplet.timetable import Timetable
 from proplet.tombstones import Tombstones
 from proplet.words import milliseconds
 
@@ -62,15 +64,24 @@ class Runs:
         self._modules = Modules()
         self._in_use: frozenset[str] = frozenset()
         self._silence = 0
+        self._now = Now(0, 0)
+        self._tables: dict[Key, Timetable] = {}
+        self._times: dict[Key, Times] = {}
         self.draining = False
         self.changed = False
 
     # -- what is listed ---------------------------------------------------------------------------
 
     def load(
-        self, entries: Iterable[Entry], records: Iterable[RunRecord], now: Now, emit: Emit
+        self,
+        entries: Iterable[Entry],
+        records: Iterable[RunRecord],
+        now: Now,
+        emit: Emit,
+        times: Iterable[tuple[Key, Times]] = (),
     ) -> None:
         """Take up what was stored. Guests of the last boot are dead: a once-run is Interrupted."""
+        self._times = dict(times)
         known: dict[Key, RunRecord] = {}
         for record in records:
             if record.mode == "once" and record.state is State.RUNNING:
@@ -171,6 +182,12 @@ class Runs:
 
     def ended(self, key: Key, outcome: Outcome, now: Now, emit: Emit) -> None:
         """A guest is gone. Anything but a live run is ignored."""
+        self._now = now
+        for owner, table in self._tables.items():
+            child = table.child
+            if child is not None and (child.uid, child.run) == key:
+                self._slot_over(self._live[owner], table, outcome, now, emit)
+                return
         live = self._live.get(key)
         if live is None or not live.alive:
             return
@@ -268,7 +285,12 @@ class Runs:
         live.why, live.ready = why, False
         live.go(Phase.STOPPING)
         self.changed = True
-        emit(Stop(live.key, grace))
+        table = self._tables.get(live.key)
+        if table is None or table.child is not None:
+            child = None if table is None else table.child
+            emit(Stop(live.key if child is None else (child.uid, child.run), grace))
+        else:  # between two times there is no guest to wait for
+            self.ended(live.key, Outcome(ok=False), self._now, emit)
 
     # -- towards what is listed -------------------------------------------------------------------
 
@@ -277,7 +299,7 @@ class Runs:
 
         silence: ms without a word of the manager.
         """
-        self._silence = silence
+        self._silence, self._now = silence, now
         room = Room(self._hello, self._live.values())
         for live in self._live.values():
             if live.wanted:
@@ -310,7 +332,9 @@ class Runs:
                 ):
                     live.ready = True
                     self.changed = True
-                if live.daemon and self._alone(live.entry):
+                if live.timed:
+                    self._keep_time(live, now, emit)
+                elif live.daemon and self._alone(live.entry):
                     live.record = replace(live.record, spent=now.wall)
                     emit(SaveRun(live.record))
                     self._stop(live, Why.ALONE, emit)
@@ -327,6 +351,76 @@ class Runs:
                 if self._obtain(live, now, emit) and not self.draining and room.fits(live):
                     room.take(need(live.entry))
                     self._start(live, now, emit)
+
+    # -- schedules --------------------------------------------------------------------------------
+
+    def _keep_time(self, live: Live, now: Now, emit: Emit) -> None:
+        """Begin what its time has come for; take in what an edit says between two runs."""
+        table = self._tables[live.key]
+        if live.stale and table.child is None and self._obtain(live, now, emit):
+            live.record = replace(live.record, digest=live.entry.digest)
+            table.entry = live.entry
+            self.changed = True
+            emit(SaveRun(live.record))
+        words = self._alone(live.entry) or ("" if now.synced else "its clock is not set")
+        if words and words != live.trouble and now.synced:
+            live.record = replace(live.record, spent=now.wall)
+            emit(SaveRun(live.record))
+        if not live.stale or words:
+            self._trouble(live, words)
+        if words or self.draining or live.stale:
+            return
+        before = table.times
+        fired, cuts = table.tick(now)
+        if table.times != before:
+            emit(SaveTimes(live.key, table.times))
+        if fired is not None:
+            self.changed = True
+            emit(Start(fired, 0))
+        elif cuts and table.child is not None and not table.cutting:
+            table.cutting = True
+            emit(Stop((table.child.uid, table.child.run)))
+
+    def _slot_over(
+        self, live: Live, table: Timetable, outcome: Outcome, now: Now, emit: Emit
+    ) -> None:
+        """A run of a schedule has ended."""
+        why = "" if live.why is Why.NONE else "cut short: no longer listed"
+        if live.why is Why.DRAINED:
+            why = "cut short: the proplet was stopped"
+        elif table.cutting:
+            why = "cut short: its next time had come"
+        table.cutting = False
+        gone = table.over(
+            outcome,
+            now,
+            why="" if outcome.ok else why,
+            alone=self._silence > 0,
+            delay=lambda failed: delay(table.entry, failed, self._rng),
+        )
+        emit(SaveTimes(live.key, table.times))
+        for key in gone:
+            emit(ForgetRun(key))
+        self.changed = True
+        if live.phase is Phase.STOPPING:
+            self.ended(live.key, Outcome(ok=False), now, emit)
+
+    def _table(self, live: Live, now: Now, emit: Emit) -> None:
+        """Its schedule is kept from now on."""
+        if live.key in self._tables:
+            self._tables[live.key].entry = live.entry
+            return
+        times = self._times.pop(live.key, Times())
+        name = f"{live.entry.uid}|{self._hello.id}"
+        table = self._tables[live.key] = Timetable(live.entry, times, name)
+        if table.booted(now, delay=lambda failed: delay(table.entry, failed, self._rng)):
+            emit(SaveTimes(live.key, table.times))
+
+    def log_key(self, key: Key) -> Key:
+        """Where the logs of a run are: of a schedule, those of its newest run."""
+        table = self._tables.get(key)
+        told = () if table is None else table.told()
+        return table.key_of(told[-1]) if table is not None and told else key
 
     def _obtain(self, live: Live, now: Now, emit: Emit) -> bool:
         """Whether the entry can be started; asks for what is missing. Refuses what never can."""
@@ -415,7 +509,10 @@ class Runs:
         self.changed = True
         emit(SaveRun(live.record))
         self._modules.started(live.entry)
-        emit(Start(live.entry, live.record.restarts))
+        if live.timed:
+            self._table(live, now, emit)
+        else:
+            emit(Start(live.entry, live.record.restarts))
 
     def _retire(self, live: Live, emit: Emit) -> bool:
         """Towards gone: a live guest is stopped first, unless its successor still needs it. Whether
@@ -425,8 +522,15 @@ class Runs:
         if live.phase is Phase.RUNNING:
             if self.draining or not awaited(live, self._live.values(), self._hello, emit):
                 self._stop(live, Why.REMOVED, emit)
-            return False
+            if live.alive:
+                return False
         del self._live[live.key]
+        table = self._tables.pop(live.key, None)
+        if table is not None or self._times.pop(live.key, None) is not None:
+            emit(SaveTimes(live.key, None))
+        if table is not None:
+            for past in table.told():
+                emit(ForgetRun(table.key_of(past)))
         self.changed = True
         self._tombstones.bury(live.record, emit)
         emit(ForgetRun(live.key))
@@ -438,7 +542,9 @@ class Runs:
 
     def holding(self) -> tuple[Entry, ...]:
         """Of every run that has not ended."""
-        return tuple(live.entry for live in self._live.values() if live.phase is not Phase.ENDED)
+        children = (table.child for table in self._tables.values())
+        held = (live.entry for live in self._live.values() if live.phase is not Phase.ENDED)
+        return (*held, *(child for child in children if child is not None))
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -454,15 +560,19 @@ class Runs:
 
     def reports(self) -> tuple[RunReport, ...]:
         """The inventory, sorted by (uid, run)."""
-        return tuple(
-            report_of(
-                live.record,
-                state=live.state,
-                ready=live.ready,
-                error=live.record.error or cut(live.trouble),
-            )
-            for _, live in sorted(self._live.items())
+        return tuple(self._report(live) for _, live in sorted(self._live.items()))
+
+    def _report(self, live: Live) -> RunReport:
+        told = report_of(
+            live.record,
+            state=live.state,
+            ready=live.ready,
+            error=live.record.error or cut(live.trouble),
         )
+        table = self._tables.get(live.key)
+        if table is None:
+            return told
+        return replace(told, past=table.told(), lost=table.times.lost)
 
     def free(self, storage: int) -> Free:
         """What is left for more."""
@@ -476,6 +586,11 @@ class Runs:
             for live in self._live.values()
             if live.phase is Phase.RUNNING and live.daemon and not live.ready
         ]
+        for key, table in self._tables.items():
+            at = table.due() if self._live[key].phase is Phase.RUNNING else None
+            if at is not None and not self._live[key].trouble:
+                # Looked at every minute: a wall clock can be set.
+                times.append(self._now.mono + min(60_000, max(1, at - self._now.wall)))
         again = self._modules.due()
         if again is not None:
             times.append(again)

@@ -52,6 +52,7 @@ from proplet.effects import (
     SaveReleases,
     SaveRun,
     SaveSilence,
+    SaveTimes,
     SaveTrust,
     SaveUpload,
     Say,
@@ -89,7 +90,7 @@ _TOPICS = {
     Kind.MANAGER_STATUS: Topic.MANAGER,
 }
 DISK_RETRY = 1000
-_REGRANTING = (SaveDesired, SaveRun, ForgetRun)
+_REGRANTING = (SaveDesired, SaveRun, SaveTimes, ForgetRun)
 """After these other guests than before may publish and hear."""
 
 
@@ -325,7 +326,7 @@ class Shell:
         match effect:
             case SaveDesired() | SaveRun() | DropRun() | SaveTrust() | SaveReleases():
                 pass
-            case SaveUpload() | DropUpload() | SaveSilence():
+            case SaveUpload() | DropUpload() | SaveSilence() | SaveTimes():
                 pass
             case Subscribe(topics, again):
                 filters = [self._filters[topic] for topic in topics]

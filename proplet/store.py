@@ -15,12 +15,12 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from propeller.errors import Conflict, Unavailable
 from propeller.wire import codec
 from propeller.wire.boxes import BoxKey
-from propeller.wire.messages import BlobRef, Observed
+from propeller.wire.messages import BlobRef, Observed, PastRun
 from propeller.wire.signing import SigningKey
 from proplet.disk import make_directory, sync_directory, write_file
 from proplet.effects import (
@@ -31,10 +31,11 @@ from proplet.effects import (
     SaveReleases,
     SaveRun,
     SaveSilence,
+    SaveTimes,
     SaveTrust,
     SaveUpload,
 )
-from proplet.records import RunRecord, Silence, State, Stored
+from proplet.records import RunRecord, Silence, State, Stored, Times
 from proplet.switchboard import Discard, Keep, Outgoing
 
 _SCHEMA = """
@@ -50,7 +51,12 @@ CREATE TABLE outgoing (
   seq INTEGER PRIMARY KEY, owner TEXT NOT NULL, topic TEXT NOT NULL, data BLOB NOT NULL
 ) STRICT;
 """
-_STEPS = (_SCHEMA, _SECOND)
+_THIRD = """
+CREATE TABLE times (
+  uid TEXT NOT NULL, run TEXT NOT NULL, times TEXT NOT NULL, PRIMARY KEY (uid, run)
+) STRICT;
+"""
+_STEPS = (_SCHEMA, _SECOND, _THIRD)
 """What makes a file of version n of one of version n - 1."""
 _VERSION = len(_STEPS)
 
@@ -125,6 +131,10 @@ class Store:
             signer=str(self._meta("signer") or "") or None,
             releases=releases if isinstance(releases, bytes) else None,
             held=None if held is None else tuple(json.loads(str(held))),
+            times=tuple(
+                ((uid, run), _times(text))
+                for uid, run, text in self._db.execute("SELECT uid, run, times FROM times")
+            ),
             silence=_silence(self._meta("silence")),
             uploads=tuple(BlobRef(digest=row[0], size=row[1]) for row in uploads),
         )
@@ -155,6 +165,12 @@ class Store:
                 self._set("iat", iat)
                 self._set("entries", codec.encode_tasks(entries))
                 self._set("signer", signer)
+            case SaveTimes(key, None):
+                self._db.execute("DELETE FROM times WHERE uid = ? AND run = ?", key)
+            case SaveTimes(key, times):
+                assert times is not None
+                row = (*key, json.dumps(asdict(times)))
+                self._db.execute("INSERT OR REPLACE INTO times VALUES (?, ?, ?)", row)
             case SaveSilence(silence):
                 self._set("silence", json.dumps(asdict(silence)))
             case SaveRun(record):
@@ -239,3 +255,15 @@ def _record(text: str) -> RunRecord:
 
 def _silence(text: object | None) -> Silence | None:
     return None if text is None else Silence(**json.loads(str(text)))
+
+
+def _times(text: str) -> Times:
+    fields = json.loads(text)
+    running = fields.pop("running")
+    past = tuple(_past(one) for one in fields.pop("past"))
+    return Times(running=None if running is None else _past(running), past=past, **fields)
+
+
+def _past(fields: dict[str, Any]) -> PastRun:
+    blob = fields.pop("result_blob")
+    return PastRun(result_blob=None if blob is None else BlobRef(**blob), **fields)

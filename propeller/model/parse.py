@@ -67,6 +67,7 @@ from propeller.model.specs import (
     SmtpSink,
     Suspend,
     Task,
+    Timed,
     Tls,
     TopicGrant,
     WebhookSink,
@@ -343,8 +344,35 @@ def _amount(text: str) -> Amount | None:
     return None if text == UNLIMITED else Amount.parse(text)
 
 
-def _task(meta: Meta, spec: Canonical) -> Task:
+def _timed(meta: Meta, spec: Canonical) -> Timed:
+    schedule, backoff = _schedule(spec["schedule"]), _backoff(spec["retries"]["backoff"])
+    assert schedule is not None
+    return Timed(
+        meta=meta,
+        module=_module(spec["module"]),
+        placement=_placement(spec["placement"]),
+        run=_run(spec["run"]),
+        limits=_limits(spec["limits"]),
+        restart=RestartPolicy.NEVER,
+        backoff=backoff,
+        ready_after=0,
+        max_restarts=spec["retries"]["limit"],
+        ready_when=ReadyWhen(),
+        windows=_windows(spec),
+        prune=Prune(spec["prune"]),
+        depends_on=_depends_on(meta, spec),
+        suspend=_suspend(spec),
+        schedule=schedule,
+        history=spec["schedule"].get("history", 16),
+        retries=Retries(limit=spec["retries"]["limit"], backoff=backoff),
+        run_key=spec["runKey"],
+    )
+
+
+def _task(meta: Meta, spec: Canonical) -> Task | Timed:
     retries = spec["retries"]
+    if spec.get("schedule", {}).get("runOn") == "Proplet":
+        return _timed(meta, spec)
     return Task(
         meta=meta,
         module=_module(spec["module"]),

@@ -192,6 +192,20 @@ class Function(Daemon):
     triggers: tuple[Trigger, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed(Daemon):
+    """A Task whose schedule its devices keep (`schedule.runOn: Proplet`).
+
+    Written as a Task; placed, edited, drained and healed as a Daemon is: what is there to stay is
+    the schedule. history: results that a device holds. retries: of one time, on the device.
+    """
+
+    schedule: Schedule
+    history: int
+    retries: Retries
+    run_key: str = ""
+
+
 class Scheduling(StrEnum):
     """Whether a proplet takes work. Cordon keeps what runs; Drain moves it away or stops it."""
 

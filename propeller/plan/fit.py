@@ -15,6 +15,7 @@ from propeller.capabilities import (
     MODELS,
     PUBLISH,
     RECEIVE,
+    TIMED,
     TOPICS,
     engines,
     needs,
@@ -23,7 +24,7 @@ from propeller.capabilities import (
 )
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
-from propeller.model.specs import Access, Function, Modular, Mount, TopicGrant, Workload
+from propeller.model.specs import Access, Function, Modular, Mount, Timed, TopicGrant, Workload
 
 NOT_HEARD = "has not said hello yet"
 
@@ -61,6 +62,7 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         or _lacks_models(obj, facts.imports)
         or _lacks_topics(obj, facts.imports)
         or _lacks_autonomy(obj, facts.imports)
+        or _lacks_clock(obj, facts.imports)
     )
 
 
@@ -192,6 +194,13 @@ def _lacks_autonomy(obj: Workload, offered: frozenset[str]) -> str | None:
     if obj.placement.autonomy is None or AUTONOMY in offered:
         return None
     return "keeps no autonomy budget (placement.autonomy)"
+
+
+def _lacks_clock(obj: Workload, offered: frozenset[str]) -> str | None:
+    """A device that does not know of schedules would take it for something else."""
+    if not isinstance(obj, Timed) or TIMED in offered:
+        return None
+    return "keeps no schedules (schedule.runOn: Proplet)"
 
 
 def size_text(size: int) -> str:

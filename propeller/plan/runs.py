@@ -16,7 +16,7 @@ from propeller.model.canonical import canonical_bytes, canonical_digest
 from propeller.model.ids import Digest, PropletId, RunId, Uid, run_id
 from propeller.model.inventory import Held
 from propeller.model.module import Module
-from propeller.model.specs import Daemon, Task, Workload
+from propeller.model.specs import Daemon, Task, Timed, Workload
 
 ONCE = "once"
 DAEMON = "daemon"
@@ -87,7 +87,7 @@ def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SE
 def run_key(obj: Workload) -> str:
     """What a person changes to run a finished Task again; a Daemon has none."""
     match obj:
-        case Task():
+        case Task() | Timed():
             return obj.run_key
         case Daemon():
             return ""

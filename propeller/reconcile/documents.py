@@ -22,6 +22,7 @@ from propeller.model.specs import (
     RestartPolicy,
     Secret,
     Task,
+    Timed,
     Workflow,
 )
 from propeller.plan.fit import instance_need
@@ -37,6 +38,7 @@ from propeller.wire.messages import (
     WireMount,
     WireTraining,
 )
+from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
 
 
@@ -53,7 +55,7 @@ def template(held: Held, module: Module) -> Entry:
             backoff = spec.retries.backoff
             max_restarts, ready_after = None, 0
         case Daemon():
-            mode = "serve" if isinstance(spec, Function) else "daemon"
+            mode = _mode(spec)
             restart = spec.restart
             backoff = spec.backoff
             max_restarts, ready_after = spec.max_restarts, spec.ready_after
@@ -110,7 +112,31 @@ def template(held: Held, module: Module) -> Entry:
         update=update,
         autonomy=spec.placement.autonomy,
         external=run.external or None,
+        schedule=_schedule(spec) if isinstance(spec, Timed) else None,
         serve=_serving(spec) if isinstance(spec, Function) else None,
+    )
+
+
+def _mode(daemon: Daemon) -> str:
+    match daemon:
+        case Function():
+            return "serve"
+        case Timed():
+            return "timed"
+        case _:
+            return "daemon"
+
+
+def _schedule(timed: Timed) -> WireSchedule:
+    schedule = timed.schedule
+    return WireSchedule(
+        cron=schedule.cron,
+        zone=schedule.time_zone,
+        missed=str(schedule.missed),
+        overlap=str(schedule.overlap),
+        deadline=schedule.starting_deadline,
+        jitter=schedule.jitter,
+        keep=timed.history,
     )
 
 

@@ -23,6 +23,7 @@ from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.reconcile.deliver import delivered
 from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.gauges import taken
+from propeller.reconcile.pastruns import PastRuns
 from propeller.reconcile.world import World
 from propeller.state.base import Event
 from propeller.transport.base import Received
@@ -85,6 +86,7 @@ class Hearing:
         self._inventories: dict[PropletId, str] = {}
         self._named: dict[PropletId, str] = {}
         self._waiting: dict[PropletId, Report] = {}
+        self._past_runs = PastRuns(world)
 
     def take(self, received: Received, kind: str, proplet: PropletId, now: int) -> None:
         """One `hello`, `status` or `report`. Never raises for what a device can send."""
@@ -337,6 +339,8 @@ class Hearing:
         seen_runs = (_seen_run(run) for run in runs)
         taken = {(run.uid, run.run): run for run in seen_runs}
         self._world.put_runs(proplet, taken)
+        for told in runs:
+            self.wishes.events += self._past_runs.take(proplet, told, now)
         for name, run in taken.items():
             was = before.get(name)
             if was is None or was.state != run.state:

@@ -38,7 +38,7 @@ from propeller.wire.topics import Channel, Kind
 from proplet import effects as fx
 from proplet.agent import Agent
 from proplet.post import Post
-from proplet.records import AgentConfig, RunRecord, Silence, Stored
+from proplet.records import AgentConfig, RunRecord, Silence, Stored, Times
 from proplet.runtime.talk import Words
 from proplet.seals import Seals, unsealed
 from proplet.secure import TALKS, Secure
@@ -66,12 +66,20 @@ class Disk:
     trust: bytes = b""
     signer: str = ""
     silence: Silence | None = None
+    times: dict[tuple[str, str], Times] = field(default_factory=dict)
     releases: bytes = b""
     held: tuple[str, ...] = ()
     uploads: dict[str, BlobRef] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     parts: dict[str, bytes] = field(default_factory=dict)
     outgoing: dict[int, Outgoing] = field(default_factory=dict)
+
+    def keep_times(self, key: tuple[str, str], times: Times | None) -> None:
+        """A schedule, as `Store.save` has it."""
+        if times is None:
+            self.times.pop(key, None)
+        else:
+            self.times[key] = times
 
     def keep(self, acts: Iterable[Keep | Discard]) -> None:
         """Messages of guests, as `Store.keep` has them."""
@@ -201,6 +209,7 @@ class SimProplet:
             held=disk.held,
             uploads=tuple(disk.uploads.values()),
             silence=disk.silence,
+            times=tuple(disk.times.items()),
         )
         self.agent = Agent(
             AgentConfig(hello=hello, disown=True), stored, seals=Seals(self._root), rng=self._rng
@@ -316,12 +325,14 @@ class SimProplet:
         self._deliver()
         return ()
 
-    def _one(self, effect: fx.Effect) -> None:
+    def _one(self, effect: fx.Effect) -> None:  # noqa: PLR0915  one arm an effect
         disk = self.disk
         match effect:
             case fx.SaveDesired(observed, iat, entries, signer):
                 disk.observed, disk.iat, disk.entries = observed, iat, entries
                 disk.signer = signer
+            case fx.SaveTimes(key, times):
+                disk.keep_times(key, times)
             case fx.SaveSilence(silence):
                 disk.silence = silence
             case fx.SaveRun(record):

@@ -76,6 +76,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from runtime_rules.problems(spec)
     if "schedule" in spec:
         yield from _schedule(spec["schedule"])
+        yield from _run_on(spec)
     if "rollout" in spec:
         yield from _rollout(kind, spec)
     if "autoscale" in spec:
@@ -358,6 +359,18 @@ def _windows(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
         ):
             if wrong:
                 yield ("windows", index, field), wrong
+
+
+def _run_on(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Whose clock a schedule is on."""
+    if spec["schedule"].get("runOn") != "Proplet":
+        if "history" in spec["schedule"]:
+            yield ("schedule", "history"), "goes with runOn: Proplet"
+        return
+    for index, row in enumerate(spec["run"]["env"]):
+        if "secretRef" in row:
+            words = "does not go with runOn: Proplet: a secret is sealed for one run"
+            yield ("run", "env", index, "secretRef"), words
 
 
 def _schedule(schedule: Mapping[str, Any]) -> Iterator[Problem]:

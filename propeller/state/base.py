@@ -447,6 +447,9 @@ class Store(Protocol):
     def runs(self, uid: Uid, limit: int = 100) -> list[RunRecord]:
         """Newest first."""
 
+    def has_run(self, uid: Uid, run: RunId) -> bool:
+        """Whether the history has this run."""
+
     def current_runs(self) -> Iterator[RunRecord]:
         """The record of the run each assignment names, where there is one."""
 

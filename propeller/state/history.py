@@ -90,6 +90,10 @@ class HistoryTables:
             )
         ]
 
+    def has_run(self, uid: Uid, run: RunId) -> bool:
+        row = self._db.one("SELECT 1 FROM run WHERE uid = ? AND run = ?", (uid, run))
+        return row is not None
+
     def current_runs(self) -> Iterator[RunRecord]:
         for row in self._db.rows(
             "SELECT run.uid, run.key, run.run, run.proplet, run.cause, run.attempt, state, exit,"

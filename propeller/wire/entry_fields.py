@@ -30,6 +30,7 @@ from propeller.wire.kinds import (
     variables,
 )
 from propeller.wire.shapes import Exclusive, Field, shape
+from propeller.wire.timed_messages import MOST_KEPT, WireSchedule
 from propeller.wire.topic_messages import (
     MAX_KEPT,
     MAX_MESSAGE,
@@ -43,7 +44,7 @@ MAX_SEALED = 66 * 1024
 """Bytes of one sealed value: 64 KiB of text and what sealing adds."""
 ENGINE = spelled(r"[a-z0-9][a-z0-9-]{0,31}", "the name of an engine")
 CAUSE = text(64)
-MODE = enum("once", "daemon", "serve")
+MODE = enum("once", "daemon", "serve", "timed")
 ACCESS = enum("ReadOnly", "ReadWrite")
 RESTART = enum("Never", "OnFailure", "Always")
 UPDATE = enum("KillThenDownload", "HandOver")
@@ -80,6 +81,18 @@ MODEL = shape(
             1, "name", spelled(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a file name"), "In `/models`."
         ),
         Field(2, "blob", BLOB_REF.kind, "Its bytes."),
+    ],
+)
+SCHEDULE = shape(
+    WireSchedule,
+    [
+        Field(1, "cron", text(256), "Five fields."),
+        Field(2, "zone", text(64), "IANA time zone the fields are read in."),
+        Field(3, "missed", enum("RunLatest", "Skip"), "What a time that is too late becomes."),
+        Field(4, "overlap", enum("Forbid", "Replace"), "What a time during a run becomes."),
+        Field(5, "deadline", TIME, "Milliseconds until a time is too late."),
+        Field(6, "jitter", TIME, "Milliseconds that a run may begin later."),
+        Field(7, "keep", integer(1, MOST_KEPT), "Results held."),
     ],
 )
 TOPIC = shape(
@@ -194,5 +207,6 @@ ENTRY = shape(
             28, "autonomy", TIME, "Milliseconds it goes on without the manager; absent: for ever."
         ),
         Field(29, "external", ENGINE, "The engine of the device that runs it; absent: its own."),
+        Field(30, "schedule", SCHEDULE.kind, "When it is run; only with mode timed."),
     ],
 )

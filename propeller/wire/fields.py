@@ -29,6 +29,7 @@ from propeller.wire.call_fields import CALL, CALL_ANSWER
 from propeller.wire.entry_fields import BLOB_REF, CAUSE, ENTRY
 from propeller.wire.kinds import MAX_U32, boolean, enum, integer, listed, named, text
 from propeller.wire.shapes import Exclusive, Field, Shape, shape
+from propeller.wire.timed_messages import MOST_KEPT
 
 MAX_TASKS = 1024
 """Entries of a desired document and runs of an inventory."""
@@ -94,6 +95,21 @@ REFUSED = shape(
         ),
     ],
 )
+PAST_RUN = shape(
+    m.PastRun,
+    [
+        Field(1, "slot", TIME, "The time of the schedule, Unix milliseconds."),
+        Field(2, "state", RUN_STATE, "How it ended, or Running."),
+        Field(3, "attempt", integer(1, MAX_U32), "Counts the runs of one time."),
+        Field(4, "exit", integer(-(2**31), MAX_U32), "WASI exit status."),
+        Field(5, "result", NOTE, "What it answered."),
+        Field(6, "result_blob", BLOB_REF.kind, "A result longer than 256 bytes."),
+        Field(7, "error", NOTE, "Why it failed, in short words."),
+        Field(8, "started", TIME, "Unix milliseconds on the device's clock; 0: not known."),
+        Field(9, "ended", TIME, "The same for its end."),
+    ],
+    exclusive=Exclusive(("result", "result_blob")),
+)
 RUN_REPORT = shape(
     m.RunReport,
     [
@@ -111,6 +127,8 @@ RUN_REPORT = shape(
         Field(12, "started", TIME, "Unix milliseconds on the device's clock; 0: not known."),
         Field(13, "ended", TIME, "The same for its end."),
         Field(14, "spent", TIME, "The same for when its autonomy was spent last; 0: never."),
+        Field(15, "past", listed(PAST_RUN.kind, MOST_KEPT + 1), "Runs a schedule began, in order."),
+        Field(16, "lost", U32, "Of those, how many made way with no manager to tell."),
     ],
     exclusive=Exclusive(("result", "result_blob")),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from propeller.wire.call_messages import Call, CallAnswer, WireServe
+from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
 
 VERSION = 1
@@ -110,7 +111,8 @@ class Entry:
     cause: `once`, `daemon`, `cron:<slot>` or `round:<n>.<attempt>` (`evaluate:...`), with `#<try>`
     from the second try on; the report echoes it, so that a manager that lost its store knows from
     reports alone which run it is. fl: only of a round.
-    mode: `once` (run to completion), `daemon` (kept running) or `serve` (kept ready for calls, as
+    mode: `once` (run to completion), `daemon` (kept running), `timed` (run to completion whenever
+    `schedule` says, `max_restarts` times more where it fails) or `serve` (kept ready for calls, as
     `serve` says; `timeout` and `fuel` are those of one call, `memory` of one instance).
     `ref` is kind/namespace/name.
     `digest` is over the canonical JSON of the entry without `digest` itself and `update`, which is
@@ -152,6 +154,7 @@ class Entry:
     external: str | None = None
     topics: tuple[WireTopic, ...] = ()
     autonomy: int | None = None
+    schedule: WireSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +199,27 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """One run that a device began by a schedule. slot: Unix ms; the rest as in `RunReport`."""
+
+    slot: int
+    state: str
+    attempt: int = 1
+    exit: int | None = None
+    result: str | None = None
+    result_blob: BlobRef | None = None
+    error: str = ""
+    started: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """One run in an inventory; states are those of `propeller.model.seen.RunState`.
 
     spent: when the device stopped it last because it had no word of the manager for `autonomy`.
+    past: of a schedule, what became of its last times, in order; lost: results that made way for
+    newer ones while there was no manager to tell.
     """
 
     uid: str
@@ -216,6 +236,8 @@ class RunReport:
     started: int = 0
     ended: int = 0
     spent: int = 0
+    past: tuple[PastRun, ...] = ()
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

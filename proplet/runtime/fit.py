@@ -15,6 +15,7 @@ from propeller.capabilities import (
     MODELS,
     PUBLISH,
     RECEIVE,
+    TIMED,
     TOPICS,
     WASI,
     interfaces_without,
@@ -52,7 +53,7 @@ PROPELLER_NAMES = CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH
 
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the agent says it provides: WASI by its name, or by function where some are denied."""
-    ours = (FL, MODELS, TOPICS, AUTONOMY, *interfaces_without(denied))
+    ours = (FL, MODELS, TOPICS, AUTONOMY, TIMED, *interfaces_without(denied))
     if not denied:
         return (WASI, GUEST, *ours)
     left = sorted(WASI_NAMES - left_without(denied))

@@ -11,6 +11,7 @@ from propeller.wire import call_messages as calls
 from propeller.wire import messages as m
 from propeller.wire.boxes import BoxKey, Place, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
+from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
 
 INST = "00112233445566778899aabbccddeeff"
@@ -91,6 +92,24 @@ TALKING = replace(
     ),
 )
 TALKING = replace(TALKING, digest=entry_digest(TALKING))
+TIMED = replace(
+    SMALL,
+    cause="daemon",
+    mode="timed",
+    digest=ADD,
+    max_restarts=2,
+    autonomy=7_200_000,
+    schedule=WireSchedule(
+        cron="*/15 6-18 * * *",
+        zone="Europe/Belgrade",
+        missed="Skip",
+        overlap="Replace",
+        deadline=60_000,
+        jitter=30_000,
+        keep=48,
+    ),
+)
+TIMED = replace(TIMED, digest=entry_digest(TIMED))
 ROUND = replace(
     SMALL,
     ref="FederatedTask/plant-a/anomaly",
@@ -188,6 +207,30 @@ LONG_RESULT = m.RunReport(
     result_blob=m.BlobRef(digest=RESULT, size=70_000),
     ready=True,
 )
+KEPT = m.RunReport(
+    uid=UID_ADD,
+    run=RUN_ADD,
+    digest=TIMED.digest,
+    cause="daemon",
+    state="Running",
+    ready=True,
+    started=NOW,
+    spent=NOW + 10,
+    past=(
+        m.PastRun(slot=NOW, state="Succeeded", exit=0, result="42", started=NOW, ended=NOW + 3),
+        m.PastRun(
+            slot=NOW + 900_000,
+            state="Failed",
+            attempt=2,
+            exit=3,
+            result_blob=m.BlobRef(digest=RESULT, size=1_412),
+            error="exit 3",
+            started=NOW + 900_001,
+            ended=NOW + 900_009,
+        ),
+    ),
+    lost=7,
+)
 RUNS = (DONE, BACKING_OFF, LONG_RESULT)
 HEARTBEAT = m.Report(
     id="gw-01",
@@ -256,6 +299,15 @@ MESSAGES: dict[str, m.Message] = {
         digest=tasks_digest((TALKING,)),
         tasks=(TALKING,),
     ),
+    "desired: a schedule that the device keeps": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=12,
+        iat=NOW,
+        digest=tasks_digest((TIMED,)),
+        tasks=(TIMED,),
+    ),
     "desired: a round of federated learning": m.Desired(
         to="gw-01",
         inst=INST,
@@ -310,6 +362,9 @@ MESSAGES: dict[str, m.Message] = {
         tasks=RUNS,
         free=m.Free(memory=201_326_592, tasks=61, storage=8 << 30),
         metrics=(("cpuPermille", 120), ("rssBytes", 48 << 20), ("temperature", -4)),
+    ),
+    "report: a schedule that the device keeps": replace(
+        HEARTBEAT, tasks=(KEPT,), inventory=inventory_digest((KEPT,))
     ),
     "report: heartbeat": HEARTBEAT,
     "report: before the first document": m.Report(
