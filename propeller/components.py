@@ -21,48 +21,61 @@ RUN: Final = "wasi:cli/run"
 HANDLER: Final = "wasi:http/incoming-handler"
 COMMAND: Final = "_start"
 
-_WHY: Final = {
-    "wasi:http/outgoing-handler": f"{HTTP}: it imports wasi:http/outgoing-handler, and no guest"
-    " calls out from here: wasmtime's Python package has no hook for an allow-list",
-    "wasi:http/types": f"{HTTP}: it imports wasi:http/types, which only an HTTP client or handler"
-    " needs; neither is served here",
-}
+_TYPES: Final = "wasi:http/types"
+_CLIENT: Final = "wasi:http/outgoing-handler"
 
 
-def import_problem(imports: Iterable[str]) -> str:
+def is_handler(exports: Sequence[str], entrypoint: str) -> bool:
+    """Whether its requests go to `wasi:http/incoming-handler`: there is no command to be called."""
+    plain = {unversioned(name) for name in exports}
+    return entrypoint == COMMAND and HANDLER in plain and RUN not in plain
+
+
+def import_problem(imports: Iterable[str], *, handler: bool) -> str:
     """Why a component that imports these names cannot be served, "" when it can."""
     for name in imports:
         plain = unversioned(name)
-        if plain in COMPONENT_WASI:
-            continue
-        if plain in _WHY:
-            return _WHY[plain]
+        if plain == _TYPES and not handler:
+            return (
+                f"{HTTP}: it imports {_TYPES}, which a handler of requests gets and nobody else:"
+                " no guest calls out from here"
+            )
+        if plain == _CLIENT:
+            return (
+                f"{HTTP}: it imports {_CLIENT}, and no guest calls out from here: nothing holds"
+                " the HTTP client of wasmtime's Python package to an allow-list"
+            )
+        if plain.startswith("wasi:filesystem/") and handler:
+            return f"{HTTP}: it imports {name[:80]}, and a handler of requests gets no files"
         if plain.startswith("wasi:sockets/"):
             return f"{IMPORT}: it imports {name[:80]}, and no guest gets a socket"
-        return f"{IMPORT}: it imports {name[:80]}, which nobody provides to a component"
+        if plain not in COMPONENT_WASI:
+            return f"{IMPORT}: it imports {name[:80]}, which nobody provides to a component"
     return ""
 
 
-def export_problem(exports: Sequence[str], entrypoint: str) -> str:
+def export_problem(exports: Sequence[str], entrypoint: str, *, called: bool) -> str:
     """Why `entrypoint` cannot be called, as far as names tell, "" when it may be.
 
-    exports: functions and instances, as written. entrypoint: `_start` for a command, else
-    `function` or `interface#function`.
+    exports: functions and instances, as written. entrypoint: `_start` for a command or a handler,
+    else `function` or `interface#function`. called: by a Function with interface Command.
     """
     if entrypoint == COMMAND:
+        if is_handler(exports, entrypoint):
+            return "" if called else uncalled()
         if any(unversioned(name) == RUN for name in exports):
             return ""
-        if any(unversioned(name) == HANDLER for name in exports):
-            return (
-                f"{HTTP}: it exports {HANDLER}: requests reach a command ({RUN}) or a typed"
-                " export, not a handler"
-            )
         return f"{EXPORT}: it is no command: it exports no {RUN}; {_there(exports)}"
     interface, hash_, _ = entrypoint.rpartition("#")
     wanted = interface if hash_ else entrypoint
     if any(names(name, wanted) for name in exports):
         return ""
     return f"{EXPORT}: it exports no {wanted[:80]!r}; {_there(exports)}"
+
+
+def uncalled() -> str:
+    """What to say of a handler that is to run without being called."""
+    return f"{HTTP}: it handles requests ({HANDLER}): a Function with interface Command calls it"
 
 
 def names(export: str, wanted: str) -> bool:

@@ -66,10 +66,12 @@ class Compiling:
             return self._openings.files.make(_in_memory(entry))
         return self._directory / native_name(entry.module.digest, fuel=fuel, exact=exact)
 
-    def is_component(self, entry: Entry) -> bool:
-        """Whether its module is one; false while nobody looked."""
+    def form(self, entry: Entry) -> str:
+        """What its module is: "core", "component", or "handler" of requests."""
         facts = self._facts.get(_looks(entry))
-        return facts is not None and facts.component
+        if facts is None or not facts.component:
+            return "core"
+        return "handler" if facts.handler else "component"
 
     def _known(self, entry: Entry) -> Facts | None:
         """What was found in its module, if its native code is at hand as well."""

@@ -55,7 +55,7 @@ def _function_problem(made: Function, module: Module) -> tuple[Path, str] | None
     if module.component:
         if interface is Interface.BYTES:
             return ("interface",), "must be Command or Values: Bytes is for core modules"
-        return call_problem(run, module)
+        return call_problem(run, module, called=interface is Interface.COMMAND)
     if interface is Interface.COMMAND:
         return call_problem(run, module)
     found = next((one for one in module.exports if one.name == run.entrypoint), None)

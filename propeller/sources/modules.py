@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from propeller.components import export_problem, import_problem
+from propeller.components import export_problem, import_problem, is_handler
 from propeller.errors import WireError
 from propeller.model.ids import Digest, sha256_digest
 from propeller.model.module import Export, Import, Module
@@ -143,17 +143,20 @@ def _from_text(data: bytes) -> bytes | NoModule:
         return NoModule(f"is not WebAssembly text: {printable(words[:300])}")
 
 
-def call_problem(run: RunSpec, module: Module) -> tuple[Path, str] | None:
+def call_problem(run: RunSpec, module: Module, *, called: bool = False) -> tuple[Path, str] | None:
     """Whether `run` calls what the module exports, with arguments of its types; None when it does.
 
     Of components names are checked; the types of what they export are left to the proplet.
+    called: as a Function with interface Command is.
     """
     here: Path = ("run", "entrypoint")
     if module.component:
-        refused = import_problem(one.module for one in module.imports)
+        exports = [one.name for one in module.exports]
+        handler = is_handler(exports, run.entrypoint)
+        refused = import_problem((one.module for one in module.imports), handler=handler)
         if refused:
             return ("module",), refused
-        wrong = export_problem([one.name for one in module.exports], run.entrypoint)
+        wrong = export_problem(exports, run.entrypoint, called=called)
         return (here, wrong) if wrong else None
     found = next((one for one in module.exports if one.name == run.entrypoint), None)
     if found is None:

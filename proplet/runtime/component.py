@@ -122,10 +122,10 @@ class Loaded:
     def start(self, store: Store) -> Func:
         """A fresh instance; its function. Raises WasmtimeError."""
         instance = self._linker.instantiate(store, self._component)
-        return _lookup(instance, store, self.signature.path)
+        return lookup(instance, store, self.signature.path)
 
 
-def _lookup(instance: Instance, store: Store, path: Sequence[str]) -> Func:
+def lookup(instance: Instance, store: Store, path: Sequence[str]) -> Func:
     index = None
     for name in path:
         index = instance.get_export_index(store, name, index)

@@ -230,7 +230,10 @@ def _nested(shape: Cases) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "what is nested too deep"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

@@ -145,6 +145,16 @@ def _headers(head: bytes) -> list[tuple[str, str]] | None:
     return found
 
 
+def kept_headers(rows: Sequence[tuple[str, str]]) -> Headers:
+    """What of a guest's headers goes on to the caller. Raises Wrong for one that is none."""
+    if len(rows) > MOST_HEADERS:
+        raise Wrong(f"its answer has {len(rows)} headers, at most {MOST_HEADERS}")
+    for name, value in rows:
+        if _NAME.fullmatch(name) is None or not value.isascii() or not value.isprintable():
+            raise Wrong(f"its answer has a header that is none: {name[:40]!r}")
+    return tuple((name, value) for name, value in rows if name not in _OF_THE_HOP)
+
+
 def _check_size(body: bytes) -> None:
     if len(body) > MAX_BODY:
         raise Wrong(f"its answer is {len(body)} bytes, at most {MAX_BODY}")

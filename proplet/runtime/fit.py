@@ -21,6 +21,7 @@ from propeller.capabilities import (
     interfaces_without,
     left_without,
 )
+from propeller.components import uncalled
 from propeller.wire.messages import Entry
 from proplet.runtime.values import read_args
 
@@ -73,8 +74,9 @@ class Facts:
     missing: imports nobody here provides. trains: whether it needs `propeller_fl`. called: the
     first import of `propeller` that is about a call, or "". publishes, hears: whether it imports
     what sends messages, what takes them. component: whether it is one; the types of its
-    functions are then those of WIT. params, results: types of the entry point, None when there is
-    no such function. functions: a few names that there are.
+    functions are then those of WIT. handler: whether requests go to its wasi:http handler. params,
+    results: types of the entry point, None when there is no such function. functions: a few names
+    that there are.
     """
 
     trouble: str = ""
@@ -88,6 +90,7 @@ class Facts:
     functions: tuple[str, ...] = ()
     memory_min: int = 0
     component: bool = False
+    handler: bool = False
 
 
 def entrypoint(entry: Entry) -> str:
@@ -116,6 +119,7 @@ def facts_from(told: Mapping[str, object]) -> Facts:
         functions=names("functions"),
         memory_min=cast(int, told.get("memory_min", 0)),
         component=told.get("component") is True,
+        handler=told.get("handler") is True,
     )
 
 
@@ -161,6 +165,8 @@ def _why_no_component(facts: Facts, entry: Entry) -> str:
         if entry.serve.interface == "Bytes":
             return "is a component: Bytes is for core modules"
         return ""
+    if facts.handler:
+        return uncalled()
     if entry.entrypoint != "_start" and len(entry.args) != len(facts.params):
         wanted = ", ".join(facts.params) or "none"
         words = f"{len(facts.params)} arguments ({wanted[:120]})"

@@ -138,7 +138,7 @@ def _ready(
 
     Raises WasmtimeError, OSError, ValueError.
     """
-    if job.get("component") is True:
+    if job.get("form") == "component":
         from proplet.runtime import component
 
         return component.ready(warm.engine, native, job)

@@ -21,7 +21,7 @@ from propeller.capabilities import (
     left_without,
     unversioned,
 )
-from propeller.components import export_problem, import_problem
+from propeller.components import export_problem, import_problem, is_handler
 from propeller.errors import WireError
 from propeller.registry.wasm import WasmFacts, inspect
 from proplet.runtime.engine import engine, is_whole, keep, keep_in_memory
@@ -88,18 +88,23 @@ def _core(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str,
 def _component(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str, object]:
     from wasmtime.component import Component
 
-    from proplet.runtime import component
+    from proplet.runtime import component, proxy
     from proplet.runtime.shapes import Unservable
 
     imports = [wanted.module for wanted in facts.imports]
     exports = [export.name for export in facts.exports]
-    refused = import_problem(imports) or export_problem(exports, str(job["entrypoint"]))
+    entrypoint = str(job["entrypoint"])
+    handler = is_handler(exports, entrypoint)
+    refused = import_problem(imports, handler=handler) or export_problem(
+        exports, entrypoint, called=handler
+    )
     if refused:
         return {"trouble": refused}
     left = interfaces_without(cast("list[str]", job["deny"]))
     missing = [name for name in imports if unversioned(name) not in left]
     told: dict[str, object] = {
         "component": True,
+        "handler": handler,
         "missing": missing,
         "memory_min": facts.memory_min,
     }
@@ -113,7 +118,9 @@ def _component(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict
         made = Component(engine, wasm)
         _keep(job, made.serialize())
     try:
-        return {**told, **component.facts(made, engine, str(job["entrypoint"]))}
+        if handler:
+            return {**told, **proxy.facts(made, engine)}
+        return {**told, **component.facts(made, engine, entrypoint)}
     except Unservable as error:
         return {"trouble": str(error)}
 

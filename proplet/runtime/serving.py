@@ -430,9 +430,14 @@ def serve(
     early: tuple[Reader, list[Words]],
 ) -> None:
     """Answer calls until the agent goes away."""
-    if job.get("component") is True:
+    if job.get("form") == "component":
         from proplet.runtime.component_serving import ComponentServing
 
         ComponentServing(job, engine, linker, connection, early).run()
+        return
+    if job.get("form") == "handler":
+        from proplet.runtime.proxy import HandlerServing
+
+        HandlerServing(job, engine, linker, connection, early).run()
         return
     Serving(job, engine, linker, connection, early).run()

@@ -43,6 +43,7 @@ def _beside(name: str) -> None:
 
 _beside("agent_world")
 _beside("component_wat")
+_beside("handler_wat")
 _beside("hand_manager")
 
 

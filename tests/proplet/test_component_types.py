@@ -90,6 +90,14 @@ def test_a_value_that_is_none_of_its_type_is_refused_in_words(tmp_path: Path, ki
         read_body(loaded.signature.params, f"[{given}]".encode())
 
 
+def test_no_body_makes_its_reader_fail(tmp_path: Path) -> None:
+    """Nested as deep as a body can be, or a number of a hundred thousand digits."""
+    loaded = load(tmp_path, echo("bool", flat=4))
+    for body in (b"[" * 65_000 + b"]" * 65_000, b"[" * 700 + b"]" * 700, b"9" * 100_000):
+        with pytest.raises(Misfit):
+            read_body(loaded.signature.params, body)
+
+
 @pytest.mark.parametrize(
     ("kind", "flat", "given"),
     [
@@ -177,7 +185,7 @@ def importing(name: str) -> str:
         (importing("wasi:http/types@0.2.9"), "_start", "ComponentHttp: it imports wasi:http/types"),
         (importing("acme:door/lock@1.0.0"), "_start", "nobody provides to a component"),
         (importing("wasi:cli/stdout@0.3.0"), "_start", "nobody provides to a component"),
-        (HANDLER, "_start", "ComponentHttp: it exports wasi:http/incoming-handler"),
+        (HANDLER, "_start", "ComponentHttp: it handles requests (wasi:http/incoming-handler)"),
         (TYPED, "_start", "ComponentExport: it is no command"),
         (TYPED, "sub", "ComponentExport: it exports no 'sub'"),
         (TYPED, "acme:calc/ops#sub", "exports no function 'acme:calc/ops#sub'; it exports: acme"),

@@ -19,8 +19,8 @@ WAT = """(module
   (func (export "ref") (param externref)))"""
 
 
-def taken(spec: str, wasm: bytes | None = None) -> Function:
-    head = "apiVersion: propeller.dev/v1alpha1\nkind: Function\nmetadata: {name: f}\n"
+def taken(spec: str, wasm: bytes | None = None, kind: str = "Function") -> Function:
+    head = f"apiVersion: propeller.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: f}}\n"
     files = {
         "f.yaml": f"{head}spec:\n  module: {{file: f.wasm}}\n{spec}".encode(),
         "f.wasm": bytes(wasmtime.wat2wasm(WAT)) if wasm is None else wasm,
@@ -124,14 +124,31 @@ def test_a_component_is_called_by_a_command_or_a_typed_export(spec: str) -> None
     assert taken(spec, bytes(wasmtime.wat2wasm(RUN))).calls.interface
 
 
+HANDLER = '(instance $x) (export "wasi:http/incoming-handler@0.2.0" (instance $x))'
+
+
+def test_a_handler_of_requests_is_called_and_nothing_else() -> None:
+    """A Function with interface Command calls it; a Task has no request for it."""
+    text = f'(component (import "wasi:http/types@0.2.3" (instance)) {HANDLER})'
+    wasm = bytes(wasmtime.wat2wasm(text))
+    assert taken("", wasm).calls.interface is Interface.COMMAND
+    with pytest.raises(SpecError, match="ComponentHttp: it handles requests"):
+        taken("", wasm, kind="Task")
+
+
 @pytest.mark.parametrize(
     ("component", "spec", "fault"),
     [
         ("", "", "spec.run.entrypoint: ComponentExport: it is no command"),
         (
-            '(instance $x) (export "wasi:http/incoming-handler@0.2.0" (instance $x))',
+            f'(import "wasi:filesystem/types@0.2.0" (instance)) {HANDLER}',
             "",
-            "spec.run.entrypoint: ComponentHttp: it exports wasi:http/incoming-handler",
+            "spec.module: ComponentHttp: it imports wasi:filesystem/types@0.2.0, and a handler",
+        ),
+        (
+            '(import "wasi:http/types@0.2.0" (instance))',
+            "",
+            "spec.module: ComponentHttp: it imports wasi:http/types, which a handler of requests",
         ),
         (
             '(import "wasi:http/outgoing-handler@0.2.0" (instance))',
