@@ -167,7 +167,11 @@ class SendChunk:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Have this blob. Answered by `fetched`, `fetch_failed`, or `fetch_from` (ask over MQTT)."""
+    """Have this blob. Answered by `fetched`, `fetch_failed`, or `fetch_from` (ask over MQTT).
+
+    image: where it may be pulled from; without a digest of its own where the blob was made a moment
+    ago, and may be on its way there.
+    """
 
     digest: str
     size: int

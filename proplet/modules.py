@@ -57,7 +57,11 @@ class Modules:
         The answer is that of the first one that is missing, else that of the module.
         """
         blobs = [self._ask(entry.module.digest, entry.module.size, entry.module.image, now, emit)]
-        blobs += [self._ask(ref.digest, ref.size, None, now, emit) for ref in inputs(entry)]
+        model, image = (None, None) if entry.fl is None else (entry.fl.model, entry.fl.image)
+        blobs += [
+            self._ask(ref.digest, ref.size, image if ref is model else None, now, emit)
+            for ref in inputs(entry)
+        ]
         return next((blob for blob in blobs if not blob.present), blobs[0])
 
     def _ask(

@@ -7,6 +7,7 @@ bytes to a file; whether they are the right ones is checked by whoever asked.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ Pull = Callable[[str, str, Path], object]
 
 Post = Callable[[Callable[[], None]], None]
 MOST = 1
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds between tries of what may be on its way to the registry."""
 
 
 class Pulls:
@@ -29,25 +32,41 @@ class Pulls:
         self._under_way: set[str] = set()
 
     def begin(
-        self, image: str, digest: str, destination: Path, done: Callable[[str, str], None]
+        self,
+        image: str,
+        digest: str,
+        destination: Path,
+        done: Callable[[str, str], None],
+        *,
+        pauses: tuple[float, ...] = (),
     ) -> None:
-        """Start a pull, unless it is under way."""
+        """Start a pull, unless it is under way. pauses: seconds before each further try."""
         if digest in self._under_way:
             return
         self._under_way.add(digest)
         threading.Thread(
-            target=self._run, args=(image, digest, destination, done), daemon=True
+            target=self._run, args=(image, digest, destination, done, pauses), daemon=True
         ).start()
 
     def _run(
-        self, image: str, digest: str, destination: Path, done: Callable[[str, str], None]
+        self,
+        image: str,
+        digest: str,
+        destination: Path,
+        done: Callable[[str, str], None],
+        pauses: tuple[float, ...],
     ) -> None:
         trouble = ""
         with self._slots:
-            try:
-                self._pull(image, digest, destination)
-            except (PropellerError, OSError, ValueError) as error:
-                trouble = str(error) or type(error).__name__
+            for pause in (0.0, *pauses):
+                time.sleep(pause)
+                try:
+                    self._pull(image, digest, destination)
+                except (PropellerError, OSError, ValueError) as error:
+                    trouble = str(error) or type(error).__name__
+                else:
+                    trouble = ""
+                    break
 
         def tell() -> None:
             self._under_way.discard(digest)

@@ -67,7 +67,7 @@ from proplet.effects import (
 )
 from proplet.logs import LogReads
 from proplet.post import Post
-from proplet.pulls import Pull, Pulls
+from proplet.pulls import PAUSES, Pull, Pulls
 from proplet.records import Key
 from proplet.runtime.talk import Words
 from proplet.seals import sealed
@@ -442,7 +442,9 @@ class Shell:
             self.post(lambda: self._do(self._agent.fetch_failed(digest, words, clock())))
             return
         if wanted.image is not None and self._pulls is not None:
-            self._pulls.begin(wanted.image, digest, self._blobs.pulled(digest), self._pulled)
+            into = self._blobs.pulled(digest)
+            pauses = () if "@" in wanted.image else PAUSES  # see `Fetch`
+            self._pulls.begin(wanted.image, digest, into, self._pulled, pauses=pauses)
         else:
             self.post(lambda: self._fetch_from(wanted))
 

@@ -268,10 +268,11 @@ static const struct pp_field wire_training_fields[] = {
 	{14, 0, "noise", &kind_19, NULL, 0},
 	{15, 0, "secure", &kind_29, NULL, 0},
 	{16, 0, "control", &kind_10, NULL, 0},
+	{17, 0, "image", &kind_7, NULL, 0},
 };
-static const uint8_t wire_training_sorted[] = {2, 12, 15, 4, 10, 0, 8, 7, 13, 5, 9, 1, 11, 14, 6, 3};
+static const uint8_t wire_training_sorted[] = {2, 12, 15, 4, 10, 16, 0, 8, 7, 13, 5, 9, 1, 11, 14, 6, 3};
 const struct pp_shape pp_shape_wire_training = {
-	"WireTraining", wire_training_fields, wire_training_sorted, 16, 0, 0, 0,
+	"WireTraining", wire_training_fields, wire_training_sorted, 17, 0, 0, 0,
 };
 
 static const struct pp_field entry_fields[] = {

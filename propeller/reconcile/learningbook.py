@@ -5,6 +5,7 @@ Owned by `World`. Decides nothing: `plan.federated` does, `Rounds` carries it ou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from propeller.model.federated import Mode, Terms
@@ -17,12 +18,20 @@ from propeller.reconcile.securework import range_of
 from propeller.state.base import Store
 from propeller.wire.messages import BlobRef, WireSecure, WireTraining
 
+LARGE = 1 << 20
+"""Bytes of a model from which on devices that can are told to pull it from its registry: a smaller
+one is there by MQTT before a registry has it."""
+
 
 class LearningBook:
     """See the module."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, models_at: Callable[[Uid], str | None] = lambda _: None
+    ) -> None:
+        """models_at: the repository that the models of an object are in."""
         self._store = store
+        self._models_at = models_at
         self.purses = Purses(store, self._noised)
         self.known: dict[Uid, Learning] = store.learnings()
         self.told: set[tuple[Uid, str, int, int, Step]] = set()
@@ -73,12 +82,13 @@ class LearningBook:
             if part is not None and part.run == copy.run:
                 known = self._lessons.get(part.run)
                 if known is None:
-                    known = self._lessons[part.run] = _training(round_, part, step)
+                    image = self._models_at(copy.uid)
+                    known = self._lessons[part.run] = _training(round_, part, step, image)
                 return known
         return None
 
 
-def _training(round_: Round, part: Part, step: Step) -> WireTraining:
+def _training(round_: Round, part: Part, step: Step, image: str | None) -> WireTraining:
     terms, fold = round_.terms, round_.fold
     asked = round_.origin(part.proplet) if step is Step.TRAIN else round_
     # A device of a site trains as it would in one large fleet, from the same seed.
@@ -104,8 +114,14 @@ def _training(round_: Round, part: Part, step: Step) -> WireTraining:
         clip=local.norm if local is not None else None,
         noise=local.multiplier or None if local is not None else None,
         secure=_secure(round_, part, step) if terms.secure else None,
+        image=image if model.size >= LARGE and _reachable(image) else None,
         control=_ref(round_.state_before) if step is Step.TRAIN and _controlled(terms) else None,
     )
+
+
+def _reachable(image: str | None) -> bool:
+    """Whether it is in a registry, and not in the layout of this state directory."""
+    return image is not None and not image.removeprefix("oci://").startswith("local/")
 
 
 def _secure(round_: Round, part: Part, step: Step) -> WireSecure | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from propeller.model.drift import Corrections
+from propeller.model.federated import FederatedTask
 from propeller.model.flow import Flow
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
@@ -76,7 +77,7 @@ class World:
         self._secret_users = SecretUsers()
         self.versions = VersionBook(store)
         self.handings = Handings(store)
-        self.learning = LearningBook(store)
+        self.learning = LearningBook(store, self._models_at)
         self.windows = WindowBook(store)
         self.flows = FlowBook(store)
         self.scales: dict[Uid, Scale] = {scale.uid: scale for scale in store.scales()}
@@ -106,6 +107,13 @@ class World:
         self.touched.statuses = set(self.objects)
 
     # -- reading ------------------------------------------------------------------------------
+
+    def _models_at(self, uid: Uid) -> str | None:
+        """The repository that a FederatedTask's models are in."""
+        held = self.objects.get(uid)
+        thing = held.object if held is not None else None
+        spec = thing.model if isinstance(thing, FederatedTask) else None
+        return None if spec is None else spec.image
 
     def find(self, key: Key) -> Held | None:
         """The object of that name, tombstones included."""

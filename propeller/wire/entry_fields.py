@@ -149,6 +149,7 @@ TRAINING = shape(
         Field(14, "noise", POSITIVE, "Standard deviation of the device's noise, in `clip`."),
         Field(15, "secure", SECURE.kind, "Only sums of updates are seen."),
         Field(16, "control", BLOB_REF.kind, "State of the strategy that trainers need."),
+        Field(17, "image", text(512), "Repository of a large model, for devices that reach it."),
     ],
 )
 ENTRY = shape(

@@ -83,7 +83,7 @@ class WireTraining:
     Without `model` training starts at zero, without `layout` the parameters are one flat list.
     clip, noise: what the device does to its update before it leaves: its largest L2 norm, and the
     standard deviation of noise as a multiple of that. control: state of the strategy that trainers
-    need (SCAFFOLD).
+    need (SCAFFOLD). image: the repository that has a large model, where Direct pull may help.
     """
 
     job: str
@@ -102,6 +102,7 @@ class WireTraining:
     noise: str | None = None
     secure: WireSecure | None = None
     control: BlobRef | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

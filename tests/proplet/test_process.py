@@ -10,7 +10,7 @@ import pytest
 from proplet_hand_manager import Device, HandManager, an_entry, sha256, wat
 
 from propeller.transport.mosquitto import MosquittoBroker
-from propeller.wire.messages import WireModule
+from propeller.wire.messages import BlobRef, WireModule, WireTraining
 
 pytestmark = pytest.mark.live
 
@@ -28,6 +28,15 @@ TALK = """(module
       (local.set $n (i32.add (local.get $n) (i32.const 1)))
       (br_if $again (i32.lt_u (local.get $n) (i32.const %d))))
     %s))"""
+
+TRAINER = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "{\\22update\\22:[1,2],\\22kind\\22:\\22delta\\22}")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 64))
+    (i32.store (i32.const 4) (i32.const 31))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
 
 
 @pytest.fixture
@@ -233,6 +242,49 @@ def test_a_module_is_pulled_directly_and_else_over_mqtt(
     manager.want(first, second)
     manager.until(lambda: manager.state(first) == manager.state(second) == "Succeeded")
     assert {get.digest for get in manager.asked} == {sha256(elsewhere)}
+
+
+def test_a_large_model_of_a_round_is_pulled_directly(
+    manager: HandManager, device: Device, tmp_path: Path
+) -> None:
+    """The manager is asked for the module only; the model, verified, comes from the repository."""
+    import numpy as np
+
+    from propeller.fl.layout import Layout as Tensors
+    from propeller.fl.model import write_model
+    from propeller.registry.layout import Layout
+    from propeller.registry.reference import Reference
+
+    image = "registry.example/models/anomaly"
+    model = write_model(Tensors.flat(2), np.ones(2, np.float32))
+    shelf = Layout(tmp_path / "oci")
+    shelf.write_blob(Reference.parse(image), model)
+    trainer = wat(TRAINER)
+    manager.blobs[sha256(trainer)] = trainer
+    assert device.stop() == 0
+    manager.hellos.clear()
+    device.start("--oci-layout", str(tmp_path / "oci"))
+    manager.until(lambda: manager.hellos)
+    entry = an_entry(
+        1,
+        trainer,
+        module=WireModule(digest=sha256(trainer), size=len(trainer)),
+        fl=WireTraining(
+            job="11111111-2222-3333-4444-555555555555",
+            round=1,
+            attempt=1,
+            step="train",
+            format="json-f64",
+            nonce="0" * 32,
+            seed="0" * 16,
+            model=BlobRef(digest=sha256(model), size=len(model)),
+            image=image,
+        ),
+    )
+    manager.want(entry)
+    manager.until(lambda: manager.state(entry) in ("Succeeded", "Failed"))
+    assert manager.state(entry) == "Succeeded"
+    assert {get.digest for get in manager.asked} == {sha256(trainer)}
 
 
 def test_an_idle_agent_is_small(manager: HandManager, device: Device) -> None:

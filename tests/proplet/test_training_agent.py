@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from proplet_agent_world import INST, ROOT, World, a_task, key, module
 
+from propeller.errors import Unavailable
 from propeller.wire.messages import BlobRef, Entry, WireTraining
 from proplet.agent import Agent
 from proplet.effects import Fetch, InUse, Outcome, Start
+from proplet.pulls import Pulls
 from proplet.records import AgentConfig
 from proplet.seals import Seals
 
@@ -48,6 +52,37 @@ def test_module_model_and_layout_are_there_before_the_guest_starts() -> None:
     entry = a_round(1, "a")
     world.do(world.agent.prepared(key(entry), entry.digest, world.now))
     assert world.started() == [entry.run]
+
+
+def test_a_model_that_is_in_a_registry_is_pulled_from_there() -> None:
+    """The model alone: layout and module are not in that repository."""
+    world = World(auto=False)
+    world.connect()
+    entry = a_round(2, "a")
+    assert entry.fl is not None
+    world.want(replace(entry, fl=replace(entry.fl, image="r.example/models/anomaly")))
+    found = {effect.digest: effect.image for effect in world.all(Fetch)}
+    assert found == {sha("e"): None, sha("a"): "r.example/models/anomaly", sha("f"): None}
+
+
+def test_a_pull_is_tried_again_where_it_is_patient() -> None:
+    """The third try has it; without patience the first trouble is the answer."""
+    calls: list[str] = []
+    told: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+
+    def pull(image: str, digest: str, destination: Path) -> None:
+        calls.append(digest)
+        if len(calls) < 3:
+            raise Unavailable(f"{image} has no {digest}")
+        destination.write_text("here")
+
+    pulls = Pulls(pull, lambda what: what())
+    done = lambda digest, trouble: told.put((digest, trouble))  # noqa: E731  short and once
+    pulls.begin("r.example/m", "a", Path("/dev/null"), done)
+    assert told.get(timeout=20) == ("a", "r.example/m has no a")
+    pulls.begin("r.example/m", "b", Path("/dev/null"), done, pauses=(0.0, 0.0))
+    assert told.get(timeout=20) == ("b", "")
+    assert calls == ["a", "b", "b"]
 
 
 def test_a_model_that_cannot_be_had_is_the_reason_shown() -> None:

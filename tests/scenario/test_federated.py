@@ -563,3 +563,30 @@ def test_a_registry_that_is_down_is_waited_for(tmp_path: Path) -> None:
     sim.models["r.example/m"] = data
     assert sim.run(MINUTE, until=lambda: finished(sim))
     assert rounds_of(sim)[0].base.digest == model_digest(data)
+
+
+@pytest.mark.parametrize(
+    ("image", "count", "told"),
+    [
+        ("r.example/m", 300_000, "r.example/m"),
+        ("r.example/m", 4, None),
+        ("local/models/m", 300_000, None),
+    ],
+)
+def test_devices_are_told_where_a_large_model_can_be_pulled(
+    tmp_path: Path, image: str, count: int, told: str | None
+) -> None:
+    """From a megabyte on, and only of a registry that others can reach; the digest rules."""
+    data = write_model(Layout.flat(count), np.ones(count, np.float32))
+    sim = a_fleet(tmp_path, 2)
+    sim.start_manager()
+    sim.models[image] = data
+    model = {"image": image, "initial": model_digest(data)}
+    sim.write("fl.yaml", spec(rounds=1, model=model, cohort={"clientsPerRound": 2}))
+    collecting = RoundState.COLLECTING
+    assert sim.run(MINUTE, until=lambda: getattr(learning(sim).round, "state", "") is collecting)
+    world = sim.manager.reconciler.world
+    (copies,) = world.assignments.values()
+    lessons = [world.learning.training(copy) for copy in copies.values()]
+    assert [one.image for one in lessons] == [told, told]
+    assert {one.model.digest for one in lessons} == {model_digest(data)}
