@@ -156,6 +156,16 @@ static const char *take(struct pp_agent *a, const uint8_t *frame, size_t len, st
 	return NULL;
 }
 
+static PP_APART void say_refused(struct pp_agent *a, const char *why)
+{
+	struct pp_words words;
+
+	pp_words_init(&words);
+	pp_words_add(&words, "refused a release list: ");
+	pp_words_add(&words, why);
+	pp_say(a, PROPLET_WARNING, words.at);
+}
+
 /* Without one that counts nothing starts, so an empty slot or a bad list frees nothing. */
 enum pp_reject pp_releases_hear(struct pp_agent *a, const uint8_t *frame, size_t len)
 {
@@ -175,7 +185,7 @@ enum pp_reject pp_releases_hear(struct pp_agent *a, const uint8_t *frame, size_t
 		pp_agent_count(a, words);
 	}
 	if (why != PP_TAKEN || words != NULL) {
-		pp_say(a, PROPLET_WARNING, "refused a release list");
+		say_refused(a, words != NULL ? words : pp_reject_word(why));
 	} else if (newer) {
 		save(a, true);
 		pp_say(a, PROPLET_INFO, "took a newer release list");

@@ -307,3 +307,40 @@ def test_a_device_takes_what_provision_hands_out(fleet: Any, program: Path) -> N
         assert "connected" not in stranger.said
     finally:
         broker.stop()
+
+
+def test_a_device_starts_what_a_release_list_names(bench: Bench) -> None:
+    """Once trust says who signs lists: a device waits for one, starts what it names and nothing
+    else, takes a newer one, and still has it after kill -9."""
+    fleet = bench.fleet
+    bench.declare("d1")
+    (fleet.place / "word").write_text("only for tests\n")
+    words = ("--password-file", "word")
+    assert fleet.run("keygen", "off", *words).code == 0
+    named = bench.task("named", "40", "2")
+    first = fleet.serve()
+    fleet.until(lambda: fleet.condition(named, "Ready"), "the first look")
+    assert first.end() == 0
+    module = str(fleet.specs / "add.wat")
+    assert fleet.on("release", "add", module, "--key", "off.key", *words).code == 0
+    assert fleet.on("release", "require", "off.pub").code == 0
+    beat = {"module": {"file": "heartbeat.wat"}, "limits": SMALL, "placement": {"perProplet": True}}
+    fleet.spec("Daemon", "beat", beat)
+    fleet.serve()
+    bench.device("d1")
+    assert fleet.ready(named)["status"]["copies"][0]["result"] == "42"
+    assert bench.copies("Daemon/default/beat") == {}
+    heart = str(fleet.specs / "heartbeat.wat")
+    assert fleet.on("release", "add", heart, "--key", "off.key", *words).code == 0
+    assert fleet.on("release", "take").code == 0
+    fleet.ready("Daemon/default/beat")
+    bench.running["d1"].kill()
+    again = bench.device("d1")
+    fleet.until(lambda: "accepted" in again.said or "connected" in again.said, "it is back")
+    fleet.until(
+        lambda: (
+            bench.copies("Daemon/default/beat")["d1"].get("restarts", 0) > 0
+            and bench.copies("Daemon/default/beat")["d1"].get("ready")
+        ),
+        lambda: f"its daemon, by the list it kept: {bench.copies('Daemon/default/beat')}",
+    )

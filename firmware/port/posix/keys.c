@@ -11,6 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef PROPLET_P256_KEYS
+#include "p256.h"
+#endif
+
 #define PREFIX_SIZE 16
 
 /* PKCS#8 (RFC 8410) of an Ed25519 key: this, then the 32 bytes of its seed. */
@@ -155,6 +159,12 @@ int keys_hash_end(struct proplet_hash *state, uint8_t digest[32])
 int keys_verify(enum proplet_alg alg, const uint8_t *pub, size_t pub_len, const uint8_t sig[64],
 		const void *msg, size_t len)
 {
+#ifdef PROPLET_P256_KEYS
+	if (alg == PROPLET_P256) {
+		return pub_len == 65 && p256_verify(pub, sig, msg, len) ? PROPLET_OK
+									 : PROPLET_REFUSED;
+	}
+#endif
 	if (alg != PROPLET_ED25519) {
 		return PROPLET_MISSING;
 	}

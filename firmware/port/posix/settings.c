@@ -148,7 +148,8 @@ static bool set_label(struct settings *settings, const char *where, const char *
 }
 
 /* name=directory, with :ro or :rw behind it: no guest writes there, whatever it says. */
-static bool set_mount(struct settings *settings, const char *where, const char *text)
+static bool set_mount(struct settings *settings, const char *where, const char *directory,
+		      const char *text)
 {
 	char *name = copy(text);
 	char *path = strchr(name, '=');
@@ -166,7 +167,7 @@ static bool set_mount(struct settings *settings, const char *where, const char *
 		return fault(where, "mounts", "too many");
 	}
 	settings->mounts[settings->mount_count] = name;
-	settings->directories[settings->mount_count++] = path;
+	settings->directories[settings->mount_count++] = beside(directory, path);
 	return true;
 }
 
@@ -194,7 +195,7 @@ static bool set(struct settings *settings, const struct setting *setting, const 
 	case LABEL:
 		return set_label(settings, where, text);
 	case MOUNT:
-		return set_mount(settings, where, text);
+		return set_mount(settings, where, directory, text);
 	case IGNORED:
 		return true;
 	}
@@ -222,7 +223,8 @@ static const char *scalar(yaml_document_t *document, int item)
 
 /* A mapping or a list of labels or mounts. */
 static bool many(struct settings *settings, const struct setting *setting,
-		 yaml_document_t *document, yaml_node_t *node, const char *path)
+		 yaml_document_t *document, yaml_node_t *node, const char *path,
+		 const char *directory)
 {
 	char text[512];
 
@@ -231,7 +233,7 @@ static bool many(struct settings *settings, const struct setting *setting,
 		     item < node->data.sequence.items.top; item++) {
 			const char *one = scalar(document, *item);
 
-			if (one == NULL || !set(settings, setting, path, NULL, one)) {
+			if (one == NULL || !set(settings, setting, path, directory, one)) {
 				return one != NULL || fault(path, setting->key, "wanted texts");
 			}
 		}
@@ -249,7 +251,7 @@ static bool many(struct settings *settings, const struct setting *setting,
 			return fault(path, setting->key, "wanted texts");
 		}
 		snprintf(text, sizeof(text), "%s=%s", name, value);
-		if (!set(settings, setting, path, NULL, text)) {
+		if (!set(settings, setting, path, directory, text)) {
 			return false;
 		}
 	}
@@ -278,7 +280,7 @@ static bool take_document(struct settings *settings, yaml_document_t *document, 
 			return fault(path, key == NULL ? "" : key, "unknown setting");
 		}
 		if (setting->kind == LABEL || setting->kind == MOUNT) {
-			if (!many(settings, setting, document, node, path)) {
+			if (!many(settings, setting, document, node, path, directory)) {
 				return false;
 			}
 		} else if (setting->kind != IGNORED) {
