@@ -1,4 +1,6 @@
-"""`propeller explain KIND[.path]`: what a field means, from the schemas that check it."""
+"""`propeller explain KIND[.path]`: what a field means, from the schemas that check it; `explain
+REASON`: what a condition, an event, an exit code or a word of the wire means, and what to do.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,10 @@ import argparse
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from propeller.cli.names import known_kind
+from propeller.cli.names import kind_of, known_kind
 from propeller.cli.output import add_data, print_data
 from propeller.cli.table import render
 from propeller.errors import UsageError
@@ -18,7 +21,9 @@ WIDTH = 88
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `explain`."""
-    parser.add_argument("field", metavar="KIND[.PATH]", help="for instance task.spec.placement")
+    parser.add_argument(
+        "field", metavar="WORD", help="KIND[.PATH], as task.spec.placement, or a reason, as NoMatch"
+    )
     parser.add_argument("--recursive", action="store_true", help="list fields of fields too")
     add_data(parser)
 
@@ -28,7 +33,11 @@ def run(args: argparse.Namespace) -> int:
     from propeller.sources.schemas import TREE_KINDS, load_schema, walk
 
     word, _, path = args.field.partition(".")
-    kind = next((one for one in TREE_KINDS if one.lower() == word.lower()), "") or known_kind(word)
+    kind = next((one for one in TREE_KINDS if one.lower() == word.lower()), "") or kind_of(word)
+    if kind is None:
+        if not path and _reason(args):
+            return 0
+        kind = known_kind(word)
     fields = dict(walk(kind))
     path = _normal(path, fields)
     schema = fields[path] if path else load_schema(kind)
@@ -38,6 +47,29 @@ def run(args: argparse.Namespace) -> int:
     for line in _text(kind, path, schema, fields, recursive=args.recursive):
         print(line)
     return 0
+
+
+def _reason(args: argparse.Namespace) -> bool:
+    """Tell of a reason; returns whether it is one. Raises UsageError for one that is nearly one."""
+    from propeller.cli.reasons import find, near
+
+    found = find(args.field)
+    if not found:
+        meant = near(args.field)
+        if meant:
+            raise UsageError(f"no reason is called {args.field!r}", hint=f"did you mean {meant!r}?")
+        return False
+    if args.output != "text":
+        print_data(args.output, {"kind": "Reasons", "reasons": [asdict(one) for one in found]})
+        return True
+    for one in found:
+        rows = (("REASON", f"{one.word} ({one.kind})"), ("MEANS", one.meaning), ("DO", one.do))
+        for name, text in (*rows, ("MORE", one.where)):
+            lines = textwrap.wrap(text, WIDTH - 10) if name != "MORE" else [text]
+            print(f"{name + ':':<10}{lines[0]}")
+            for line in lines[1:]:
+                print(f"{'':<10}{line}")
+    return True
 
 
 def _normal(path: str, fields: dict[str, Any]) -> str:

@@ -202,7 +202,8 @@ def _scored(
     if weighed.missing:
         case.asks += weighed.missing
         names = sorted({one.scorer.version for one in weighed.missing})
-        case.short = ("PluginPending", f"waits for the answer of {', '.join(names)}")
+        word, why = "PluginPending", f"waits for the answer of {', '.join(names)}"
+        case.short = (word, why)
         return None
     turned.unfit.update(weighed.unfit)
     return [seen for seen in candidates if seen.id not in weighed.unfit], weighed.points

@@ -46,6 +46,13 @@ def test_the_schemas_come_along(wheel):
 
 
 @pytest.mark.live
+def test_the_pages_of_reasons_come_along_and_no_other(wheel):
+    """`explain REASON` works without a checkout."""
+    inside = {Path(name).name for name in wheel.namelist() if "propeller/reference/" in name}
+    assert inside == {"errors.md", "events.md"}
+
+
+@pytest.mark.live
 def test_nothing_else_comes_along(wheel):
     """Two packages and the licence: no tests, no samples, no common name at the top."""
     top = {name.split("/")[0] for name in wheel.namelist()}
