@@ -272,6 +272,8 @@ def _what_to_do(reason: str, key: str) -> str:
             return "`propeller why` of what it waits for"
         case "NoMatch" | "Unfit" | "NoCapacity":
             return f"change spec.placement or the needs of {key}, or add a proplet that fits"
+        case "QuotaExceeded":
+            return "ask who keeps the fleet's propeller.yaml for a larger quota, or want less"
         case "Held":
             return "`propeller confirm fleet` goes on without those that are not heard"
         case _:

@@ -18,6 +18,7 @@ from propeller.cli.context import Client, open_store, state_dir
 from propeller.cli.driftview import CORRECTED, Drifted, drift_under
 from propeller.cli.masking import Mask
 from propeller.cli.names import short_revision
+from propeller.cli.quotas import quotas_of
 from propeller.cli.secretview import secrets_under, vault_of
 from propeller.cli.settings import fleet_of
 from propeller.cli.specread import read_specs
@@ -175,6 +176,8 @@ def compare(args: argparse.Namespace) -> Planned:
     try:
         with store.transaction():
             snapshot = snapshot_of(store, revision, now=now, listening=listening)
+            policy = replace(snapshot.policy, quotas=quotas_of(fleet))
+            snapshot = replace(snapshot, policy=policy)
             known = secrets_under(revision, read_noted(store), vault)
             snapshot = replace(snapshot, secrets=known)
             holds = store.proplet_holds()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from propeller.cli.modulepolicies import signing_of
 from propeller.cli.outward import outlets_of
+from propeller.cli.quotas import quotas_of
 from propeller.cli.settings import Fleet, identities_of, registries_of
 from propeller.cli.specsource import open_specs
 from propeller.gateway.access.audit import Audit
@@ -71,6 +72,7 @@ def make_service(
             identities=identities_of(fleet),
             signing=rules,
             signing_keys=keys,
+            quotas=quotas_of(fleet),
             trace=trace,
         ),
         clock=clock,

@@ -44,8 +44,8 @@ class Fleet:
     """What a command knows of the fleet.
 
     values: everything by dotted name; paths are already relative to the current folder.
-    registries, repositories, receivers, grants, module_policies: as the file has them. base: the
-    folder of the file. path: the file, None for none.
+    registries, repositories, receivers, grants, module_policies, quotas: as the file has them.
+    base: the folder of the file. path: the file, None for none.
     """
 
     values: Mapping[str, Value]
@@ -56,6 +56,7 @@ class Fleet:
     grants: Sequence[Mapping[str, Any]] = ()
     repositories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     module_policies: Sequence[Mapping[str, Any]] = ()
+    quotas: Sequence[Mapping[str, Any]] = ()
 
     def text(self, name: str) -> str:
         """The value of `name`, "" when nothing was said."""
@@ -181,6 +182,7 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
     receivers: Sequence[Mapping[str, str]] = ()
     grants: Sequence[Mapping[str, Any]] = ()
     policies: Sequence[Mapping[str, Any]] = ()
+    quotas: Sequence[Mapping[str, Any]] = ()
     base = path.parent if path is not None else Path()
     if path is not None:
         document = _read(path)
@@ -189,6 +191,7 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         receivers = document.get("receivers") or ()
         grants = ((document.get("access") or {}).get("oidc") or {}).get("grants") or ()
         policies = document.get("modulePolicies") or ()
+        quotas = document.get("quotas") or ()
         for name, text, line in _flat(document):
             shown = str(base / text) if name in _FILES else text
             values[name] = Value(shown, f"{path}:{line}")
@@ -212,7 +215,7 @@ def fleet_of(args: argparse.Namespace, *, tree: Path | None = None) -> Fleet:
         if given is not None:
             values[name] = Value(given, "flag")
     _check(values)
-    return Fleet(values, registries, base, path, receivers, grants, repositories, policies)
+    return Fleet(values, registries, base, path, receivers, grants, repositories, policies, quotas)
 
 
 def variable_of(name: str) -> str:

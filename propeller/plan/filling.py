@@ -17,6 +17,7 @@ from propeller.plan.fit import NO_KEY, NOT_HEARD
 from propeller.plan.lifecycle import Fate, Verdict
 from propeller.plan.placement import NO_ROOM, OUT, Loads, choose
 from propeller.plan.preemption import make_room
+from propeller.plan.quotas import BEYOND, Allowance
 from propeller.plan.scores import weigh
 from propeller.plan.types import Advance, Assign, Blocked, Fire
 
@@ -64,12 +65,12 @@ class TurnedDown:
         return "NoMatch", f"no proplet takes it: {reasons}"
 
 
-def fill(case: Case, loads: Loads, grounds: Grounds) -> None:
-    """Assign what the survey found missing, as far as there is room."""
+def fill(case: Case, loads: Loads, allowance: Allowance, grounds: Grounds) -> None:
+    """Assign what the survey found missing, as far as there is room and a quota allows."""
     if case.widely:
-        _fill_widely(case, loads, grounds)
+        _fill_widely(case, loads, allowance, grounds)
     else:
-        _fill_replicas(case, loads, grounds)
+        _fill_replicas(case, loads, allowance, grounds)
 
 
 def wait(case: Case) -> bool:
@@ -82,31 +83,32 @@ def wait(case: Case) -> bool:
     return held_back or len(case.counted) < case.wish.obj.placement.replicas
 
 
-def _fill_widely(case: Case, loads: Loads, grounds: Grounds) -> None:
+def _fill_widely(case: Case, loads: Loads, allowance: Allowance, grounds: Grounds) -> None:
     proplets = grounds.snapshot.proplets
     reruns = dict(case.counted)
     new = {proplet for proplet in case.missing if case.may_begin(proplet)}
     for proplet in sorted(new | reruns.keys()):
-        full = loads.room(case.uid, proplets[proplet])
+        full = loads.room(case.uid, proplets[proplet]) or allowance.lacks(case.uid)
         if full:
             case.refused[proplet] = full
             continue
         verdict = reruns.get(proplet)
         loads.take(case.uid, proplet)
+        allowance.take(case.uid, proplet)
         if verdict is not None:
             case.assign(proplet, verdict.reason, verdict.attempt)
         else:
             case.assign(proplet, "wanted on this proplet")
 
 
-def _fill_replicas(case: Case, loads: Loads, grounds: Grounds) -> None:
-    _rerun_in_place(case, loads, grounds)
+def _fill_replicas(case: Case, loads: Loads, allowance: Allowance, grounds: Grounds) -> None:
+    _rerun_in_place(case, loads, allowance, grounds)
     wanted = case.wish.obj.placement.replicas
     missing = wanted - len(case.counted)
     chosen: list[PropletId] = []
     now = missing if case.helm is None or not case.helm.fresh else min(missing, case.helm.places)
     if now > 0 and case.joining.starts:
-        chosen = _place(case, now, loads, grounds)
+        chosen = _place(case, now, loads, allowance, grounds)
     # A copy that should be elsewhere leaves when another one has come for it, not before.
     spare = max(0, missing - len(chosen))
     for index, proplet in enumerate(sorted(case.lame)):
@@ -115,13 +117,18 @@ def _fill_replicas(case: Case, loads: Loads, grounds: Grounds) -> None:
             case.release(proplet, case.lame[proplet].reason)
 
 
-def _rerun_in_place(case: Case, loads: Loads, grounds: Grounds) -> None:
+def _rerun_in_place(case: Case, loads: Loads, allowance: Allowance, grounds: Grounds) -> None:
     for proplet, verdict in sorted(case.counted.items()):
         if verdict.fate is not Fate.RERUN:
+            continue
+        beyond = allowance.lacks(case.uid)
+        if beyond:
+            case.refused[proplet] = beyond
             continue
         full = loads.room(case.uid, grounds.snapshot.proplets[proplet])
         if not full:
             loads.take(case.uid, proplet)
+            allowance.take(case.uid, proplet)
             case.assign(proplet, verdict.reason, verdict.attempt)
         elif verdict.attempt > 1:
             case.refused[proplet] = full  # a retry waits for room where the first attempt was
@@ -130,7 +137,9 @@ def _rerun_in_place(case: Case, loads: Loads, grounds: Grounds) -> None:
             case.lame[proplet] = Verdict(Fate.LAME, full)
 
 
-def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[PropletId]:
+def _place(
+    case: Case, missing: int, loads: Loads, allowance: Allowance, grounds: Grounds
+) -> list[PropletId]:
     """Assign up to `missing` copies to the best proplets; says why when that is not all."""
     uid, placement = case.uid, case.wish.obj.placement
     held = {name for name, copy in case.copies.items() if not copy.releasing} | case.adopted
@@ -161,8 +170,9 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
     if scored is None:
         return []
     candidates, points = scored
+    allowed, beyond = _allowed(case, missing, allowance)
     chosen = choose(
-        missing,
+        allowed,
         candidates,
         uid=uid,
         zone_of=lambda seen: seen.labels.get(placement.spread, "") if placement.spread else "",
@@ -176,13 +186,16 @@ def _place(case: Case, missing: int, loads: Loads, grounds: Grounds) -> list[Pro
     reason = _why_placed(case)
     for proplet in chosen:
         loads.take(uid, proplet)
+        allowance.take(uid, proplet)
         case.assign(proplet, reason)
     if len(chosen) < missing:
         have = f"{len(case.counted) + len(chosen)} of {placement.replicas} copies placed"
         made: list[PropletId] = []
-        if placement.preempts:
-            made = make_room(case, missing - len(chosen), turned.full, loads, grounds)
+        if placement.preempts and len(chosen) < allowed:
+            made = make_room(case, allowed - len(chosen), turned.full, loads, grounds)
         word, why = turned.why()
+        if beyond and len(chosen) == allowed:
+            word, why = "QuotaExceeded", beyond.removeprefix(BEYOND)
         if made:
             word, why = "NoCapacity", f"room is being made on {named(made)}"
         case.short = (word, f"{have}: {why}")
@@ -207,6 +220,17 @@ def _scored(
         return None
     turned.unfit.update(weighed.unfit)
     return [seen for seen in candidates if seen.id not in weighed.unfit], weighed.points
+
+
+def _allowed(case: Case, missing: int, allowance: Allowance) -> tuple[int, str]:
+    """How many of the missing copies a quota allows, and why not more. What leaves once another
+    one has come in its place makes no more of them."""
+    moves = len(case.lame) + len(case.silent)
+    for count in range(missing):
+        beyond = allowance.lacks(case.uid, more=moves - count)
+        if beyond:
+            return count, beyond
+    return missing, ""
 
 
 def _crowd(held: Iterable[PropletId], spread: str | None, grounds: Grounds) -> Mapping[str, int]:
@@ -269,6 +293,8 @@ def blocked(
 
 def _why_refused(refused: Mapping[PropletId, str]) -> str:
     reasons = set(refused.values())
+    if any(reason.startswith(BEYOND) for reason in reasons):
+        return "QuotaExceeded"
     if any(reason.startswith(NO_ROOM) for reason in reasons):
         return "NoCapacity"
     others = reasons - {NOT_HEARD}

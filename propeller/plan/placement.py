@@ -295,6 +295,10 @@ class Loads:
             self._holders = holders_of(self._snapshot)
         return self._holders.get(proplet, ())
 
+    def is_busy(self, uid: Uid, proplet: PropletId) -> bool:
+        """Whether the copy that is assigned there has not ended."""
+        return self._busy(uid, proplet)
+
     def _busy(self, uid: Uid, proplet: PropletId) -> bool:
         if (uid, proplet) in self._gone:
             return False

@@ -29,6 +29,7 @@ from propeller.plan.drift import correct
 from propeller.plan.federated import conduct
 from propeller.plan.filling import blocked, fill, wait
 from propeller.plan.placement import Loads, Looks, holders_of
+from propeller.plan.quotas import Allowance
 from propeller.plan.scaling import as_scaled, rescale
 from propeller.plan.survey import bury, survey
 from propeller.plan.types import (
@@ -101,9 +102,10 @@ def plan(
         waiting = {uid for uid, block in standing.items() if block.reason in _WAITING_FOR_OTHERS}
         chosen = frozenset(uid for uid in touched | whole | waiting if uid in snapshot.objects)
         chosen |= _workflows_of(chosen, snapshot)
-        if whole or any(_preempts(uid, snapshot) for uid in waiting):
+        limited = any(standing[uid].reason == "QuotaExceeded" for uid in waiting)
+        if whole or limited or any(_preempts(uid, snapshot) for uid in waiting):
             # An edit may free room on proplets that did not change, as may whoever finds room in
-            # another place than the one that was made for it.
+            # another place than the one that was made for it, and what ends anywhere of a quota.
             whole |= waiting
     grounds = Grounds(
         snapshot,
@@ -116,6 +118,10 @@ def plan(
     gates: dict[Uid, Gate] = {}
     cases = _survey_all(_in_order(snapshot, chosen), grounds, actions, gates)
     loads = _loads(grounds, cases, actions)
+    allowance = Allowance(snapshot, loads)
+    for case in cases:
+        for proplet in case.adopted:
+            allowance.take(case.uid, proplet)
     hold = snapshot.policy.hold
     blocks: dict[Uid, Blocked] = {}
     wakeups: list[Wakeup] = []
@@ -123,7 +129,7 @@ def plan(
         waits = snapshot.waits(case.uid) if snapshot.waits is not None else ""
         if waits:
             case.wish.starts = case.joining.starts = False
-        fill(case, loads, grounds)
+        fill(case, loads, allowance, grounds)
         short = wait(case) if waits else False
         kept = [action for action in case.actions if not hold or _is_bookkeeping(action)]
         block = blocked(
@@ -190,7 +196,7 @@ def _without_second_thoughts(actions: list[Action]) -> list[Action]:
     ]
 
 
-_WAITING_FOR_OTHERS = frozenset({"NoCapacity", "Held"})
+_WAITING_FOR_OTHERS = frozenset({"NoCapacity", "QuotaExceeded", "Held"})
 
 
 def _conduct_all(

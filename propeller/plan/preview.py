@@ -45,6 +45,7 @@ _STANDS_IN_THE_WAY = frozenset(
         "NoMatch",
         "Unfit",
         "NoCapacity",
+        "QuotaExceeded",
         "AllOffline",
         "Held",
         "WindowClosed",

@@ -18,6 +18,7 @@ from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Resolved
 from propeller.model.privacy import Noise, Purse
+from propeller.model.quotas import Quota
 from propeller.model.rounds import Learning, Round, Step
 from propeller.model.scaling import Called, Scale
 from propeller.model.scoring import Asking, Score
@@ -44,6 +45,7 @@ class Policy:
     windows: when edits may reach devices, by App.
     released: modules that may be started at all, None where any may.
     signing: who has to vouch for modules.
+    quotas: how much a namespace may have, by its name.
     """
 
     hold: str = ""
@@ -54,6 +56,7 @@ class Policy:
     windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
     released: frozenset[str] | None = None
     signing: tuple[Rule, ...] = ()
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
 
 
 def _is_current(_copy: Assignment, _run: SeenRun) -> bool:
@@ -288,9 +291,9 @@ class Blocked:
     Reasons: Suspended, ModuleUnresolved, ModuleInvalid, ModuleUnsigned (nobody vouches for it),
     NotEncrypted, NotReleased, SecretMissing, SecretLocked (it cannot be
     opened), SecretKeyUnknown (no proplet's key to seal it to), NoMatch, Unfit, NotHeard,
-    NoCapacity, AllOffline, Held, DependencyNotReady, WindowClosed, PluginPending (one has not
-    answered yet); of a FederatedTask also ModelInvalid, ModelUnavailable, TooFewProplets; of a step
-    StepWaiting, StepSkipped.
+    NoCapacity, QuotaExceeded, AllOffline, Held, DependencyNotReady, WindowClosed, PluginPending
+    (one has not answered yet); of a FederatedTask also ModelInvalid, ModelUnavailable,
+    TooFewProplets; of a step StepWaiting, StepSkipped.
     refused: per proplet, why it cannot run this ("needs 512 KiB of memory, has 256 KiB").
     """
 

@@ -8,14 +8,15 @@ second, durable one, then publish, then project the status.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from propeller.model.checks import Probe
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.inventory import Assignment
 from propeller.model.promotion import Proposal
+from propeller.model.quotas import Quota
 from propeller.model.scoring import Asking
 from propeller.model.seen import Seen
 from propeller.model.signing import Rule
@@ -123,7 +124,7 @@ class Surroundings:
     publish: hand the model of a round to the thread that pushes it; None: there is none.
     measure: hand a measurement to a worker, which posts `Measured`.
     score: hand a question for a plugin to a worker, which posts `Scored`.
-    signing: who has to vouch for modules.
+    signing: who has to vouch for modules. quotas: how much a namespace may have.
     stock: hand a model of an object's guests to a worker, which keeps its blob.
     trace: takes spans of what becomes of a commit; None: nobody wants them.
     propose: hand a promotion to whoever opens it and posts `PromotionOpened`; None: not any more.
@@ -151,6 +152,7 @@ class Surroundings:
     measure: Callable[[Probe], None] = _nobody_measures
     score: Callable[[Asking], None] = _nobody_scores
     signing: tuple[Rule, ...] = ()
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
     stock: Callable[[Key, ModelFile], None] = _no_stock
     trace: Send | None = None
     propose: Callable[[Uid, Proposal | None], None] = _nobody_opens
@@ -339,6 +341,7 @@ class Reconciler:
                 windows=world.windows.by_app(world.objects.values()),
                 released=self._around.devices.released,
                 signing=self._around.signing,
+                quotas=self._around.quotas,
             ),
             delivered=self.delivery,
             holders=world.holders,

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, Key, PropletId
+from propeller.model.quotas import Quota
 from propeller.model.signing import Rule
 from propeller.model.specs import ModelFile, ModuleRef, Proplet
 from propeller.reconcile.blobservice import BlobService, BlobWork
@@ -91,7 +92,7 @@ class Settings:
     open_source: the source an App names.
     endpoint: the way to the broker for a client id. verb: who holds the lease, for people.
     identities: what opens Secrets. signing: who has to vouch for modules, signing_keys: their keys.
-    trace: takes spans; None: nobody wants them.
+    trace: takes spans; None: nobody wants them. quotas: how much a namespace may have.
     """
 
     state: StateDir
@@ -106,6 +107,7 @@ class Settings:
     identities: Identities = field(default_factory=Identities)
     signing: tuple[Rule, ...] = ()
     signing_keys: tuple[PublicKey, ...] = ()
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
     trace: Send | None = None
 
 
@@ -211,6 +213,7 @@ class Service:
             measure=self._measure,
             score=self._scores.submit,
             signing=settings.signing,
+            quotas=settings.quotas,
             stock=self._stock,
             trace=settings.trace,
             propose=self.outlets.propose,

@@ -68,6 +68,11 @@ def _check(value: Any, schema: Schema, path: Path, line: int) -> Iterator[Flaw]:
     if schema["type"] == "array":
         yield from _items(value, schema, path, line)
         return
+    if schema["type"] == "integer":
+        low, high = schema["minimum"], schema["maximum"]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            yield Flaw(line, path, f"must be a whole number from {low} to {high}")
+        return
     if isinstance(value, Number | int) and not isinstance(value, bool):
         yield Flaw(line, path, f'must be text, not {show(value)}; text goes in quotes: "{value}"')
     elif not isinstance(value, str):

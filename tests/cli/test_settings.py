@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from propeller.cli.quotas import quotas_of
 from propeller.cli.settings import endpoint_of, fleet_of, registries_of, variable_of
 from propeller.errors import SpecError, UsageError
+from propeller.model.quotas import Quota
 from propeller.registry.reference import parse_location
 from propeller.sources.config import config_schema, read_config
 from propeller.state.layout import StateDir
@@ -208,3 +210,21 @@ def test_a_path_in_a_file_named_relatively_is_joined_once(
     monkeypatch.chdir(tmp_path)
     fleet = fleet_of(argparse.Namespace(config="conf/propeller.yaml"))
     assert fleet.file("broker.ca") == "conf/ca.pem"
+
+
+def test_quotas_are_read_by_namespace(tree):
+    """Memory with its unit; what is left out is any number; a namespace stands there once."""
+    file = tree / "propeller.yaml"
+    rows = [{"namespace": "a", "copies": 4, "memory": "2GiB"}, {"namespace": "b", "calls": 0}]
+    file.write_text(json.dumps({"quotas": rows}))
+    assert quotas_of(fleet_of(options(config=str(file)))) == {
+        "a": Quota(copies=4, memory=2 << 30),
+        "b": Quota(calls=0),
+    }
+    file.write_text(json.dumps({"quotas": [*rows, {"namespace": "a"}]}))
+    with pytest.raises(UsageError, match=r"quotas\[2\]\.namespace: a is there twice"):
+        quotas_of(fleet_of(options(config=str(file))))
+    for field, value in (("memory", "much"), ("copies", -1), ("copies", "4"), ("calls", True)):
+        file.write_text(json.dumps({"quotas": [{"namespace": "a", field: value}]}))
+        with pytest.raises(SpecError, match=field):
+            fleet_of(options(config=str(file)))

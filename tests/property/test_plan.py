@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from propeller.model.ids import PropletId
 from propeller.model.module import Import
+from propeller.model.quotas import Quota
 from propeller.model.seen import Presence, RunState, Seen
 from propeller.model.specs import Daemon, ModuleRef, OnOffline, Overlap, Task
 from propeller.plan.fit import fit
@@ -41,6 +42,7 @@ NAMES = [f"p{number}" for number in range(6)]
 BIG = ModuleRef(file="big.wasm")
 ODD = ModuleRef(file="odd.wasm")
 LATE = ModuleRef(image="oci://late")
+ROOMY = Quota(memory=4 * w.MIB)
 
 
 def share(percent: int) -> settings:
@@ -133,6 +135,8 @@ def worlds(draw: st.DrawFn) -> Any:
     count = draw(st.integers(1, 6))
     world = w.World(*[draw(works(index)) for index in range(count)], proplets=draw(fleets()))
     world.modules[BIG] = w.module(bytes=b"big", memory_min=16 * w.MIB)
+    quotas = st.sampled_from([{}, {}, {"default": Quota(copies=3)}, {"default": ROOMY}])
+    world.policy = Policy(quotas=draw(quotas))
     world.modules[ODD] = w.module(bytes=b"odd", imports=(Import("env", "laser"),))
     return world
 
@@ -247,6 +251,7 @@ def check_promises(world: Any, decided: Plan) -> None:
     )
     assert not touched or max(touched.values()) == 1, "assigned and released in one plan"
     check_room(world, decided)
+    check_quota(world, decided)
     for action in decided.actions:
         if isinstance(action, Assign):
             _check_assign(world, action)
@@ -283,6 +288,46 @@ def check_room(world: Any, decided: Plan) -> None:
         grown = len(uids) > before.get(name, 0)
         if grown and seen is not None and seen.tasks is not None:
             assert len(uids) <= seen.tasks, f"{name} takes {seen.tasks} tasks, not {sorted(uids)}"
+
+
+def check_quota(world: Any, decided: Plan) -> None:
+    """No plan begins more than the quota has left, but for what comes in place of another copy."""
+    quota = world.policy.quotas.get("default")
+    if quota is None or quota.copies is None:
+        return
+    busy = {
+        (uid, name)
+        for uid, copies in world.assignments.items()
+        for name, copy in copies.items()
+        if not copy.releasing and _runs(world, uid, name, copy)
+    }
+    begun = {
+        (action.uid, action.proplet)
+        for action in decided.actions
+        if isinstance(action, Assign) and (action.uid, action.proplet) not in busy
+    }
+    moving = {uid for uid, name in busy if _leaves(world, uid, name)}
+    assert len(busy) + len({one for one in begun if one[0] not in moving}) <= max(
+        quota.copies, len(busy)
+    )
+
+
+def _runs(world: Any, uid: Any, name: Any, copy: Any) -> bool:
+    seen = world.proplets.get(name)
+    run = seen.runs.get((uid, copy.run)) if seen is not None else None
+    return run is None or not run.state.ended
+
+
+def _leaves(world: Any, uid: Any, name: Any) -> bool:
+    """Whether that copy may be replaced by another: its proplet drains, is silent, or is unfit."""
+    seen = world.proplets.get(name)
+    if seen is None or seen.draining or seen.quarantine or seen.presence is not Presence.ONLINE:
+        return True
+    thing = world.objects[uid].object
+    if not thing.placement.selector.matches(seen.labels):
+        return True
+    module = world.modules.get(thing.module)
+    return module is None or fit(thing, module, seen.facts, memory_of(seen)) is not None
 
 
 def _check_assign(world: Any, action: Assign) -> None:
@@ -504,11 +549,12 @@ def test_nothing_starts_or_moves_while_held(world: Any, story: list[tuple[str, i
     for event, pick in story:
         happen(world, event, pick)
     free = world.plan()
-    world.policy = Policy(hold="waiting for p9")
+    before = world.policy
+    world.policy = replace(before, hold="waiting for p9")
     decided = world.plan()
     assert not [a for a in decided.actions if isinstance(a, Assign | Release)]
     dropped = {action.uid for action in free.actions if isinstance(action, Assign)}
     live = {uid for uid in dropped if world.objects[uid].deleted_at is None}
     assert all(decided.blocked[uid].reason == "Held" for uid in live)
-    world.policy = Policy()
+    world.policy = before
     assert world.plan() == plan(world.snapshot(), now=world.now) == free
