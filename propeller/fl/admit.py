@@ -71,13 +71,7 @@ class Admitted:
 
 def admit(data: bytes, assignment: Assignment, layout: Layout, base: Vector | None) -> Admitted:
     """The update in `data`, if it is the answer to `assignment`. Raises Refusal."""
-    try:
-        update = unpack(data, max_body=largest(assignment.encoding, layout.count))
-    except WireError as error:
-        raise Refusal(Why.ENVELOPE, str(error)) from error
-    _matches(update, assignment, layout)
-    identifier = update_id(data)
-    _signed(update, identifier, assignment)
+    update, identifier = _opened(data, assignment, layout)
     delta = decode(update.encoding, update.body, layout=layout, base=base)
     norm = length(delta)
     return Admitted(update=update, identifier=identifier, delta=delta, norm=norm)
@@ -86,12 +80,7 @@ def admit(data: bytes, assignment: Assignment, layout: Layout, base: Vector | No
 def admit_masked(data: bytes, assignment: Assignment, layout: Layout) -> Update:
     """An update that is only ever seen in a sum, if it is the answer to `assignment`: all but its
     numbers is looked at, and those nobody can. Raises Refusal."""
-    try:
-        update = unpack(data, max_body=largest(assignment.encoding, layout.count))
-    except WireError as error:
-        raise Refusal(Why.ENVELOPE, str(error)) from error
-    _matches(update, assignment, layout)
-    _signed(update, update_id(data), assignment)
+    update, _ = _opened(data, assignment, layout)
     if not update.flags & Flag.SECURE:
         raise Refusal(Why.MALFORMED, "its envelope does not say that it is masked")
     if len(update.body) != largest(assignment.encoding, layout.count):
@@ -102,13 +91,7 @@ def admit_masked(data: bytes, assignment: Assignment, layout: Layout) -> Update:
 def admit_sums(data: bytes, assignment: Assignment, layout: Layout) -> Admitted:
     """The sums of a site (`f64-partial`), if they are the answer to `assignment`; `delta` is their
     mean. Raises Refusal."""
-    try:
-        update = unpack(data, max_body=largest(assignment.encoding, layout.count))
-    except WireError as error:
-        raise Refusal(Why.ENVELOPE, str(error)) from error
-    _matches(update, assignment, layout)
-    identifier = update_id(data)
-    _signed(update, identifier, assignment)
+    update, identifier = _opened(data, assignment, layout)
     partial = from_body(update.body, LEAF, layout.count)
     if partial.samples != update.samples:
         raise Refusal(Why.MALFORMED, "its header and its sums disagree about samples")
@@ -144,6 +127,18 @@ def _signed(update: Update, identifier: str, asked: Assignment) -> None:
         or not asked.signed_by(update.signature, signed_bytes(identifier, asked.nonce))
     ):
         raise Refusal(Why.BAD_SIGNATURE, "not signed by the proplet it came from")
+
+
+def _opened(data: bytes, assignment: Assignment, layout: Layout) -> tuple[Update, str]:
+    """What came as an answer to `assignment`, signed by whom it was asked of, and its digest."""
+    try:
+        update = unpack(data, max_body=largest(assignment.encoding, layout.count))
+    except WireError as error:
+        raise Refusal(Why.ENVELOPE, str(error)) from error
+    _matches(update, assignment, layout)
+    identifier = update_id(data)
+    _signed(update, identifier, assignment)
+    return update, identifier
 
 
 def _matches(update: Update, asked: Assignment, layout: Layout) -> None:
