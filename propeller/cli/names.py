@@ -24,6 +24,8 @@ KINDS = {
     "fn": "Function",
     "function": "Function",
     "functions": "Function",
+    "plugin": "Plugin",
+    "plugins": "Plugin",
     "proplet": "Proplet",
     "proplets": "Proplet",
     "secret": "Secret",
@@ -49,11 +51,8 @@ def known_kind(text: str) -> str:
         import difflib
 
         near = difflib.get_close_matches(text.lower(), KINDS, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else "kinds: alert, app, daemon, proplet, task, workflow"
-        )
+        kinds = ", ".join(sorted({kind.lower() for kind in KINDS.values()}))
+        hint = f"did you mean {near[0]!r}?" if near else f"kinds: {kinds}"
         raise UsageError(f"no kind is called {text!r}", hint=hint)
     return kind
 
