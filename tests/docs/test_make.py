@@ -21,6 +21,6 @@ def test_help_names_what_a_person_types(reading):
     """`make help` tells of every target that a page names in the root Makefile."""
     text = (reading.ROOT / "Makefile").read_text()
     told = set(re.findall(r'@echo "make ([a-z]+)', text))
-    daily = {"demo", "test", "lint", "examples", "bench", "soak", "clean"}
+    daily = {"demo", "test", "coverage", "lint", "examples", "bench", "soak", "clean"}
     assert told == daily | {"fuzz", "lock", "wheel", "sbom"}
     assert told <= set(TARGET.findall(text))
