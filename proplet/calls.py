@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from propeller.errors import WireError
-from propeller.wire.call_messages import Call, CallAnswer
+from propeller.wire.call_messages import MAX_FOLLOW, Call, CallAnswer
 from propeller.wire.messages import Hello
 from proplet.pools import Pending, Pool, Result, refused
 from proplet.records import Key
@@ -35,6 +35,9 @@ class _Known:
     key: Key
     src: str
     result: Result | None = None
+    pieces: int = 0
+    told: int = 0
+    """Pieces of its log that were told, and bytes in them."""
 
     @property
     def size(self) -> int:
@@ -132,12 +135,22 @@ class Calls:
                     "query": call.query,
                     "headers": call.headers,
                     "body": call.body,
+                    "follow": call.follow,
                 },
+                heard=lambda text, lost: self._heard(call, known, text, lost),
                 came=now,
                 ends=now + min(call.timeout, pool.entry.timeout or call.timeout),
                 answer=answered,
             )
         )
+
+    def _heard(self, call: Call, known: _Known, text: str, lost: int) -> None:
+        """What a guest logged, to whoever asked for it."""
+        known.told += len(text.encode()) if text else 0
+        if call.follow and known.result is None and known.told <= 4 * MAX_FOLLOW:
+            known.pieces += 1
+            piece = Result(state="running", log=text, lost=lost, n=known.pieces)
+            self._tell(known.src, call.id, piece)
 
     def _answered(self, id_: str, known: _Known, result: Result) -> None:
         self._bytes -= known.size
@@ -197,5 +210,8 @@ class Calls:
                 error=result.error[:256],
                 wait=max(0, result.wait),
                 took=max(0, result.took),
+                log=result.log,
+                lost=max(0, result.lost),
+                n=result.n,
             ),
         )

@@ -58,9 +58,18 @@ class Result:
     error: str = ""
     wait: int = 0
     took: int = 0
+    log: str = ""
+    lost: int = 0
+    n: int = 0
 
 
 Answer = Callable[[Result], None]
+Heard = Callable[[str, int], None]
+"""Told what a guest logged, and how many bytes before that are lost."""
+
+
+def _unheard(_text: str, _lost: int) -> None:
+    return
 
 
 @dataclass(slots=True)
@@ -72,6 +81,7 @@ class Pending:
     came: int
     ends: int
     answer: Answer
+    heard: Heard = _unheard
     began: int = 0
     worker: Worker | None = None
     cause: str = ""
@@ -343,6 +353,10 @@ class Pool:
                 else:
                     self._idle.append((worker, self._clock()))
                     self._dispatch()
+            case "logged":
+                pending = self._busy.get(worker.number)
+                if pending is not None and pending.id == message.get("id"):
+                    pending.heard(str(message["text"]), cast(int, message["lost"]))
             case _:
                 pass
 

@@ -47,7 +47,7 @@ static const char *const words_6[] = {"once", "daemon", "serve", "timed"};
 static const char *const words_7[] = {"Never", "OnFailure", "Always"};
 static const char *const words_8[] = {"KillThenDownload", "HandOver"};
 static const char *const words_9[] = {"run", "recall", "cancel"};
-static const char *const words_10[] = {"done", "failed", "refused", "unknown"};
+static const char *const words_10[] = {"done", "failed", "refused", "unknown", "running"};
 static const char *const words_11[] = {"Pending", "Fetching", "Running", "BackOff", "Stopping", "Succeeded", "Failed", "Interrupted", "Refused"};
 static const char *const words_12[] = {"Synced", "Unsynced"};
 static const char *const words_13[] = {"online", "offline"};
@@ -115,50 +115,52 @@ static const struct pp_kind kind_54 = {PP_TEXT, 0, INT64_C(0), INT64_C(8192), NU
 static const struct pp_kind kind_55 = {PP_TEXT, 0, INT64_C(0), INT64_C(16384), NULL};
 static const struct pp_kind kind_56 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_55};
 static const struct pp_kind kind_57 = {PP_PACKED, 0, INT64_C(0), INT64_C(131073), NULL};
-static const struct pp_kind kind_58 = {PP_ENUM, 0, INT64_C(0), INT64_C(4), words_10};
-static const struct pp_kind kind_59 = {PP_INT, 0, INT64_C(0), INT64_C(599), NULL};
-static const struct pp_kind kind_60 = {PP_TEXT, 1, INT64_C(0), INT64_C(1024), NULL};
-static const struct pp_kind kind_61 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_entry};
-static const struct pp_kind kind_62 = {PP_LIST, 0, INT64_C(0), INT64_C(1024), &kind_61};
-static const struct pp_kind kind_63 = {PP_TEXT, 0, INT64_C(0), INT64_C(71), NULL};
-static const struct pp_kind kind_64 = {PP_ENUM, 0, INT64_C(0), INT64_C(9), words_11};
-static const struct pp_kind kind_65 = {PP_INT, 0, INT64_C(-2147483648), INT64_C(4294967295), NULL};
-static const struct pp_kind kind_66 = {PP_TEXT, 1, INT64_C(0), INT64_C(256), NULL};
-static const struct pp_kind kind_67 = {PP_BOOL, 0, INT64_C(0), INT64_C(0), NULL};
-static const struct pp_kind kind_68 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_past_run};
-static const struct pp_kind kind_69 = {PP_LIST, 0, INT64_C(0), INT64_C(65), &kind_68};
-static const struct pp_kind kind_70 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_observed};
-static const struct pp_kind kind_71 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_run_report};
-static const struct pp_kind kind_72 = {PP_LIST, 0, INT64_C(0), INT64_C(1024), &kind_71};
-static const struct pp_kind kind_73 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_refused};
-static const struct pp_kind kind_74 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_free};
-static const struct pp_kind kind_75 = {PP_INT, 0, INT64_C(-9007199254740991), INT64_C(9007199254740991), NULL};
-static const struct pp_kind kind_76 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_75};
-static const struct pp_kind kind_77 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_12};
-static const struct pp_kind kind_78 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_13};
-static const struct pp_kind kind_79 = {PP_LIST, 0, INT64_C(0), INT64_C(512), &kind_17};
-static const struct pp_kind kind_80 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_17};
-static const struct pp_kind kind_81 = {PP_LIST, 0, INT64_C(0), INT64_C(8), &kind_11};
-static const struct pp_kind kind_82 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_8};
-static const struct pp_kind kind_83 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_40};
-static const struct pp_kind kind_84 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_14};
-static const struct pp_kind kind_85 = {PP_ENUM, 0, INT64_C(0), INT64_C(4), words_15};
-static const struct pp_kind kind_86 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_16};
-static const struct pp_kind kind_87 = {PP_TEXT, 1, INT64_C(0), INT64_C(4096), NULL};
-static const struct pp_kind kind_88 = {PP_INT, 0, INT64_C(1), INT64_C(1048576), NULL};
-static const struct pp_kind kind_89 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_17};
-static const struct pp_kind kind_90 = {PP_INT, 0, INT64_C(0), INT64_C(255), NULL};
-static const struct pp_kind kind_91 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_11};
-static const struct pp_kind kind_92 = {PP_INT, 0, INT64_C(1), INT64_C(9007199254740991), NULL};
-static const struct pp_kind kind_93 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_trusted_key};
-static const struct pp_kind kind_94 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_93};
-static const struct pp_kind kind_95 = {PP_LIST, 0, INT64_C(0), INT64_C(800), &kind_5};
-static const struct pp_kind kind_96 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_18};
-static const struct pp_kind kind_97 = {PP_TEXT, 1, INT64_C(0), INT64_C(8192), NULL};
-static const struct pp_kind kind_98 = {PP_NAMED, 0, INT64_C(128), INT64_C(256), &kind_75};
+static const struct pp_kind kind_58 = {PP_INT, 0, INT64_C(0), INT64_C(262144), NULL};
+static const struct pp_kind kind_59 = {PP_ENUM, 0, INT64_C(0), INT64_C(5), words_10};
+static const struct pp_kind kind_60 = {PP_INT, 0, INT64_C(0), INT64_C(599), NULL};
+static const struct pp_kind kind_61 = {PP_TEXT, 1, INT64_C(0), INT64_C(1024), NULL};
+static const struct pp_kind kind_62 = {PP_TEXT, 1, INT64_C(0), INT64_C(16384), NULL};
+static const struct pp_kind kind_63 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_entry};
+static const struct pp_kind kind_64 = {PP_LIST, 0, INT64_C(0), INT64_C(1024), &kind_63};
+static const struct pp_kind kind_65 = {PP_TEXT, 0, INT64_C(0), INT64_C(71), NULL};
+static const struct pp_kind kind_66 = {PP_ENUM, 0, INT64_C(0), INT64_C(9), words_11};
+static const struct pp_kind kind_67 = {PP_INT, 0, INT64_C(-2147483648), INT64_C(4294967295), NULL};
+static const struct pp_kind kind_68 = {PP_TEXT, 1, INT64_C(0), INT64_C(256), NULL};
+static const struct pp_kind kind_69 = {PP_BOOL, 0, INT64_C(0), INT64_C(0), NULL};
+static const struct pp_kind kind_70 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_past_run};
+static const struct pp_kind kind_71 = {PP_LIST, 0, INT64_C(0), INT64_C(65), &kind_70};
+static const struct pp_kind kind_72 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_observed};
+static const struct pp_kind kind_73 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_run_report};
+static const struct pp_kind kind_74 = {PP_LIST, 0, INT64_C(0), INT64_C(1024), &kind_73};
+static const struct pp_kind kind_75 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_refused};
+static const struct pp_kind kind_76 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_free};
+static const struct pp_kind kind_77 = {PP_INT, 0, INT64_C(-9007199254740991), INT64_C(9007199254740991), NULL};
+static const struct pp_kind kind_78 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_77};
+static const struct pp_kind kind_79 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_12};
+static const struct pp_kind kind_80 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_13};
+static const struct pp_kind kind_81 = {PP_LIST, 0, INT64_C(0), INT64_C(512), &kind_17};
+static const struct pp_kind kind_82 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_17};
+static const struct pp_kind kind_83 = {PP_LIST, 0, INT64_C(0), INT64_C(8), &kind_11};
+static const struct pp_kind kind_84 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_8};
+static const struct pp_kind kind_85 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_40};
+static const struct pp_kind kind_86 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_14};
+static const struct pp_kind kind_87 = {PP_ENUM, 0, INT64_C(0), INT64_C(4), words_15};
+static const struct pp_kind kind_88 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_16};
+static const struct pp_kind kind_89 = {PP_TEXT, 1, INT64_C(0), INT64_C(4096), NULL};
+static const struct pp_kind kind_90 = {PP_INT, 0, INT64_C(1), INT64_C(1048576), NULL};
+static const struct pp_kind kind_91 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_17};
+static const struct pp_kind kind_92 = {PP_INT, 0, INT64_C(0), INT64_C(255), NULL};
+static const struct pp_kind kind_93 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_11};
+static const struct pp_kind kind_94 = {PP_INT, 0, INT64_C(1), INT64_C(9007199254740991), NULL};
+static const struct pp_kind kind_95 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_trusted_key};
+static const struct pp_kind kind_96 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_95};
+static const struct pp_kind kind_97 = {PP_LIST, 0, INT64_C(0), INT64_C(800), &kind_5};
+static const struct pp_kind kind_98 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_18};
+static const struct pp_kind kind_99 = {PP_TEXT, 1, INT64_C(0), INT64_C(8192), NULL};
+static const struct pp_kind kind_100 = {PP_NAMED, 0, INT64_C(128), INT64_C(256), &kind_77};
 
-const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, INT64_C(1024), &kind_61};
-const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, INT64_C(1024), &kind_71};
+const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, INT64_C(1024), &kind_63};
+const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, INT64_C(1024), &kind_73};
 
 static const struct pp_field wire_serve_fields[] = {
 	{1, 1, "interface", &kind_0, NULL, 0},
@@ -331,10 +333,11 @@ static const struct pp_field call_fields[] = {
 	{15, 0, "headers", &kind_56, (const uint8_t *)"\xa0", 1},
 	{16, 0, "body", &kind_57, (const uint8_t *)"\x40", 1},
 	{17, 0, "trace", &kind_11, (const uint8_t *)"\x60", 1},
+	{18, 0, "follow", &kind_58, (const uint8_t *)"\x00", 1},
 };
-static const uint8_t call_sorted[] = {16, 5, 6, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
+static const uint8_t call_sorted[] = {16, 5, 6, 18, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
 const struct pp_shape pp_shape_call = {
-	"Call", call_fields, call_sorted, 18, 0, 0, 0,
+	"Call", call_fields, call_sorted, 19, 0, 0, 0,
 };
 
 static const struct pp_field call_answer_fields[] = {
@@ -343,18 +346,21 @@ static const struct pp_field call_answer_fields[] = {
 	{2, 1, "call", &kind_9, NULL, 0},
 	{3, 1, "inst", &kind_24, NULL, 0},
 	{4, 1, "boot", &kind_40, NULL, 0},
-	{5, 1, "state", &kind_58, NULL, 0},
+	{5, 1, "state", &kind_59, NULL, 0},
 	{6, 0, "cause", &kind_11, (const uint8_t *)"\x60", 1},
-	{7, 0, "status", &kind_59, (const uint8_t *)"\x00", 1},
+	{7, 0, "status", &kind_60, (const uint8_t *)"\x00", 1},
 	{8, 0, "headers", &kind_56, (const uint8_t *)"\xa0", 1},
 	{9, 0, "body", &kind_57, (const uint8_t *)"\x40", 1},
-	{10, 0, "error", &kind_60, (const uint8_t *)"\x60", 1},
+	{10, 0, "error", &kind_61, (const uint8_t *)"\x60", 1},
 	{11, 0, "wait", &kind_6, (const uint8_t *)"\x00", 1},
 	{12, 0, "took", &kind_6, (const uint8_t *)"\x00", 1},
+	{13, 0, "log", &kind_62, (const uint8_t *)"\x60", 1},
+	{14, 0, "lost", &kind_6, (const uint8_t *)"\x00", 1},
+	{15, 0, "n", &kind_40, (const uint8_t *)"\x00", 1},
 };
-static const uint8_t call_answer_sorted[] = {9, 4, 2, 6, 10, 8, 1, 3, 5, 7, 12, 0, 11};
+static const uint8_t call_answer_sorted[] = {9, 4, 2, 6, 10, 8, 1, 3, 13, 14, 15, 5, 7, 12, 0, 11};
 const struct pp_shape pp_shape_call_answer = {
-	"CallAnswer", call_answer_fields, call_answer_sorted, 13, 0, 0, 0,
+	"CallAnswer", call_answer_fields, call_answer_sorted, 16, 0, 0, 0,
 };
 
 static const struct pp_field desired_fields[] = {
@@ -365,7 +371,7 @@ static const struct pp_field desired_fields[] = {
 	{4, 1, "gen", &kind_6, NULL, 0},
 	{5, 1, "iat", &kind_6, NULL, 0},
 	{6, 1, "digest", &kind_5, NULL, 0},
-	{7, 0, "tasks", &kind_62, NULL, 0},
+	{7, 0, "tasks", &kind_64, NULL, 0},
 	{8, 0, "body", &kind_10, NULL, 0},
 	{9, 0, "notAfter", &kind_6, NULL, 0},
 	{10, 0, "trace", &kind_11, (const uint8_t *)"\x60", 1},
@@ -388,7 +394,7 @@ const struct pp_shape pp_shape_observed = {
 static const struct pp_field refused_fields[] = {
 	{1, 1, "fence", &kind_6, NULL, 0},
 	{2, 1, "gen", &kind_6, NULL, 0},
-	{3, 1, "digest", &kind_63, NULL, 0},
+	{3, 1, "digest", &kind_65, NULL, 0},
 	{4, 1, "reason", &kind_11, NULL, 0},
 };
 static const uint8_t refused_sorted[] = {2, 0, 1, 3};
@@ -398,12 +404,12 @@ const struct pp_shape pp_shape_refused = {
 
 static const struct pp_field past_run_fields[] = {
 	{1, 1, "slot", &kind_6, NULL, 0},
-	{2, 1, "state", &kind_64, NULL, 0},
+	{2, 1, "state", &kind_66, NULL, 0},
 	{3, 0, "attempt", &kind_21, (const uint8_t *)"\x01", 1},
-	{4, 0, "exit", &kind_65, NULL, 0},
-	{5, 0, "result", &kind_66, NULL, 0},
+	{4, 0, "exit", &kind_67, NULL, 0},
+	{5, 0, "result", &kind_68, NULL, 0},
 	{6, 0, "resultBlob", &kind_10, NULL, 0},
-	{7, 0, "error", &kind_66, (const uint8_t *)"\x60", 1},
+	{7, 0, "error", &kind_68, (const uint8_t *)"\x60", 1},
 	{8, 0, "started", &kind_6, (const uint8_t *)"\x00", 1},
 	{9, 0, "ended", &kind_6, (const uint8_t *)"\x00", 1},
 };
@@ -417,17 +423,17 @@ static const struct pp_field run_report_fields[] = {
 	{2, 1, "run", &kind_24, NULL, 0},
 	{3, 1, "digest", &kind_5, NULL, 0},
 	{4, 1, "cause", &kind_11, NULL, 0},
-	{5, 1, "state", &kind_64, NULL, 0},
-	{6, 0, "exit", &kind_65, NULL, 0},
-	{7, 0, "result", &kind_66, NULL, 0},
+	{5, 1, "state", &kind_66, NULL, 0},
+	{6, 0, "exit", &kind_67, NULL, 0},
+	{7, 0, "result", &kind_68, NULL, 0},
 	{8, 0, "resultBlob", &kind_10, NULL, 0},
-	{9, 0, "error", &kind_66, (const uint8_t *)"\x60", 1},
+	{9, 0, "error", &kind_68, (const uint8_t *)"\x60", 1},
 	{10, 0, "restarts", &kind_40, (const uint8_t *)"\x00", 1},
-	{11, 0, "ready", &kind_67, (const uint8_t *)"\xf4", 1},
+	{11, 0, "ready", &kind_69, (const uint8_t *)"\xf4", 1},
 	{12, 0, "started", &kind_6, (const uint8_t *)"\x00", 1},
 	{13, 0, "ended", &kind_6, (const uint8_t *)"\x00", 1},
 	{14, 0, "spent", &kind_6, (const uint8_t *)"\x00", 1},
-	{15, 0, "past", &kind_69, (const uint8_t *)"\x80", 1},
+	{15, 0, "past", &kind_71, (const uint8_t *)"\x80", 1},
 	{16, 0, "lost", &kind_40, (const uint8_t *)"\x00", 1},
 };
 static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 15, 14, 10, 9, 6, 7, 1, 13, 11, 4, 0};
@@ -452,14 +458,14 @@ static const struct pp_field report_fields[] = {
 	{3, 1, "boot", &kind_40, NULL, 0},
 	{4, 1, "seq", &kind_40, NULL, 0},
 	{5, 1, "conn", &kind_40, NULL, 0},
-	{6, 1, "observed", &kind_70, NULL, 0},
+	{6, 1, "observed", &kind_72, NULL, 0},
 	{7, 1, "inventory", &kind_5, NULL, 0},
-	{8, 0, "tasks", &kind_72, NULL, 0},
+	{8, 0, "tasks", &kind_74, NULL, 0},
 	{9, 0, "body", &kind_10, NULL, 0},
-	{10, 0, "refused", &kind_73, NULL, 0},
-	{11, 0, "free", &kind_74, (const uint8_t *)"\xa0", 1},
-	{12, 0, "metrics", &kind_76, (const uint8_t *)"\xa0", 1},
-	{13, 0, "clock", &kind_77, (const uint8_t *)"\x00", 1},
+	{10, 0, "refused", &kind_75, NULL, 0},
+	{11, 0, "free", &kind_76, (const uint8_t *)"\xa0", 1},
+	{12, 0, "metrics", &kind_78, (const uint8_t *)"\xa0", 1},
+	{13, 0, "clock", &kind_79, (const uint8_t *)"\x00", 1},
 };
 static const uint8_t report_sorted[] = {9, 3, 13, 5, 11, 1, 2, 7, 12, 6, 10, 4, 8, 0};
 const struct pp_shape pp_shape_report = {
@@ -469,7 +475,7 @@ const struct pp_shape pp_shape_report = {
 static const struct pp_field status_fields[] = {
 	{0, 1, "v", &kind_51, NULL, 0},
 	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "state", &kind_78, NULL, 0},
+	{2, 1, "state", &kind_80, NULL, 0},
 	{3, 1, "inst", &kind_24, NULL, 0},
 	{4, 1, "boot", &kind_40, NULL, 0},
 	{5, 1, "conn", &kind_40, NULL, 0},
@@ -496,15 +502,15 @@ static const struct pp_field hello_fields[] = {
 	{13, 1, "maxPayload", &kind_6, NULL, 0},
 	{14, 1, "minRunInterval", &kind_6, NULL, 0},
 	{15, 1, "heartbeat", &kind_6, NULL, 0},
-	{16, 1, "imports", &kind_79, NULL, 0},
-	{17, 1, "components", &kind_67, NULL, 0},
-	{18, 1, "mounts", &kind_80, NULL, 0},
-	{19, 1, "encodings", &kind_81, NULL, 0},
-	{20, 1, "algs", &kind_81, NULL, 0},
-	{21, 1, "fetch", &kind_81, NULL, 0},
-	{22, 1, "labels", &kind_82, NULL, 0},
+	{16, 1, "imports", &kind_81, NULL, 0},
+	{17, 1, "components", &kind_69, NULL, 0},
+	{18, 1, "mounts", &kind_82, NULL, 0},
+	{19, 1, "encodings", &kind_83, NULL, 0},
+	{20, 1, "algs", &kind_83, NULL, 0},
+	{21, 1, "fetch", &kind_83, NULL, 0},
+	{22, 1, "labels", &kind_84, NULL, 0},
 	{23, 1, "key", &kind_17, NULL, 0},
-	{24, 0, "versions", &kind_83, (const uint8_t *)"\x81\x01", 2},
+	{24, 0, "versions", &kind_85, (const uint8_t *)"\x81\x01", 2},
 	{25, 0, "box", &kind_17, (const uint8_t *)"\x60", 1},
 };
 static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 6, 7, 10, 11, 0, 24};
@@ -524,7 +530,7 @@ static const struct pp_field op_fields[] = {
 	{8, 1, "n", &kind_40, NULL, 0},
 	{9, 0, "uid", &kind_22, NULL, 0},
 	{10, 0, "run", &kind_24, NULL, 0},
-	{11, 0, "stream", &kind_84, (const uint8_t *)"\x00", 1},
+	{11, 0, "stream", &kind_86, (const uint8_t *)"\x00", 1},
 	{12, 0, "tail", &kind_6, (const uint8_t *)"\x1a\x00\x01\x00\x00", 5},
 	{13, 0, "follow", &kind_6, (const uint8_t *)"\x00", 1},
 	{14, 0, "notAfter", &kind_6, NULL, 0},
@@ -541,9 +547,9 @@ static const struct pp_field op_answer_fields[] = {
 	{3, 1, "inst", &kind_24, NULL, 0},
 	{4, 1, "boot", &kind_40, NULL, 0},
 	{5, 1, "n", &kind_40, NULL, 0},
-	{6, 1, "state", &kind_85, NULL, 0},
-	{7, 0, "stream", &kind_86, (const uint8_t *)"\x00", 1},
-	{8, 0, "text", &kind_87, (const uint8_t *)"\x60", 1},
+	{6, 1, "state", &kind_87, NULL, 0},
+	{7, 0, "stream", &kind_88, (const uint8_t *)"\x00", 1},
+	{8, 0, "text", &kind_89, (const uint8_t *)"\x60", 1},
 	{9, 0, "blob", &kind_10, NULL, 0},
 	{10, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
 };
@@ -557,7 +563,7 @@ static const struct pp_field blob_get_fields[] = {
 	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "digest", &kind_5, NULL, 0},
 	{3, 1, "off", &kind_6, NULL, 0},
-	{4, 1, "len", &kind_88, NULL, 0},
+	{4, 1, "len", &kind_90, NULL, 0},
 	{5, 1, "req", &kind_40, NULL, 0},
 };
 static const uint8_t blob_get_sorted[] = {2, 1, 4, 3, 5, 0};
@@ -570,7 +576,7 @@ static const struct pp_field blob_ack_fields[] = {
 	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "digest", &kind_5, NULL, 0},
 	{3, 1, "have", &kind_6, NULL, 0},
-	{4, 1, "state", &kind_89, NULL, 0},
+	{4, 1, "state", &kind_91, NULL, 0},
 	{5, 0, "reason", &kind_8, (const uint8_t *)"\x60", 1},
 };
 static const uint8_t blob_ack_sorted[] = {2, 3, 1, 5, 4, 0};
@@ -580,7 +586,7 @@ const struct pp_shape pp_shape_blob_ack = {
 
 static const struct pp_field manager_status_fields[] = {
 	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "state", &kind_78, NULL, 0},
+	{1, 1, "state", &kind_80, NULL, 0},
 	{2, 1, "fence", &kind_6, NULL, 0},
 	{3, 1, "src", &kind_9, NULL, 0},
 	{4, 1, "conn", &kind_40, NULL, 0},
@@ -604,9 +610,9 @@ const struct pp_shape pp_shape_echo = {
 
 static const struct pp_field trusted_key_fields[] = {
 	{1, 1, "kid", &kind_25, NULL, 0},
-	{2, 1, "alg", &kind_90, NULL, 0},
+	{2, 1, "alg", &kind_92, NULL, 0},
 	{3, 1, "pub", &kind_17, NULL, 0},
-	{4, 1, "roles", &kind_91, NULL, 0},
+	{4, 1, "roles", &kind_93, NULL, 0},
 };
 static const uint8_t trusted_key_sorted[] = {1, 0, 2, 3};
 const struct pp_shape pp_shape_trusted_key = {
@@ -615,8 +621,8 @@ const struct pp_shape pp_shape_trusted_key = {
 
 static const struct pp_field trust_fields[] = {
 	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "version", &kind_92, NULL, 0},
-	{2, 0, "keys", &kind_94, (const uint8_t *)"\x80", 1},
+	{1, 1, "version", &kind_94, NULL, 0},
+	{2, 0, "keys", &kind_96, (const uint8_t *)"\x80", 1},
 };
 static const uint8_t trust_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_trust = {
@@ -625,8 +631,8 @@ const struct pp_shape pp_shape_trust = {
 
 static const struct pp_field releases_fields[] = {
 	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "version", &kind_92, NULL, 0},
-	{2, 0, "modules", &kind_95, (const uint8_t *)"\x80", 1},
+	{1, 1, "version", &kind_94, NULL, 0},
+	{2, 0, "modules", &kind_97, (const uint8_t *)"\x80", 1},
 	{3, 0, "notAfter", &kind_6, NULL, 0},
 };
 static const uint8_t releases_sorted[] = {2, 3, 0, 1};
@@ -639,8 +645,8 @@ static const struct pp_field log_fields[] = {
 	{1, 1, "id", &kind_9, NULL, 0},
 	{2, 1, "boot", &kind_40, NULL, 0},
 	{3, 1, "n", &kind_40, NULL, 0},
-	{4, 1, "stream", &kind_96, NULL, 0},
-	{5, 1, "text", &kind_97, NULL, 0},
+	{4, 1, "stream", &kind_98, NULL, 0},
+	{5, 1, "text", &kind_99, NULL, 0},
 	{6, 0, "uid", &kind_22, NULL, 0},
 	{7, 0, "run", &kind_24, NULL, 0},
 	{8, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
@@ -656,7 +662,7 @@ static const struct pp_field metrics_fields[] = {
 	{2, 1, "boot", &kind_40, NULL, 0},
 	{3, 1, "n", &kind_40, NULL, 0},
 	{4, 1, "at", &kind_6, NULL, 0},
-	{5, 1, "values", &kind_98, NULL, 0},
+	{5, 1, "values", &kind_100, NULL, 0},
 	{6, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
 };
 static const uint8_t metrics_sorted[] = {4, 2, 6, 1, 3, 0, 5};

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--async", dest="later", action="store_true", help="print the call's id and do not wait"
     )
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="print what it logs, as it comes, to stderr"
+    )
     parser.add_argument("--result", metavar="ID", help="what became of an asynchronous call")
     parser.add_argument("--cancel", metavar="ID", help="end an asynchronous call")
     parser.add_argument("-i", "--include", action="store_true", help="print status and headers too")
@@ -63,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
     path = f"/fn/{quote(namespace, safe='')}/{quote(name, safe='')}"
     if args.path:
         path += "/" + quote(args.path.lstrip("/"), safe="/?=&%:,;+-._~")
+    if args.follow and args.later:
+        raise UsageError("--follow waits for the answer, --async does not")
+    if args.follow:
+        return _follow(state, args.method, path, _body(args), _headers(args))
     status, headers, body = _ask(state, args.method, path, _body(args), _headers(args))
     if args.include:
         say(f"{status}")
@@ -114,7 +121,53 @@ def _headers(args: argparse.Namespace) -> dict[str, str]:
         found["Idempotency-Key"] = args.key
     if args.later:
         found["Prefer"] = "respond-async"
+    if args.follow:
+        found["Accept"] = "text/event-stream"
     return found
+
+
+def _follow(state: StateDir, method: str, path: str, body: bytes, headers: dict[str, str]) -> int:
+    """Print events as they come; the exit code is that of the answer."""
+    from propeller.cli.unixhttp import SocketConnection
+
+    connection = SocketConnection(state.socket, 7200)
+    with contextlib.closing(connection):
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            if response.headers.get_content_type() != "text/event-stream":  # it did not begin
+                return _show(response.status, dict(response.getheaders()), response.read())
+            name = ""
+            for line in response:
+                field, _, text = line.decode("utf-8", "replace").rstrip("\n").partition(": ")
+                if field == "event":
+                    name = text
+                elif field == "data" and name == "log":
+                    _log(json.loads(text))
+                elif field == "data" and name == "result":
+                    return _end(json.loads(text))
+        except (OSError, ValueError) as error:
+            raise _gone(state) from error
+    raise _gone(state)
+
+
+def _log(told: dict[str, object]) -> None:
+    if told.get("lost"):
+        say(f"... {told['lost']} bytes of its log are missing ...")
+    sys.stderr.write(str(told["text"]))
+    sys.stderr.flush()
+
+
+def _end(told: dict[str, object]) -> int:
+    """The last event of a stream, as its answer would have been shown."""
+    import base64
+
+    if told["fate"] == "Done":
+        sys.stdout.buffer.write(base64.b64decode(str(told["body"])))
+        sys.stdout.flush()
+        return 0 if int(str(told["status"])) < 400 else 3
+    say(f"{told['error']} (call {told['call']})")
+    return int(str(told["exit"]))
 
 
 def _ask(
@@ -130,10 +183,14 @@ def _ask(
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
         except OSError as error:
-            raise Unavailable(
-                f"no reconciler answers on {state.path}: the call may have run, if it began",
-                hint="start one with `propeller up SPECS` or `propeller serve SOURCE`",
-            ) from error
+            raise _gone(state) from error
+
+
+def _gone(state: StateDir) -> Unavailable:
+    return Unavailable(
+        f"no reconciler answers on {state.path}: the call may have run, if it began",
+        hint="start one with `propeller up SPECS` or `propeller serve SOURCE`",
+    )
 
 
 def _show(status: int, headers: dict[str, str], body: bytes) -> int:

@@ -20,7 +20,18 @@ from typing import Any
 
 from propeller.errors import Conflict, PropellerError, Unavailable, WireError
 from propeller.gateway.calltraces import CallTraces
-from propeller.gateway.desk import Desk, Effect, End, Ended, Outcome, Place, Request, Route, Send
+from propeller.gateway.desk import (
+    Desk,
+    Effect,
+    End,
+    Ended,
+    Logged,
+    Outcome,
+    Place,
+    Request,
+    Route,
+    Send,
+)
 from propeller.gateway.routes import routes_of
 from propeller.gateway.triggers import Triggers
 from propeller.state.calls import CallRow, CallStore
@@ -87,6 +98,10 @@ class Ground:
     """Told again and again while calls wait for a first copy: the uid, and how many."""
 
 
+Listen = Callable[[str, int], None]
+"""Told what a call's guest logged, and how many bytes before that are lost. From any thread."""
+
+
 @dataclass(slots=True)
 class FirstCalls:
     """Calls that waited for a first copy and got it. total, longest: ms."""
@@ -119,6 +134,7 @@ class Carrier:
         self._calls = CallStore(ground.calls)
         self._futures: dict[str, Future[Outcome]] = {}
         self._names: dict[str, str] = {}
+        self._listeners: dict[str, Listen] = {}
         self._rows: dict[str, CallRow] = {}
         self._rings: dict[str, Keyring] = {}
         self._early: dict[str, bytes] = {}
@@ -163,14 +179,34 @@ class Carrier:
             return self._desk.route(name)
 
     def call(
-        self, name: str, request: Request, *, key: str | None = None, later: bool = False
+        self,
+        name: str,
+        request: Request,
+        *,
+        key: str | None = None,
+        later: bool = False,
+        listen: Listen | None = None,
     ) -> Ticket:
-        """Call a Function. later: the caller asks for the answer another time.
+        """Call a Function. later: the caller asks for the answer another time. listen: hears what
+        its guest logs, where the request asks for that.
 
         key: what the caller names it by; the same one again is the same call. Raises Conflict where
         it names another request, Unavailable where a promise cannot be kept on disk.
         """
         id_ = self._ground.new_id()
+        if listen is not None:
+            with self._lock:
+                self._listeners[id_] = listen
+        try:
+            return self._call(id_, name, request, key, later=later)
+        finally:
+            with self._lock:
+                if id_ not in self._futures:  # it is over, or another call is meant
+                    self._listeners.pop(id_, None)
+
+    def _call(
+        self, id_: str, name: str, request: Request, key: str | None, *, later: bool
+    ) -> Ticket:
         if key is None and not later:
             return self._begin(id_, name, request, None)
         digest = _digest(request)
@@ -281,6 +317,11 @@ class Carrier:
                     self._send(effect)
                 case Ended(id_, outcome):
                     self._ended(id_, outcome)
+                case Logged(id_, text, lost):
+                    with self._lock:
+                        listen = self._listeners.get(id_)
+                    if listen is not None:
+                        listen(text, lost)
 
     def _send(self, send: Send) -> None:
         if send.durable and not self._placed(send.id, send.place):
@@ -314,6 +355,7 @@ class Carrier:
         with self._lock:
             future = self._futures.pop(id_, None)
             name = self._names.pop(id_, "")
+            self._listeners.pop(id_, None)
             self._traces.end(id_, outcome)
             end = (name, str(outcome.end.value))
             self.counts.ends[end] = self.counts.ends.get(end, 0) + 1

@@ -61,7 +61,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request, as it came. body: base64. timeout: ms, None for the Function's own."""
+    """One request, as it came. body: base64. timeout: ms, None for the Function's own.
+
+    follow: bytes of its log that somebody wants to hear while it runs.
+    """
 
     method: str = "POST"
     path: str = ""
@@ -69,6 +72,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
     timeout: int | None = None
+    follow: int = 0
 
 
 class End(Enum):
@@ -125,7 +129,8 @@ class _Seat:
 class _Open:
     """A call that has not ended. patient: ms it may wait for a copy; due: when to look again.
 
-    lost: what became of an attempt of which nobody knows whether it ran, "" while there is none.
+    piece: the newest of its log that came. lost: what became of an attempt of which nobody knows
+    whether it ran, "" while there is none.
     held: it came while there was no copy of a Function that may have none. waited: ms until it
     was sent then.
     """
@@ -147,6 +152,7 @@ class _Open:
     lost: str = ""
     held: bool = False
     waited: int | None = None
+    piece: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,16 @@ class Ended:
     outcome: Outcome
 
 
-Effect = Send | Ended
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Tell whoever follows: what the guest logged, and how many bytes before that are lost."""
+
+    id: str
+    text: str
+    lost: int
+
+
+Effect = Send | Ended | Logged
 
 
 class Desk:
@@ -309,6 +324,11 @@ class Desk:
         if (answer.id, answer.inst, answer.boot) != (place.proplet, place.inst, place.boot):
             return []
         match answer.state:
+            case "running":
+                if not one.request.follow or answer.n <= one.piece:
+                    return []  # nobody asked, or it came twice
+                one.piece = answer.n
+                return [Logged(one.id, answer.log, answer.lost)]
             case "done":
                 return self._end(one, _done(answer))
             case "failed" if answer.cause == "interrupted":
@@ -434,6 +454,7 @@ class Desk:
         one.attempts += 1
         wire = one.id if one.attempts == 1 else f"{one.id}-{one.attempts}"
         one.place = Place(copy.proplet, copy.run, seat.inst, seat.boot, wire)
+        one.piece = 0
         one.sent_at = now
         if one.held and one.waited is None:
             self._hold_no_more(one)
@@ -469,6 +490,7 @@ class Desk:
             query=request.query,
             headers=request.headers,
             body=request.body,
+            follow=request.follow,
         )
         return [Send(one.id, call, place, one.durable and verb == "run")]
 

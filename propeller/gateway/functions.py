@@ -12,12 +12,13 @@ import json
 import re
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute
 from starlette.routing import Route as HttpRoute
 
@@ -25,16 +26,19 @@ from propeller.errors import Conflict, Unavailable
 from propeller.gateway.access.gate import Caller, Gate
 from propeller.gateway.access.roles import Principal, Role
 from propeller.gateway.access.tokens import PREFIX
-from propeller.gateway.carrier import Ticket, outcome_of
+from propeller.gateway.callstream import CallStream, as_events
+from propeller.gateway.carrier import Listen, Ticket, outcome_of
 from propeller.gateway.desk import End, Outcome, Request, Route
 from propeller.gateway.problem import Problem
 from propeller.model.ids import is_dns_label, is_wire_id
 from propeller.model.quantities import duration_ms
 from propeller.state.calls import CallRow
-from propeller.wire.call_messages import MAX_BODY, MAX_HEADERS
+from propeller.wire.call_messages import MAX_BODY, MAX_FOLLOW, MAX_HEADERS
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 MOST_HEADERS = 48
+MOST_STREAMS = 64
+"""Calls whose log is followed at one time."""
 MOST_PATH, MOST_QUERY = 2048, 8192
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
@@ -68,7 +72,13 @@ class Calling(Protocol):
 
     def route(self, name: str) -> Route | None: ...
     def call(
-        self, name: str, request: Request, *, key: str | None = None, later: bool = False
+        self,
+        name: str,
+        request: Request,
+        *,
+        key: str | None = None,
+        later: bool = False,
+        listen: Listen | None = None,
     ) -> Ticket: ...
     def find(self, id_: str) -> CallRow | None: ...
     def cancel(self, id_: str) -> bool: ...
@@ -97,8 +107,9 @@ class _Refused(Exception):
 
 class _Doors:
     def __init__(self, calling: Calling, gate: Gate) -> None:
-        self._calling = calling
+        self.calling = calling
         self._gate = gate
+        self.streams = 0
 
     async def _admit(self, http: HttpRequest, namespace: str, role: Role) -> None:
         """Raises Problem: 401, 403. A page's session calls nothing: other pages could use it."""
@@ -134,11 +145,13 @@ class _Doors:
             request = await _read(http)
             key = _idempotency(http)
             later, wait = _preference(http)
+            if as_events(http):
+                return await self._stream(name, request, key, later=later)
             if key is None and not later:
-                ticket = self._calling.call(name, request)
+                ticket = self.calling.call(name, request)
             else:  # it is written to disk first
                 ticket = await run_in_threadpool(
-                    self._calling.call, name, request, key=key, later=later
+                    self.calling.call, name, request, key=key, later=later
                 )
         except _Refused as error:
             return _error(error.status, error.text)
@@ -163,13 +176,33 @@ class _Doors:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 if not lasting:
-                    await run_in_threadpool(self._calling.cancel, ticket.id)
+                    await run_in_threadpool(self.calling.cancel, ticket.id)
                 return Response(status_code=499)
             return response_of(ticket.id, waiting.result(), again=ticket.again)
         finally:
             leaving.cancel()
             if not waiting.done():
                 waiting.cancel()
+
+    async def _stream(
+        self, name: str, request: Request, key: str | None, *, later: bool
+    ) -> Response:
+        """What the guest logs, as it comes, and then its answer: server-sent events."""
+        if later:
+            raise _Refused(400, "text/event-stream waits for the answer: leave out respond-async")
+        if self.streams >= MOST_STREAMS:
+            raise Unavailable(f"{MOST_STREAMS} calls are followed already")
+        stream = CallStream(asyncio.get_running_loop())
+        asked = replace(request, follow=MAX_FOLLOW)
+        ticket = await run_in_threadpool(
+            self.calling.call, name, asked, key=key, listen=stream.hear
+        )
+        if ticket.future.done():  # it was refused, or is an answer that is known
+            return response_of(ticket.id, ticket.future.result(), again=ticket.again)
+        watch = _Watch(self, stream.loop, ticket.id, lasting=key is not None)
+        events = stream.events(ticket.id, shared(ticket.future), result_of, watch)
+        headers = {"Propeller-Call": ticket.id, "Cache-Control": "no-store"}
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
     async def _promised(self, ticket: Ticket, wait: float) -> Response:
         """202, or the answer where it comes within `wait` seconds or never will."""
@@ -198,13 +231,13 @@ class _Doors:
         row = await self._row(http, Role.OPERATOR)
         if isinstance(row, Response):
             return row
-        if row.state == "ended" or not await run_in_threadpool(self._calling.cancel, id_):
+        if row.state == "ended" or not await run_in_threadpool(self.calling.cancel, id_):
             return _error(409, "the call is not under way any more")
         return JSONResponse({"call": id_, "cancelled": True}, status_code=202)
 
     async def _row(self, http: HttpRequest, role: Role) -> CallRow | Response:
         id_ = http.path_params["id"]
-        row = await run_in_threadpool(self._calling.find, id_) if is_wire_id(id_) else None
+        row = await run_in_threadpool(self.calling.find, id_) if is_wire_id(id_) else None
         if row is None:
             return _error(404, "no such call: only asynchronous ones and those with a key are kept")
         try:
@@ -212,6 +245,23 @@ class _Doors:
         except Problem as problem:
             return _no(problem)
         return row
+
+
+class _Watch:
+    """Counts a call that is followed; a caller who leaves takes it along, unless it has a key."""
+
+    def __init__(
+        self, doors: _Doors, loop: asyncio.AbstractEventLoop, id_: str, *, lasting: bool
+    ) -> None:
+        self._doors, self._loop, self._id, self._lasting = doors, loop, id_, lasting
+
+    def begun(self) -> None:
+        self._doors.streams += 1
+
+    def over(self, *, left: bool) -> None:
+        self._doors.streams -= 1
+        if left and not self._lasting:
+            self._loop.run_in_executor(None, self._doors.calling.cancel, self._id)
 
 
 def shared(future: Future[Outcome]) -> Future[Outcome]:
@@ -364,6 +414,22 @@ def response_of(id_: str, outcome: Outcome, *, again: bool = False) -> Response:
         "exit": _exit(status),
     }
     return Response(json.dumps(words), status, told, "application/json")
+
+
+def result_of(id_: str, outcome: Outcome) -> dict[str, object]:
+    """What became of a call, as JSON: the last event of a stream."""
+    told: dict[str, object] = {
+        "call": id_,
+        "fate": outcome.end.value,
+        "status": status_of(outcome),
+        "proplet": outcome.proplet,
+        "wait": outcome.wait,
+        "took": outcome.took,
+    }
+    if outcome.end is End.DONE:
+        return told | {"headers": dict(outcome.headers), "body": outcome.body}
+    told |= {"error": outcome.error, "cause": outcome.cause, "exit": _exit(status_of(outcome))}
+    return told | ({"retryAfter": outcome.retry_after} if outcome.retry_after else {})
 
 
 def told_of(row: CallRow) -> dict[str, object]:

@@ -8,7 +8,7 @@ from propeller.wire.kinds import enum, integer, named, packed, text
 from propeller.wire.shapes import Field, shape
 
 VERB = enum("run", "recall", "cancel")
-STATE = enum("done", "failed", "refused", "unknown")
+STATE = enum("done", "failed", "refused", "unknown", "running")
 INTERFACE = enum("Command", "Values", "Bytes")
 HEADERS = named(text(m.MAX_HEADERS), 64, name_limit=128)
 
@@ -43,6 +43,7 @@ CALL = shape(
         Field(15, "headers", HEADERS, "Names in lower case."),
         Field(16, "body", packed(m.MAX_BODY), "The request."),
         Field(17, "trace", WORD, "W3C traceparent of the call; a bad one says nothing."),
+        Field(18, "follow", integer(0, m.MAX_FOLLOW), "Bytes of its log to be told while it runs."),
     ],
 )
 CALL_ANSWER = shape(
@@ -61,5 +62,8 @@ CALL_ANSWER = shape(
         Field(10, "error", text(1024, nul=True), "Why, in words."),
         Field(11, "wait", SIZE, "Microseconds it waited."),
         Field(12, "took", SIZE, "Microseconds it ran, the instance included."),
+        Field(13, "log", text(4 * m.MAX_PIECE, nul=True), "With running: what it logged since."),
+        Field(14, "lost", SIZE, "Bytes it logged before that and that are told nowhere."),
+        Field(15, "n", U32, "Counts answers of state running, from 1."),
     ],
 )

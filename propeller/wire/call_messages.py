@@ -11,6 +11,12 @@ from dataclasses import dataclass
 MAX_BODY = 128 * 1024
 """Bytes of a request or an answer. With headers and base64 they fit a payload of 256 KiB."""
 
+MAX_FOLLOW = 256 * 1024
+"""Bytes of a call's log that are told while it runs."""
+
+MAX_PIECE = 4 * 1024
+"""Bytes of one piece of it."""
+
 MAX_HEADERS = 16 * 1024
 """Bytes of all names and values of headers together."""
 
@@ -40,7 +46,8 @@ class Call:
     verb: `run`; `recall` (answer it if it is known, begin nothing); `cancel`. A device begins a
     call `id` at most once. inst, boot, conn, src and n are as in `Op`. timeout: ms from when it
     comes, its wait included. body: base64. Header names are in lower case.
-    trace: W3C's traceparent, "" where nobody traces.
+    trace: W3C's traceparent, "" where nobody traces. follow: bytes of what the guest logs that are
+    told while it runs; 0: none.
     """
 
     id: str
@@ -60,6 +67,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
     trace: str = ""
+    follow: int = 0
     v: int = 1
 
 
@@ -72,6 +80,8 @@ class CallAnswer:
     known of it here). cause: exit, trap, timeout, fuel, output, cancelled, interrupted, invalid
     (the answer); refused: busy, absent, stopping, request. status: of HTTP. body: base64.
     wait, took: microseconds it waited and ran.
+    `running` is no end: it carries what the guest logged since, to who asked for that. n counts
+    those from 1; lost: bytes that were logged before it and are in none.
     """
 
     id: str
@@ -86,4 +96,7 @@ class CallAnswer:
     error: str = ""
     wait: int = 0
     took: int = 0
+    log: str = ""
+    lost: int = 0
+    n: int = 0
     v: int = 1

@@ -22,6 +22,8 @@ class Pipe:
         self._lock = threading.Lock()
         self._data = bytearray()
         self.over = 0
+        self.total = 0
+        """Bytes that ever came."""
 
     @property
     def path(self) -> str:
@@ -45,6 +47,7 @@ class Pipe:
 
     def _add(self, data: bytes) -> None:
         self._data += data
+        self.total += len(data)
         extra = len(self._data) - self._most
         if extra > 0:
             self.over += extra
@@ -52,6 +55,13 @@ class Pipe:
                 del self._data[:extra]
             else:
                 del self._data[self._most :]
+
+    def since(self, offset: int, most: int) -> tuple[bytes, int]:
+        """Up to `most` bytes from `offset` on (of `total`), and how many before them are gone."""
+        with self._lock:
+            start = self.total - len(self._data)
+            begin = max(offset, start)
+            return bytes(self._data[begin - start : begin - start + most]), begin - offset
 
     def take(self) -> bytes:
         """All that was kept since the last time."""

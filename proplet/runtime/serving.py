@@ -41,6 +41,7 @@ from proplet.runtime.exchange import Asked, Said, Wrong
 from proplet.runtime.fit import PROPELLER
 from proplet.runtime.guest import FUEL, INTERRUPTED, ReturnedError, first_line, trap_words
 from proplet.runtime.imports import Imports
+from proplet.runtime.logstream import LogStream
 from proplet.runtime.pipes import Pipe
 from proplet.runtime.talk import Reader, Words, pack
 from proplet.runtime.topics import Topics, rows_of
@@ -84,6 +85,7 @@ class Serving:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._call = ""
+        self._stream = LogStream(self._stderr, self._send)
         self._deadline = 0.0
         self._cause = ""
         self._last = 0.0
@@ -150,6 +152,8 @@ class Serving:
         try:
             body = base64.b64decode(str(message["body"]), validate=True)
             asked = exchange.asked_of(message, body)
+            with self._lock:
+                self._stream.begin(cast(int, message.get("follow", 0)))
             self._begin(call, cast(int, message["timeout"]))
             try:
                 said = self._invoke(asked)
@@ -183,17 +187,18 @@ class Serving:
         if told["state"] != "done":
             self._forget()
         took = int((time.perf_counter() - began) * 1e6)
+        with self._lock:
+            self._stream.end(call)
         log = self._stderr.take()
         self._stdout.take()
         self._stdout.over = 0
         answer = {"event": "answered", "id": call, "took": took, **told}
-        if used:
-            answer["fuel"] = used
-        if log:
-            answer["log"] = log.decode("utf-8", "replace")
-        if self._imports.metrics:
-            answer["metrics"] = self._imports.metrics
-        self._send(answer)
+        more = {
+            "fuel": used,
+            "log": log.decode("utf-8", "replace"),
+            "metrics": self._imports.metrics,
+        }
+        self._send({**answer, **{name: value for name, value in more.items() if value}})
 
     def _used_fuel(self) -> int:
         """Of the call that has ended, 0 where nobody counts."""
@@ -365,6 +370,7 @@ class Serving:
         with self._lock:
             if not call or self._over(call):
                 return
+            self._stream.look(call)
             if time.monotonic() >= self._deadline:
                 cause = "timeout"
             elif self._stdout.over:
@@ -383,6 +389,7 @@ class Serving:
         with self._lock:
             if self._over(call):
                 return
+            self._stream.end(call)
             log = self._stderr.take()
             told = {"state": "failed", "cause": cause, "error": _STOPPED[cause]}
             answer = {"event": "answered", "id": call, "took": 0, "last": True, **told}

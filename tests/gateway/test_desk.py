@@ -16,6 +16,7 @@ from propeller.gateway.desk import (
     Effect,
     End,
     Ended,
+    Logged,
     Outcome,
     Request,
     Route,
@@ -37,12 +38,15 @@ class World:
     now: int = 1_000_000
     sent: list[Send] = field(default_factory=list)
     over: dict[str, Outcome] = field(default_factory=dict)
+    logged: list[tuple[str, str, int]] = field(default_factory=list)
 
     def take(self, effects: list[Effect] | None) -> None:
         for effect in effects or ():
             match effect:
                 case Send():
                     self.sent.append(effect)
+                case Logged(id_, text, lost):
+                    self.logged.append((id_, text, lost))
                 case Ended(id_, outcome):
                     assert id_ not in self.over, "a call ends once"
                     self.over[id_] = outcome
@@ -71,7 +75,7 @@ class World:
         made = replace(Request(), **request)  # type: ignore[arg-type]  # fields by name
         self.take(self.desk.begin(id_, NAME, made, self.now, patient=patient, durable=durable))
 
-    def answers(self, state: str, cause: str = "", to: Send | None = None) -> None:
+    def answers(self, state: str, cause: str = "", to: Send | None = None, **more: object) -> None:
         send = to or self.runs[-1]
         answer = CallAnswer(
             id=send.place.proplet,
@@ -82,6 +86,7 @@ class World:
             cause=cause,
             status=200,
             error=cause,
+            **more,  # type: ignore[arg-type]  # fields by name
         )
         self.take(self.desk.hear(answer, self.now))
 
@@ -121,6 +126,29 @@ def test_a_call_goes_to_one_copy_and_its_answer_ends_it(world: World) -> None:
     world.answers("failed", to=send)
     assert world.over["c1"].end is End.DONE
     assert world.desk.open == 0
+
+
+def test_a_followed_call_tells_what_it_logs_and_is_not_over_by_that(world: World) -> None:
+    """Each piece once and in order, from the copy that runs it; nothing after the end."""
+    world.call("c1", follow=1000)
+    (send,) = world.runs
+    assert send.call.follow == 1000
+    world.answers("running", n=1, log="a")
+    world.answers("running", n=1, log="a")
+    world.answers("running", n=3, log="c", lost=5)
+    world.answers("running", n=2, log="b")
+    assert world.logged == [("c1", "a", 0), ("c1", "c", 5)]
+    assert world.over == {}
+    world.answers("done")
+    world.answers("running", n=4, log="d", to=send)
+    assert len(world.logged) == 2
+
+
+def test_what_nobody_follows_is_told_nobody(world: World) -> None:
+    """Whatever a proplet sends."""
+    world.call("c1")
+    world.answers("running", n=1, log="a")
+    assert world.logged == []
 
 
 def test_calls_go_where_there_is_least_to_do(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from propeller.errors import Conflict, Unavailable
 from propeller.gateway.access.gate import Gate
 from propeller.gateway.access.roles import Role
 from propeller.gateway.access.tokens import Tokens
-from propeller.gateway.carrier import Ticket
+from propeller.gateway.carrier import Listen, Ticket
 from propeller.gateway.desk import End, Outcome, Request, Route
 from propeller.gateway.functions import function_routes
 from propeller.gateway.hookserver import HookServer
@@ -41,13 +42,26 @@ class Line:
     cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
     again: bool = False
+    listening: tuple[Listen, Future[Outcome]] | None = None
 
     def route(self, name: str) -> Route | None:
         return None
 
     def call(
-        self, name: str, request: Request, *, key: str | None = None, later: bool = False
+        self,
+        name: str,
+        request: Request,
+        *,
+        key: str | None = None,
+        later: bool = False,
+        listen: Listen | None = None,
     ) -> Ticket:
+        if listen is not None:
+            self.listening = (listen, future := Future())
+            self.asked.append((name, request, key, later))
+            if self.outcome is not None:
+                future.set_result(self.outcome)
+            return Ticket("call-1", future)
         if self.error is not None:
             raise self.error
         self.asked.append((name, request, key, later))
@@ -126,6 +140,85 @@ def test_a_request_reaches_the_function_as_it_was_made(door: Door) -> None:
     headers = dict(request.headers)
     assert (headers["x-who"], headers["content-type"]) == ("ana", "application/x-mine")
     assert not {"authorization", "cookie", "host", "connection"} & set(headers)
+
+
+EVENTS = {"Accept": "text/event-stream"}
+
+
+def events_of(answer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(event, data) of a stream, as they come."""
+    name = ""
+    for line in answer.iter_lines(chunk_size=None, decode_unicode=True):
+        field_, _, text = line.partition(": ")
+        if field_ == "event":
+            name = text
+        elif field_ == "data":
+            yield name, json.loads(text)
+
+
+def following(door: Door) -> tuple[Any, Iterator[tuple[str, dict[str, Any]]], Any, Any]:
+    """A call that is followed and has not ended: the answer, its events, who logs, who ends."""
+    door.line.outcome = None
+    answer = door.ask(headers=EVENTS, stream=True)
+    assert door.line.listening is not None
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    return answer, events_of(answer), *door.line.listening
+
+
+def test_a_followed_call_tells_what_it_logs_as_it_comes_and_then_its_answer(door: Door) -> None:
+    """One event a piece, at once; the last one is the answer."""
+    _, events, log, future = following(door)
+    assert door.request.follow > 0
+    log("half way\n", 0)
+    assert next(events) == ("log", {"text": "half way\n"})
+    log("two\nlines", 7)
+    assert next(events) == ("log", {"text": "two\nlines", "lost": 7})
+    log("last", 0)
+    future.set_result(Outcome(end=End.DONE, status=201, body="NDI=", proplet="gw-01"))
+    assert next(events) == ("log", {"text": "last"})
+    name, told = next(events)
+    assert (name, told["fate"], told["status"], told["body"]) == ("result", "Done", 201, "NDI=")
+    assert list(events) == []
+
+
+def test_a_followed_call_that_fails_says_so_in_its_last_event(door: Door) -> None:
+    """With the exit code of a command."""
+    _, events, _, future = following(door)
+    future.set_result(Outcome(end=End.FAILED, cause="trap", error="trapped: unreachable"))
+    name, told = next(events)
+    assert (name, told["cause"], told["status"], told["exit"]) == ("result", "trap", 502, 3)
+
+
+def test_who_reads_too_slowly_loses_pieces_and_is_told_how_much(door: Door) -> None:
+    """Nobody is held up; what there is, is bounded."""
+    _, events, log, future = following(door)
+    for _ in range(20):
+        log("x" * 100_000, 0)
+    future.set_result(Outcome(end=End.DONE, status=200))
+    told = list(events)
+    got = sum(len(data["text"]) for name, data in told if name == "log")
+    lost = sum(data.get("lost", 0) for name, data in told if name == "log")
+    assert got <= 1 << 20
+    assert got + lost == 2_000_000
+    assert told[-1][0] == "result"
+
+
+def test_a_caller_who_stops_following_takes_the_call_along(door: Door) -> None:
+    """As one that hangs up does; what has a key goes on."""
+    answer, _, _, _ = following(door)
+    answer.close()
+    deadline = time.monotonic() + 10
+    while not door.line.cancelled and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert door.line.cancelled == ["call-1"]
+
+
+def test_a_call_that_is_over_at_once_is_answered_as_ever(door: Door) -> None:
+    """A refusal keeps its status; asking for both ways of waiting is refused."""
+    door.line.outcome = Outcome(end=End.REFUSED, cause="busy", retry_after=1)
+    assert door.ask(headers=EVENTS).status_code == 429
+    both = {**EVENTS, "Prefer": "respond-async"}
+    assert door.ask(headers=both).status_code == 400
 
 
 def test_who_may_call(door: Door) -> None:

@@ -360,6 +360,31 @@ def test_messages_and_the_clock_call_it(fleet: Any) -> None:
     assert times <= 2, "a slot is used up once"
 
 
+TALK = """(module
+  (import "propeller" "log" (func $log (param i32 i32 i32)))
+  (import "propeller" "output_write" (func $write (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "half way there")
+  (func (export "talk") (result i32)
+    (call $log (i32.const 1) (i32.const 0) (i32.const 8))
+    (call $write (i32.const 9) (i32.const 5))
+    (i32.const 0)))"""
+
+
+def test_a_call_is_followed_from_the_command_line(fleet: Any) -> None:
+    """What it logs is on stderr, its answer on stdout; one that is refused says why."""
+    fleet.write("talk.wat", TALK)
+    spec = {"module": {"file": "talk.wat"}, "interface": "Bytes", "run": {"entrypoint": "talk"}}
+    fleet.spec("Function", "talk", spec)
+    serving(fleet, "gw-01")
+    fleet.ready("Function/default/talk")
+    done = fleet.on("invoke", "talk", "--follow")
+    assert (done.code, done.out) == (0, "there"), done.err
+    assert "half way" in done.err
+    none = fleet.on("invoke", "nothing", "--follow")
+    assert (none.code, "there is no Function" in none.err) == (2, True)
+
+
 def test_a_suspended_function_says_so(fleet: Any) -> None:
     """503 with the reason, and callable again when it is lifted."""
     add_function(fleet)

@@ -177,6 +177,7 @@ class Server:
     shop: Workshop
     key: Key
     results: dict[str, Result] = field(default_factory=dict)
+    heard: list[tuple[str, str, int]] = field(default_factory=list)
     count: int = 0
 
     @property
@@ -203,6 +204,7 @@ class Server:
                 came=now,
                 ends=now + timeout,
                 answer=lambda result: self._answered(name, result),
+                heard=lambda text, lost: self.heard.append((name, text, lost)),
             )
         )
         return name

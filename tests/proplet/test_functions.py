@@ -380,3 +380,50 @@ def test_a_function_tells_how_long_nobody_has_called_it(up: Up) -> None:
         server.wait(name)
     time.sleep(0.05)
     assert dict(server.shop.supervisor.gauges())[f"idle/{mark}"] > 0
+
+
+TALK = """(module
+  (import "propeller" "log" (func $log (param i32 i32 i32)))
+  (import "propeller" "input_len" (func $len (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 0) "half way: \\c3\\a9")
+  (func (export "talk") (result i32) (local $n i32)
+    (call $log (i32.const 1) (i32.const 0) (i32.const 12))
+    (loop $more
+      (if (i32.lt_u (local.get $n) (call $len))
+        (then
+          (call $log (i32.const 1) (i32.const 4096) (i32.const 4000))
+          (local.set $n (i32.add (local.get $n) (i32.const 1)))
+          (br $more))))
+    (i32.const 0))
+  (func (export "wait") (result i32)
+    (call $log (i32.const 1) (i32.const 0) (i32.const 12))
+    (loop br 0) (i32.const 0)))"""
+
+
+def test_a_followed_call_is_heard_while_it_runs(up: Up) -> None:
+    """Before its answer, and from nobody who did not ask."""
+    server = up(TALK, "wait", "Bytes")
+    name = server.begin(follow=1000, timeout=8_000)
+    server.shop.until(lambda: server.heard)
+    assert name not in server.results
+    assert "half way: \u00e9" in server.heard[0][1]
+    assert server.pool.cancel(name)
+    assert server.wait(name).cause == "cancelled"
+    heard = len(server.heard)
+    server.call(timeout=200)
+    assert len(server.heard) == heard
+
+
+def test_all_that_a_followed_call_logs_is_told_before_its_answer_within_its_bounds(up: Up) -> None:
+    """What is over them is counted."""
+    server = up(TALK, "talk", "Bytes")
+    assert server.call(follow=100_000).state == "done"
+    assert "half way: \u00e9" in "".join(text for _, text, _ in server.heard)
+    server.heard.clear()
+    name = server.begin(b"x" * 40, follow=5_000)
+    assert server.wait(name).state == "done"
+    told = sum(len(text.encode()) for _, text, _ in server.heard)
+    lost = sum(lost for _, _, lost in server.heard)
+    assert told <= 5_000 + 3
+    assert lost > 100_000
