@@ -90,10 +90,11 @@ class Requests:
                 self._answer(request.reply, self._rollouts.steer(request, now))
             case OpenWindow():
                 self._answer(request.reply, self._open_window(request, now))
-            case AskRound():
-                self._answer(
-                    request.reply, upstream.answer(request.asked, self._world, self._around.blobs)
+            case AskRound(asked=asked, reply=reply):
+                words = upstream.answer(
+                    asked, self._world, self._around.blobs, knows=self._specs.accepted
                 )
+                self._answer(reply, words)
             case AskStanding():
                 self.curious.append(request.reply)
             case _:

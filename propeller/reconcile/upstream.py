@@ -22,8 +22,10 @@ WORKING, MADE, FAILED, WANTS = "Working", "Made", "Failed", "WantsBlobs"
 Words = Mapping[str, object]
 
 
-def answer(asked: Asked, world: World, blobs: BlobStore) -> Words:
-    """How far it is. Inside a transaction."""
+def answer(asked: Asked, world: World, blobs: BlobStore, *, knows: bool) -> Words:
+    """How far it is. Inside a transaction. knows: whether the specs of this site were read."""
+    if not knows:
+        return {"state": WORKING}
     held = world.find(asked.key)
     thing = held.object if held is not None else None
     if held is None or not isinstance(thing, FederatedTask) or held.deleted_at is not None:

@@ -51,6 +51,7 @@ def test_a_site_of_two_is_one_proplet_of_the_fleet_above(another_fleet: Any, fle
     below = site.serve()
     for name in ("lathe", "press"):
         site.proplet(name)
+    site.ready(KEY)
     socket = site.state / "run" / "api.sock"
     gateway = above.proplet("gateway", "--site", str(socket))
     above.proplet("oven")

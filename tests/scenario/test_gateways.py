@@ -147,6 +147,17 @@ def test_what_a_site_cannot_do_is_said_at_once(tmp_path: Path) -> None:
     assert site.ask(order(2))["why"] == "all 1 rounds of this site are committed"
 
 
+def test_a_site_that_has_read_no_specs_yet_is_asked_again(tmp_path: Path) -> None:
+    """Its very first start: that it does not have the task yet is no failure of the round."""
+    sim = Sim(tmp_path)
+    (sim.specs / "broken.yaml").write_text("kind: [")
+    sim.start_manager()
+    asked = Asked(KEY, order(), "sha256:" + "1" * 64)
+    answers = sim.manager.ask(lambda reply: AskRound(asked=asked, reply=reply))
+    sim.run(SECOND)
+    assert answers == [{"state": WORKING}]
+
+
 def test_a_round_that_fails_is_said_and_the_next_is_another_try(tmp_path: Path) -> None:
     """The fleet above hears why; the next order starts with a clean slate."""
     site = Site(tmp_path, "n0", "n1", maxAttempts=1, roundDeadline="20s")
