@@ -21,7 +21,8 @@ from proplet.records import Key
 WINDOW = 64
 """Messages handed to the transport before the first of them is acknowledged."""
 MOST, MOST_BYTES = 4096, 8 << 20
-"""Messages that wait to be sent, of all guests together, and their bytes."""
+"""Messages that wait to be sent, of all guests together, and their bytes; as many bytes may wait to
+be heard."""
 AGAIN = 1000
 """Ms until a message is tried again that the transport did not take."""
 
@@ -140,6 +141,7 @@ class Switchboard:
         self._connected = False
         self._again: int | None = None
         self._granted: dict[Key, dict[str, _Granted]] = {}
+        self._unheard = 0
         self._filters: dict[str, list[tuple[Key, _Granted]]] = {}
         self.counts: Counter[str] = Counter()
 
@@ -159,12 +161,13 @@ class Switchboard:
         """The entries whose guests may run now, all of them."""
         wanted = {(entry.uid, entry.run): entry for entry in entries if entry.topics}
         for key in [key for key in self._granted if key not in wanted]:
-            del self._granted[key]
+            self._revoke(key)
         for key, entry in wanted.items():
             known = self._granted.get(key, {})
             if {name: one.grant for name, one in known.items()} != {
                 grant.name: grant for grant in entry.topics
             }:
+                self._revoke(key)
                 self._granted[key] = {one.name: self._made(entry, one) for one in entry.topics}
         before = set(self._filters)
         self._filters = {}
@@ -180,6 +183,10 @@ class Switchboard:
         if new := tuple(sorted(set(self._filters) - before)):
             out.append(Hear(new))
         return out
+
+    def _revoke(self, key: Key) -> None:
+        for one in self._granted.pop(key, {}).values():
+            self._unheard -= sum(len(data) for _, data in one.queue)
 
     def _made(self, entry: Entry, grant: WireTopic) -> _Granted:
         topic = grant.publish if grant.publish is not None else grant.subscribe or ""
@@ -306,10 +313,11 @@ class Switchboard:
                     self.counts["topicIn"] += 1
                     continue
                 one.queue.append((topic, data))
-                if len(one.queue) > one.grant.keep:
-                    one.queue.popleft()
-                    self.counts["topicIn"] += 1
+                self._unheard += len(data)
                 out += self._give(key, one)
+                while one.queue and (len(one.queue) > one.grant.keep or self._unheard > MOST_BYTES):
+                    self._unheard -= len(one.queue.popleft()[1])
+                    self.counts["topicIn"] += 1
         return out
 
     def asked(self, key: Key, name: str) -> list[Act]:
@@ -330,13 +338,14 @@ class Switchboard:
         one = self._granted.get(act.key, {}).get(act.name)
         if one is not None:
             one.queue.appendleft((act.topic, act.data))
+            self._unheard += len(act.data)
 
-    @staticmethod
-    def _give(key: Key, one: _Granted) -> list[Act]:
+    def _give(self, key: Key, one: _Granted) -> list[Act]:
         if not one.asked or not one.queue:
             return []
         one.asked = False
         topic, data = one.queue.popleft()
+        self._unheard -= len(data)
         return [Deliver(key, one.grant.name, topic, data)]
 
     # -- what is told ----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from propeller.errors import UsageError
 from propeller.model.conditions import moment
 from propeller.model.ids import Key, Uid
 from propeller.model.seen import RunState
+from propeller.plan.runs import CRON, DAEMON
 
 if TYPE_CHECKING:
     from propeller.state.base import RunRecord
@@ -64,6 +65,9 @@ def _chosen(store: SqliteStore, uid: Uid, args: argparse.Namespace) -> list[RunR
         return runs
     held = {one.run for one in store.assignments() if one.uid == uid and not one.releasing}
     current = [one for one in runs if one.run in held] or runs[:1]
+    # Of a schedule that devices keep, what stands is the schedule; its newest runs are meant.
+    timed = {one.proplet: one for one in reversed(runs) if one.cause.startswith(CRON)}
+    current = [timed.get(one.proplet, one) if one.cause == DAEMON else one for one in current]
     return sorted(current, key=lambda one: one.proplet)
 
 

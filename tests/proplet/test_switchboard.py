@@ -12,6 +12,7 @@ from proplet.capacity import refusal
 from proplet.ceilings import NONE
 from proplet.live import fresh
 from proplet.switchboard import (
+    MOST_BYTES,
     WINDOW,
     Deliver,
     Discard,
@@ -152,6 +153,26 @@ def test_a_message_waits_until_the_guest_asks_and_the_oldest_goes_when_too_many_
     assert one.heard("cmds/stop", b"4") == [Deliver(KEY, "in", "cmds/stop", b"4")]
     assert one.heard("cmds/stop", b"5") == []
     assert one.counts == {"topicIn": 2}
+
+
+def test_all_queues_together_hold_so_many_bytes() -> None:
+    """However many guests are granted however much: the queue that is full gives way."""
+    topics = tuple(
+        WireTopic(name=f"n{number}", subscribe=f"t/{number}", size=65536, keep=4096)
+        for number in range(3)
+    )
+    one = board(entry=replace(ENTRY, topics=topics))
+    big = bytes(65536)
+    most = MOST_BYTES // len(big)
+    for number in range(most + 5):
+        one.heard(f"t/{number % 2}", big)
+    assert one.counts == {"topicIn": 5}
+    one.heard("t/2", b"small")
+    assert one.counts == {"topicIn": 6}
+    assert one.grant([]) == []
+    one.grant([ENTRY])
+    one.heard("cmds/go", b"1")
+    assert one.asked(KEY, "in") != []
 
 
 def test_what_a_guest_that_is_gone_asked_for_stays_for_the_one_after_it() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from specs_text import WAT, proplet_yaml, task_yaml
 
+from propeller.cli.results import _chosen
 from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import HOUR, MINUTE, SECOND, STORM, Sim, Weather
 from propeller.state.base import RunRecord
@@ -71,6 +73,8 @@ def test_a_device_runs_at_its_times_and_each_is_told_once(tmp_path: Path) -> Non
     assert all(slot % (10 * MINUTE) == 0 for slot in slots)
     assert {one.state for one in _runs(sim)} == {"Succeeded"}
     assert len(_events(sim, "Succeeded")) == 6
+    args = argparse.Namespace(proplet=None, all=False)
+    assert _chosen(sim.manager.store, _runs(sim)[0].uid, args) == _runs(sim)[-1:]
     assert all(0 <= one.started - one.assigned_at < 2 * SECOND for one in _runs(sim))
 
 
