@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -70,3 +71,49 @@ def test_every_module_comes_along(wheel):
         for path in (ROOT / package).rglob("*.py")
     }
     assert inside == here
+
+
+@pytest.mark.live
+def test_up_works_outside_the_checkout(wheel, tmp_path):
+    """What is in the wheel is enough: broker, reconciler and proplet run a module of a folder of
+    specs that lies somewhere else, and `explain` has its pages."""
+    installed = tmp_path / "installed"
+    wheel.extractall(installed)
+    specs = tmp_path / "plant"
+    specs.mkdir()
+    (specs / "m.wat").write_text('(module (func (export "run") (result i32) (i32.const 42)))')
+    (specs / "task.yaml").write_text(
+        "apiVersion: propeller.dev/v1alpha1\nkind: Task\nmetadata: {name: answer}\n"
+        "spec:\n  module: {file: m.wat}\n  run: {entrypoint: run}\n"
+    )
+
+    def python(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", *words],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(installed)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    where = python("-c", "import propeller, proplet; print(propeller.__file__, proplet.__file__)")
+    assert where.stdout.count(str(installed)) == 2
+    up = python(
+        *(
+            "-m",
+            "propeller.cli",
+            "up",
+            "plant",
+            "--proplets",
+            "1",
+            "--until-ready",
+            "--dashboard",
+            "127.0.0.1:0",
+        )
+    )
+    assert up.returncode == 0, up.stderr
+    status = tmp_path / ".propeller" / "status" / "default" / "Task" / "answer.yaml"
+    assert "result: '42'" in status.read_text()
+    assert "MEANS:" in python("-m", "propeller.cli", "explain", "NoMatch").stdout
