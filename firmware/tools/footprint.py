@@ -30,7 +30,7 @@ def part_of(where: str) -> str | None:
     archive, object_ = found[1].removeprefix("lib"), found[2]
     if archive != "proplet":
         return archive
-    for room in ("core", "engine", "engine/wamr", "port/zephyr"):
+    for room in ("core", "engine", "engine/wamr", "fl", "port/zephyr"):
         if (HERE / room / f"{object_}.c").exists():
             return f"proplet: {room.split('/')[0]}"
     return "proplet"

@@ -15,6 +15,9 @@
 #include "keys.h"
 #include "link.h"
 #include "proplet/device.h"
+#if defined(CONFIG_PROPLET_FL)
+#include "records.h"
+#endif
 #include "runner.h"
 #include "store.h"
 #include "threads.h"
@@ -30,6 +33,10 @@ static struct proplet_slot slots[CONFIG_PROPLET_SLOTS];
 static char texts[CONFIG_PROPLET_SLOTS][CONFIG_PROPLET_TEXTS];
 static uint8_t outputs[CONFIG_PROPLET_SLOTS][2][CONFIG_PROPLET_OUTPUT];
 static struct proplet_runner runner;
+#if defined(CONFIG_PROPLET_FL)
+static struct proplet_school school;
+static const char *const mounts[] = {RECORDS_MOUNT};
+#endif
 static struct proplet_port port;
 static struct proplet proplet;
 static struct identity identity;
@@ -113,6 +120,11 @@ static bool make_engine(void)
 	if (CONFIG_PROPLET_FUEL > 0) {
 		runner.fuel = (uint64_t)CONFIG_PROPLET_FUEL * 1000;
 	}
+#if defined(CONFIG_PROPLET_FL)
+	proplet_school_init(&school, &port, &proplet_zephyr_os, &proplet_zephyr_records,
+			    CONFIG_PROPLET_FL_ROOM);
+	proplet_runner_teach(&runner, &school.lessons);
+#endif
 	return true;
 }
 
@@ -154,6 +166,10 @@ static bool make_proplet(void)
 		.window = 1,
 		.labels = labels,
 		.label_count = identity.label_count,
+#if defined(CONFIG_PROPLET_FL)
+		.mounts = mounts,
+		.mount_count = ARRAY_SIZE(mounts),
+#endif
 	};
 	int error;
 

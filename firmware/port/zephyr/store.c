@@ -19,7 +19,7 @@
 
 LOG_MODULE_REGISTER(proplet_store);
 
-#define ROOT "/proplet"
+#define ROOT STORE_ROOT
 #define PATH_MAX_LEN 48 /* root, place, 32 of the digest's digits: nobody makes two alike */
 
 FS_LITTLEFS_DECLARE_DEFAULT_CONFIG(blob_files);

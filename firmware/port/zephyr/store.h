@@ -6,6 +6,8 @@
 
 #include "proplet/port.h"
 
+#define STORE_ROOT "/proplet" /* of littlefs; blobs lie in p and b below */
+
 bool store_open(void);
 
 /* Erases both partitions: the device has no key, no name and no modules after its next start. */
