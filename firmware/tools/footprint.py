@@ -19,7 +19,7 @@ RAM_FROM = 0x2000_0000
 
 _LINE = re.compile(r"^ ([.\w$*-]+)?\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$")
 _ARCHIVE = re.compile(r"([\w.+-]+)\.a\(([\w.-]+?)(?:\.c)?\.(?:obj|o)\)")
-_ZEROED = (".bss", "COMMON", ".noinit", "noinit")
+_ZEROED = (".bss", "COMMON", ".noinit", "noinit", "PSRAM")
 
 
 def part_of(where: str) -> str | None:

@@ -46,7 +46,9 @@ struct proplet_config {
 	size_t mount_count;
 };
 
-#define PROPLET_GUESTS 32 /* slots of an engine, at most */
+#ifndef PROPLET_GUESTS
+#define PROPLET_GUESTS 32 /* slots of an engine, at most; the same in every file that sees this */
+#endif
 #define PROPLET_LOGS 4    /* logs read at one time */
 #define PROPLET_HELLO 1536 /* bytes of the longest hello */
 #define PROPLET_RING 16   /* decisions remembered across boots */
