@@ -1,7 +1,8 @@
 """One guest by the firmware's engine: what it is given, what it may not do, how its end is told.
 
 The engine is wasmtime's C library, loaded from the package that the Linux proplet uses. With
-PROPLET_WAMR_ROOT in the environment the same cases run by WAMR, out of that source tree.
+PROPLET_WAMR_ROOT in the environment the same cases run by WAMR, out of that source tree, with
+PROPLET_WAMR_FLAGS for CMake (-DWAMR_BUILD_FAST_INTERP=1).
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ def _build(place: Path) -> tuple[str, Path]:
     if root:
         build = place / "wamr"
         flags = [f"-DWAMR_ROOT={root}", "-DCMAKE_BUILD_TYPE=Release"]
+        flags += os.environ.get("PROPLET_WAMR_FLAGS", "").split()
         subprocess.run(
             ["cmake", "-S", FIRMWARE, "-B", build, *flags], check=True, capture_output=True
         )
