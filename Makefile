@@ -14,7 +14,8 @@ TESTS   ?=
 SECONDS ?= 60
 # Arguments for make lock, as in: make lock LOCK="--upgrade-package requests"
 LOCK    ?=
-JOBS    ?= 2
+# Tests side by side, on two cores: live tests wait more than they compute.
+JOBS    ?= 4
 
 BIN := $(VENV)/bin
 # Fallbacks for Go and Node live in the environment, behind the machine's own.

@@ -410,8 +410,8 @@ def _may_be_surplus(world: Any, obj: Any, name: str) -> bool:
 
 
 def settle(world: Any) -> None:
-    """Work until nothing is left, checking every plan on the way."""
-    for _ in range(20):
+    """Work until nothing is left, checking every plan on the way. A quota lets few at a time."""
+    for _ in range(100):
         decided = world.plan()
         note("; ".join(w.words(decided)))
         check_promises(world, decided)

@@ -266,7 +266,7 @@ def test_a_real_engine_runs_a_real_module(make_workshop: Maker, tmp_path: Path) 
     shop = make_workshop()
     command = f"v8={node} --no-warnings {script} {{module}} {{args}}"
     shop.externals |= together((read_engine(command),), (), ())
-    outcome = shop.run(HELLO, external="v8")
+    outcome = shop.run(HELLO, external="v8", memory=1 << 30)  # V8 sets much of it aside
     assert (outcome.ok, outcome.exit, outcome.result) == (True, 0, "hello\n"), outcome.error
 
 

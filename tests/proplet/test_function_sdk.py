@@ -114,6 +114,6 @@ def test_a_module_of_each_language_answers(
     assert (result.state, base64.b64decode(result.body)) == ("done", b"HELLO 7 ana"), result
     assert [base64.b64decode(one) for one in said] == [b"HELLO 7"]
     assert result.headers == (("content-type", "text/plain"),)
-    assert pool.tally.metrics == {"bytes": 7.0}
+    assert pool.tally.metrics == {"bytes": 7000}  # thousandths
     (log,) = shop.supervisor.logs(key).glob("stderr.*")
     assert log.read_text() == "info: done\n"
