@@ -149,11 +149,15 @@ class Narrator:
     _news: _News | None = None
     _standing: Standing | None = None
     _silent: bool = False
+    _early: bool = False
 
     def look(self, reconciler: Reconciler) -> Standing:
         """The standing now; says what is new about it."""
-        if self._standing is None or self.tell(reconciler):
+        waiting = reconciler.projection.waiting
+        # What was still to be looked at counted as on its way: once it was, it may not have moved.
+        if self.tell(reconciler) or self._standing is None or (self._early and not waiting):
             self._standing = of_reconciler(reconciler)
+            self._early = waiting
         return self._standing
 
     def tell(self, reconciler: Reconciler) -> bool:

@@ -131,6 +131,11 @@ class Projection:
                 self._rows_for_a_while(reconciler, now)
         self._files(reconciler, now)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether objects are still to be looked at, for which this turn had no time."""
+        return bool(self._queue)
+
     def behind(self, held: Held) -> bool:
         """Whether what was projected last is about an older spec, or not looked at again yet."""
         if held.uid in self._queue:
