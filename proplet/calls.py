@@ -185,13 +185,15 @@ class Calls:
 
     def _forget_old(self) -> None:
         """Keep what is remembered within its bounds, what runs left out."""
-        if len(self._known) <= MOST_KNOWN and self._bytes <= MOST_BYTES:
-            return
-        for id_, known in list(self._known.items()):
-            if len(self._known) <= MOST_KNOWN and self._bytes <= MOST_BYTES:
-                return
+        many, size, gone = len(self._known), self._bytes, []
+        for id_, known in self._known.items():
+            if many <= MOST_KNOWN and size <= MOST_BYTES:
+                break
             if known.result is not None:
-                self._drop(id_)
+                gone.append(id_)
+                many, size = many - 1, size - known.size
+        for id_ in gone:
+            self._drop(id_)
 
     def _tell(self, src: str, id_: str, result: Result) -> None:
         hello = self._hello
