@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from html import unescape
 from urllib.parse import urljoin
 
@@ -147,6 +149,36 @@ def test_what_is_not_there_is_said(fleet, pages, path, code):
     answer = pages(path)
     assert answer.status_code == code
     assert "<b>" not in answer.text or path != "/proplets?by=<b>"
+
+
+def test_a_rollout_is_told_in_words_with_its_checks(fleet, pages):
+    """Steps, how many copies moved, what it is about, and a row a check; no field by name."""
+    row = next(one for one in fleet.store.statuses() if str(one.key) == "Daemon/plant-a/filter")
+    document = json.loads(row.document)
+    check = {"name": "cpu", "verdict": "Failed", "successful": 2, "failed": 3, "inconclusive": 1}
+    document["status"]["rollout"] = {
+        "phase": "Paused",
+        "paused": True,
+        "step": 2,
+        "of": 3,
+        "version": "sha256:" + "a" * 64,
+        "generation": 7,
+        "total": 4,
+        "moved": 2,
+        "ready": 1,
+        "failed": 1,
+        "checks": [{**check, "said": NASTY}],
+        "why": "2 of 3 checks failed",
+    }
+    with fleet.store.transaction():
+        fleet.store.put_status(replace(row, document=json.dumps(document)))
+    answer = pages("/objects/Daemon/plant-a/filter")
+    words = text_of(answer)
+    assert "Rollout 1 done 2 under way 3 to come 2 of 4 copies moved, 1 ready, 1 failed" in words
+    assert "Phase Paused Why 2 of 3 checks failed Version sha256:aaa" in words
+    assert "cpu Failed 2 3 1 <script>" in words
+    assert "\x1b" not in answer.text
+    assert "<script>alert" not in answer.text
 
 
 def test_objects_are_filtered(fleet, pages):
