@@ -7,8 +7,9 @@ One page a kind and `README.md`, which lists them. A test holds the pages to wha
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,16 @@ def _cell(words: str) -> str:
     return " ".join(words.replace("|", "\\|").split())
 
 
+def main(argv: Sequence[str]) -> int:
+    """Write them where the arguments say; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m propeller.cli.kindpages", description="Write the pages of the kinds."
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/reference/kinds"))
+    folder: Path = parser.parse_args(argv).folder
+    sys.stdout.write(f"{write(folder)} pages in {folder}\n")
+    return 0
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/reference/kinds")
-    sys.stdout.write(f"{write(target)} pages in {target}\n")
+    sys.exit(main(sys.argv[1:]))

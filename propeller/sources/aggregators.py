@@ -7,13 +7,23 @@ no more than it may and that it exports what a round calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from propeller.fl.aggregators import EXPORTS, IMPORTS, MEMORY, NAME, SPACE
 from propeller.model.ids import Digest
 from propeller.model.module import Export, Module
 from propeller.sources.modules import NoModule, inside
 from propeller.sources.nodes import Path
+from propeller.sources.sandboxed import Fitting, unfit
+
+_FITTING: Final = Fitting(
+    what="an aggregator",
+    space=SPACE,
+    imports=IMPORTS,
+    memory=MEMORY,
+    gives=f"at most {MEMORY} are given",
+)
+_EXPORTS: Final = tuple(Export(name, *types) for name, types in EXPORTS.items())
 
 
 def module_problems(given: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -43,30 +53,4 @@ def aggregator_of(
         return Digest(""), [("file", found.message)]
     if given.get("digest") not in (None, found.identity, found.digest):
         return Digest(""), [("digest", f"does not match: {where} is {found.identity}")]
-    return found.digest, [("file", f"{where} {wrong}") for wrong in _unfit(found)]
-
-
-def _unfit(module: Module) -> Iterator[str]:
-    if module.component:
-        yield "is a component; an aggregator is a core module"
-        return
-    for one in module.imports:
-        if one.module != SPACE or one.name not in IMPORTS:
-            yield (
-                f"imports {one.module[:60]}.{one.name[:60]}; an aggregator may import "
-                + " and ".join(f"{SPACE}.{name}" for name in IMPORTS)
-            )
-    if module.memory_min > MEMORY:
-        yield f"needs {module.memory_min} bytes of memory, at most {MEMORY} are given"
-    known = {one.name: one for one in module.exports}
-    for name, (params, results) in EXPORTS.items():
-        wanted = Export(name, params, results)
-        if known.get(name) != wanted:
-            yield f"must export {_typed(wanted)}" + (
-                f", not {_typed(known[name])}" if name in known else ""
-            )
-
-
-def _typed(export: Export) -> str:
-    told = f"{export.name}({', '.join(export.params)})"
-    return f"{told} -> {', '.join(export.results)}" if export.results else told
+    return found.digest, [("file", f"{where} {one}") for one in unfit(found, _FITTING, _EXPORTS)]

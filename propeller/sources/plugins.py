@@ -31,6 +31,7 @@ from propeller.model.specs import Daemon, Object, Task
 from propeller.sources.hooks import PROCESSES, Hooks, installed
 from propeller.sources.modules import NoModule, inside
 from propeller.sources.nodes import Path
+from propeller.sources.sandboxed import Fitting, unfit
 
 KIND: Final = "Plugin"
 SPACE: Final = "propeller"
@@ -200,21 +201,13 @@ def _digest(text: bytes) -> str:
 
 
 def _unfit(module: Module, hooks: Iterable[Hook], memory: int) -> Iterator[str]:
-    if module.component:
-        yield "is a component; a plugin is a core module"
-        return
-    for one in module.imports:
-        if one.module != SPACE or one.name not in IMPORTS:
-            yield (
-                f"imports {one.module[:60]}.{one.name[:60]}; a plugin may import "
-                + ", ".join(f"{SPACE}.{name}" for name in IMPORTS)
-            )
-    if module.memory_min > memory:
-        yield f"needs {module.memory_min} bytes of memory, limits.memory gives {memory}"
-    known = {one.name: one for one in module.exports}
+    fitting = Fitting(
+        what="a plugin",
+        space=SPACE,
+        imports=IMPORTS,
+        memory=memory,
+        gives=f"limits.memory gives {memory}",
+    )
     wanted = [Export("input", ("i32",), ("i32",))]
     wanted += [Export(hook.lower(), (), _CALLS[hook]) for hook in sorted(hooks)]
-    for export in wanted:
-        if known.get(export.name) != export:
-            results = f" -> {', '.join(export.results)}" if export.results else ""
-            yield f"must export {export.name}({', '.join(export.params)}){results}"
+    return unfit(module, fitting, wanted)

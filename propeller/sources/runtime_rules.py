@@ -1,4 +1,4 @@
-"""What does not go with an external engine: `spec.runtime.external` of a Task or Daemon.
+"""What does not go with an external engine: `spec.runtime.external` of a Task, Daemon or step.
 
 Called by `rules` on the canonical form. Such an engine is started by a fixed command of the device,
 so a spec that asks for what this command cannot give is refused here and never half obeyed.

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from plants import bare, plant, until_ready
-from specs_text import task_yaml
+from specs_text import proplet_yaml, task_yaml
 
 from propeller.model.flow import StepState
 from propeller.model.ids import Key
 from propeller.plan.planner import plan
+from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND
 
 FOREVER = 60 * MINUTE
@@ -355,6 +356,34 @@ def _lose(sim, lost: str) -> None:
             sim.proplets["a"].boot()
         case _:
             sim.broker.restart(keep_retained=False)
+
+
+def test_a_step_runs_in_an_engine_of_the_device(tmp_path: Path) -> None:
+    """It goes where that engine is and says so there; other steps run in the device's own."""
+    sim = plant(tmp_path, "a")
+    sim.write("command.wat", '(module (memory (export "memory") 1) (func (export "_start")))')
+    engines: dict[str, str | None] = {}
+
+    def heard(entry) -> str:
+        engines[entry.ref.rpartition("-")[2]] = entry.external
+        return "7"
+
+    guests(sim, writes=heard)
+    steps = workflow_yaml("read\nlook: , after: [read], inputs: [{from: read, as: Stdin}]")
+    own = "name: look, module: {file: m.wat}, run: {entrypoint: run}"
+    assert own in steps
+    other = "name: look, module: {file: command.wat}, runtime: {external: wasmedge}"
+    sim.write("flow.yaml", steps.replace(own, other))
+    assert sim.run(MINUTE, until=lambda: states(sim).get("read") == "Succeeded")
+    sim.run(5 * SECOND)
+    told = (sim.state.status / "default" / "Task" / "report-look.yaml").read_text()
+    assert 'a: has no external engine "wasmedge" (it has none)' in told
+    sim.write("fleet.yaml", proplet_yaml(["a", "b"]))
+    engine = ("wasi_snapshot_preview1", "external:wasmedge")
+    sim.add("b", imports=engine, guests=Guests(writes=heard))
+    until_ready(sim)
+    assert engines == {"read": None, "look": "wasmedge"}
+    assert sim.started("report-look").keys() == {"b"}
 
 
 def test_others_may_depend_on_a_workflow(tmp_path: Path) -> None:
