@@ -215,7 +215,7 @@ enum pp_reject pp_agent_init(struct pp_agent *a, const struct pp_agent_config *c
 			     const struct proplet_port *port)
 {
 	const struct pp_view hello = {config->hello, config->hello_len};
-	const struct proplet_text id = pp_text(pp_field(hello, PP_HELLO_ID));
+	const struct proplet_text id = pp_text_in(hello, PP_HELLO_ID);
 	enum pp_reject why;
 	size_t len;
 
@@ -226,13 +226,13 @@ enum pp_reject pp_agent_init(struct pp_agent *a, const struct pp_agent_config *c
 	a->port = port;
 	a->hello = hello;
 	memcpy(a->id, id.at, id.len);
-	memcpy(a->inst, pp_bytes(pp_field(hello, PP_HELLO_INST), &len), 16);
-	a->boot = pp_int(pp_field(hello, PP_HELLO_BOOT), 0);
-	a->heartbeat = pp_int(pp_field(hello, PP_HELLO_HEARTBEAT), 0);
-	a->most_memory = (uint64_t)pp_int(pp_field(hello, PP_HELLO_MEMORY), 0);
-	a->most_tasks = (uint64_t)pp_int(pp_field(hello, PP_HELLO_TASKS), 0);
-	a->max_module = (uint64_t)pp_int(pp_field(hello, PP_HELLO_MAX_MODULE), 0);
-	a->max_payload = (uint64_t)pp_int(pp_field(hello, PP_HELLO_MAX_PAYLOAD), 0);
+	memcpy(a->inst, pp_bytes_in(hello, PP_HELLO_INST, &len), 16);
+	a->boot = pp_int_in(hello, PP_HELLO_BOOT);
+	a->heartbeat = pp_int_in(hello, PP_HELLO_HEARTBEAT);
+	a->most_memory = (uint64_t)pp_int_in(hello, PP_HELLO_MEMORY);
+	a->most_tasks = (uint64_t)pp_int_in(hello, PP_HELLO_TASKS);
+	a->max_module = (uint64_t)pp_int_in(hello, PP_HELLO_MAX_MODULE);
+	a->max_payload = (uint64_t)pp_int_in(hello, PP_HELLO_MAX_PAYLOAD);
 	a->drain_by = -1;
 	a->trust_asked = -PP_TRUST_EVERY;
 	if (a->config.window < 1 || a->config.window > PP_WINDOW) {
@@ -317,18 +317,12 @@ void pp_agent_tick(struct pp_agent *a, struct pp_now now)
 void pp_agent_status(const struct pp_agent *a, bool online, int64_t conn, struct pp_out *out)
 {
 	pp_put_map(out, 6);
-	pp_put_int(out, 0);
-	pp_put_int(out, 1);
-	pp_put_int(out, PP_STATUS_ID);
-	pp_put_text(out, a->id, strlen(a->id));
-	pp_put_int(out, PP_STATUS_STATE);
-	pp_put_int(out, online ? PP_STATUS_STATE_ONLINE : PP_STATUS_STATE_OFFLINE);
-	pp_put_int(out, PP_STATUS_INST);
-	pp_put_bytes(out, a->inst, 16);
-	pp_put_int(out, PP_STATUS_BOOT);
-	pp_put_int(out, a->boot);
-	pp_put_int(out, PP_STATUS_CONN);
-	pp_put_int(out, conn);
+	pp_put_int_in(out, 0, 1);
+	pp_put_word_in(out, PP_STATUS_ID, a->id);
+	pp_put_int_in(out, PP_STATUS_STATE, online ? PP_STATUS_STATE_ONLINE : PP_STATUS_STATE_OFFLINE);
+	pp_put_bytes_in(out, PP_STATUS_INST, a->inst, 16);
+	pp_put_int_in(out, PP_STATUS_BOOT, a->boot);
+	pp_put_int_in(out, PP_STATUS_CONN, conn);
 }
 
 /* -- answers of the shell ----------------------------------------------------------------------- */

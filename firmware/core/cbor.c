@@ -75,6 +75,34 @@ void pp_put_bytes(struct pp_out *out, const void *data, size_t len)
 	pp_put_raw(out, data, len);
 }
 
+void pp_put_key(struct pp_out *out, unsigned key)
+{
+	pp_put_head(out, 0, key);
+}
+
+void pp_put_int_in(struct pp_out *out, unsigned key, int64_t value)
+{
+	pp_put_key(out, key);
+	pp_put_int(out, value);
+}
+
+void pp_put_text_in(struct pp_out *out, unsigned key, const char *text, size_t len)
+{
+	pp_put_key(out, key);
+	pp_put_text(out, text, len);
+}
+
+void pp_put_word_in(struct pp_out *out, unsigned key, const char *word)
+{
+	pp_put_text_in(out, key, word, strlen(word));
+}
+
+void pp_put_bytes_in(struct pp_out *out, unsigned key, const void *data, size_t len)
+{
+	pp_put_key(out, key);
+	pp_put_bytes(out, data, len);
+}
+
 void pp_put_map(struct pp_out *out, size_t count)
 {
 	pp_put_head(out, PP_MAJOR_MAP, count);
@@ -438,4 +466,19 @@ struct proplet_text pp_text(struct pp_view value)
 const uint8_t *pp_bytes(struct pp_view value, size_t *len)
 {
 	return string(value, 2, len);
+}
+
+int64_t pp_int_in(struct pp_view map, unsigned number)
+{
+	return pp_int(pp_field(map, number), 0);
+}
+
+struct proplet_text pp_text_in(struct pp_view map, unsigned number)
+{
+	return pp_text(pp_field(map, number));
+}
+
+const uint8_t *pp_bytes_in(struct pp_view map, unsigned number, size_t *len)
+{
+	return pp_bytes(pp_field(map, number), len);
 }

@@ -24,14 +24,14 @@ static void read_document(struct pp_view message, struct pp_document *document)
 
 	memset(document, 0, sizeof *document);
 	document->here = true;
-	document->fence = pp_int(pp_field(message, PP_DESIRED_FENCE), 0);
-	document->gen = pp_int(pp_field(message, PP_DESIRED_GEN), 0);
-	document->iat = pp_int(pp_field(message, PP_DESIRED_IAT), 0);
+	document->fence = pp_int_in(message, PP_DESIRED_FENCE);
+	document->gen = pp_int_in(message, PP_DESIRED_GEN);
+	document->iat = pp_int_in(message, PP_DESIRED_IAT);
 	document->not_after = pp_int(pp_field(message, PP_DESIRED_NOT_AFTER), -1);
-	memcpy(document->digest, pp_bytes(pp_field(message, PP_DESIRED_DIGEST), &len), 32);
+	memcpy(document->digest, pp_bytes_in(message, PP_DESIRED_DIGEST, &len), 32);
 	if (body.at != NULL) {
-		memcpy(document->body, pp_bytes(pp_field(body, PP_BLOB_REF_DIGEST), &len), 32);
-		document->size = (uint64_t)pp_int(pp_field(body, PP_BLOB_REF_SIZE), 0);
+		memcpy(document->body, pp_bytes_in(body, PP_BLOB_REF_DIGEST, &len), 32);
+		document->size = (uint64_t)pp_int_in(body, PP_BLOB_REF_SIZE);
 	}
 }
 
@@ -68,10 +68,10 @@ static const char *why_not(const struct pp_agent *a, struct pp_view message,
 	size_t len;
 	int order;
 
-	if (!is_me(a, pp_text(pp_field(message, PP_DESIRED_TO)))) {
+	if (!is_me(a, pp_text_in(message, PP_DESIRED_TO))) {
 		return FOREIGN;
 	}
-	if (memcmp(pp_bytes(pp_field(message, PP_DESIRED_INST), &len), a->inst, 16) != 0) {
+	if (memcmp(pp_bytes_in(message, PP_DESIRED_INST, &len), a->inst, 16) != 0) {
 		return "other_inst";
 	}
 	order = newer(d->fence, d->gen, a->observed.fence, a->observed.gen);
@@ -131,13 +131,13 @@ static bool repeats_a_run(struct pp_view list)
 	size_t len;
 
 	while (pp_next(&items, &entry)) {
-		const uint8_t *const uid = pp_bytes(pp_field(entry, PP_ENTRY_UID), &len);
-		const uint8_t *const run = pp_bytes(pp_field(entry, PP_ENTRY_RUN), &len);
+		const uint8_t *const uid = pp_bytes_in(entry, PP_ENTRY_UID, &len);
+		const uint8_t *const run = pp_bytes_in(entry, PP_ENTRY_RUN, &len);
 
 		others = items;
 		while (pp_next(&others, &other)) {
-			if (memcmp(pp_bytes(pp_field(other, PP_ENTRY_UID), &len), uid, 16) == 0 &&
-			    memcmp(pp_bytes(pp_field(other, PP_ENTRY_RUN), &len), run, 16) == 0) {
+			if (memcmp(pp_bytes_in(other, PP_ENTRY_UID, &len), uid, 16) == 0 &&
+			    memcmp(pp_bytes_in(other, PP_ENTRY_RUN, &len), run, 16) == 0) {
 				return true;
 			}
 		}
@@ -275,11 +275,11 @@ static bool next_entry(struct pp_view list, const struct pp_view *last, struct p
 
 	for (unsigned i = 0; last != NULL && i < 2; i++) {
 		memcpy(bound + 16 * i,
-		       pp_bytes(pp_field(*last, i == 0 ? PP_ENTRY_UID : PP_ENTRY_RUN), &len), 16);
+		       pp_bytes_in(*last, i == 0 ? PP_ENTRY_UID : PP_ENTRY_RUN, &len), 16);
 	}
 	while (pp_next(&items, &entry)) {
-		memcpy(key, pp_bytes(pp_field(entry, PP_ENTRY_UID), &len), 16);
-		memcpy(key + 16, pp_bytes(pp_field(entry, PP_ENTRY_RUN), &len), 16);
+		memcpy(key, pp_bytes_in(entry, PP_ENTRY_UID, &len), 16);
+		memcpy(key + 16, pp_bytes_in(entry, PP_ENTRY_RUN, &len), 16);
 		if ((last != NULL && memcmp(key, bound, 32) <= 0) ||
 		    (any && memcmp(key, least, 32) >= 0)) {
 			continue;

@@ -119,18 +119,12 @@ static void ask(struct pp_agent *a, struct pp_transfer *t, uint64_t off, uint32_
 	piece->early = 0;
 	pp_message_begin(a, &out);
 	pp_put_map(&out, 6);
-	pp_put_int(&out, 0);
-	pp_put_int(&out, 1);
-	pp_put_int(&out, PP_BLOB_GET_ID);
-	pp_put_text(&out, a->id, strlen(a->id));
-	pp_put_int(&out, PP_BLOB_GET_DIGEST);
-	pp_put_bytes(&out, t->digest, 32);
-	pp_put_int(&out, PP_BLOB_GET_OFF);
-	pp_put_int(&out, (int64_t)off);
-	pp_put_int(&out, PP_BLOB_GET_LEN);
-	pp_put_int(&out, len);
-	pp_put_int(&out, PP_BLOB_GET_REQ);
-	pp_put_int(&out, a->req);
+	pp_put_int_in(&out, 0, 1);
+	pp_put_word_in(&out, PP_BLOB_GET_ID, a->id);
+	pp_put_bytes_in(&out, PP_BLOB_GET_DIGEST, t->digest, 32);
+	pp_put_int_in(&out, PP_BLOB_GET_OFF, (int64_t)off);
+	pp_put_int_in(&out, PP_BLOB_GET_LEN, len);
+	pp_put_int_in(&out, PP_BLOB_GET_REQ, a->req);
 	(void)pp_publish(a, &pp_shape_blob_get, &out, false, NULL);
 }
 

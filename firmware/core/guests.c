@@ -44,7 +44,7 @@ bool proplet_guest_env(const struct proplet_guest *guest, unsigned index, struct
 
 static uint64_t limit(struct pp_view entry, unsigned field)
 {
-	return pp_has(entry, field) ? (uint64_t)pp_int(pp_field(entry, field), 0)
+	return pp_has(entry, field) ? (uint64_t)pp_int_in(entry, field)
 				    : PROPLET_UNLIMITED;
 }
 
@@ -55,7 +55,7 @@ static struct proplet_text trains_at(struct pp_view fl, struct proplet_text othe
 	    PP_WIRE_TRAINING_GUEST_IMPORTS) {
 		return otherwise;
 	}
-	return pp_words_of(pp_int(pp_field(fl, PP_WIRE_TRAINING_STEP), 0) ==
+	return pp_words_of(pp_int_in(fl, PP_WIRE_TRAINING_STEP) ==
 					   PP_WIRE_TRAINING_STEP_EVALUATE
 				   ? "evaluate"
 				   : "train");
@@ -74,19 +74,19 @@ static void make_guest(struct proplet_guest *guest, const struct pp_run *run)
 	guest->trains = run->plan.trains;
 	guest->entry = run->entry;
 	guest->entry_len = run->entry_len;
-	guest->ref = pp_text(pp_field(entry, PP_ENTRY_REF));
-	guest->entrypoint = pp_text(pp_field(entry, PP_ENTRY_ENTRYPOINT));
+	guest->ref = pp_text_in(entry, PP_ENTRY_REF);
+	guest->entrypoint = pp_text_in(entry, PP_ENTRY_ENTRYPOINT);
 	if (guest->trains) {
 		guest->entrypoint = trains_at(pp_field(entry, PP_ENTRY_FL), guest->entrypoint);
 	}
-	guest->stdin_text = pp_text(pp_field(entry, PP_ENTRY_STDIN));
+	guest->stdin_text = pp_text_in(entry, PP_ENTRY_STDIN);
 	guest->args = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_ARGS));
 	guest->env = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_ENV));
 	guest->memory = limit(entry, PP_ENTRY_MEMORY);
 	guest->fuel = limit(entry, PP_ENTRY_FUEL);
 	guest->timeout_ms = limit(entry, PP_ENTRY_TIMEOUT);
 	guest->output = pp_has(entry, PP_ENTRY_OUTPUT)
-				? (uint64_t)pp_int(pp_field(entry, PP_ENTRY_OUTPUT), 0)
+				? (uint64_t)pp_int_in(entry, PP_ENTRY_OUTPUT)
 				: 65536;
 }
 

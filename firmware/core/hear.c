@@ -75,7 +75,7 @@ static enum pp_reject hear_op(struct pp_agent *a, const uint8_t *payload, size_t
 	}
 	/* A gateway only invokes, and this device is not invoked. */
 	if ((roles & PP_ROLE_MANAGER) == 0) {
-		const struct proplet_text verb = pp_text(pp_field(op, PP_OP_VERB));
+		const struct proplet_text verb = pp_text_in(op, PP_OP_VERB);
 
 		if (verb.len != 6 || memcmp(verb.at, "invoke", 6) != 0) {
 			return PP_NOT_ALLOWED;
@@ -103,7 +103,7 @@ static enum pp_reject open_manager(struct pp_agent *a, const uint8_t *payload, s
 	why = pp_read(&pp_shape_manager_status, payload, len, &out);
 	message->at = out.at;
 	message->len = out.len;
-	if (why == PP_TAKEN && pp_int(pp_field(*message, PP_MANAGER_STATUS_STATE), 0) !=
+	if (why == PP_TAKEN && pp_int_in(*message, PP_MANAGER_STATUS_STATE) !=
 				       PP_MANAGER_STATUS_STATE_OFFLINE) {
 		return PP_NOT_FRAMED;
 	}
@@ -122,11 +122,11 @@ static enum pp_reject hear_manager(struct pp_agent *a, const uint8_t *payload, s
 	if (why != PP_TAKEN) {
 		return why;
 	}
-	online = pp_int(pp_field(message, PP_MANAGER_STATUS_STATE), 0) ==
+	online = pp_int_in(message, PP_MANAGER_STATUS_STATE) ==
 		 PP_MANAGER_STATUS_STATE_ONLINE;
-	fence = pp_int(pp_field(message, PP_MANAGER_STATUS_FENCE), 0);
-	conn = pp_int(pp_field(message, PP_MANAGER_STATUS_CONN), 0);
-	src = pp_text(pp_field(message, PP_MANAGER_STATUS_SRC));
+	fence = pp_int_in(message, PP_MANAGER_STATUS_FENCE);
+	conn = pp_int_in(message, PP_MANAGER_STATUS_CONN);
+	src = pp_text_in(message, PP_MANAGER_STATUS_SRC);
 	if (!online && a->manager.known &&
 	    (fence < a->manager.fence ||
 	     (fence == a->manager.fence && conn < a->manager.conn))) {
@@ -178,12 +178,12 @@ static enum pp_reject hear_ack(struct pp_agent *a, const uint8_t *payload, size_
 	if (why != PP_TAKEN) {
 		return why;
 	}
-	id = pp_text(pp_field(ack, PP_BLOB_ACK_ID));
+	id = pp_text_in(ack, PP_BLOB_ACK_ID);
 	if (id.len != strlen(a->id) || memcmp(id.at, a->id, id.len) != 0) {
 		pp_agent_count(a, "foreign");
 		return PP_TAKEN;
 	}
-	memcpy(digest, pp_bytes(pp_field(ack, PP_BLOB_ACK_DIGEST), &size), 32);
+	memcpy(digest, pp_bytes_in(ack, PP_BLOB_ACK_DIGEST, &size), 32);
 	upload = pp_uploads_find(a, digest);
 	lasting = upload != NULL && upload->lasting;
 	if (pp_uploads_hear(a, ack, now)) {

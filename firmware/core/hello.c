@@ -8,14 +8,15 @@ static void text(struct pp_out *out, const char *value)
 
 static void named_text(struct pp_out *out, unsigned field, const char *value)
 {
-	pp_put_int(out, field);
+	pp_put_key(out, field);
 	text(out, value);
 }
 
 static void named_number(struct pp_out *out, unsigned field, uint64_t value)
 {
-	pp_put_int(out, field);
-	pp_put_int(out, (int64_t)(value > (uint64_t)PP_MAX_INTEGER ? (uint64_t)PP_MAX_INTEGER : value));
+	const uint64_t most = (uint64_t)PP_MAX_INTEGER;
+
+	pp_put_int_in(out, field, (int64_t)(value > most ? most : value));
 }
 
 /* The signatures this device can check, its own kind first: asked of the port with rubbish. */
@@ -28,7 +29,7 @@ static void algs(const struct proplet *p, struct pp_out *out)
 	const bool both = p->port->verify(p->port->ctx, (enum proplet_alg)second, rubbish,
 					  sizes[second], rubbish, rubbish, 1) != PROPLET_MISSING;
 
-	pp_put_int(out, PP_HELLO_ALGS);
+	pp_put_key(out, PP_HELLO_ALGS);
 	pp_put_list(out, both ? 2 : 1);
 	text(out, names[first]);
 	if (both) {
@@ -43,27 +44,27 @@ static void lists(const struct proplet *p, struct pp_out *out)
 	while (p->engine->imports[count] != NULL) {
 		count++;
 	}
-	pp_put_int(out, PP_HELLO_IMPORTS);
+	pp_put_key(out, PP_HELLO_IMPORTS);
 	pp_put_list(out, count);
 	for (size_t i = 0; i < count; i++) {
 		text(out, p->engine->imports[i]);
 	}
-	pp_put_int(out, PP_HELLO_COMPONENTS);
+	pp_put_key(out, PP_HELLO_COMPONENTS);
 	pp_put_bool(out, false);
-	pp_put_int(out, PP_HELLO_MOUNTS);
+	pp_put_key(out, PP_HELLO_MOUNTS);
 	pp_put_list(out, p->config.mount_count);
 	for (size_t i = 0; i < p->config.mount_count; i++) {
 		text(out, p->config.mounts[i]);
 	}
-	pp_put_int(out, PP_HELLO_ENCODINGS);
+	pp_put_key(out, PP_HELLO_ENCODINGS);
 	pp_put_list(out, 2);
 	text(out, "cbor");
 	text(out, "json");
 	algs(p, out);
-	pp_put_int(out, PP_HELLO_FETCH);
+	pp_put_key(out, PP_HELLO_FETCH);
 	pp_put_list(out, 1);
 	text(out, "mqtt");
-	pp_put_int(out, PP_HELLO_LABELS);
+	pp_put_key(out, PP_HELLO_LABELS);
 	pp_put_map(out, p->config.label_count);
 	for (size_t i = 0; i < p->config.label_count; i++) {
 		text(out, p->config.labels[i].name);
@@ -78,8 +79,7 @@ size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *
 	pp_put_map(out, 24);
 	named_number(out, PP_HELLO_V, 1);
 	named_text(out, PP_HELLO_ID, c->id);
-	pp_put_int(out, PP_HELLO_INST);
-	pp_put_bytes(out, inst, 16);
+	pp_put_bytes_in(out, PP_HELLO_INST, inst, 16);
 	named_number(out, PP_HELLO_BOOT, p->boot);
 	named_text(out, PP_HELLO_ARCH, c->arch);
 	named_text(out, PP_HELLO_OS, c->os);

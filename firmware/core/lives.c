@@ -288,8 +288,7 @@ uint8_t pp_run_state(const struct pp_run *run)
 static void number(struct pp_out *out, unsigned field, int64_t value, size_t *count)
 {
 	if (value != 0) {
-		pp_put_int(out, field);
-		pp_put_int(out, value);
+		pp_put_int_in(out, field, value);
 		++*count;
 	}
 }
@@ -302,47 +301,38 @@ void pp_run_report(const struct pp_agent *a, const struct pp_run *run, struct pp
 	size_t count = 5;
 
 	error = error.len > 0 ? error : pp_note_get(a, run->note[PP_NOTE_TROUBLE]);
-	pp_put_int(out, PP_RUN_REPORT_UID);
-	pp_put_bytes(out, run->uid, 16);
-	pp_put_int(out, PP_RUN_REPORT_RUN);
-	pp_put_bytes(out, run->run, 16);
-	pp_put_int(out, PP_RUN_REPORT_DIGEST);
-	pp_put_bytes(out, run->digest, 32);
-	pp_put_int(out, PP_RUN_REPORT_CAUSE);
+	pp_put_bytes_in(out, PP_RUN_REPORT_UID, run->uid, 16);
+	pp_put_bytes_in(out, PP_RUN_REPORT_RUN, run->run, 16);
+	pp_put_bytes_in(out, PP_RUN_REPORT_DIGEST, run->digest, 32);
+	pp_put_key(out, PP_RUN_REPORT_CAUSE);
 	{
 		const struct proplet_text cause = pp_note_get(a, run->note[PP_NOTE_CAUSE]);
 
 		pp_put_text(out, cause.at, cause.len);
 	}
-	pp_put_int(out, PP_RUN_REPORT_STATE);
-	pp_put_int(out, pp_run_state(run));
+	pp_put_int_in(out, PP_RUN_REPORT_STATE, pp_run_state(run));
 	if (run->has_exit) {
-		pp_put_int(out, PP_RUN_REPORT_EXIT);
-		pp_put_int(out, run->exit);
+		pp_put_int_in(out, PP_RUN_REPORT_EXIT, run->exit);
 		count++;
 	}
 	if (run->has_result) {
-		pp_put_int(out, PP_RUN_REPORT_RESULT);
-		pp_put_text(out, result.at, result.len);
+		pp_put_text_in(out, PP_RUN_REPORT_RESULT, result.at, result.len);
 		count++;
 	}
 	if (run->has_blob) {
-		pp_put_int(out, PP_RUN_REPORT_RESULT_BLOB);
+		pp_put_key(out, PP_RUN_REPORT_RESULT_BLOB);
 		pp_put_map(out, 2);
-		pp_put_int(out, PP_BLOB_REF_DIGEST);
-		pp_put_bytes(out, run->blob, 32);
-		pp_put_int(out, PP_BLOB_REF_SIZE);
-		pp_put_int(out, (int64_t)run->blob_size);
+		pp_put_bytes_in(out, PP_BLOB_REF_DIGEST, run->blob, 32);
+		pp_put_int_in(out, PP_BLOB_REF_SIZE, (int64_t)run->blob_size);
 		count++;
 	}
 	if (error.len > 0) {
-		pp_put_int(out, PP_RUN_REPORT_ERROR);
-		pp_put_text(out, error.at, error.len);
+		pp_put_text_in(out, PP_RUN_REPORT_ERROR, error.at, error.len);
 		count++;
 	}
 	number(out, PP_RUN_REPORT_RESTARTS, run->starts > 0 ? run->starts - 1 : 0, &count);
 	if (run->ready) {
-		pp_put_int(out, PP_RUN_REPORT_READY);
+		pp_put_key(out, PP_RUN_REPORT_READY);
 		pp_put_bool(out, true);
 		count++;
 	}

@@ -18,31 +18,21 @@ static void answer(struct pp_agent *a, struct pp_op *op, int64_t state, struct p
 
 	pp_message_begin(a, &out);
 	pp_put_map(&out, count);
-	pp_put_int(&out, 0);
-	pp_put_int(&out, 1);
-	pp_put_int(&out, PP_OP_ANSWER_ID);
-	pp_put_text(&out, a->id, strlen(a->id));
-	pp_put_int(&out, PP_OP_ANSWER_OP);
-	pp_put_text(&out, op->id, strlen(op->id));
-	pp_put_int(&out, PP_OP_ANSWER_INST);
-	pp_put_bytes(&out, a->inst, 16);
-	pp_put_int(&out, PP_OP_ANSWER_BOOT);
-	pp_put_int(&out, a->boot);
-	pp_put_int(&out, PP_OP_ANSWER_N);
-	pp_put_int(&out, op->answered++);
-	pp_put_int(&out, PP_OP_ANSWER_STATE);
-	pp_put_int(&out, state);
+	pp_put_int_in(&out, 0, 1);
+	pp_put_word_in(&out, PP_OP_ANSWER_ID, a->id);
+	pp_put_word_in(&out, PP_OP_ANSWER_OP, op->id);
+	pp_put_bytes_in(&out, PP_OP_ANSWER_INST, a->inst, 16);
+	pp_put_int_in(&out, PP_OP_ANSWER_BOOT, a->boot);
+	pp_put_int_in(&out, PP_OP_ANSWER_N, op->answered++);
+	pp_put_int_in(&out, PP_OP_ANSWER_STATE, state);
 	if (stream != 0) {
-		pp_put_int(&out, PP_OP_ANSWER_STREAM);
-		pp_put_int(&out, stream);
+		pp_put_int_in(&out, PP_OP_ANSWER_STREAM, stream);
 	}
 	if (text.len > 0) {
-		pp_put_int(&out, PP_OP_ANSWER_TEXT);
-		pp_put_text(&out, text.at, text.len < PIECE ? text.len : PIECE);
+		pp_put_text_in(&out, PP_OP_ANSWER_TEXT, text.at, text.len < PIECE ? text.len : PIECE);
 	}
 	if (dropped > 0) {
-		pp_put_int(&out, PP_OP_ANSWER_DROPPED);
-		pp_put_int(&out, dropped);
+		pp_put_int_in(&out, PP_OP_ANSWER_DROPPED, dropped);
 	}
 	(void)pp_publish(a, &pp_shape_op_answer, &out, false, op->id);
 }
@@ -105,22 +95,22 @@ static const char *dropped_why(struct pp_agent *a, struct pp_view op, struct pp_
 	const char *why;
 	size_t len;
 
-	if (!text_is(pp_text(pp_field(op, PP_OP_TO)), a->id)) {
+	if (!text_is(pp_text_in(op, PP_OP_TO), a->id)) {
 		return "foreign";
 	}
-	if (memcmp(pp_bytes(pp_field(op, PP_OP_INST), &len), a->inst, 16) != 0 ||
+	if (memcmp(pp_bytes_in(op, PP_OP_INST, &len), a->inst, 16) != 0 ||
 	    pp_int(pp_field(op, PP_OP_BOOT), -1) != a->boot ||
 	    pp_int(pp_field(op, PP_OP_CONN), -1) != a->conn) {
 		return "other_connection";
 	}
-	why = count_source(a, pp_text(pp_field(op, PP_OP_SRC)), pp_int(pp_field(op, PP_OP_N), 0));
+	why = count_source(a, pp_text_in(op, PP_OP_SRC), pp_int_in(op, PP_OP_N));
 	if (why != NULL) {
 		return why;
 	}
 	if (not_after >= 0 && now.synced && now.wall > not_after) {
 		return "expired";
 	}
-	return find_op(a, pp_text(pp_field(op, PP_OP_ID))) < a->op_count ? "repeated" : NULL;
+	return find_op(a, pp_text_in(op, PP_OP_ID)) < a->op_count ? "repeated" : NULL;
 }
 
 static const char *refuse_log(const struct pp_agent *a, const struct pp_op *op)
@@ -200,8 +190,8 @@ static PP_APART void act_on_run(struct pp_agent *a, struct pp_op *op)
 static void read_log(struct pp_agent *a, struct pp_op *op, struct pp_view message)
 {
 	const int64_t most = pp_int(pp_field(message, PP_OP_TAIL), 65536);
-	const int64_t follow = pp_int(pp_field(message, PP_OP_FOLLOW), 0);
-	const uint8_t stream = (uint8_t)pp_int(pp_field(message, PP_OP_STREAM), 0);
+	const int64_t follow = pp_int_in(message, PP_OP_FOLLOW);
+	const uint8_t stream = (uint8_t)pp_int_in(message, PP_OP_STREAM);
 	const char *const why = refuse_log(a, op);
 
 	if (why != NULL || a->op_count == PP_OPEN) {
@@ -217,16 +207,16 @@ static void read_log(struct pp_agent *a, struct pp_op *op, struct pp_view messag
 
 static void read_key(struct pp_op *op, struct pp_view message)
 {
-	const struct proplet_text id = pp_text(pp_field(message, PP_OP_ID));
+	const struct proplet_text id = pp_text_in(message, PP_OP_ID);
 	size_t len;
-	const uint8_t *bytes = pp_bytes(pp_field(message, PP_OP_UID), &len);
+	const uint8_t *bytes = pp_bytes_in(message, PP_OP_UID, &len);
 
 	memset(op, 0, sizeof *op);
 	memcpy(op->id, id.at, id.len);
 	if (len == 16) {
 		memcpy(op->uid, bytes, 16);
 	}
-	bytes = pp_bytes(pp_field(message, PP_OP_RUN), &len);
+	bytes = pp_bytes_in(message, PP_OP_RUN, &len);
 	if (len == 16) {
 		memcpy(op->run, bytes, 16);
 	}
@@ -251,7 +241,7 @@ static PP_APART void other_verb(struct pp_agent *a, struct pp_op *op, struct pro
 
 void pp_operations_hear(struct pp_agent *a, struct pp_view message, struct pp_now now)
 {
-	const struct proplet_text verb = pp_text(pp_field(message, PP_OP_VERB));
+	const struct proplet_text verb = pp_text_in(message, PP_OP_VERB);
 	const char *const dropped = dropped_why(a, message, now);
 	struct pp_op op;
 

@@ -7,12 +7,12 @@
 static void read_blob(struct pp_view ref, uint8_t digest[32], uint64_t *size)
 {
 	size_t len;
-	const uint8_t *const bytes = pp_bytes(pp_field(ref, PP_BLOB_REF_DIGEST), &len);
+	const uint8_t *const bytes = pp_bytes_in(ref, PP_BLOB_REF_DIGEST, &len);
 
 	if (len == 32) {
 		memcpy(digest, bytes, 32);
 	}
-	*size = (uint64_t)pp_int(pp_field(ref, PP_BLOB_REF_SIZE), 0);
+	*size = (uint64_t)pp_int_in(ref, PP_BLOB_REF_SIZE);
 }
 
 void pp_plan_read(struct pp_plan *plan, struct pp_view entry)
@@ -24,16 +24,16 @@ void pp_plan_read(struct pp_plan *plan, struct pp_view entry)
 	size_t len;
 
 	memset(plan, 0, sizeof *plan);
-	memcpy(plan->digest, pp_bytes(pp_field(entry, PP_ENTRY_DIGEST), &len), 32);
+	memcpy(plan->digest, pp_bytes_in(entry, PP_ENTRY_DIGEST, &len), 32);
 	read_blob(pp_field(entry, PP_ENTRY_MODULE), plan->module, &plan->module_size);
-	plan->mode = (uint8_t)pp_int(pp_field(entry, PP_ENTRY_MODE), 0);
-	plan->restart = (uint8_t)pp_int(pp_field(entry, PP_ENTRY_RESTART), 0);
+	plan->mode = (uint8_t)pp_int_in(entry, PP_ENTRY_MODE);
+	plan->restart = (uint8_t)pp_int_in(entry, PP_ENTRY_RESTART);
 	plan->update = (uint8_t)(1 + pp_int(pp_field(entry, PP_ENTRY_UPDATE), -1));
 	plan->has_memory = pp_has(entry, PP_ENTRY_MEMORY);
-	plan->memory = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_MEMORY), 0);
+	plan->memory = (uint64_t)pp_int_in(entry, PP_ENTRY_MEMORY);
 	plan->backoff_base = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_BACKOFF_BASE), 1000);
 	plan->backoff_cap = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_BACKOFF_CAP), 300000);
-	plan->ready_after = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_READY_AFTER), 0);
+	plan->ready_after = (uint64_t)pp_int_in(entry, PP_ENTRY_READY_AFTER);
 	plan->has_max_restarts = most.at != NULL;
 	plan->max_restarts = (uint32_t)pp_int(most, 0);
 	plan->trains = fl.at != NULL;
@@ -109,7 +109,7 @@ static void list_offered(struct pp_view mounts, struct pp_words *why)
 
 static bool mount_refused(struct pp_view offers, struct pp_view mount, struct pp_words *why)
 {
-	const struct proplet_text name = pp_text(pp_field(mount, PP_WIRE_MOUNT_NAME));
+	const struct proplet_text name = pp_text_in(mount, PP_WIRE_MOUNT_NAME);
 	struct pp_items items = pp_items(offers);
 	struct pp_view item;
 	bool writable = false, found = false;
@@ -119,7 +119,7 @@ static bool mount_refused(struct pp_view offers, struct pp_view mount, struct pp
 
 		found = offered.len == name.len && memcmp(offered.at, name.at, name.len) == 0;
 	}
-	if (found && (writable || pp_int(pp_field(mount, PP_WIRE_MOUNT_ACCESS), 0) !=
+	if (found && (writable || pp_int_in(mount, PP_WIRE_MOUNT_ACCESS) !=
 					  PP_WIRE_MOUNT_ACCESS_READ_WRITE)) {
 		return false;
 	}

@@ -6,22 +6,19 @@ enum {
 	FAILURES, STARTED, ENDED, TOMBSTONE, ORDER
 };
 
-static void put_number(struct pp_out *out, int key, int64_t number)
+static void put_number(struct pp_out *out, unsigned key, int64_t number)
 {
-	pp_put_int(out, key);
-	pp_put_int(out, number);
+	pp_put_int_in(out, key, number);
 }
 
-static void put_bytes(struct pp_out *out, int key, const uint8_t *bytes, size_t len)
+static void put_bytes(struct pp_out *out, unsigned key, const uint8_t *bytes, size_t len)
 {
-	pp_put_int(out, key);
-	pp_put_bytes(out, bytes, len);
+	pp_put_bytes_in(out, key, bytes, len);
 }
 
-static void put_text(struct pp_out *out, int key, struct proplet_text text)
+static void put_text(struct pp_out *out, unsigned key, struct proplet_text text)
 {
-	pp_put_int(out, key);
-	pp_put_text(out, text.at, text.len);
+	pp_put_text_in(out, key, text.at, text.len);
 }
 
 void pp_record_write(struct pp_out *out, const struct pp_record *r)
@@ -62,28 +59,28 @@ bool pp_record_read(const uint8_t *data, size_t len, struct pp_record *r)
 	size_t uid, run, digest, blob;
 
 	memset(r, 0, sizeof *r);
-	if (pp_cbor_check(data, len) != PP_TAKEN || pp_int(pp_field(map, VERSION), 0) != 1) {
+	if (pp_cbor_check(data, len) != PP_TAKEN || pp_int_in(map, VERSION) != 1) {
 		return false;
 	}
-	r->uid = pp_bytes(pp_field(map, UID), &uid);
-	r->run = pp_bytes(pp_field(map, RUN), &run);
-	r->digest = pp_bytes(pp_field(map, DIGEST), &digest);
-	r->blob = pp_bytes(pp_field(map, BLOB), &blob);
-	r->cause = pp_text(pp_field(map, CAUSE));
-	r->result = pp_text(pp_field(map, RESULT));
-	r->error = pp_text(pp_field(map, ERROR));
-	r->mode = (uint8_t)pp_int(pp_field(map, MODE), 0);
-	r->state = (uint8_t)pp_int(pp_field(map, STATE), 0);
+	r->uid = pp_bytes_in(map, UID, &uid);
+	r->run = pp_bytes_in(map, RUN, &run);
+	r->digest = pp_bytes_in(map, DIGEST, &digest);
+	r->blob = pp_bytes_in(map, BLOB, &blob);
+	r->cause = pp_text_in(map, CAUSE);
+	r->result = pp_text_in(map, RESULT);
+	r->error = pp_text_in(map, ERROR);
+	r->mode = (uint8_t)pp_int_in(map, MODE);
+	r->state = (uint8_t)pp_int_in(map, STATE);
 	r->has_exit = pp_has(map, EXIT);
 	r->has_result = pp_has(map, RESULT);
 	r->has_blob = blob == 32;
-	r->exit = pp_int(pp_field(map, EXIT), 0);
-	r->blob_size = (uint64_t)pp_int(pp_field(map, BLOB_SIZE), 0);
-	r->starts = (uint32_t)pp_int(pp_field(map, STARTS), 0);
-	r->failures = (uint32_t)pp_int(pp_field(map, FAILURES), 0);
-	r->started = pp_int(pp_field(map, STARTED), 0);
-	r->ended = pp_int(pp_field(map, ENDED), 0);
+	r->exit = pp_int_in(map, EXIT);
+	r->blob_size = (uint64_t)pp_int_in(map, BLOB_SIZE);
+	r->starts = (uint32_t)pp_int_in(map, STARTS);
+	r->failures = (uint32_t)pp_int_in(map, FAILURES);
+	r->started = pp_int_in(map, STARTED);
+	r->ended = pp_int_in(map, ENDED);
 	r->tombstone = pp_true(pp_field(map, TOMBSTONE));
-	r->order = (uint32_t)pp_int(pp_field(map, ORDER), 0);
+	r->order = (uint32_t)pp_int_in(map, ORDER);
 	return uid == 16 && run == 16 && digest == 32 && r->state <= PP_REFUSED;
 }

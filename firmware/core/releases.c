@@ -34,7 +34,7 @@ static size_t room(const struct pp_agent *a)
 
 static int64_t version_of(struct pp_view list)
 {
-	return pp_int(pp_field(list, PP_RELEASES_VERSION), 0);
+	return pp_int_in(list, PP_RELEASES_VERSION);
 }
 
 static void save(struct pp_agent *a, bool fresh)

@@ -121,16 +121,13 @@ static size_t put_observed(struct pp_out *out, const struct pp_observed *observe
 
 	pp_put_map(out, count);
 	if (observed->fence != 0) {
-		pp_put_int(out, PP_OBSERVED_FENCE);
-		pp_put_int(out, observed->fence);
+		pp_put_int_in(out, PP_OBSERVED_FENCE, observed->fence);
 	}
 	if (observed->gen != 0) {
-		pp_put_int(out, PP_OBSERVED_GEN);
-		pp_put_int(out, observed->gen);
+		pp_put_int_in(out, PP_OBSERVED_GEN, observed->gen);
 	}
 	if (observed->has_digest) {
-		pp_put_int(out, PP_OBSERVED_DIGEST);
-		pp_put_bytes(out, observed->digest, 32);
+		pp_put_bytes_in(out, PP_OBSERVED_DIGEST, observed->digest, 32);
 	}
 	return count;
 }
@@ -145,14 +142,10 @@ static void put_refused(struct pp_out *out, const struct pp_refused *refused)
 		digest[8 + 2 * i] = digits[refused->digest[i] & 15];
 	}
 	pp_put_map(out, 4);
-	pp_put_int(out, PP_REFUSED_FENCE);
-	pp_put_int(out, refused->fence);
-	pp_put_int(out, PP_REFUSED_GEN);
-	pp_put_int(out, refused->gen);
-	pp_put_int(out, PP_REFUSED_DIGEST);
-	pp_put_text(out, digest, refused->has_digest ? sizeof digest : 0);
-	pp_put_int(out, PP_REFUSED_REASON);
-	pp_put_text(out, refused->reason, strlen(refused->reason));
+	pp_put_int_in(out, PP_REFUSED_FENCE, refused->fence);
+	pp_put_int_in(out, PP_REFUSED_GEN, refused->gen);
+	pp_put_text_in(out, PP_REFUSED_DIGEST, digest, refused->has_digest ? sizeof digest : 0);
+	pp_put_word_in(out, PP_REFUSED_REASON, refused->reason);
 }
 
 static bool put_free(struct pp_agent *a, struct pp_out *out)
@@ -165,12 +158,11 @@ static bool put_free(struct pp_agent *a, struct pp_out *out)
 	if (values[0] == 0 && values[1] == 0 && values[2] == 0) {
 		return false;
 	}
-	pp_put_int(out, PP_REPORT_FREE);
+	pp_put_key(out, PP_REPORT_FREE);
 	mark = pp_put_open(out);
 	for (unsigned i = 0; i < 3; i++) {
 		if (values[i] != 0) {
-			pp_put_int(out, PP_FREE_MEMORY + (int64_t)i);
-			pp_put_int(out, (int64_t)values[i]);
+			pp_put_int_in(out, PP_FREE_MEMORY + i, (int64_t)values[i]);
 			count++;
 		}
 	}
@@ -185,7 +177,7 @@ static bool put_metrics(const struct pp_agent *a, struct pp_out *out)
 	if (a->count_count == 0) {
 		return false;
 	}
-	pp_put_int(out, PP_REPORT_METRICS);
+	pp_put_key(out, PP_REPORT_METRICS);
 	pp_put_map(out, a->count_count);
 	for (unsigned i = 0; i < a->count_count; i++) {
 		unsigned least = a->count_count;
@@ -212,7 +204,7 @@ static void put_runs(struct pp_agent *a, struct pp_out *out)
 {
 	const struct pp_run *run = NULL;
 
-	pp_put_int(out, PP_REPORT_TASKS);
+	pp_put_key(out, PP_REPORT_TASKS);
 	pp_put_list(out, a->run_count);
 	while ((run = pp_runs_after(a, run)) != NULL) {
 		pp_run_report(a, run, out);
@@ -225,44 +217,34 @@ static void put_report(struct pp_agent *a, struct pp_out *out, enum form form,
 	const size_t mark = pp_put_open(out);
 	size_t count = 8;
 
-	pp_put_int(out, 0);
-	pp_put_int(out, 1);
-	pp_put_int(out, PP_REPORT_ID);
-	pp_put_text(out, a->id, strlen(a->id));
-	pp_put_int(out, PP_REPORT_INST);
-	pp_put_bytes(out, a->inst, 16);
-	pp_put_int(out, PP_REPORT_BOOT);
-	pp_put_int(out, a->boot);
-	pp_put_int(out, PP_REPORT_SEQ);
-	pp_put_int(out, a->report.seq);
-	pp_put_int(out, PP_REPORT_CONN);
-	pp_put_int(out, a->conn);
-	pp_put_int(out, PP_REPORT_OBSERVED);
+	pp_put_int_in(out, 0, 1);
+	pp_put_word_in(out, PP_REPORT_ID, a->id);
+	pp_put_bytes_in(out, PP_REPORT_INST, a->inst, 16);
+	pp_put_int_in(out, PP_REPORT_BOOT, a->boot);
+	pp_put_int_in(out, PP_REPORT_SEQ, a->report.seq);
+	pp_put_int_in(out, PP_REPORT_CONN, a->conn);
+	pp_put_key(out, PP_REPORT_OBSERVED);
 	(void)put_observed(out, &a->observed);
-	pp_put_int(out, PP_REPORT_INVENTORY);
-	pp_put_bytes(out, inventory, 32);
+	pp_put_bytes_in(out, PP_REPORT_INVENTORY, inventory, 32);
 	if (form == LISTED) {
 		put_runs(a, out);
 		count++;
 	} else if (form == BLOB) {
-		pp_put_int(out, PP_REPORT_BODY);
+		pp_put_key(out, PP_REPORT_BODY);
 		pp_put_map(out, 2);
-		pp_put_int(out, PP_BLOB_REF_DIGEST);
-		pp_put_bytes(out, inventory, 32);
-		pp_put_int(out, PP_BLOB_REF_SIZE);
-		pp_put_int(out, (int64_t)size);
+		pp_put_bytes_in(out, PP_BLOB_REF_DIGEST, inventory, 32);
+		pp_put_int_in(out, PP_BLOB_REF_SIZE, (int64_t)size);
 		count++;
 	}
 	if (a->report.refused.reason != NULL) {
-		pp_put_int(out, PP_REPORT_REFUSED);
+		pp_put_key(out, PP_REPORT_REFUSED);
 		put_refused(out, &a->report.refused);
 		count++;
 	}
 	count += put_free(a, out);
 	count += put_metrics(a, out);
 	if (!pp_synced(a, now)) {
-		pp_put_int(out, PP_REPORT_CLOCK);
-		pp_put_int(out, PP_REPORT_CLOCK_UNSYNCED);
+		pp_put_int_in(out, PP_REPORT_CLOCK, PP_REPORT_CLOCK_UNSYNCED);
 		count++;
 	}
 	pp_put_close(out, mark, PP_MAJOR_MAP, count);

@@ -30,8 +30,8 @@ static void key_of(struct pp_view entry, const uint8_t **uid, const uint8_t **id
 {
 	size_t len;
 
-	*uid = pp_bytes(pp_field(entry, PP_ENTRY_UID), &len);
-	*id = pp_bytes(pp_field(entry, PP_ENTRY_RUN), &len);
+	*uid = pp_bytes_in(entry, PP_ENTRY_UID, &len);
+	*id = pp_bytes_in(entry, PP_ENTRY_RUN, &len);
 }
 
 static void listed_as(struct pp_run *run, struct pp_view entry)
@@ -50,7 +50,7 @@ static void fresh_record(struct pp_agent *a, struct pp_run *run, struct pp_view 
 	run->starts = run->failures = 0;
 	run->started = run->ended = 0;
 	run->has_exit = run->has_result = run->has_blob = false;
-	pp_note_set(a, &run->note[PP_NOTE_CAUSE], pp_text(pp_field(entry, PP_ENTRY_CAUSE)));
+	pp_note_set(a, &run->note[PP_NOTE_CAUSE], pp_text_in(entry, PP_ENTRY_CAUSE));
 	pp_note_set(a, &run->note[PP_NOTE_RESULT], pp_words_of(""));
 	pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_of(""));
 }
@@ -390,7 +390,7 @@ void pp_runs_want(struct pp_agent *a, struct pp_view list)
 		if (run == NULL) {
 			arrive(a, entry);
 		} else if (memcmp(run->plan.digest,
-				  pp_bytes(pp_field(entry, PP_ENTRY_DIGEST), &len), 32) == 0) {
+				  pp_bytes_in(entry, PP_ENTRY_DIGEST, &len), 32) == 0) {
 			listed_as(run, entry); /* only how it takes over may differ */
 		} else {
 			change(a, run, entry);

@@ -37,6 +37,70 @@ const char *pp_reject_word(enum pp_reject reject)
 	return rejects[reject];
 }
 
+const int64_t pp_limits[] = {
+	INT64_C(0),
+	INT64_C(3),
+	INT64_C(1),
+	INT64_C(64),
+	INT64_C(1024),
+	INT64_C(1000000),
+	INT64_C(32),
+	INT64_C(9007199254740991),
+	INT64_C(512),
+	INT64_C(256),
+	INT64_C(2),
+	INT64_C(65536),
+	INT64_C(1000),
+	INT64_C(4096),
+	INT64_C(128),
+	INT64_C(40),
+	INT64_C(31),
+	INT64_C(4294967295),
+	INT64_C(16),
+	INT64_C(5),
+	INT64_C(8),
+	INT64_C(4),
+	INT64_C(393216),
+	INT64_C(67584),
+	INT64_C(2048),
+	INT64_C(8192),
+	INT64_C(16384),
+	INT64_C(131073),
+	INT64_C(262144),
+	INT64_C(599),
+	INT64_C(71),
+	INT64_C(9),
+	INT64_C(-2147483648),
+	INT64_C(65),
+	INT64_C(-9007199254740991),
+	INT64_C(1048576),
+	INT64_C(255),
+	INT64_C(800),
+};
+
+const uint8_t pp_absents[][6] = {
+	{0},
+	{1, 0x01},
+	{1, 0x00},
+	{4, 0x63, 0x55, 0x54, 0x43},
+	{5, 0x1a, 0x00, 0x09, 0x27, 0xc0},
+	{1, 0x10},
+	{3, 0x19, 0x10, 0x00},
+	{1, 0x0a},
+	{3, 0x19, 0x01, 0x00},
+	{1, 0xa0},
+	{1, 0x80},
+	{5, 0x1a, 0x00, 0x01, 0x00, 0x00},
+	{3, 0x19, 0x03, 0xe8},
+	{5, 0x1a, 0x00, 0x04, 0x93, 0xe0},
+	{3, 0x19, 0x75, 0x30},
+	{5, 0x64, 0x50, 0x4f, 0x53, 0x54},
+	{1, 0x60},
+	{1, 0x40},
+	{1, 0xf4},
+	{2, 0x81, 0x01},
+};
+
 static const char *const words_0[] = {"Command", "Values", "Bytes"};
 static const char *const words_1[] = {"RunLatest", "Skip"};
 static const char *const words_2[] = {"Forbid", "Replace"};
@@ -57,117 +121,117 @@ static const char *const words_16[] = {"", "stdout", "stderr"};
 static const char *const words_17[] = {"open", "stored", "refused"};
 static const char *const words_18[] = {"stdout", "stderr", "agent"};
 
-static const struct pp_kind kind_0 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_0};
-static const struct pp_kind kind_1 = {PP_INT, 0, INT64_C(1), INT64_C(64), NULL};
-static const struct pp_kind kind_2 = {PP_INT, 0, INT64_C(0), INT64_C(1024), NULL};
-static const struct pp_kind kind_3 = {PP_INT, 0, INT64_C(0), INT64_C(64), NULL};
-static const struct pp_kind kind_4 = {PP_INT, 0, INT64_C(1), INT64_C(1000000), NULL};
-static const struct pp_kind kind_5 = {PP_HEX, 2, INT64_C(0), INT64_C(32), NULL};
-static const struct pp_kind kind_6 = {PP_INT, 0, INT64_C(0), INT64_C(9007199254740991), NULL};
-static const struct pp_kind kind_7 = {PP_TEXT, 0, INT64_C(0), INT64_C(512), NULL};
-static const struct pp_kind kind_8 = {PP_TEXT, 0, INT64_C(0), INT64_C(256), NULL};
-static const struct pp_kind kind_9 = {PP_ID, 0, INT64_C(0), INT64_C(0), NULL};
-static const struct pp_kind kind_10 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_blob_ref};
-static const struct pp_kind kind_11 = {PP_TEXT, 0, INT64_C(0), INT64_C(64), NULL};
-static const struct pp_kind kind_12 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_1};
-static const struct pp_kind kind_13 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_2};
-static const struct pp_kind kind_14 = {PP_INT, 0, INT64_C(1), INT64_C(65536), NULL};
-static const struct pp_kind kind_15 = {PP_INT, 0, INT64_C(1), INT64_C(1000), NULL};
-static const struct pp_kind kind_16 = {PP_INT, 0, INT64_C(1), INT64_C(4096), NULL};
-static const struct pp_kind kind_17 = {PP_TEXT, 0, INT64_C(0), INT64_C(128), NULL};
-static const struct pp_kind kind_18 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_3};
-static const struct pp_kind kind_19 = {PP_TEXT, 0, INT64_C(0), INT64_C(40), NULL};
-static const struct pp_kind kind_20 = {PP_INT, 0, INT64_C(2), INT64_C(31), NULL};
-static const struct pp_kind kind_21 = {PP_INT, 0, INT64_C(1), INT64_C(4294967295), NULL};
-static const struct pp_kind kind_22 = {PP_HEX, 1, INT64_C(0), INT64_C(16), NULL};
-static const struct pp_kind kind_23 = {PP_ENUM, 0, INT64_C(0), INT64_C(5), words_4};
-static const struct pp_kind kind_24 = {PP_HEX, 0, INT64_C(0), INT64_C(16), NULL};
-static const struct pp_kind kind_25 = {PP_HEX, 0, INT64_C(0), INT64_C(8), NULL};
-static const struct pp_kind kind_26 = {PP_TEXT, 0, INT64_C(0), INT64_C(1024), NULL};
-static const struct pp_kind kind_27 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_26};
-static const struct pp_kind kind_28 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_5};
-static const struct pp_kind kind_29 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_secure};
-static const struct pp_kind kind_30 = {PP_REF, 0, INT64_C(0), INT64_C(0), NULL};
-static const struct pp_kind kind_31 = {PP_ENUM, 0, INT64_C(0), INT64_C(4), words_6};
-static const struct pp_kind kind_32 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_module};
-static const struct pp_kind kind_33 = {PP_TEXT, 0, INT64_C(0), INT64_C(65536), NULL};
-static const struct pp_kind kind_34 = {PP_LIST, 0, INT64_C(0), INT64_C(128), &kind_33};
-static const struct pp_kind kind_35 = {PP_ENV, 0, INT64_C(393216), INT64_C(128), NULL};
-static const struct pp_kind kind_36 = {PP_TEXT, 1, INT64_C(0), INT64_C(65536), NULL};
-static const struct pp_kind kind_37 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_mount};
-static const struct pp_kind kind_38 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_37};
-static const struct pp_kind kind_39 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_7};
-static const struct pp_kind kind_40 = {PP_INT, 0, INT64_C(0), INT64_C(4294967295), NULL};
-static const struct pp_kind kind_41 = {PP_PACKED, 0, INT64_C(0), INT64_C(67584), NULL};
-static const struct pp_kind kind_42 = {PP_NAMED, 0, INT64_C(128), INT64_C(128), &kind_41};
-static const struct pp_kind kind_43 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_training};
-static const struct pp_kind kind_44 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_8};
-static const struct pp_kind kind_45 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_serve};
-static const struct pp_kind kind_46 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_model};
-static const struct pp_kind kind_47 = {PP_LIST, 0, INT64_C(0), INT64_C(8), &kind_46};
-static const struct pp_kind kind_48 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_topic};
-static const struct pp_kind kind_49 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_48};
-static const struct pp_kind kind_50 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_wire_schedule};
-static const struct pp_kind kind_51 = {PP_INT, 0, INT64_C(1), INT64_C(1), NULL};
-static const struct pp_kind kind_52 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_9};
-static const struct pp_kind kind_53 = {PP_TEXT, 0, INT64_C(0), INT64_C(2048), NULL};
-static const struct pp_kind kind_54 = {PP_TEXT, 0, INT64_C(0), INT64_C(8192), NULL};
-static const struct pp_kind kind_55 = {PP_TEXT, 0, INT64_C(0), INT64_C(16384), NULL};
-static const struct pp_kind kind_56 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_55};
-static const struct pp_kind kind_57 = {PP_PACKED, 0, INT64_C(0), INT64_C(131073), NULL};
-static const struct pp_kind kind_58 = {PP_INT, 0, INT64_C(0), INT64_C(262144), NULL};
-static const struct pp_kind kind_59 = {PP_ENUM, 0, INT64_C(0), INT64_C(5), words_10};
-static const struct pp_kind kind_60 = {PP_INT, 0, INT64_C(0), INT64_C(599), NULL};
-static const struct pp_kind kind_61 = {PP_TEXT, 1, INT64_C(0), INT64_C(1024), NULL};
-static const struct pp_kind kind_62 = {PP_TEXT, 1, INT64_C(0), INT64_C(16384), NULL};
-static const struct pp_kind kind_63 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_entry};
-static const struct pp_kind kind_64 = {PP_LIST, 0, INT64_C(0), INT64_C(1024), &kind_63};
-static const struct pp_kind kind_65 = {PP_TEXT, 0, INT64_C(0), INT64_C(71), NULL};
-static const struct pp_kind kind_66 = {PP_ENUM, 0, INT64_C(0), INT64_C(9), words_11};
-static const struct pp_kind kind_67 = {PP_INT, 0, INT64_C(-2147483648), INT64_C(4294967295), NULL};
-static const struct pp_kind kind_68 = {PP_TEXT, 1, INT64_C(0), INT64_C(256), NULL};
-static const struct pp_kind kind_69 = {PP_BOOL, 0, INT64_C(0), INT64_C(0), NULL};
-static const struct pp_kind kind_70 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_past_run};
-static const struct pp_kind kind_71 = {PP_LIST, 0, INT64_C(0), INT64_C(65), &kind_70};
-static const struct pp_kind kind_72 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_observed};
-static const struct pp_kind kind_73 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_run_report};
-static const struct pp_kind kind_74 = {PP_LIST, 0, INT64_C(0), INT64_C(1024), &kind_73};
-static const struct pp_kind kind_75 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_refused};
-static const struct pp_kind kind_76 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_free};
-static const struct pp_kind kind_77 = {PP_INT, 0, INT64_C(-9007199254740991), INT64_C(9007199254740991), NULL};
-static const struct pp_kind kind_78 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_77};
-static const struct pp_kind kind_79 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_12};
-static const struct pp_kind kind_80 = {PP_ENUM, 0, INT64_C(0), INT64_C(2), words_13};
-static const struct pp_kind kind_81 = {PP_LIST, 0, INT64_C(0), INT64_C(512), &kind_17};
-static const struct pp_kind kind_82 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_17};
-static const struct pp_kind kind_83 = {PP_LIST, 0, INT64_C(0), INT64_C(8), &kind_11};
-static const struct pp_kind kind_84 = {PP_NAMED, 0, INT64_C(128), INT64_C(64), &kind_8};
-static const struct pp_kind kind_85 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_40};
-static const struct pp_kind kind_86 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_14};
-static const struct pp_kind kind_87 = {PP_ENUM, 0, INT64_C(0), INT64_C(4), words_15};
-static const struct pp_kind kind_88 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_16};
-static const struct pp_kind kind_89 = {PP_TEXT, 1, INT64_C(0), INT64_C(4096), NULL};
-static const struct pp_kind kind_90 = {PP_INT, 0, INT64_C(1), INT64_C(1048576), NULL};
-static const struct pp_kind kind_91 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_17};
-static const struct pp_kind kind_92 = {PP_INT, 0, INT64_C(0), INT64_C(255), NULL};
-static const struct pp_kind kind_93 = {PP_LIST, 0, INT64_C(0), INT64_C(16), &kind_11};
-static const struct pp_kind kind_94 = {PP_INT, 0, INT64_C(1), INT64_C(9007199254740991), NULL};
-static const struct pp_kind kind_95 = {PP_SHAPE, 0, INT64_C(0), INT64_C(0), &pp_shape_trusted_key};
-static const struct pp_kind kind_96 = {PP_LIST, 0, INT64_C(0), INT64_C(64), &kind_95};
-static const struct pp_kind kind_97 = {PP_LIST, 0, INT64_C(0), INT64_C(800), &kind_5};
-static const struct pp_kind kind_98 = {PP_ENUM, 0, INT64_C(0), INT64_C(3), words_18};
-static const struct pp_kind kind_99 = {PP_TEXT, 1, INT64_C(0), INT64_C(8192), NULL};
-static const struct pp_kind kind_100 = {PP_NAMED, 0, INT64_C(128), INT64_C(256), &kind_77};
+static const struct pp_kind kind_0 = {PP_ENUM, 0, 0, 1, words_0};
+static const struct pp_kind kind_1 = {PP_INT, 0, 2, 3, NULL};
+static const struct pp_kind kind_2 = {PP_INT, 0, 0, 4, NULL};
+static const struct pp_kind kind_3 = {PP_INT, 0, 0, 3, NULL};
+static const struct pp_kind kind_4 = {PP_INT, 0, 2, 5, NULL};
+static const struct pp_kind kind_5 = {PP_HEX, 2, 0, 6, NULL};
+static const struct pp_kind kind_6 = {PP_INT, 0, 0, 7, NULL};
+static const struct pp_kind kind_7 = {PP_TEXT, 0, 0, 8, NULL};
+static const struct pp_kind kind_8 = {PP_TEXT, 0, 0, 9, NULL};
+static const struct pp_kind kind_9 = {PP_ID, 0, 0, 0, NULL};
+static const struct pp_kind kind_10 = {PP_SHAPE, 0, 0, 0, &pp_shape_blob_ref};
+static const struct pp_kind kind_11 = {PP_TEXT, 0, 0, 3, NULL};
+static const struct pp_kind kind_12 = {PP_ENUM, 0, 0, 10, words_1};
+static const struct pp_kind kind_13 = {PP_ENUM, 0, 0, 10, words_2};
+static const struct pp_kind kind_14 = {PP_INT, 0, 2, 11, NULL};
+static const struct pp_kind kind_15 = {PP_INT, 0, 2, 12, NULL};
+static const struct pp_kind kind_16 = {PP_INT, 0, 2, 13, NULL};
+static const struct pp_kind kind_17 = {PP_TEXT, 0, 0, 14, NULL};
+static const struct pp_kind kind_18 = {PP_ENUM, 0, 0, 10, words_3};
+static const struct pp_kind kind_19 = {PP_TEXT, 0, 0, 15, NULL};
+static const struct pp_kind kind_20 = {PP_INT, 0, 10, 16, NULL};
+static const struct pp_kind kind_21 = {PP_INT, 0, 2, 17, NULL};
+static const struct pp_kind kind_22 = {PP_HEX, 1, 0, 18, NULL};
+static const struct pp_kind kind_23 = {PP_ENUM, 0, 0, 19, words_4};
+static const struct pp_kind kind_24 = {PP_HEX, 0, 0, 18, NULL};
+static const struct pp_kind kind_25 = {PP_HEX, 0, 0, 20, NULL};
+static const struct pp_kind kind_26 = {PP_TEXT, 0, 0, 4, NULL};
+static const struct pp_kind kind_27 = {PP_NAMED, 0, 14, 3, &kind_26};
+static const struct pp_kind kind_28 = {PP_ENUM, 0, 0, 1, words_5};
+static const struct pp_kind kind_29 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_secure};
+static const struct pp_kind kind_30 = {PP_REF, 0, 0, 0, NULL};
+static const struct pp_kind kind_31 = {PP_ENUM, 0, 0, 21, words_6};
+static const struct pp_kind kind_32 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_module};
+static const struct pp_kind kind_33 = {PP_TEXT, 0, 0, 11, NULL};
+static const struct pp_kind kind_34 = {PP_LIST, 0, 0, 14, &kind_33};
+static const struct pp_kind kind_35 = {PP_ENV, 0, 22, 14, NULL};
+static const struct pp_kind kind_36 = {PP_TEXT, 1, 0, 11, NULL};
+static const struct pp_kind kind_37 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_mount};
+static const struct pp_kind kind_38 = {PP_LIST, 0, 0, 18, &kind_37};
+static const struct pp_kind kind_39 = {PP_ENUM, 0, 0, 1, words_7};
+static const struct pp_kind kind_40 = {PP_INT, 0, 0, 17, NULL};
+static const struct pp_kind kind_41 = {PP_PACKED, 0, 0, 23, NULL};
+static const struct pp_kind kind_42 = {PP_NAMED, 0, 14, 14, &kind_41};
+static const struct pp_kind kind_43 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_training};
+static const struct pp_kind kind_44 = {PP_ENUM, 0, 0, 10, words_8};
+static const struct pp_kind kind_45 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_serve};
+static const struct pp_kind kind_46 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_model};
+static const struct pp_kind kind_47 = {PP_LIST, 0, 0, 20, &kind_46};
+static const struct pp_kind kind_48 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_topic};
+static const struct pp_kind kind_49 = {PP_LIST, 0, 0, 18, &kind_48};
+static const struct pp_kind kind_50 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_schedule};
+static const struct pp_kind kind_51 = {PP_INT, 0, 2, 2, NULL};
+static const struct pp_kind kind_52 = {PP_ENUM, 0, 0, 1, words_9};
+static const struct pp_kind kind_53 = {PP_TEXT, 0, 0, 24, NULL};
+static const struct pp_kind kind_54 = {PP_TEXT, 0, 0, 25, NULL};
+static const struct pp_kind kind_55 = {PP_TEXT, 0, 0, 26, NULL};
+static const struct pp_kind kind_56 = {PP_NAMED, 0, 14, 3, &kind_55};
+static const struct pp_kind kind_57 = {PP_PACKED, 0, 0, 27, NULL};
+static const struct pp_kind kind_58 = {PP_INT, 0, 0, 28, NULL};
+static const struct pp_kind kind_59 = {PP_ENUM, 0, 0, 19, words_10};
+static const struct pp_kind kind_60 = {PP_INT, 0, 0, 29, NULL};
+static const struct pp_kind kind_61 = {PP_TEXT, 1, 0, 4, NULL};
+static const struct pp_kind kind_62 = {PP_TEXT, 1, 0, 26, NULL};
+static const struct pp_kind kind_63 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
+static const struct pp_kind kind_64 = {PP_LIST, 0, 0, 4, &kind_63};
+static const struct pp_kind kind_65 = {PP_TEXT, 0, 0, 30, NULL};
+static const struct pp_kind kind_66 = {PP_ENUM, 0, 0, 31, words_11};
+static const struct pp_kind kind_67 = {PP_INT, 0, 32, 17, NULL};
+static const struct pp_kind kind_68 = {PP_TEXT, 1, 0, 9, NULL};
+static const struct pp_kind kind_69 = {PP_BOOL, 0, 0, 0, NULL};
+static const struct pp_kind kind_70 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
+static const struct pp_kind kind_71 = {PP_LIST, 0, 0, 33, &kind_70};
+static const struct pp_kind kind_72 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
+static const struct pp_kind kind_73 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
+static const struct pp_kind kind_74 = {PP_LIST, 0, 0, 4, &kind_73};
+static const struct pp_kind kind_75 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
+static const struct pp_kind kind_76 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
+static const struct pp_kind kind_77 = {PP_INT, 0, 34, 7, NULL};
+static const struct pp_kind kind_78 = {PP_NAMED, 0, 14, 3, &kind_77};
+static const struct pp_kind kind_79 = {PP_ENUM, 0, 0, 10, words_12};
+static const struct pp_kind kind_80 = {PP_ENUM, 0, 0, 10, words_13};
+static const struct pp_kind kind_81 = {PP_LIST, 0, 0, 8, &kind_17};
+static const struct pp_kind kind_82 = {PP_LIST, 0, 0, 3, &kind_17};
+static const struct pp_kind kind_83 = {PP_LIST, 0, 0, 20, &kind_11};
+static const struct pp_kind kind_84 = {PP_NAMED, 0, 14, 3, &kind_8};
+static const struct pp_kind kind_85 = {PP_LIST, 0, 0, 18, &kind_40};
+static const struct pp_kind kind_86 = {PP_ENUM, 0, 0, 1, words_14};
+static const struct pp_kind kind_87 = {PP_ENUM, 0, 0, 21, words_15};
+static const struct pp_kind kind_88 = {PP_ENUM, 0, 0, 1, words_16};
+static const struct pp_kind kind_89 = {PP_TEXT, 1, 0, 13, NULL};
+static const struct pp_kind kind_90 = {PP_INT, 0, 2, 35, NULL};
+static const struct pp_kind kind_91 = {PP_ENUM, 0, 0, 1, words_17};
+static const struct pp_kind kind_92 = {PP_INT, 0, 0, 36, NULL};
+static const struct pp_kind kind_93 = {PP_LIST, 0, 0, 18, &kind_11};
+static const struct pp_kind kind_94 = {PP_INT, 0, 2, 7, NULL};
+static const struct pp_kind kind_95 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
+static const struct pp_kind kind_96 = {PP_LIST, 0, 0, 3, &kind_95};
+static const struct pp_kind kind_97 = {PP_LIST, 0, 0, 37, &kind_5};
+static const struct pp_kind kind_98 = {PP_ENUM, 0, 0, 1, words_18};
+static const struct pp_kind kind_99 = {PP_TEXT, 1, 0, 25, NULL};
+static const struct pp_kind kind_100 = {PP_NAMED, 0, 14, 9, &kind_77};
 
-const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, INT64_C(1024), &kind_63};
-const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, INT64_C(1024), &kind_73};
+const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_63};
+const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_73};
 
 static const struct pp_field wire_serve_fields[] = {
-	{1, 1, "interface", &kind_0, NULL, 0},
-	{2, 0, "concurrency", &kind_1, (const uint8_t *)"\x01", 1},
-	{3, 0, "queue", &kind_2, (const uint8_t *)"\x00", 1},
-	{4, 0, "ready", &kind_3, (const uint8_t *)"\x00", 1},
-	{5, 0, "invocations", &kind_4, (const uint8_t *)"\x01", 1},
+	{1, 1, 0, "interface", &kind_0},
+	{2, 0, 1, "concurrency", &kind_1},
+	{3, 0, 2, "queue", &kind_2},
+	{4, 0, 2, "ready", &kind_3},
+	{5, 0, 1, "invocations", &kind_4},
 };
 static const uint8_t wire_serve_sorted[] = {1, 0, 4, 2, 3};
 const struct pp_shape pp_shape_wire_serve = {
@@ -175,8 +239,8 @@ const struct pp_shape pp_shape_wire_serve = {
 };
 
 static const struct pp_field blob_ref_fields[] = {
-	{1, 1, "digest", &kind_5, NULL, 0},
-	{2, 1, "size", &kind_6, NULL, 0},
+	{1, 1, 0, "digest", &kind_5},
+	{2, 1, 0, "size", &kind_6},
 };
 static const uint8_t blob_ref_sorted[] = {0, 1};
 const struct pp_shape pp_shape_blob_ref = {
@@ -184,11 +248,11 @@ const struct pp_shape pp_shape_blob_ref = {
 };
 
 static const struct pp_field wire_module_fields[] = {
-	{1, 1, "digest", &kind_5, NULL, 0},
-	{2, 1, "size", &kind_6, NULL, 0},
-	{3, 0, "image", &kind_7, NULL, 0},
-	{4, 0, "plain", &kind_5, NULL, 0},
-	{5, 0, "key", &kind_8, NULL, 0},
+	{1, 1, 0, "digest", &kind_5},
+	{2, 1, 0, "size", &kind_6},
+	{3, 0, 0, "image", &kind_7},
+	{4, 0, 0, "plain", &kind_5},
+	{5, 0, 0, "key", &kind_8},
 };
 static const uint8_t wire_module_sorted[] = {0, 2, 4, 3, 1};
 const struct pp_shape pp_shape_wire_module = {
@@ -196,8 +260,8 @@ const struct pp_shape pp_shape_wire_module = {
 };
 
 static const struct pp_field wire_model_fields[] = {
-	{1, 1, "name", &kind_9, NULL, 0},
-	{2, 1, "blob", &kind_10, NULL, 0},
+	{1, 1, 0, "name", &kind_9},
+	{2, 1, 0, "blob", &kind_10},
 };
 static const uint8_t wire_model_sorted[] = {1, 0};
 const struct pp_shape pp_shape_wire_model = {
@@ -205,13 +269,13 @@ const struct pp_shape pp_shape_wire_model = {
 };
 
 static const struct pp_field wire_schedule_fields[] = {
-	{1, 1, "cron", &kind_8, NULL, 0},
-	{2, 0, "zone", &kind_11, (const uint8_t *)"\x63\x55\x54\x43", 4},
-	{3, 0, "missed", &kind_12, (const uint8_t *)"\x00", 1},
-	{4, 0, "overlap", &kind_13, (const uint8_t *)"\x00", 1},
-	{5, 0, "deadline", &kind_6, (const uint8_t *)"\x1a\x00\x09\x27\xc0", 5},
-	{6, 0, "jitter", &kind_6, (const uint8_t *)"\x00", 1},
-	{7, 0, "keep", &kind_1, (const uint8_t *)"\x10", 1},
+	{1, 1, 0, "cron", &kind_8},
+	{2, 0, 3, "zone", &kind_11},
+	{3, 0, 2, "missed", &kind_12},
+	{4, 0, 2, "overlap", &kind_13},
+	{5, 0, 4, "deadline", &kind_6},
+	{6, 0, 2, "jitter", &kind_6},
+	{7, 0, 5, "keep", &kind_1},
 };
 static const uint8_t wire_schedule_sorted[] = {0, 4, 5, 6, 2, 3, 1};
 const struct pp_shape pp_shape_wire_schedule = {
@@ -219,12 +283,12 @@ const struct pp_shape pp_shape_wire_schedule = {
 };
 
 static const struct pp_field wire_topic_fields[] = {
-	{1, 1, "name", &kind_9, NULL, 0},
-	{2, 0, "publish", &kind_8, NULL, 0},
-	{3, 0, "subscribe", &kind_8, NULL, 0},
-	{4, 0, "size", &kind_14, (const uint8_t *)"\x19\x10\x00", 3},
-	{5, 0, "rate", &kind_15, (const uint8_t *)"\x0a", 1},
-	{6, 0, "keep", &kind_16, (const uint8_t *)"\x19\x01\x00", 3},
+	{1, 1, 0, "name", &kind_9},
+	{2, 0, 0, "publish", &kind_8},
+	{3, 0, 0, "subscribe", &kind_8},
+	{4, 0, 6, "size", &kind_14},
+	{5, 0, 7, "rate", &kind_15},
+	{6, 0, 8, "keep", &kind_16},
 };
 static const uint8_t wire_topic_sorted[] = {5, 0, 1, 4, 3, 2};
 const struct pp_shape pp_shape_wire_topic = {
@@ -232,9 +296,9 @@ const struct pp_shape pp_shape_wire_topic = {
 };
 
 static const struct pp_field wire_mount_fields[] = {
-	{1, 1, "name", &kind_17, NULL, 0},
-	{2, 1, "path", &kind_8, NULL, 0},
-	{3, 1, "access", &kind_18, NULL, 0},
+	{1, 1, 0, "name", &kind_17},
+	{2, 1, 0, "path", &kind_8},
+	{3, 1, 0, "access", &kind_18},
 };
 static const uint8_t wire_mount_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_wire_mount = {
@@ -242,11 +306,11 @@ const struct pp_shape pp_shape_wire_mount = {
 };
 
 static const struct pp_field wire_secure_fields[] = {
-	{1, 1, "range", &kind_19, NULL, 0},
-	{2, 1, "bits", &kind_20, NULL, 0},
-	{3, 1, "most", &kind_21, NULL, 0},
-	{4, 1, "members", &kind_21, NULL, 0},
-	{5, 0, "blob", &kind_10, NULL, 0},
+	{1, 1, 0, "range", &kind_19},
+	{2, 1, 0, "bits", &kind_20},
+	{3, 1, 0, "most", &kind_21},
+	{4, 1, 0, "members", &kind_21},
+	{5, 0, 0, "blob", &kind_10},
 };
 static const uint8_t wire_secure_sorted[] = {1, 4, 3, 2, 0};
 const struct pp_shape pp_shape_wire_secure = {
@@ -254,23 +318,23 @@ const struct pp_shape pp_shape_wire_secure = {
 };
 
 static const struct pp_field wire_training_fields[] = {
-	{1, 1, "job", &kind_22, NULL, 0},
-	{2, 1, "round", &kind_21, NULL, 0},
-	{3, 1, "attempt", &kind_21, NULL, 0},
-	{4, 1, "step", &kind_23, NULL, 0},
-	{5, 1, "format", &kind_11, NULL, 0},
-	{6, 1, "nonce", &kind_24, NULL, 0},
-	{7, 1, "seed", &kind_25, NULL, 0},
-	{8, 0, "model", &kind_10, NULL, 0},
-	{9, 0, "layout", &kind_10, NULL, 0},
-	{10, 0, "params", &kind_27, (const uint8_t *)"\xa0", 1},
-	{11, 0, "guest", &kind_28, (const uint8_t *)"\x01", 1},
-	{12, 0, "samples", &kind_6, NULL, 0},
-	{13, 0, "clip", &kind_19, NULL, 0},
-	{14, 0, "noise", &kind_19, NULL, 0},
-	{15, 0, "secure", &kind_29, NULL, 0},
-	{16, 0, "control", &kind_10, NULL, 0},
-	{17, 0, "image", &kind_7, NULL, 0},
+	{1, 1, 0, "job", &kind_22},
+	{2, 1, 0, "round", &kind_21},
+	{3, 1, 0, "attempt", &kind_21},
+	{4, 1, 0, "step", &kind_23},
+	{5, 1, 0, "format", &kind_11},
+	{6, 1, 0, "nonce", &kind_24},
+	{7, 1, 0, "seed", &kind_25},
+	{8, 0, 0, "model", &kind_10},
+	{9, 0, 0, "layout", &kind_10},
+	{10, 0, 9, "params", &kind_27},
+	{11, 0, 1, "guest", &kind_28},
+	{12, 0, 0, "samples", &kind_6},
+	{13, 0, 0, "clip", &kind_19},
+	{14, 0, 0, "noise", &kind_19},
+	{15, 0, 0, "secure", &kind_29},
+	{16, 0, 0, "control", &kind_10},
+	{17, 0, 0, "image", &kind_7},
 };
 static const uint8_t wire_training_sorted[] = {2, 12, 15, 4, 10, 16, 0, 8, 7, 13, 5, 9, 1, 11, 14, 6, 3};
 const struct pp_shape pp_shape_wire_training = {
@@ -278,36 +342,36 @@ const struct pp_shape pp_shape_wire_training = {
 };
 
 static const struct pp_field entry_fields[] = {
-	{1, 1, "uid", &kind_22, NULL, 0},
-	{2, 1, "ref", &kind_30, NULL, 0},
-	{3, 1, "run", &kind_24, NULL, 0},
-	{4, 1, "cause", &kind_11, NULL, 0},
-	{5, 1, "mode", &kind_31, NULL, 0},
-	{6, 1, "digest", &kind_5, NULL, 0},
-	{7, 1, "module", &kind_32, NULL, 0},
-	{8, 1, "entrypoint", &kind_17, NULL, 0},
-	{9, 0, "args", &kind_34, (const uint8_t *)"\x80", 1},
-	{10, 0, "env", &kind_35, (const uint8_t *)"\x80", 1},
-	{11, 0, "stdin", &kind_36, NULL, 0},
-	{12, 0, "mounts", &kind_38, (const uint8_t *)"\x80", 1},
-	{13, 0, "memory", &kind_6, NULL, 0},
-	{14, 0, "fuel", &kind_6, NULL, 0},
-	{15, 0, "timeout", &kind_6, NULL, 0},
-	{16, 0, "output", &kind_6, (const uint8_t *)"\x1a\x00\x01\x00\x00", 5},
-	{17, 0, "restart", &kind_39, (const uint8_t *)"\x00", 1},
-	{18, 0, "backoffBase", &kind_6, (const uint8_t *)"\x19\x03\xe8", 3},
-	{19, 0, "backoffCap", &kind_6, (const uint8_t *)"\x1a\x00\x04\x93\xe0", 5},
-	{20, 0, "maxRestarts", &kind_40, NULL, 0},
-	{21, 0, "readyAfter", &kind_6, (const uint8_t *)"\x00", 1},
-	{22, 0, "sealed", &kind_42, (const uint8_t *)"\xa0", 1},
-	{23, 0, "fl", &kind_43, NULL, 0},
-	{24, 0, "update", &kind_44, NULL, 0},
-	{25, 0, "serve", &kind_45, NULL, 0},
-	{26, 0, "models", &kind_47, (const uint8_t *)"\x80", 1},
-	{27, 0, "topics", &kind_49, (const uint8_t *)"\x80", 1},
-	{28, 0, "autonomy", &kind_6, NULL, 0},
-	{29, 0, "external", &kind_9, NULL, 0},
-	{30, 0, "schedule", &kind_50, NULL, 0},
+	{1, 1, 0, "uid", &kind_22},
+	{2, 1, 0, "ref", &kind_30},
+	{3, 1, 0, "run", &kind_24},
+	{4, 1, 0, "cause", &kind_11},
+	{5, 1, 0, "mode", &kind_31},
+	{6, 1, 0, "digest", &kind_5},
+	{7, 1, 0, "module", &kind_32},
+	{8, 1, 0, "entrypoint", &kind_17},
+	{9, 0, 10, "args", &kind_34},
+	{10, 0, 10, "env", &kind_35},
+	{11, 0, 0, "stdin", &kind_36},
+	{12, 0, 10, "mounts", &kind_38},
+	{13, 0, 0, "memory", &kind_6},
+	{14, 0, 0, "fuel", &kind_6},
+	{15, 0, 0, "timeout", &kind_6},
+	{16, 0, 11, "output", &kind_6},
+	{17, 0, 2, "restart", &kind_39},
+	{18, 0, 12, "backoffBase", &kind_6},
+	{19, 0, 13, "backoffCap", &kind_6},
+	{20, 0, 0, "maxRestarts", &kind_40},
+	{21, 0, 2, "readyAfter", &kind_6},
+	{22, 0, 9, "sealed", &kind_42},
+	{23, 0, 0, "fl", &kind_43},
+	{24, 0, 0, "update", &kind_44},
+	{25, 0, 0, "serve", &kind_45},
+	{26, 0, 10, "models", &kind_47},
+	{27, 0, 10, "topics", &kind_49},
+	{28, 0, 0, "autonomy", &kind_6},
+	{29, 0, 0, "external", &kind_9},
+	{30, 0, 0, "schedule", &kind_50},
 };
 static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 19, 12, 4, 25, 6, 11, 15, 20, 1, 16, 2, 29, 21, 24, 10, 14, 26, 0, 23};
 const struct pp_shape pp_shape_entry = {
@@ -315,25 +379,25 @@ const struct pp_shape pp_shape_entry = {
 };
 
 static const struct pp_field call_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "verb", &kind_52, NULL, 0},
-	{3, 1, "to", &kind_9, NULL, 0},
-	{4, 1, "inst", &kind_24, NULL, 0},
-	{5, 1, "boot", &kind_40, NULL, 0},
-	{6, 1, "conn", &kind_40, NULL, 0},
-	{7, 1, "src", &kind_9, NULL, 0},
-	{8, 1, "n", &kind_40, NULL, 0},
-	{9, 1, "uid", &kind_22, NULL, 0},
-	{10, 1, "run", &kind_24, NULL, 0},
-	{11, 0, "timeout", &kind_6, (const uint8_t *)"\x19\x75\x30", 3},
-	{12, 0, "method", &kind_11, (const uint8_t *)"\x64\x50\x4f\x53\x54", 5},
-	{13, 0, "path", &kind_53, (const uint8_t *)"\x60", 1},
-	{14, 0, "query", &kind_54, (const uint8_t *)"\x60", 1},
-	{15, 0, "headers", &kind_56, (const uint8_t *)"\xa0", 1},
-	{16, 0, "body", &kind_57, (const uint8_t *)"\x40", 1},
-	{17, 0, "trace", &kind_11, (const uint8_t *)"\x60", 1},
-	{18, 0, "follow", &kind_58, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "verb", &kind_52},
+	{3, 1, 0, "to", &kind_9},
+	{4, 1, 0, "inst", &kind_24},
+	{5, 1, 0, "boot", &kind_40},
+	{6, 1, 0, "conn", &kind_40},
+	{7, 1, 0, "src", &kind_9},
+	{8, 1, 0, "n", &kind_40},
+	{9, 1, 0, "uid", &kind_22},
+	{10, 1, 0, "run", &kind_24},
+	{11, 0, 14, "timeout", &kind_6},
+	{12, 0, 15, "method", &kind_11},
+	{13, 0, 16, "path", &kind_53},
+	{14, 0, 16, "query", &kind_54},
+	{15, 0, 9, "headers", &kind_56},
+	{16, 0, 17, "body", &kind_57},
+	{17, 0, 16, "trace", &kind_11},
+	{18, 0, 2, "follow", &kind_58},
 };
 static const uint8_t call_sorted[] = {16, 5, 6, 18, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
 const struct pp_shape pp_shape_call = {
@@ -341,22 +405,22 @@ const struct pp_shape pp_shape_call = {
 };
 
 static const struct pp_field call_answer_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "call", &kind_9, NULL, 0},
-	{3, 1, "inst", &kind_24, NULL, 0},
-	{4, 1, "boot", &kind_40, NULL, 0},
-	{5, 1, "state", &kind_59, NULL, 0},
-	{6, 0, "cause", &kind_11, (const uint8_t *)"\x60", 1},
-	{7, 0, "status", &kind_60, (const uint8_t *)"\x00", 1},
-	{8, 0, "headers", &kind_56, (const uint8_t *)"\xa0", 1},
-	{9, 0, "body", &kind_57, (const uint8_t *)"\x40", 1},
-	{10, 0, "error", &kind_61, (const uint8_t *)"\x60", 1},
-	{11, 0, "wait", &kind_6, (const uint8_t *)"\x00", 1},
-	{12, 0, "took", &kind_6, (const uint8_t *)"\x00", 1},
-	{13, 0, "log", &kind_62, (const uint8_t *)"\x60", 1},
-	{14, 0, "lost", &kind_6, (const uint8_t *)"\x00", 1},
-	{15, 0, "n", &kind_40, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "call", &kind_9},
+	{3, 1, 0, "inst", &kind_24},
+	{4, 1, 0, "boot", &kind_40},
+	{5, 1, 0, "state", &kind_59},
+	{6, 0, 16, "cause", &kind_11},
+	{7, 0, 2, "status", &kind_60},
+	{8, 0, 9, "headers", &kind_56},
+	{9, 0, 17, "body", &kind_57},
+	{10, 0, 16, "error", &kind_61},
+	{11, 0, 2, "wait", &kind_6},
+	{12, 0, 2, "took", &kind_6},
+	{13, 0, 16, "log", &kind_62},
+	{14, 0, 2, "lost", &kind_6},
+	{15, 0, 2, "n", &kind_40},
 };
 static const uint8_t call_answer_sorted[] = {9, 4, 2, 6, 10, 8, 1, 3, 13, 14, 15, 5, 7, 12, 0, 11};
 const struct pp_shape pp_shape_call_answer = {
@@ -364,17 +428,17 @@ const struct pp_shape pp_shape_call_answer = {
 };
 
 static const struct pp_field desired_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "to", &kind_9, NULL, 0},
-	{2, 1, "inst", &kind_24, NULL, 0},
-	{3, 1, "fence", &kind_6, NULL, 0},
-	{4, 1, "gen", &kind_6, NULL, 0},
-	{5, 1, "iat", &kind_6, NULL, 0},
-	{6, 1, "digest", &kind_5, NULL, 0},
-	{7, 0, "tasks", &kind_64, NULL, 0},
-	{8, 0, "body", &kind_10, NULL, 0},
-	{9, 0, "notAfter", &kind_6, NULL, 0},
-	{10, 0, "trace", &kind_11, (const uint8_t *)"\x60", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "to", &kind_9},
+	{2, 1, 0, "inst", &kind_24},
+	{3, 1, 0, "fence", &kind_6},
+	{4, 1, 0, "gen", &kind_6},
+	{5, 1, 0, "iat", &kind_6},
+	{6, 1, 0, "digest", &kind_5},
+	{7, 0, 0, "tasks", &kind_64},
+	{8, 0, 0, "body", &kind_10},
+	{9, 0, 0, "notAfter", &kind_6},
+	{10, 0, 16, "trace", &kind_11},
 };
 static const uint8_t desired_sorted[] = {8, 6, 3, 4, 5, 2, 9, 7, 1, 10, 0};
 const struct pp_shape pp_shape_desired = {
@@ -382,9 +446,9 @@ const struct pp_shape pp_shape_desired = {
 };
 
 static const struct pp_field observed_fields[] = {
-	{1, 0, "fence", &kind_6, (const uint8_t *)"\x00", 1},
-	{2, 0, "gen", &kind_6, (const uint8_t *)"\x00", 1},
-	{3, 0, "digest", &kind_5, NULL, 0},
+	{1, 0, 2, "fence", &kind_6},
+	{2, 0, 2, "gen", &kind_6},
+	{3, 0, 0, "digest", &kind_5},
 };
 static const uint8_t observed_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_observed = {
@@ -392,10 +456,10 @@ const struct pp_shape pp_shape_observed = {
 };
 
 static const struct pp_field refused_fields[] = {
-	{1, 1, "fence", &kind_6, NULL, 0},
-	{2, 1, "gen", &kind_6, NULL, 0},
-	{3, 1, "digest", &kind_65, NULL, 0},
-	{4, 1, "reason", &kind_11, NULL, 0},
+	{1, 1, 0, "fence", &kind_6},
+	{2, 1, 0, "gen", &kind_6},
+	{3, 1, 0, "digest", &kind_65},
+	{4, 1, 0, "reason", &kind_11},
 };
 static const uint8_t refused_sorted[] = {2, 0, 1, 3};
 const struct pp_shape pp_shape_refused = {
@@ -403,15 +467,15 @@ const struct pp_shape pp_shape_refused = {
 };
 
 static const struct pp_field past_run_fields[] = {
-	{1, 1, "slot", &kind_6, NULL, 0},
-	{2, 1, "state", &kind_66, NULL, 0},
-	{3, 0, "attempt", &kind_21, (const uint8_t *)"\x01", 1},
-	{4, 0, "exit", &kind_67, NULL, 0},
-	{5, 0, "result", &kind_68, NULL, 0},
-	{6, 0, "resultBlob", &kind_10, NULL, 0},
-	{7, 0, "error", &kind_68, (const uint8_t *)"\x60", 1},
-	{8, 0, "started", &kind_6, (const uint8_t *)"\x00", 1},
-	{9, 0, "ended", &kind_6, (const uint8_t *)"\x00", 1},
+	{1, 1, 0, "slot", &kind_6},
+	{2, 1, 0, "state", &kind_66},
+	{3, 0, 1, "attempt", &kind_21},
+	{4, 0, 0, "exit", &kind_67},
+	{5, 0, 0, "result", &kind_68},
+	{6, 0, 0, "resultBlob", &kind_10},
+	{7, 0, 16, "error", &kind_68},
+	{8, 0, 2, "started", &kind_6},
+	{9, 0, 2, "ended", &kind_6},
 };
 static const uint8_t past_run_sorted[] = {2, 8, 6, 3, 4, 5, 0, 7, 1};
 const struct pp_shape pp_shape_past_run = {
@@ -419,22 +483,22 @@ const struct pp_shape pp_shape_past_run = {
 };
 
 static const struct pp_field run_report_fields[] = {
-	{1, 1, "uid", &kind_22, NULL, 0},
-	{2, 1, "run", &kind_24, NULL, 0},
-	{3, 1, "digest", &kind_5, NULL, 0},
-	{4, 1, "cause", &kind_11, NULL, 0},
-	{5, 1, "state", &kind_66, NULL, 0},
-	{6, 0, "exit", &kind_67, NULL, 0},
-	{7, 0, "result", &kind_68, NULL, 0},
-	{8, 0, "resultBlob", &kind_10, NULL, 0},
-	{9, 0, "error", &kind_68, (const uint8_t *)"\x60", 1},
-	{10, 0, "restarts", &kind_40, (const uint8_t *)"\x00", 1},
-	{11, 0, "ready", &kind_69, (const uint8_t *)"\xf4", 1},
-	{12, 0, "started", &kind_6, (const uint8_t *)"\x00", 1},
-	{13, 0, "ended", &kind_6, (const uint8_t *)"\x00", 1},
-	{14, 0, "spent", &kind_6, (const uint8_t *)"\x00", 1},
-	{15, 0, "past", &kind_71, (const uint8_t *)"\x80", 1},
-	{16, 0, "lost", &kind_40, (const uint8_t *)"\x00", 1},
+	{1, 1, 0, "uid", &kind_22},
+	{2, 1, 0, "run", &kind_24},
+	{3, 1, 0, "digest", &kind_5},
+	{4, 1, 0, "cause", &kind_11},
+	{5, 1, 0, "state", &kind_66},
+	{6, 0, 0, "exit", &kind_67},
+	{7, 0, 0, "result", &kind_68},
+	{8, 0, 0, "resultBlob", &kind_10},
+	{9, 0, 16, "error", &kind_68},
+	{10, 0, 2, "restarts", &kind_40},
+	{11, 0, 18, "ready", &kind_69},
+	{12, 0, 2, "started", &kind_6},
+	{13, 0, 2, "ended", &kind_6},
+	{14, 0, 2, "spent", &kind_6},
+	{15, 0, 10, "past", &kind_71},
+	{16, 0, 2, "lost", &kind_40},
 };
 static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 15, 14, 10, 9, 6, 7, 1, 13, 11, 4, 0};
 const struct pp_shape pp_shape_run_report = {
@@ -442,9 +506,9 @@ const struct pp_shape pp_shape_run_report = {
 };
 
 static const struct pp_field free_fields[] = {
-	{1, 0, "memory", &kind_6, (const uint8_t *)"\x00", 1},
-	{2, 0, "tasks", &kind_40, (const uint8_t *)"\x00", 1},
-	{3, 0, "storage", &kind_6, (const uint8_t *)"\x00", 1},
+	{1, 0, 2, "memory", &kind_6},
+	{2, 0, 2, "tasks", &kind_40},
+	{3, 0, 2, "storage", &kind_6},
 };
 static const uint8_t free_sorted[] = {0, 2, 1};
 const struct pp_shape pp_shape_free = {
@@ -452,20 +516,20 @@ const struct pp_shape pp_shape_free = {
 };
 
 static const struct pp_field report_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "inst", &kind_24, NULL, 0},
-	{3, 1, "boot", &kind_40, NULL, 0},
-	{4, 1, "seq", &kind_40, NULL, 0},
-	{5, 1, "conn", &kind_40, NULL, 0},
-	{6, 1, "observed", &kind_72, NULL, 0},
-	{7, 1, "inventory", &kind_5, NULL, 0},
-	{8, 0, "tasks", &kind_74, NULL, 0},
-	{9, 0, "body", &kind_10, NULL, 0},
-	{10, 0, "refused", &kind_75, NULL, 0},
-	{11, 0, "free", &kind_76, (const uint8_t *)"\xa0", 1},
-	{12, 0, "metrics", &kind_78, (const uint8_t *)"\xa0", 1},
-	{13, 0, "clock", &kind_79, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "inst", &kind_24},
+	{3, 1, 0, "boot", &kind_40},
+	{4, 1, 0, "seq", &kind_40},
+	{5, 1, 0, "conn", &kind_40},
+	{6, 1, 0, "observed", &kind_72},
+	{7, 1, 0, "inventory", &kind_5},
+	{8, 0, 0, "tasks", &kind_74},
+	{9, 0, 0, "body", &kind_10},
+	{10, 0, 0, "refused", &kind_75},
+	{11, 0, 9, "free", &kind_76},
+	{12, 0, 9, "metrics", &kind_78},
+	{13, 0, 2, "clock", &kind_79},
 };
 static const uint8_t report_sorted[] = {9, 3, 13, 5, 11, 1, 2, 7, 12, 6, 10, 4, 8, 0};
 const struct pp_shape pp_shape_report = {
@@ -473,12 +537,12 @@ const struct pp_shape pp_shape_report = {
 };
 
 static const struct pp_field status_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "state", &kind_80, NULL, 0},
-	{3, 1, "inst", &kind_24, NULL, 0},
-	{4, 1, "boot", &kind_40, NULL, 0},
-	{5, 1, "conn", &kind_40, NULL, 0},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "state", &kind_80},
+	{3, 1, 0, "inst", &kind_24},
+	{4, 1, 0, "boot", &kind_40},
+	{5, 1, 0, "conn", &kind_40},
 };
 static const uint8_t status_sorted[] = {4, 5, 1, 3, 2, 0};
 const struct pp_shape pp_shape_status = {
@@ -486,32 +550,32 @@ const struct pp_shape pp_shape_status = {
 };
 
 static const struct pp_field hello_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "inst", &kind_24, NULL, 0},
-	{3, 1, "boot", &kind_40, NULL, 0},
-	{4, 1, "arch", &kind_11, NULL, 0},
-	{5, 1, "os", &kind_11, NULL, 0},
-	{6, 1, "runtime", &kind_11, NULL, 0},
-	{7, 1, "runtimeVersion", &kind_11, NULL, 0},
-	{8, 1, "agent", &kind_11, NULL, 0},
-	{9, 1, "memory", &kind_6, NULL, 0},
-	{10, 1, "storage", &kind_6, NULL, 0},
-	{11, 1, "tasks", &kind_40, NULL, 0},
-	{12, 1, "maxModule", &kind_6, NULL, 0},
-	{13, 1, "maxPayload", &kind_6, NULL, 0},
-	{14, 1, "minRunInterval", &kind_6, NULL, 0},
-	{15, 1, "heartbeat", &kind_6, NULL, 0},
-	{16, 1, "imports", &kind_81, NULL, 0},
-	{17, 1, "components", &kind_69, NULL, 0},
-	{18, 1, "mounts", &kind_82, NULL, 0},
-	{19, 1, "encodings", &kind_83, NULL, 0},
-	{20, 1, "algs", &kind_83, NULL, 0},
-	{21, 1, "fetch", &kind_83, NULL, 0},
-	{22, 1, "labels", &kind_84, NULL, 0},
-	{23, 1, "key", &kind_17, NULL, 0},
-	{24, 0, "versions", &kind_85, (const uint8_t *)"\x81\x01", 2},
-	{25, 0, "box", &kind_17, (const uint8_t *)"\x60", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "inst", &kind_24},
+	{3, 1, 0, "boot", &kind_40},
+	{4, 1, 0, "arch", &kind_11},
+	{5, 1, 0, "os", &kind_11},
+	{6, 1, 0, "runtime", &kind_11},
+	{7, 1, 0, "runtimeVersion", &kind_11},
+	{8, 1, 0, "agent", &kind_11},
+	{9, 1, 0, "memory", &kind_6},
+	{10, 1, 0, "storage", &kind_6},
+	{11, 1, 0, "tasks", &kind_40},
+	{12, 1, 0, "maxModule", &kind_6},
+	{13, 1, 0, "maxPayload", &kind_6},
+	{14, 1, 0, "minRunInterval", &kind_6},
+	{15, 1, 0, "heartbeat", &kind_6},
+	{16, 1, 0, "imports", &kind_81},
+	{17, 1, 0, "components", &kind_69},
+	{18, 1, 0, "mounts", &kind_82},
+	{19, 1, 0, "encodings", &kind_83},
+	{20, 1, 0, "algs", &kind_83},
+	{21, 1, 0, "fetch", &kind_83},
+	{22, 1, 0, "labels", &kind_84},
+	{23, 1, 0, "key", &kind_17},
+	{24, 0, 19, "versions", &kind_85},
+	{25, 0, 16, "box", &kind_17},
 };
 static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 6, 7, 10, 11, 0, 24};
 const struct pp_shape pp_shape_hello = {
@@ -519,21 +583,21 @@ const struct pp_shape pp_shape_hello = {
 };
 
 static const struct pp_field op_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "verb", &kind_11, NULL, 0},
-	{3, 1, "to", &kind_9, NULL, 0},
-	{4, 1, "inst", &kind_24, NULL, 0},
-	{5, 1, "boot", &kind_40, NULL, 0},
-	{6, 1, "conn", &kind_40, NULL, 0},
-	{7, 1, "src", &kind_9, NULL, 0},
-	{8, 1, "n", &kind_40, NULL, 0},
-	{9, 0, "uid", &kind_22, NULL, 0},
-	{10, 0, "run", &kind_24, NULL, 0},
-	{11, 0, "stream", &kind_86, (const uint8_t *)"\x00", 1},
-	{12, 0, "tail", &kind_6, (const uint8_t *)"\x1a\x00\x01\x00\x00", 5},
-	{13, 0, "follow", &kind_6, (const uint8_t *)"\x00", 1},
-	{14, 0, "notAfter", &kind_6, NULL, 0},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "verb", &kind_11},
+	{3, 1, 0, "to", &kind_9},
+	{4, 1, 0, "inst", &kind_24},
+	{5, 1, 0, "boot", &kind_40},
+	{6, 1, 0, "conn", &kind_40},
+	{7, 1, 0, "src", &kind_9},
+	{8, 1, 0, "n", &kind_40},
+	{9, 0, 0, "uid", &kind_22},
+	{10, 0, 0, "run", &kind_24},
+	{11, 0, 2, "stream", &kind_86},
+	{12, 0, 11, "tail", &kind_6},
+	{13, 0, 2, "follow", &kind_6},
+	{14, 0, 0, "notAfter", &kind_6},
 };
 static const uint8_t op_sorted[] = {5, 6, 13, 1, 4, 8, 14, 10, 7, 11, 12, 3, 9, 0, 2};
 const struct pp_shape pp_shape_op = {
@@ -541,17 +605,17 @@ const struct pp_shape pp_shape_op = {
 };
 
 static const struct pp_field op_answer_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "op", &kind_9, NULL, 0},
-	{3, 1, "inst", &kind_24, NULL, 0},
-	{4, 1, "boot", &kind_40, NULL, 0},
-	{5, 1, "n", &kind_40, NULL, 0},
-	{6, 1, "state", &kind_87, NULL, 0},
-	{7, 0, "stream", &kind_88, (const uint8_t *)"\x00", 1},
-	{8, 0, "text", &kind_89, (const uint8_t *)"\x60", 1},
-	{9, 0, "blob", &kind_10, NULL, 0},
-	{10, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "op", &kind_9},
+	{3, 1, 0, "inst", &kind_24},
+	{4, 1, 0, "boot", &kind_40},
+	{5, 1, 0, "n", &kind_40},
+	{6, 1, 0, "state", &kind_87},
+	{7, 0, 2, "stream", &kind_88},
+	{8, 0, 16, "text", &kind_89},
+	{9, 0, 0, "blob", &kind_10},
+	{10, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t op_answer_sorted[] = {9, 4, 10, 1, 3, 5, 2, 6, 7, 8, 0};
 const struct pp_shape pp_shape_op_answer = {
@@ -559,12 +623,12 @@ const struct pp_shape pp_shape_op_answer = {
 };
 
 static const struct pp_field blob_get_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "digest", &kind_5, NULL, 0},
-	{3, 1, "off", &kind_6, NULL, 0},
-	{4, 1, "len", &kind_90, NULL, 0},
-	{5, 1, "req", &kind_40, NULL, 0},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "digest", &kind_5},
+	{3, 1, 0, "off", &kind_6},
+	{4, 1, 0, "len", &kind_90},
+	{5, 1, 0, "req", &kind_40},
 };
 static const uint8_t blob_get_sorted[] = {2, 1, 4, 3, 5, 0};
 const struct pp_shape pp_shape_blob_get = {
@@ -572,12 +636,12 @@ const struct pp_shape pp_shape_blob_get = {
 };
 
 static const struct pp_field blob_ack_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "digest", &kind_5, NULL, 0},
-	{3, 1, "have", &kind_6, NULL, 0},
-	{4, 1, "state", &kind_91, NULL, 0},
-	{5, 0, "reason", &kind_8, (const uint8_t *)"\x60", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "digest", &kind_5},
+	{3, 1, 0, "have", &kind_6},
+	{4, 1, 0, "state", &kind_91},
+	{5, 0, 16, "reason", &kind_8},
 };
 static const uint8_t blob_ack_sorted[] = {2, 3, 1, 5, 4, 0};
 const struct pp_shape pp_shape_blob_ack = {
@@ -585,11 +649,11 @@ const struct pp_shape pp_shape_blob_ack = {
 };
 
 static const struct pp_field manager_status_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "state", &kind_80, NULL, 0},
-	{2, 1, "fence", &kind_6, NULL, 0},
-	{3, 1, "src", &kind_9, NULL, 0},
-	{4, 1, "conn", &kind_40, NULL, 0},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "state", &kind_80},
+	{2, 1, 0, "fence", &kind_6},
+	{3, 1, 0, "src", &kind_9},
+	{4, 1, 0, "conn", &kind_40},
 };
 static const uint8_t manager_status_sorted[] = {4, 2, 3, 1, 0};
 const struct pp_shape pp_shape_manager_status = {
@@ -597,11 +661,11 @@ const struct pp_shape pp_shape_manager_status = {
 };
 
 static const struct pp_field echo_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "src", &kind_9, NULL, 0},
-	{2, 1, "conn", &kind_6, NULL, 0},
-	{3, 1, "n", &kind_6, NULL, 0},
-	{4, 0, "at", &kind_6, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "src", &kind_9},
+	{2, 1, 0, "conn", &kind_6},
+	{3, 1, 0, "n", &kind_6},
+	{4, 0, 2, "at", &kind_6},
 };
 static const uint8_t echo_sorted[] = {4, 2, 3, 1, 0};
 const struct pp_shape pp_shape_echo = {
@@ -609,10 +673,10 @@ const struct pp_shape pp_shape_echo = {
 };
 
 static const struct pp_field trusted_key_fields[] = {
-	{1, 1, "kid", &kind_25, NULL, 0},
-	{2, 1, "alg", &kind_92, NULL, 0},
-	{3, 1, "pub", &kind_17, NULL, 0},
-	{4, 1, "roles", &kind_93, NULL, 0},
+	{1, 1, 0, "kid", &kind_25},
+	{2, 1, 0, "alg", &kind_92},
+	{3, 1, 0, "pub", &kind_17},
+	{4, 1, 0, "roles", &kind_93},
 };
 static const uint8_t trusted_key_sorted[] = {1, 0, 2, 3};
 const struct pp_shape pp_shape_trusted_key = {
@@ -620,9 +684,9 @@ const struct pp_shape pp_shape_trusted_key = {
 };
 
 static const struct pp_field trust_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "version", &kind_94, NULL, 0},
-	{2, 0, "keys", &kind_96, (const uint8_t *)"\x80", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "version", &kind_94},
+	{2, 0, 10, "keys", &kind_96},
 };
 static const uint8_t trust_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_trust = {
@@ -630,10 +694,10 @@ const struct pp_shape pp_shape_trust = {
 };
 
 static const struct pp_field releases_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "version", &kind_94, NULL, 0},
-	{2, 0, "modules", &kind_97, (const uint8_t *)"\x80", 1},
-	{3, 0, "notAfter", &kind_6, NULL, 0},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "version", &kind_94},
+	{2, 0, 10, "modules", &kind_97},
+	{3, 0, 0, "notAfter", &kind_6},
 };
 static const uint8_t releases_sorted[] = {2, 3, 0, 1};
 const struct pp_shape pp_shape_releases = {
@@ -641,15 +705,15 @@ const struct pp_shape pp_shape_releases = {
 };
 
 static const struct pp_field log_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "boot", &kind_40, NULL, 0},
-	{3, 1, "n", &kind_40, NULL, 0},
-	{4, 1, "stream", &kind_98, NULL, 0},
-	{5, 1, "text", &kind_99, NULL, 0},
-	{6, 0, "uid", &kind_22, NULL, 0},
-	{7, 0, "run", &kind_24, NULL, 0},
-	{8, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "boot", &kind_40},
+	{3, 1, 0, "n", &kind_40},
+	{4, 1, 0, "stream", &kind_98},
+	{5, 1, 0, "text", &kind_99},
+	{6, 0, 0, "uid", &kind_22},
+	{7, 0, 0, "run", &kind_24},
+	{8, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t log_sorted[] = {2, 8, 1, 3, 7, 4, 5, 6, 0};
 const struct pp_shape pp_shape_log = {
@@ -657,13 +721,13 @@ const struct pp_shape pp_shape_log = {
 };
 
 static const struct pp_field metrics_fields[] = {
-	{0, 1, "v", &kind_51, NULL, 0},
-	{1, 1, "id", &kind_9, NULL, 0},
-	{2, 1, "boot", &kind_40, NULL, 0},
-	{3, 1, "n", &kind_40, NULL, 0},
-	{4, 1, "at", &kind_6, NULL, 0},
-	{5, 1, "values", &kind_100, NULL, 0},
-	{6, 0, "dropped", &kind_6, (const uint8_t *)"\x00", 1},
+	{0, 1, 0, "v", &kind_51},
+	{1, 1, 0, "id", &kind_9},
+	{2, 1, 0, "boot", &kind_40},
+	{3, 1, 0, "n", &kind_40},
+	{4, 1, 0, "at", &kind_6},
+	{5, 1, 0, "values", &kind_100},
+	{6, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t metrics_sorted[] = {4, 2, 6, 1, 3, 0, 5};
 const struct pp_shape pp_shape_metrics = {

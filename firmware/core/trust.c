@@ -51,16 +51,16 @@ _Static_assert(PP_ROLE_MANAGER == 1 << 1 && PP_ROLE_GATEWAY == 1 << 2 && PP_ROLE
 static enum pp_reject read_key(struct pp_agent *a, struct pp_view one, struct pp_key *key)
 {
 	static const char digits[] = "0123456789abcdef";
-	const int64_t alg = pp_int(pp_field(one, PP_TRUSTED_KEY_ALG), 0);
+	const int64_t alg = pp_int_in(one, PP_TRUSTED_KEY_ALG);
 	size_t len;
-	const uint8_t *const kid = pp_bytes(pp_field(one, PP_TRUSTED_KEY_KID), &len);
+	const uint8_t *const kid = pp_bytes_in(one, PP_TRUSTED_KEY_KID, &len);
 	enum pp_reject why;
 
 	key->alg = 0;
 	if (alg != PROPLET_ED25519 && alg != PROPLET_P256) {
 		return PP_TAKEN; /* skipped */
 	}
-	why = pp_key_read(a->port, pp_text(pp_field(one, PP_TRUSTED_KEY_PUB)), key);
+	why = pp_key_read(a->port, pp_text_in(one, PP_TRUSTED_KEY_PUB), key);
 	if (why != PP_TAKEN || key->alg != alg) {
 		return PP_BAD_KEY;
 	}
@@ -124,7 +124,7 @@ enum pp_reject pp_trust_take(struct pp_agent *a, const uint8_t *frame, size_t le
 	if (why != PP_TAKEN) {
 		return why;
 	}
-	version = pp_int(pp_field(trust, PP_TRUST_VERSION), 0);
+	version = pp_int_in(trust, PP_TRUST_VERSION);
 	if (version <= a->trust_version) {
 		return PP_TAKEN;
 	}

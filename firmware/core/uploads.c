@@ -88,16 +88,16 @@ static void pause_upload(struct pp_agent *a, struct pp_upload *upload, struct pp
 /* True when the manager has all and the bytes may go. */
 bool pp_uploads_hear(struct pp_agent *a, struct pp_view ack, struct pp_now now)
 {
-	const int64_t have = pp_int(pp_field(ack, PP_BLOB_ACK_HAVE), 0);
+	const int64_t have = pp_int_in(ack, PP_BLOB_ACK_HAVE);
 	size_t len;
 	struct pp_upload *const upload =
-		pp_uploads_find(a, pp_bytes(pp_field(ack, PP_BLOB_ACK_DIGEST), &len));
+		pp_uploads_find(a, pp_bytes_in(ack, PP_BLOB_ACK_DIGEST, &len));
 	bool moved;
 
 	if (upload == NULL) {
 		return false;
 	}
-	switch (pp_int(pp_field(ack, PP_BLOB_ACK_STATE), 0)) {
+	switch (pp_int_in(ack, PP_BLOB_ACK_STATE)) {
 	case PP_BLOB_ACK_STATE_STORED:
 		(void)pp_uploads_forget(a, upload->digest);
 		return true;

@@ -54,6 +54,16 @@ static int64_t integer_at(const struct reader *r, const uint8_t *at)
 		       : pp_int((struct pp_view){at, (size_t)(r->end - at)}, 0);
 }
 
+static int64_t low_of(const struct pp_kind *kind)
+{
+	return pp_limits[kind->low];
+}
+
+static int64_t high_of(const struct pp_kind *kind)
+{
+	return pp_limits[kind->high];
+}
+
 static const uint8_t *skip(const struct reader *r, const uint8_t *at)
 {
 	return r->json ? pp_json_skip(at, r->end) : pp_cbor_skip(at, r->end);
@@ -288,7 +298,7 @@ static bool unhex(const uint8_t *word, size_t len, unsigned style, size_t size, 
 
 static enum pp_reject read_hex(const struct reader *r, const uint8_t *at, const struct pp_kind *kind)
 {
-	const size_t size = (size_t)kind->high;
+	const size_t size = (size_t)high_of(kind);
 	uint8_t word[SMALL], bytes[32];
 	size_t len;
 
@@ -336,12 +346,12 @@ static enum pp_reject read_enum(const struct reader *r, const uint8_t *at, const
 		return PP_WRONG_TYPE;
 	}
 	if (r->json) {
-		for (index = 0; index < kind->high && !pp_json_is(at, words[index]); index++) {
+		for (index = 0; index < high_of(kind) && !pp_json_is(at, words[index]); index++) {
 		}
 	} else {
 		index = integer_at(r, at);
 	}
-	if (index < 0 || index >= kind->high) {
+	if (index < 0 || index >= high_of(kind)) {
 		return PP_BAD_ENUM;
 	}
 	pp_put_int(r->out, index);
@@ -436,16 +446,16 @@ static enum pp_reject read_items(const struct reader *r, const uint8_t *at,
 	while (walk_next(&w, &key, &value)) {
 		enum pp_reject why;
 
-		if (++count > kind->high) {
+		if (++count > high_of(kind)) {
 			return PP_TOO_MANY;
 		}
 		if (kind->type == PP_NAMED) {
-			why = read_text(r, key, kind->low, false);
+			why = read_text(r, key, low_of(kind), false);
 			if (why != PP_TAKEN) {
 				return why;
 			}
 		}
-		why = kind->type == PP_ENV ? read_env(r, value, kind->low)
+		why = kind->type == PP_ENV ? read_env(r, value, low_of(kind))
 					   : read_value(r, value, kind->more);
 		if (why != PP_TAKEN) {
 			return why;
@@ -527,6 +537,7 @@ static enum pp_reject read_shape(const struct reader *r, const uint8_t *at,
 	for (unsigned i = 0; i < shape->count; i++) {
 		const struct pp_field *const field = &shape->fields[i];
 		const size_t before = r->out->len;
+		const uint8_t *const absent = pp_absents[field->absent];
 		size_t after;
 
 		if (where[i] == NULL) {
@@ -538,9 +549,8 @@ static enum pp_reject read_shape(const struct reader *r, const uint8_t *at,
 		if (why != PP_TAKEN) {
 			return why;
 		}
-		if (!r->out->full && field->absent != NULL &&
-		    r->out->len - after == field->absent_len &&
-		    memcmp(r->out->at + after, field->absent, field->absent_len) == 0) {
+		if (!r->out->full && field->absent != 0 && r->out->len - after == absent[0] &&
+		    memcmp(r->out->at + after, absent + 1, absent[0]) == 0) {
 			r->out->len = before; /* it says what absence says */
 		} else {
 			count++;
@@ -557,7 +567,7 @@ static enum pp_reject read_value(const struct reader *r, const uint8_t *at,
 
 	switch ((enum pp_kind_type)kind->type) {
 	case PP_TEXT:
-		return read_text(r, at, kind->high, kind->flag != 0);
+		return read_text(r, at, high_of(kind), kind->flag != 0);
 	case PP_ID:
 	case PP_REF:
 		return read_spelled(r, at, kind->type == PP_REF);
@@ -566,7 +576,7 @@ static enum pp_reject read_value(const struct reader *r, const uint8_t *at,
 	case PP_ENUM:
 		return read_enum(r, at, kind);
 	case PP_PACKED:
-		return read_packed(r, at, kind->high);
+		return read_packed(r, at, high_of(kind));
 	case PP_SHAPE:
 		return read_shape(r, at, kind->more);
 	case PP_BOOL:
@@ -580,7 +590,7 @@ static enum pp_reject read_value(const struct reader *r, const uint8_t *at,
 			return PP_WRONG_TYPE;
 		}
 		value = integer_at(r, at);
-		if (value < kind->low || value > kind->high) {
+		if (value < low_of(kind) || value > high_of(kind)) {
 			return PP_INTEGER_RANGE;
 		}
 		pp_put_int(r->out, value);

@@ -18,7 +18,7 @@ static struct pp_view round_of(const struct proplet_guest *guest)
 static void copy_bytes(struct pp_view map, unsigned field, uint8_t *to, size_t wanted)
 {
 	size_t len;
-	const uint8_t *const bytes = pp_bytes(pp_field(map, field), &len);
+	const uint8_t *const bytes = pp_bytes_in(map, field, &len);
 
 	if (bytes != NULL && len == wanted) {
 		memcpy(to, bytes, len);
@@ -46,7 +46,7 @@ static size_t put_view(char *to, size_t cap, size_t at, struct proplet_text text
 static const char *beyond(struct pp_view fl)
 {
 	if (pp_has(fl, PP_WIRE_TRAINING_SECURE) ||
-	    pp_int(pp_field(fl, PP_WIRE_TRAINING_STEP), 0) > PP_WIRE_TRAINING_STEP_EVALUATE) {
+	    pp_int_in(fl, PP_WIRE_TRAINING_STEP) > PP_WIRE_TRAINING_STEP_EVALUATE) {
 		return "this proplet takes no part in secure aggregation";
 	}
 	if (pp_int(pp_field(fl, PP_WIRE_TRAINING_GUEST), PP_WIRE_TRAINING_GUEST_ENV) !=
@@ -70,7 +70,7 @@ static int refuse(char *why, size_t cap, const char *words)
 
 static int check_format(struct pp_view fl, char *why, size_t cap)
 {
-	const struct proplet_text name = pp_text(pp_field(fl, PP_WIRE_TRAINING_FORMAT));
+	const struct proplet_text name = pp_text_in(fl, PP_WIRE_TRAINING_FORMAT);
 	size_t at;
 
 	if (pf_encoding_named(name) != PF_NONE) {
@@ -90,7 +90,7 @@ static int check_mounts(const struct proplet_guest *guest, char *why, size_t cap
 	unsigned count = 0;
 
 	while (pp_next(&mounts, &mount)) {
-		struct proplet_text path = pp_text(pp_field(mount, PP_WIRE_MOUNT_PATH));
+		struct proplet_text path = pp_text_in(mount, PP_WIRE_MOUNT_PATH);
 
 		if (!text_is(path, "/data") && !text_is(path, "/data/")) {
 			const size_t at = proplet_put_text(
@@ -117,8 +117,8 @@ static const char *read_start(const struct proplet_port *port, struct pp_view fl
 	memset(model, 0, sizeof(*model));
 	*blob = pp_field(fl, PP_WIRE_TRAINING_MODEL);
 	if (blob->at != NULL) {
-		wrong = pf_model_read(port, pp_bytes(pp_field(*blob, PP_BLOB_REF_DIGEST), &len),
-				      (uint32_t)pp_int(pp_field(*blob, PP_BLOB_REF_SIZE), 0),
+		wrong = pf_model_read(port, pp_bytes_in(*blob, PP_BLOB_REF_DIGEST, &len),
+				      (uint32_t)pp_int_in(*blob, PP_BLOB_REF_SIZE),
 				      model);
 	}
 	if (wrong != NULL || layout.at == NULL) {
@@ -128,7 +128,7 @@ static const char *read_start(const struct proplet_port *port, struct pp_view fl
 	}
 	copy_bytes(layout, PP_BLOB_REF_DIGEST, model->layout, 32);
 	wrong = pf_layout_read(port, model->layout,
-			       (uint32_t)pp_int(pp_field(layout, PP_BLOB_REF_SIZE), 0), &count);
+			       (uint32_t)pp_int_in(layout, PP_BLOB_REF_SIZE), &count);
 	if (wrong == NULL && blob->at != NULL && count != model->count) {
 		return "its model and its layout have different numbers of parameters";
 	}
@@ -154,7 +154,7 @@ static int check_room(const struct proplet_school *school, struct pp_view fl, ch
 		return refuse(why, cap, wrong);
 	}
 	need += blob.at == NULL ? 0 : 4 * (uint64_t)model.count;
-	need += room_for(pf_encoding_named(pp_text(pp_field(fl, PP_WIRE_TRAINING_FORMAT))),
+	need += room_for(pf_encoding_named(pp_text_in(fl, PP_WIRE_TRAINING_FORMAT)),
 			 model.count);
 	if (need <= school->room) {
 		return PROPLET_OK;
@@ -207,8 +207,8 @@ static void fill(struct proplet_lesson *lesson, const struct proplet_guest *gues
 
 	lesson->slot = guest->slot;
 	lesson->evaluate =
-		pp_int(pp_field(fl, PP_WIRE_TRAINING_STEP), 0) == PP_WIRE_TRAINING_STEP_EVALUATE;
-	lesson->format = pf_encoding_named(pp_text(pp_field(fl, PP_WIRE_TRAINING_FORMAT)));
+		pp_int_in(fl, PP_WIRE_TRAINING_STEP) == PP_WIRE_TRAINING_STEP_EVALUATE;
+	lesson->format = pf_encoding_named(pp_text_in(fl, PP_WIRE_TRAINING_FORMAT));
 	copy_bytes(fl, PP_WIRE_TRAINING_SEED, lesson->seed, PF_SEED);
 	lesson->numbers.label = "propeller-fl-rand-v1";
 	lesson->bytes.label = "propeller-fl-random-v1";
@@ -217,8 +217,8 @@ static void fill(struct proplet_lesson *lesson, const struct proplet_guest *gues
 	update->encoding = lesson->format;
 	copy_bytes(fl, PP_WIRE_TRAINING_JOB, update->job, 16);
 	copy_bytes(fl, PP_WIRE_TRAINING_NONCE, update->nonce, 16);
-	update->round = (uint32_t)pp_int(pp_field(fl, PP_WIRE_TRAINING_ROUND), 0);
-	update->attempt = (uint32_t)pp_int(pp_field(fl, PP_WIRE_TRAINING_ATTEMPT), 0);
+	update->round = (uint32_t)pp_int_in(fl, PP_WIRE_TRAINING_ROUND);
+	update->attempt = (uint32_t)pp_int_in(fl, PP_WIRE_TRAINING_ATTEMPT);
 	if (model->has_layout) {
 		memcpy(update->layout, model->layout, 32);
 	}
@@ -254,7 +254,7 @@ static int gather(struct proplet_lesson *lesson, const struct proplet_guest *gue
 		return PROPLET_OK;
 	}
 	opened = records->open(records->ctx, lesson->slot,
-			       pp_text(pp_field(mount, PP_WIRE_MOUNT_NAME)), lesson->evaluate,
+			       pp_text_in(mount, PP_WIRE_MOUNT_NAME), lesson->evaluate,
 			       &lesson->shape, why, cap);
 	lesson->opened = opened == PROPLET_OK;
 	return opened;

@@ -88,7 +88,7 @@ static void say_key(const uint8_t *uid, const uint8_t *run)
 
 static void say_text(const char *key, struct proplet_text text)
 {
-	static const struct pp_kind any = {PP_TEXT, 1, 0, 1 << 20, NULL};
+	static const struct pp_kind any = {PP_TEXT, 1, 0, 0, NULL}; /* written, never read: no limit */
 	static uint8_t cbor[8192];
 	struct pp_out made;
 

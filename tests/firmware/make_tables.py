@@ -25,6 +25,8 @@ from propeller.wire.reject import Broken, Reject  # noqa: E402
 from propeller.wire.shapes import Field, Shape  # noqa: E402
 
 HEADER, SOURCE = "firmware/include/proplet/tables.h", "firmware/core/tables.c"
+ABSENT = 6
+"""Bytes of a row of `pp_absents`: the longest default and its length."""
 NOTE = "/* Made by tests/firmware/make_tables.py from propeller/wire: change it there. */\n"
 
 
@@ -45,6 +47,16 @@ class Tables:
     def __init__(self) -> None:
         self.kinds: dict[str, str] = {}
         self.words: dict[tuple[str, ...], str] = {}
+        self.limits: dict[int, int] = {0: 0}
+        self.absents: dict[bytes, int] = {b"": 0}
+
+    def limit(self, value: int) -> int:
+        """Its place among the limits: a byte in a table where the number takes eight."""
+        return self.limits.setdefault(value, len(self.limits))
+
+    def absent(self, held: bytes) -> int:
+        """The place of what a field holds when it is absent; 0: there is nothing to leave out."""
+        return self.absents.setdefault(held, len(self.absents))
 
     def kind(self, schema: Mapping[str, Any], *, nul: bool = False) -> str:
         """The C name of a kind, as its schema tells it."""
@@ -53,7 +65,7 @@ class Tables:
 
     def _initialiser(self, schema: Mapping[str, Any], nul: bool) -> str:
         def put(kind: str, low: int = 0, high: int = 0, more: str = "NULL", flag: int = 0) -> str:
-            return f"{{{kind}, {flag}, {number(low)}, {number(high)}, {more}}}"
+            return f"{{{kind}, {flag}, {self.limit(low)}, {self.limit(high)}, {more}}}"
 
         if "title" in schema:
             return put("PP_SHAPE", more=f"&pp_shape_{snake(schema['title'])}")
@@ -113,8 +125,9 @@ def default(shape: Shape, field: Field) -> bytes:
         return b""  # None, or "" where a digest would stand: it has no spelling but absence
 
 
-def c_bytes(data: bytes) -> str:
-    return "(const uint8_t *)" + '"' + "".join(f"\\x{byte:02x}" for byte in data) + '"'
+def row(data: bytes) -> str:
+    """The length and the bytes, as a row of `pp_absents`."""
+    return f"\t{{{', '.join([str(len(data)), *(f'0x{byte:02x}' for byte in data)])}}},\n"
 
 
 def source() -> str:
@@ -127,10 +140,9 @@ def source() -> str:
         for field in shape.fields:
             nul = field.kind.schema.get("type") == "string" and takes_nul(field)
             kind = tables.kind(field.kind.schema, nul=nul)
-            absent = default(shape, field)
-            held = f"{c_bytes(absent)}, {len(absent)}" if absent else "NULL, 0"
+            absent = tables.absent(default(shape, field))
             must = int(field.name in shape.required)
-            rows.append(f'\t{{{field.number}, {must}, "{field.key}", &{kind}, {held}}},')
+            rows.append(f'\t{{{field.number}, {must}, {absent}, "{field.key}", &{kind}}},')
         order = sorted(range(len(rows)), key=lambda at: shape.fields[at].key)
         names = [field.name for field in shape.fields]
         rule = shape.exclusive
@@ -152,15 +164,22 @@ def source() -> str:
     ]
     lists = "".join(
         f"const struct pp_kind pp_kind_{name} = "
-        f"{{PP_LIST, 0, 0, {number(wire_fields.MAX_TASKS)}, &{tables.kind(shape.kind.schema)}}};\n"
+        f"{{PP_LIST, 0, 0, {tables.limit(wire_fields.MAX_TASKS)}, "
+        f"&{tables.kind(shape.kind.schema)}}};\n"
         for name, shape in (("tasks", entry_fields.ENTRY), ("inventory", wire_fields.RUN_REPORT))
     )
     rejects = "".join(f'\t"{word.value}",\n' for word in Reject)
+    limits = "".join(f"\t{number(value)},\n" for value in tables.limits)
+    absents = "".join(map(row, tables.absents))
+    assert max(len(tables.limits), len(tables.absents)) <= 256
+    assert max(map(len, tables.absents)) < ABSENT
     return (
         NOTE
         + '#include "proplet/tables.h"\n\n#include <stddef.h>\n\n'
         + f'static const char *const rejects[] = {{\n\t"",\n{rejects}}};\n\n'
         + "const char *pp_reject_word(enum pp_reject reject)\n{\n\treturn rejects[reject];\n}\n\n"
+        + f"const int64_t pp_limits[] = {{\n{limits}}};\n\n"
+        + f"const uint8_t pp_absents[][{ABSENT}] = {{\n{absents}}};\n\n"
         + "\n".join(["".join(words), "".join(kinds), lists, "\n".join(bodies)])
     )
 
@@ -220,19 +239,22 @@ enum pp_kind_type {
 \tPP_SHAPE,  /* more: shape */
 };
 
+/* Tables are flash, and most of them are small numbers: a limit is its place in pp_limits. */
 struct pp_kind {
 \tuint8_t type, flag;
-\tint64_t low, high;
+\tuint8_t low, high;
 \tconst void *more;
 };
+extern const int64_t pp_limits[];
 
 struct pp_field {
 \tuint8_t number, required;
+\tuint8_t absent; /* place in pp_absents; 0: nothing is left out */
 \tconst char *key;
 \tconst struct pp_kind *kind;
-\tconst uint8_t *absent; /* CBOR of what it holds when absent: never written */
-\tuint8_t absent_len;
 };
+/* CBOR of what a field holds when it is absent, which is never written: length, bytes. */
+extern const uint8_t pp_absents[][@@];
 
 struct pp_shape {
 \tconst char *name;
@@ -243,7 +265,7 @@ struct pp_shape {
 \tuint8_t one_needed;
 };
 
-"""
+""".replace("@@", str(ABSENT))
         + "/* Lists that travel as blobs. */\n"
         + "extern const struct pp_kind pp_kind_tasks, pp_kind_inventory;\n\n"
         + "\n".join(lines)

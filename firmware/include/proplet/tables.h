@@ -61,19 +61,22 @@ enum pp_kind_type {
 	PP_SHAPE,  /* more: shape */
 };
 
+/* Tables are flash, and most of them are small numbers: a limit is its place in pp_limits. */
 struct pp_kind {
 	uint8_t type, flag;
-	int64_t low, high;
+	uint8_t low, high;
 	const void *more;
 };
+extern const int64_t pp_limits[];
 
 struct pp_field {
 	uint8_t number, required;
+	uint8_t absent; /* place in pp_absents; 0: nothing is left out */
 	const char *key;
 	const struct pp_kind *kind;
-	const uint8_t *absent; /* CBOR of what it holds when absent: never written */
-	uint8_t absent_len;
 };
+/* CBOR of what a field holds when it is absent, which is never written: length, bytes. */
+extern const uint8_t pp_absents[][6];
 
 struct pp_shape {
 	const char *name;
