@@ -24,7 +24,7 @@ from propeller.registry.blobs import BlobStore
 from propeller.registry.wasm import inspect
 from propeller.sources.load import Cache, load
 from propeller.sources.open import open_source
-from propeller.state.base import Event
+from propeller.state.records import Event
 from propeller.state.sqlite import SqliteStore
 from propeller.transport.base import Connected, Received
 from propeller.transport.endpoint import Endpoint

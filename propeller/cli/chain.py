@@ -12,17 +12,7 @@ from typing import TYPE_CHECKING
 from propeller.cli.chainfacts import Conditions, Facts, conditions_in, ready_of
 from propeller.cli.clock import ago, span
 from propeller.cli.copychain import copy_links, device_links, run_links
-from propeller.cli.links import (
-    BROKEN,
-    OK,
-    WAITS,
-    Chain,
-    Link,
-    Links,
-    Ready,
-    closed,
-    grouped,
-)
+from propeller.cli.links import BROKEN, OK, WAITS, Chain, Link, Links, Ready, closed, grouped
 from propeller.cli.names import short_digest, short_revision
 from propeller.cli.planlink import broker_link, plan_link
 from propeller.cli.rolloutlink import rollout_link
@@ -37,7 +27,7 @@ from propeller.plan.apps import source_of
 if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
     from propeller.model.specs import Suspend
-    from propeller.state.base import RevisionRecord
+    from propeller.state.records import RevisionRecord
 
 _STEPS = {
     "GuardTripped": "guard",

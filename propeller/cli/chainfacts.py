@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from propeller.model.seen import Seen
     from propeller.model.specs import App, ModuleRef
     from propeller.model.versions import Course
-    from propeller.state.base import (
+    from propeller.state.records import (
         Asked,
         Handing,
         Pause,

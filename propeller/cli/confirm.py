@@ -18,8 +18,8 @@ from propeller.cli.output import add_dry_run, say
 from propeller.errors import UsageError
 
 if TYPE_CHECKING:
-    from propeller.state.base import Pause
     from propeller.state.layout import StateDir
+    from propeller.state.records import Pause
 
 FLEET, WINDOW = "fleet", "window"
 

@@ -20,7 +20,7 @@ from propeller.model.ids import PropletId, Uid
 
 if TYPE_CHECKING:
     from propeller.model.inventory import Held
-    from propeller.state.base import Event
+    from propeller.state.records import Event
     from propeller.state.sqlite import SqliteStore
 
 

@@ -27,8 +27,8 @@ from propeller.errors import PropellerError
 
 if TYPE_CHECKING:
     from propeller.cli.settings import Fleet
-    from propeller.state.base import RevisionRecord
     from propeller.state.layout import StateDir
+    from propeller.state.records import RevisionRecord
 
 LOW_SPACE = 256 << 20
 """Free bytes below which a state directory is in trouble soon."""

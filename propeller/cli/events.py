@@ -16,7 +16,7 @@ from propeller.model.conditions import moment
 from propeller.model.ids import Key, PropletId
 
 if TYPE_CHECKING:
-    from propeller.state.base import Event
+    from propeller.state.records import Event
     from propeller.state.sqlite import SqliteStore
 
 POLL = 0.3

@@ -15,7 +15,7 @@ from propeller.errors import UsageError
 from propeller.model.conditions import moment
 
 if TYPE_CHECKING:
-    from propeller.state.base import PlanRecord
+    from propeller.state.records import PlanRecord
     from propeller.state.sqlite import SqliteStore
 
 

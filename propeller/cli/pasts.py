@@ -16,7 +16,7 @@ from propeller.model.versions import Phase
 if TYPE_CHECKING:
     from propeller.model.ids import Digest, Key, Uid
     from propeller.model.versions import Course, Rejected, Version
-    from propeller.state.base import HistoryRow, PlanRecord
+    from propeller.state.records import HistoryRow, PlanRecord
 
 GOOD = frozenset({"Healthy", "Succeeded", "Scheduled", "AllReady", "Online", "Opened", "Active"})
 """Reasons of a Ready condition that is True."""

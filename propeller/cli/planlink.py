@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from propeller.cli.chainfacts import Facts
     from propeller.cli.links import Ready
     from propeller.model.ids import PropletId
-    from propeller.state.base import PlanRecord
+    from propeller.state.records import PlanRecord
 
 ECHO_LATE = 180_000
 """ms after the last noted echo (they are noted once a minute) from which on nobody listens."""

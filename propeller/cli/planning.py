@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from propeller.model.inventory import Assignment, Held
     from propeller.model.module import Module
     from propeller.model.revision import Revision
-    from propeller.state.base import PropletHold, Store
+    from propeller.state.base import Store
+    from propeller.state.records import PropletHold
 
 IMPLICIT_APP = "default"
 FORMAT_VERSION = 1

@@ -24,8 +24,8 @@ from propeller.model.seen import RunState
 from propeller.plan.runs import CRON, DAEMON
 
 if TYPE_CHECKING:
-    from propeller.state.base import RunRecord
     from propeller.state.layout import StateDir
+    from propeller.state.records import RunRecord
     from propeller.state.sqlite import SqliteStore
 
 MOST_RUNS = 10_000

@@ -25,7 +25,7 @@ from propeller.model.seen import RunState
 from propeller.state.layout import StateDir
 
 if TYPE_CHECKING:
-    from propeller.state.base import RunRecord
+    from propeller.state.records import RunRecord
     from propeller.state.sqlite import SqliteStore
 
 POLL = 0.05

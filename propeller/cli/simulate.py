@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play it; returns the exit code."""
-    from propeller.rehearse.scene import play
+    from propeller.rehearse.play import play
 
     scene = _scene(args)
     with tempfile.TemporaryDirectory(prefix="propeller-") as folder:
@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _scene(args: argparse.Namespace) -> Scene:
     """The scene as typed. Raises UsageError with what is wrong."""
-    from propeller.rehearse.scene import MOST_PROPLETS, Scene
+    from propeller.rehearse.cast import MOST_PROPLETS
+    from propeller.rehearse.scene import Scene
 
     if not 0 <= args.proplets <= MOST_PROPLETS:
         raise UsageError(f"--proplets must be from 0 to {MOST_PROPLETS}")

@@ -16,7 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from propeller.gateway.access.gate import Gate
 from propeller.gateway.asking import Loop
-from propeller.gateway.carrier import Counts
+from propeller.gateway.callcounts import Counts
 from propeller.gateway.dashboard.actions import action_entries
 from propeller.gateway.dashboard.apps import app_entries
 from propeller.gateway.dashboard.invoking import invoke_entries
@@ -31,9 +31,10 @@ from propeller.gateway.gallery import Clock, Gallery
 from propeller.gateway.metrics import metrics_entries
 from propeller.gateway.routing import Entry, Routes, application
 from propeller.gateway.shelf import Shelf
+from propeller.gateway.v1.fleet import fleet_entries
+from propeller.gateway.v1.objects import object_entries
 from propeller.gateway.v1.openapi import openapi_entry
 from propeller.gateway.v1.oversight import oversight_entries
-from propeller.gateway.v1.reads import read_entries
 from propeller.gateway.v1.watching import watch_entries
 from propeller.gateway.v1.writes import write_entries
 from propeller.reconcile.deposits import FIRST_APP
@@ -94,7 +95,8 @@ def api_entries(house: House, gate: Gate, gallery: Gallery) -> list[Entry]:
     """The part of it that the OpenAPI document describes."""
     shelf = Shelf(house.loop, house.shelves / "objects")
     api = [
-        *read_entries(gallery, house.blobs, house.loop),
+        *object_entries(gallery, house.blobs, house.loop),
+        *fleet_entries(gallery),
         *watch_entries(gallery),
         *write_entries(house.loop, shelf),
         *oversight_entries(gate),

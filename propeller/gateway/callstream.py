@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from starlette.requests import Request as HttpRequest
 
-from propeller.gateway.desk import Outcome
+from propeller.gateway.calls import Outcome
 
 MOST_PIECES: Final = 256
 """Pieces that wait for a slow reader."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from propeller.gateway.desk import End, Outcome, Request
+from propeller.gateway.calls import End, Outcome, Request
 from propeller.telemetry.spans import Send, Span, SpanKind
 from propeller.wire.trace import Context, parse, root
 

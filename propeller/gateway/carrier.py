@@ -7,42 +7,29 @@ outlive us is on disk before it is sent, and asked for again after a restart.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from propeller.errors import Conflict, PropellerError, Unavailable, WireError
+from propeller.errors import Conflict, PropellerError, WireError
+from propeller.gateway.callbook import CallBook, digest_of, outcome_of, place_of, request_of
+from propeller.gateway.callcounts import Counts
+from propeller.gateway.calls import End, Outcome, Request, Route
 from propeller.gateway.calltraces import CallTraces
-from propeller.gateway.desk import (
-    Desk,
-    Effect,
-    End,
-    Ended,
-    Logged,
-    Outcome,
-    Place,
-    Request,
-    Route,
-    Send,
-)
+from propeller.gateway.desk import Desk, Effect, Ended, Logged, Send
 from propeller.gateway.routes import routes_of
 from propeller.gateway.triggers import Triggers
-from propeller.state.calls import CallRow, CallStore
+from propeller.gateway.voices import Voices
+from propeller.state.calls import CallRow
 from propeller.state.sqlite import SqliteStore
 from propeller.telemetry.spans import Send as SendSpan
 from propeller.transport.base import Connected, Disconnected, Event, Received, Transport
 from propeller.wire import codec
-from propeller.wire.call_messages import MAX_MESSAGE, CallAnswer
-from propeller.wire.frame import is_framed, open_frame, seal
-from propeller.wire.keyring import Keyring
-from propeller.wire.messages import Status
+from propeller.wire.frame import seal
 from propeller.wire.signing import SigningKey, VerifyKey
 from propeller.wire.topics import Channel, Kind
 
@@ -53,10 +40,6 @@ LOOK = 0.05
 PRUNE_EVERY = 60_000
 ASK_EVERY = 1_000
 """ms between two words about calls that wait for a first copy."""
-MOST_TAKEN = 1_000
-"""Asynchronous calls that have not ended."""
-MOST_EARLY, MOST_EARLY_BYTES = 4_096, 4_096
-"""Statuses kept that cannot be believed yet, and how long one may be."""
 
 
 def _no_time() -> int:
@@ -102,25 +85,6 @@ Listen = Callable[[str, int], None]
 """Told what a call's guest logged, and how many bytes before that are lost. From any thread."""
 
 
-@dataclass(slots=True)
-class FirstCalls:
-    """Calls that waited for a first copy and got it. total, longest: ms."""
-
-    count: int = 0
-    total: int = 0
-    longest: int = 0
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened to calls since this process began, by Function."""
-
-    calls: dict[str, int] = field(default_factory=dict)
-    ends: dict[tuple[str, str], int] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
-    first: dict[str, FirstCalls] = field(default_factory=dict)
-
-
 class Carrier:
     """See the module. Any thread may call the methods."""
 
@@ -130,17 +94,11 @@ class Carrier:
         self._lock = threading.Lock()
         self._wire = threading.Lock()
         self._n = 0
-        self._book = threading.Lock()
-        self._calls = CallStore(ground.calls)
+        self._book = CallBook(ground.calls, ground.clock)
+        self._voices = Voices(ground.key_of)
         self._futures: dict[str, Future[Outcome]] = {}
         self._names: dict[str, str] = {}
         self._listeners: dict[str, Listen] = {}
-        self._rows: dict[str, CallRow] = {}
-        self._rings: dict[str, Keyring] = {}
-        self._early: dict[str, bytes] = {}
-        """The newest status of proplets whose key is not known yet. A new device says it is online
-        before the reconciler has taken its hello, and says it once: the broker keeps it, and tells
-        nobody again who heard it."""
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
@@ -168,8 +126,7 @@ class Carrier:
         for future in futures:
             words = "the gateway is going down; the call may have run"
             _tell(future, Outcome(end=End.UNKNOWN, cause="interrupted", error=words))
-        with self._book:
-            self._calls.close()
+        self._book.close()
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -209,35 +166,10 @@ class Carrier:
     ) -> Ticket:
         if key is None and not later:
             return self._begin(id_, name, request, None)
-        digest = _digest(request)
-        with self._book:
-            known = self._calls.by_key(name, key) if key is not None else None
-            if known is not None:
-                return self._again(known, digest)
-            route = self.route(name)
-            row = None
-            if route is not None and not route.shut:
-                row = self._note(id_, route, request, key, digest)
+        known, row = self._book.take(id_, name, self.route(name), request, key)
+        if known is not None:
+            return self._again(known, digest_of(request))
         return self._begin(id_, name, request, row, later=later)
-
-    def _note(
-        self, id_: str, route: Route, request: Request, key: str | None, digest: str
-    ) -> CallRow:
-        if len(self._rows) >= MOST_TAKEN:
-            raise Unavailable(f"{MOST_TAKEN} calls that were promised an answer are under way")
-        now = self._ground.clock()
-        row = CallRow(
-            id=id_,
-            function=route.name,
-            key=key,
-            digest=digest,
-            at=now,
-            expires=now + route.calls.keep,
-            request=_plain(request),
-        )
-        self._calls.put(row)
-        self._rows[id_] = row
-        return row
 
     def _again(self, known: CallRow, digest: str) -> Ticket:
         if known.digest != digest:
@@ -258,7 +190,7 @@ class Carrier:
             self._futures[id_] = future
             self._names[id_] = name
             self._traces.begin(id_, name, request)
-            self.counts.calls[name] = self.counts.calls.get(name, 0) + 1
+            self.counts.began(name)
             patient = row.expires - row.at if row is not None and later else 0
             effects = self._desk.begin(
                 id_, name, request, now, patient=patient, durable=row is not None
@@ -270,8 +202,7 @@ class Carrier:
 
     def find(self, id_: str) -> CallRow | None:
         """A call that was promised an answer."""
-        with self._book:
-            return self._calls.find(id_)
+        return self._book.find(id_)
 
     def cancel(self, id_: str) -> bool:
         """End a call. False where it is not under way."""
@@ -296,13 +227,11 @@ class Carrier:
 
     def slot(self, trigger: str) -> int | None:
         """The newest time of a schedule that was used up."""
-        with self._book:
-            return self._calls.slot(trigger)
+        return self._book.slot(trigger)
 
     def put_slot(self, trigger: str, at: int) -> None:
         """It is used up."""
-        with self._book:
-            self._calls.put_slot(trigger, at)
+        self._book.put_slot(trigger, at)
 
     def publish(self, topic: str, payload: bytes) -> None:
         """A message that is none of ours: the answer of a trigger."""
@@ -324,7 +253,7 @@ class Carrier:
                         listen(text, lost)
 
     def _send(self, send: Send) -> None:
-        if send.durable and not self._placed(send.id, send.place):
+        if send.durable and not self._book.placed(send.id, send.place):
             return
         ground = self._ground
         with self._wire:
@@ -333,52 +262,16 @@ class Carrier:
             payload = seal("call", codec.encode(call), ground.key)
             ground.transport.publish(ground.channel.call(call.to), payload)
 
-    def _placed(self, id_: str, place: Place) -> bool:
-        """Write down where it goes before it goes there. False, and it waits, where that fails."""
-        with self._book:
-            row = self._rows.get(id_)
-            if row is None:
-                return True
-            row = self._rows[id_] = replace(row, state="sent", place=asdict(place))
-            try:
-                self._calls.put(row)
-            except Unavailable as error:
-                log.error("a call is not sent before this can be written: %s", error)
-                return False
-        return True
-
     def _ended(self, id_: str, outcome: Outcome) -> None:
-        with self._book:
-            row = self._rows.pop(id_, None)
-            if row is not None:
-                self._write_end(row, outcome)
+        self._book.ended(id_, outcome)
         with self._lock:
             future = self._futures.pop(id_, None)
             name = self._names.pop(id_, "")
             self._listeners.pop(id_, None)
             self._traces.end(id_, outcome)
-            end = (name, str(outcome.end.value))
-            self.counts.ends[end] = self.counts.ends.get(end, 0) + 1
-            if outcome.held is not None:
-                first = self.counts.first.setdefault(name, FirstCalls())
-                first.count += 1
-                first.total += outcome.held
-                first.longest = max(first.longest, outcome.held)
+            self.counts.ended(name, outcome)
         if future is not None:
             _tell(future, outcome)
-
-    def _write_end(self, row: CallRow, outcome: Outcome) -> None:
-        try:
-            if outcome.end is End.REFUSED and row.key is not None:
-                self._calls.drop(row.id)  # it never began: its key may be used again
-                return
-            now = self._ground.clock()
-            keep = row.expires - row.at
-            self._calls.put(
-                replace(row, state="ended", expires=now + keep, outcome=_plain(outcome))
-            )
-        except Unavailable as error:
-            log.error("what became of a call cannot be written: %s", error)
 
     # -- the broker ------------------------------------------------------------------------------
 
@@ -398,8 +291,7 @@ class Carrier:
                 try:
                     self._hear(topic, payload, retained=retained)
                 except WireError as error:
-                    dropped = self.counts.dropped
-                    dropped[error.reject] = dropped.get(error.reject, 0) + 1
+                    self.counts.lost(error.reject)
 
     def _hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
         ground = self._ground
@@ -409,10 +301,7 @@ class Carrier:
             return
         match heard.kind:
             case Kind.CALL_ANSWER:
-                body = open_frame("return", payload, self._ring(heard.proplet)).body
-                answer = codec.decode(CallAnswer, body, limit=MAX_MESSAGE)
-                if answer.id != heard.proplet:
-                    raise WireError("bad_id", "an answer in another's name")
+                answer = self._voices.answer(heard.proplet, payload)
                 with self._lock:
                     effects = self._desk.hear(answer, ground.clock())
             case Kind.STATUS if payload:
@@ -423,40 +312,10 @@ class Carrier:
         self._do(effects)
 
     def _hear_status(self, proplet: str, payload: bytes) -> None:
-        with self._lock:
-            self._early.pop(proplet, None)
-        try:
-            status = self._status(proplet, payload)
-        except WireError as error:
-            if error.reject == "unknown_kid" and len(payload) <= MOST_EARLY_BYTES:
-                with self._lock:
-                    if len(self._early) < MOST_EARLY:
-                        self._early[proplet] = payload
-            raise
+        status = self._voices.status(proplet, payload)
         with self._lock:
             effects = self._desk.hear_status(status, self._ground.clock())
         self._do(effects)
-
-    def _status(self, proplet: str, payload: bytes) -> Status:
-        if is_framed(payload):
-            body = open_frame("status", payload, self._ring(proplet)).body
-            status = codec.decode(Status, body)
-        else:
-            status = codec.decode(Status, payload)
-            if status.state != "offline":
-                raise WireError("not_framed", "an unsigned online")
-        if status.id != proplet:
-            raise WireError("bad_id", "a status in another's name")
-        return status
-
-    def _ring(self, proplet: str) -> Keyring:
-        ring = self._rings.get(proplet)
-        if ring is None:
-            key = self._ground.key_of(proplet)
-            if key is None:
-                raise WireError("unknown_kid", f"no key is known for {proplet}")
-            ring = self._rings[proplet] = Keyring.of_device(key)
-        return ring
 
     # -- our thread ------------------------------------------------------------------------------
 
@@ -484,8 +343,7 @@ class Carrier:
                     self._ask_for_copies(hungry, now)
                     if now >= pruned + PRUNE_EVERY:
                         pruned = now
-                        with self._book:
-                            self._calls.prune(now)
+                        self._book.prune(now)
                 except PropellerError as error:
                     log.warning("cannot look at the store: %s", error)
                     if store is not None:
@@ -510,25 +368,18 @@ class Carrier:
                 self._ground.want(uid, calls)
 
     def _learn(self, routes: Mapping[str, Route]) -> None:
-        self._rings.clear()
+        self._voices.forget_keys()
         with self._lock:
             effects = self._desk.learn(routes, self._ground.clock())
-            early = dict(self._early)
         self._triggers.learn(routes)
         self._do(effects)
-        for proplet, payload in early.items():
-            with self._lock:
-                if self._early.get(proplet) is not payload:
-                    continue  # a newer word came meanwhile
+        for proplet, payload in self._voices.early():
             with suppress(WireError):  # its key is not known yet, or it signed with another
                 self._hear_status(proplet, payload)
 
     def _resume(self) -> None:
         """Take up what an earlier process promised."""
-        with self._book:
-            rows = self._calls.open()
-            self._rows.update({row.id: row for row in rows})
-        for row in rows:
+        for row in self._book.left():
             request = request_of(row.request)
             now = self._ground.clock()
             with self._lock:
@@ -548,33 +399,3 @@ class Carrier:
 def _tell(future: Future[Outcome], outcome: Outcome) -> None:
     if future.set_running_or_notify_cancel():
         future.set_result(outcome)
-
-
-def _digest(request: Request) -> str:
-    """Of what makes it another request: not of headers, which change on the way."""
-    told = [request.method, request.path, request.query, request.body]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-def _plain(thing: Request | Outcome) -> dict[str, Any]:
-    told = asdict(thing)
-    if isinstance(thing, Outcome):
-        told["end"] = thing.end.value
-    return told
-
-
-def place_of(told: Mapping[str, Any]) -> Place:
-    """The inverse of how a place is written down."""
-    return Place(**told)
-
-
-def request_of(told: Mapping[str, Any]) -> Request:
-    """The inverse of how a request is written down."""
-    headers = tuple((name, value) for name, value in told["headers"])
-    return Request(**{**told, "headers": headers})
-
-
-def outcome_of(told: Mapping[str, Any]) -> Outcome:
-    """The inverse of how an outcome is written down."""
-    headers = tuple((name, value) for name, value in told["headers"])
-    return Outcome(**{**told, "headers": headers, "end": End(told["end"])})

@@ -9,9 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
-from propeller.model.functions import Calls, Trigger
+from propeller.gateway.calls import (
+    Copy,
+    End,
+    Outcome,
+    Place,
+    Request,
+    Route,
+    come_again,
+    done_of,
+    failed_of,
+    refusal_of,
+    size_of,
+)
+from propeller.gateway.holding import Holding
+from propeller.gateway.seats import Seats
+from propeller.model.functions import Calls
 from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.messages import Status
 
@@ -23,106 +37,9 @@ RECENT = 5_000
 """ms since a copy was up, within which another one is probably about to be."""
 AGAIN = 100
 """ms until a waiting call is offered again."""
-MOST_HELD = 256
-"""Calls of one Function that wait for its first copy, at most (`Route.most`)."""
-MOST_HELD_BYTES = 32 << 20
 MOST_OPEN = 4_096
 """Calls at one time: more are told to come later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A copy that is up: the run of it on a proplet, and bytes of a message that one takes."""
-
-    proplet: str
-    run: str
-    max_payload: int = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A Function as it is called. name: namespace/name. timeout: ms. shut: why it takes none.
-
-    since: when it came into being (Unix ms). hold: where it may have no copy at all, ms that a call
-    waits for the first one; 0 where it may not. most: calls that wait so at one time.
-    """
-
-    uid: str
-    name: str
-    timeout: int
-    calls: Calls
-    copies: tuple[Copy, ...] = ()
-    triggers: tuple[Trigger, ...] = ()
-    since: int = 0
-    shut: str = ""
-    hold: int = 0
-    most: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request, as it came. body: base64. timeout: ms, None for the Function's own.
-
-    follow: bytes of its log that somebody wants to hear while it runs.
-    """
-
-    method: str = "POST"
-    path: str = ""
-    query: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    body: str = ""
-    timeout: int | None = None
-    follow: int = 0
-
-
-class End(Enum):
-    """What became of a call."""
-
-    DONE = "Done"
-    FAILED = "Failed"  # it began and did not return
-    REFUSED = "Refused"  # it never began
-    UNKNOWN = "Unknown"  # it may have begun, and nobody can say more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The end of a call. cause: a word; error: in words. retry_after: seconds, 0: no use.
-
-    held: ms that it waited for the first copy to come, None where one was there.
-    """
-
-    end: End
-    cause: str = ""
-    error: str = ""
-    status: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
-    body: str = ""
-    proplet: str = ""
-    wait: int = 0
-    took: int = 0
-    retry_after: int = 0
-    held: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a call was sent, and under which name there."""
-
-    proplet: str
-    run: str
-    inst: str
-    boot: int
-    wire: str
-
-
-@dataclass(slots=True)
-class _Seat:
-    """A connection of a proplet, as it said itself."""
-
-    inst: str
-    boot: int
-    conn: int
-    online: bool
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(slots=True)
@@ -191,14 +108,11 @@ class Desk:
     def __init__(self, src: str) -> None:
         self._src = src
         self._routes: Mapping[str, Route] = {}
-        self._seats: dict[str, _Seat] = {}
+        self._seats = Seats()
         self._open: dict[str, _Open] = {}
         self._wires: dict[str, str] = {}
-        self._load: dict[tuple[str, str], int] = {}
-        self._turn = 0
         self._up: dict[str, int] = {}
-        self._held: dict[str, int] = {}
-        self._held_bytes = 0
+        self._holding = Holding()
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -235,15 +149,10 @@ class Desk:
 
     def hear_status(self, status: Status, now: int) -> list[Effect]:
         """A word about a proplet's connection; older ones change nothing."""
-        seat = self._seats.get(status.id)
+        came_back = self._seats.hear(status)
+        if came_back is None:
+            return []
         online = status.state == "online"
-        if seat is not None and seat.inst == status.inst:
-            if (status.boot, status.conn) < (seat.boot, seat.conn):
-                return []
-            came_back = online and (status.boot, status.conn) > (seat.boot, seat.conn)
-        else:
-            came_back = online
-        self._seats[status.id] = _Seat(status.inst, status.boot, status.conn, online)
         effects: list[Effect] = []
         for one in list(self._open.values()):
             place = one.place
@@ -288,8 +197,8 @@ class Desk:
         one.place, one.attempts, one.sent_at = place, 1, now
         self._open[id_] = one
         self._wires[place.wire] = id_
-        self._load[place.proplet, place.run] = self._load.get((place.proplet, place.run), 0) + 1
-        seat = self._seats.get(place.proplet)
+        self._seats.take(place)
+        seat = self._seats.find(place.proplet)
         if seat is not None and (seat.inst, seat.boot) != (place.inst, place.boot):
             return self._lost(one, f"proplet {place.proplet} was started anew", now)
         return self._ask(one, "recall")
@@ -330,11 +239,11 @@ class Desk:
                 one.piece = answer.n
                 return [Logged(one.id, answer.log, answer.lost)]
             case "done":
-                return self._end(one, _done(answer))
+                return self._end(one, done_of(answer))
             case "failed" if answer.cause == "interrupted":
                 return self._lost(one, answer.error or "was cut short", now)
             case "failed":
-                return self._end(one, _failed(answer))
+                return self._end(one, failed_of(answer))
             case "refused":
                 return self._refused(one, answer, now)
             case _:
@@ -364,7 +273,7 @@ class Desk:
     def _offer(self, one: _Open, now: int) -> list[Effect]:
         """Send it to the copy that has least to do, or let it wait, or say that nobody takes it."""
         route = one.route = self._routes.get(one.route.name, one.route)
-        copy, full = self._choose(one, route)
+        copy, full = self._seats.choose(route, size_of(one.request), one.tried)
         if copy is not None:
             return self._send(one, route, copy, now)
         refused = self._hold(one, route, now)
@@ -380,7 +289,7 @@ class Desk:
             return self._end(one, one.why)
         if one.held and not route.copies and not route.shut:
             words = f"no copy of it came up within {patient / 1000:g} s"
-            return self._end(one, _come_again(words))
+            return self._end(one, come_again(words))
         return self._end(one, self._nobody(route, full=full))
 
     def _hold(self, one: _Open, route: Route, now: int) -> Outcome | None:
@@ -388,14 +297,9 @@ class Desk:
         if one.held or route.copies or not route.hold or route.shut:
             return None
         if not one.durable:  # those are on disk, and bounded there
-            size = _size(one.request)
-            if self._held.get(route.name, 0) >= route.most:
-                words = f"{route.most} calls wait for its first copy already"
-                return _come_again(words)
-            if self._held_bytes + size > MOST_HELD_BYTES:
-                return _come_again("calls that wait for a first copy take all the room there is")
-            self._held[route.name] = self._held.get(route.name, 0) + 1
-            self._held_bytes += size
+            full = self._holding.take(route, size_of(one.request))
+            if full is not None:
+                return full
         one.held = True
         hold = min(route.hold, one.request.timeout or route.hold)
         one.patient = max(one.patient, now - one.came + hold)
@@ -403,54 +307,22 @@ class Desk:
 
     def _hold_no_more(self, one: _Open) -> None:
         """It was sent, or is over."""
-        if not one.held or one.durable or one.waited is not None:
-            return
-        self._held_bytes -= _size(one.request)
-        left = self._held.get(one.route.name, 0) - 1
-        if left > 0:
-            self._held[one.route.name] = left
-        else:
-            self._held.pop(one.route.name, None)
-
-    def _choose(self, one: _Open, route: Route) -> tuple[Copy | None, bool]:
-        """The copy to ask, and whether one was passed over for having too much to do."""
-        most = route.calls.concurrency + route.calls.queue
-        size = _size(one.request)
-        best: tuple[int, int] | None = None
-        chosen: Copy | None = None
-        full = False
-        self._turn += 1
-        count = len(route.copies)
-        for index, copy in enumerate(route.copies):
-            seat = self._seats.get(copy.proplet)
-            if seat is None or not seat.online or copy.proplet in one.tried:
-                continue
-            if size > copy.max_payload:
-                continue
-            load = self._load.get((copy.proplet, copy.run), 0)
-            if load >= most:
-                full = True
-                continue
-            rank = (load, (index + self._turn) % count)
-            if best is None or rank < best:
-                best, chosen = rank, copy
-        return chosen, full
+        if one.held and not one.durable and one.waited is None:
+            self._holding.leave(one.route.name, size_of(one.request))
 
     def _nobody(self, route: Route, *, full: bool) -> Outcome:
         if full:
             words = "every copy has as many calls as it takes"
             return Outcome(end=End.REFUSED, cause="busy", error=words, retry_after=1)
-        if route.copies and all(
-            copy.proplet in self._seats and self._seats[copy.proplet].online
-            for copy in route.copies
-        ):
+        if route.copies and all(self._seats.online(copy.proplet) for copy in route.copies):
             words = "no copy takes a request of that size, or none took it"
             return Outcome(end=End.REFUSED, cause="absent", error=words, retry_after=1)
         words = "no copy of it is up now"
         return Outcome(end=End.REFUSED, cause="absent", error=words, retry_after=2)
 
     def _send(self, one: _Open, route: Route, copy: Copy, now: int) -> list[Effect]:
-        seat = self._seats[copy.proplet]
+        seat = self._seats.online(copy.proplet)
+        assert seat is not None
         one.attempts += 1
         wire = one.id if one.attempts == 1 else f"{one.id}-{one.attempts}"
         one.place = Place(copy.proplet, copy.run, seat.inst, seat.boot, wire)
@@ -462,15 +334,14 @@ class Desk:
         if one.durable or one.held:  # its time begins when somebody is asked
             one.ends = now + min(one.request.timeout or route.timeout, route.timeout)
         self._wires[wire] = one.id
-        slot = (copy.proplet, copy.run)
-        self._load[slot] = self._load.get(slot, 0) + 1
+        self._seats.take(one.place)
         return self._ask(one, "run", timeout=max(1, one.ends - now))
 
     def _ask(self, one: _Open, verb: str, *, timeout: int = 0) -> list[Effect]:
         place = one.place
         assert place is not None
-        seat = self._seats.get(place.proplet)
-        if seat is None or not seat.online:
+        seat = self._seats.online(place.proplet)
+        if seat is None:
             return []  # it is asked when it is back
         request = one.request if verb == "run" else Request()
         call = Call(
@@ -501,12 +372,7 @@ class Desk:
             return
         one.place = None
         self._wires.pop(place.wire, None)
-        slot = (place.proplet, place.run)
-        left = self._load.get(slot, 0) - 1
-        if left > 0:
-            self._load[slot] = left
-        else:
-            self._load.pop(slot, None)
+        self._seats.leave(place)
 
     def _end(self, one: _Open, outcome: Outcome) -> list[Effect]:
         self._leave(one)
@@ -522,8 +388,8 @@ class Desk:
     def _refused(self, one: _Open, answer: CallAnswer, now: int) -> list[Effect]:
         """It never began there: another copy may take it, or the same one later."""
         if answer.cause in ("request", "cancelled"):
-            return self._end(one, _refusal(answer))
-        one.why = _refusal(answer)
+            return self._end(one, refusal_of(answer))
+        one.why = refusal_of(answer)
         one.tried.add(answer.id)
         self._leave(one)
         if answer.cause != "busy":
@@ -549,49 +415,3 @@ class Desk:
         return self._end(
             one, Outcome(end=End.UNKNOWN, cause="timeout", error=words, proplet=proplet)
         )
-
-
-def _come_again(words: str) -> Outcome:
-    return Outcome(end=End.REFUSED, cause="absent", error=words, retry_after=5)
-
-
-_NOBODY = "00000000-0000-0000-0000-000000000000"
-
-
-def _size(request: Request) -> int:
-    """Bytes of a message with it, about."""
-    headers = sum(len(name) + len(value) + 8 for name, value in request.headers)
-    return len(request.body) + headers + len(request.path) + len(request.query) + 1024
-
-
-def _done(answer: CallAnswer) -> Outcome:
-    return Outcome(
-        end=End.DONE,
-        status=answer.status or 200,
-        headers=answer.headers,
-        body=answer.body,
-        proplet=answer.id,
-        wait=answer.wait,
-        took=answer.took,
-    )
-
-
-def _failed(answer: CallAnswer) -> Outcome:
-    return Outcome(
-        end=End.FAILED,
-        cause=answer.cause,
-        error=answer.error,
-        proplet=answer.id,
-        wait=answer.wait,
-        took=answer.took,
-    )
-
-
-def _refusal(answer: CallAnswer) -> Outcome:
-    return Outcome(
-        end=End.REFUSED,
-        cause=answer.cause,
-        error=answer.error,
-        proplet=answer.id,
-        retry_after=0 if answer.cause in ("request", "cancelled") else 1,
-    )

@@ -22,8 +22,8 @@ from propeller.model.ids import PropletId, Uid
 from propeller.model.rounds import Round, RoundState
 from propeller.model.samples import Sample
 from propeller.model.seen import Seen
-from propeller.state.base import Event, Pause, RevisionRecord, StatusRow
 from propeller.state.calls import CallNote, newest_calls
+from propeller.state.records import Event, Pause, RevisionRecord, StatusRow
 from propeller.state.samples import past_of
 from propeller.state.sqlite import SqliteStore
 

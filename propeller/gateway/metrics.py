@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from propeller.gateway.access.roles import Role
-from propeller.gateway.carrier import Counts
+from propeller.gateway.callcounts import Counts
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.routing import Call, Entry, Scope
 from propeller.model.ids import Key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from propeller.gateway.desk import MOST_HELD, Copy, Route
+from propeller.gateway.calls import Copy, Route
+from propeller.gateway.holding import MOST_HELD
 from propeller.model.inventory import Held
 from propeller.model.specs import Function
 from propeller.plan.lifecycle import suspension

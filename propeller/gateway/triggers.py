@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from propeller.errors import PropellerError
-from propeller.gateway.desk import End, Outcome, Request, Route
+from propeller.gateway.calls import End, Outcome, Request, Route
 from propeller.model.functions import CronTrigger, MqttTrigger, Trigger
 from propeller.plan.schedule import slot_after, slot_before
 from propeller.transport.filters import matches

@@ -16,17 +16,10 @@ from propeller.model.ids import Uid
 from propeller.model.inventory import Held
 from propeller.model.revision import Revision
 from propeller.plan.diff import InventoryChange
-from propeller.plan.guards import (
-    Trip,
-    change_digest,
-    confirmed_by,
-    guard,
-    guards_by_app,
-    without,
-)
+from propeller.plan.guards import Trip, change_digest, confirmed_by, guard, guards_by_app, without
 from propeller.plan.types import Blocked, ChangeOp
 from propeller.reconcile.world import World
-from propeller.state.base import Approval, Event, GuardRecord, Pause, PlanRecord
+from propeller.state.records import Approval, Event, GuardRecord, Pause, PlanRecord
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings

@@ -17,7 +17,7 @@ from propeller.model.specs import Backoff
 from propeller.plan.delivery import Ask, Held, Wanted, decide
 from propeller.reconcile.tracing import Tracing
 from propeller.reconcile.world import World
-from propeller.state.base import Asked, Event
+from propeller.state.records import Asked, Event
 from propeller.wire.codec import Encoding, encode, encode_tasks, tasks_digest
 from propeller.wire.frame import head_size, seal
 from propeller.wire.messages import BlobRef, Desired, Entry

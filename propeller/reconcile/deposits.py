@@ -15,7 +15,7 @@ from propeller.model.inventory import Held
 from propeller.model.revision import Revision
 from propeller.model.specs import Object
 from propeller.plan.diff import diff
-from propeller.state.base import Event
+from propeller.state.records import Event
 
 if TYPE_CHECKING:
     from propeller.reconcile.events import Reply

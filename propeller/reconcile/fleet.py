@@ -24,7 +24,7 @@ from propeller.reconcile.hear import Hearing
 from propeller.reconcile.ownwords import OwnWords
 from propeller.reconcile.sighting import known_devices
 from propeller.reconcile.world import World
-from propeller.state.base import Asked, Event
+from propeller.state.records import Asked, Event
 from propeller.transport.base import Received, Will
 from propeller.wire.codec import decode, decode_tasks, encode
 from propeller.wire.frame import open_frame, seal

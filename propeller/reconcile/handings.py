@@ -10,7 +10,8 @@ import json
 from dataclasses import replace
 
 from propeller.model.ids import PropletId
-from propeller.state.base import Asked, Handing, Store
+from propeller.state.base import Store
+from propeller.state.records import Asked, Handing
 
 BROKER = "broker"
 """The meta value with what is known of the way to the broker, as JSON; times in Unix ms."""

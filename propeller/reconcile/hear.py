@@ -25,7 +25,7 @@ from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.gauges import taken
 from propeller.reconcile.pastruns import PastRuns
 from propeller.reconcile.world import World
-from propeller.state.base import Event
+from propeller.state.records import Event
 from propeller.transport.base import Received
 from propeller.wire.codec import decode, decode_inventory
 from propeller.wire.messages import Hello, Report, RunReport, Status

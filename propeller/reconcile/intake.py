@@ -25,7 +25,7 @@ from propeller.reconcile.approvals import Approvals
 from propeller.reconcile.deposits import SOURCELESS
 from propeller.reconcile.events import SpecsTaken
 from propeller.reconcile.world import World
-from propeller.state.base import Event
+from propeller.state.records import Event
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings

@@ -12,7 +12,7 @@ from dataclasses import replace
 from propeller.model.seen import Presence
 from propeller.reconcile.events import GiveUp
 from propeller.reconcile.world import World
-from propeller.state.base import Event
+from propeller.state.records import Event
 
 
 def give_up(world: World, request: GiveUp, now: int) -> Mapping[str, object]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
 from propeller.reconcile.events import Reply
-from propeller.state.base import OpRow, Store
+from propeller.state.base import Store
+from propeller.state.records import OpRow
 from propeller.wire.messages import Op, OpAnswer
 
 ANSWER_TIMEOUT = 15_000

@@ -22,9 +22,9 @@ from propeller.model.promotion import Opened, Proposal
 from propeller.model.specs import Alert
 from propeller.reconcile.events import PromotionOpened, Remark
 from propeller.reconcile.promotions import edit
-from propeller.state.base import Event, RevisionRecord
 from propeller.state.layout import StateDir
 from propeller.state.news import News
+from propeller.state.records import Event, RevisionRecord
 from propeller.state.sqlite import SqliteStore
 from propeller.writeback.alerts import AlertDesk
 from propeller.writeback.branch import Branch

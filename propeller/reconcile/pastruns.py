@@ -15,7 +15,7 @@ from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.seen import RunState
 from propeller.model.specs import Timed
 from propeller.plan.runs import cron_base
-from propeller.state.base import Event, RunRecord
+from propeller.state.records import Event, RunRecord
 from propeller.wire.timed_messages import slot_run
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from propeller.reconcile.flowdetail import workflow_detail
 from propeller.reconcile.roundfiles import learning_detail
 from propeller.reconcile.specs import history_row
 from propeller.reconcile.world import World
-from propeller.state.base import StatusRow
+from propeller.state.records import StatusRow
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Reconciler, Surroundings

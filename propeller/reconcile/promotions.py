@@ -17,8 +17,8 @@ from propeller.plan.promotion import proposal
 from propeller.reconcile.world import World
 from propeller.sources.modelrows import model_row, spec_files
 from propeller.sources.select import IGNORE_FILE
-from propeller.state.base import Event
 from propeller.state.failpoints import fail_point
+from propeller.state.records import Event
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings

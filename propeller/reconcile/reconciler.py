@@ -76,8 +76,9 @@ from propeller.reconcile.tracing import Tracing
 from propeller.reconcile.world import World
 from propeller.registry.blobs import BlobStore
 from propeller.secrets.vault import Vault
-from propeller.state.base import Event as StoredEvent
-from propeller.state.base import Journal, RunRecord, Store
+from propeller.state.base import Journal, Store
+from propeller.state.records import Event as StoredEvent
+from propeller.state.records import RunRecord
 from propeller.telemetry.spans import Send
 from propeller.transport.base import Connected, Disconnected, Received, Transport
 from propeller.wire.signing import SigningKey

@@ -36,7 +36,7 @@ from propeller.reconcile.letgo import give_up
 from propeller.reconcile.ops import Operations, holders_of
 from propeller.reconcile.rollouts import Rollouts
 from propeller.reconcile.world import World
-from propeller.state.base import Event, PropletHold
+from propeller.state.records import Event, PropletHold
 from propeller.transport.base import Received
 from propeller.wire.codec import decode, encode
 from propeller.wire.frame import seal

@@ -25,7 +25,7 @@ from propeller.plan.versions import short, version_of
 from propeller.reconcile.deposits import RUN_APP
 from propeller.reconcile.events import Measured, Steer, SteerVerb
 from propeller.reconcile.world import World
-from propeller.state.base import Event
+from propeller.state.records import Event
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings

@@ -40,8 +40,8 @@ from propeller.reconcile.purses import facts
 from propeller.reconcile.roundfiles import RoundFiles
 from propeller.reconcile.sitework import told_above
 from propeller.reconcile.world import World
-from propeller.state.base import Event
 from propeller.state.failpoints import fail_point
+from propeller.state.records import Event
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings

@@ -8,7 +8,7 @@ from __future__ import annotations
 from propeller.model.ids import Digest, Key
 from propeller.model.inventory import Assignment
 from propeller.model.seen import RunState, SeenRun
-from propeller.state.base import RunRecord
+from propeller.state.records import RunRecord
 
 
 def record_of(key: Key, assignment: Assignment, run: SeenRun) -> RunRecord:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
 from propeller.model.specs import Proplet, Scheduling
-from propeller.state.base import PropletHold
+from propeller.state.records import PropletHold
 
 if TYPE_CHECKING:
     from propeller.reconcile.world import World

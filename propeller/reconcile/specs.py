@@ -23,7 +23,7 @@ from propeller.reconcile.appsources import Known, Sources
 from propeller.reconcile.events import ModuleResolved, Reply, SourceSilent, SpecsRefused, SpecsTaken
 from propeller.reconcile.intake import Intake
 from propeller.reconcile.world import World
-from propeller.state.base import Event, HistoryRow, PropletHold, RevisionRecord
+from propeller.state.records import Event, HistoryRow, PropletHold, RevisionRecord
 
 if TYPE_CHECKING:
     from propeller.reconcile.reconciler import Surroundings

@@ -19,15 +19,7 @@ from propeller.model.module import Module, Resolved
 from propeller.model.rounds import Learning
 from propeller.model.scaling import Called, Scale
 from propeller.model.seen import RunState, Seen, SeenRun
-from propeller.model.specs import (
-    App,
-    Discovery,
-    Modular,
-    ModuleRef,
-    Proplet,
-    Secret,
-    Workflow,
-)
+from propeller.model.specs import App, Discovery, Modular, ModuleRef, Proplet, Secret, Workflow
 from propeller.model.versions import Course
 from propeller.plan.depends import Links, needs
 from propeller.plan.findings import strays_among, strays_on
@@ -45,7 +37,8 @@ from propeller.reconcile.touched import Touched
 from propeller.reconcile.versionbook import VersionBook
 from propeller.reconcile.windowbook import WindowBook
 from propeller.secrets.vault import Vault
-from propeller.state.base import Asked, Journal, PropletHold, RunRecord, Store
+from propeller.state.base import Journal, Store
+from propeller.state.records import Asked, PropletHold, RunRecord
 
 
 class World:

@@ -10,103 +10,32 @@ import base64
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from propeller.errors import PropellerError, WireError
-from propeller.rehearse.trainer import HONEST, Trainer
+from propeller.errors import WireError
+from propeller.rehearse.disk import Disk
+from propeller.rehearse.guests import Guests, Played
 from propeller.transport.base import Connected, Disconnected, Event, Received, Will
 from propeller.transport.memory import MemoryBroker, MemoryTransport
 from propeller.wire.boxes import BoxKey
 from propeller.wire.codec import encode
 from propeller.wire.frame import seal
-from propeller.wire.messages import (
-    BlobGet,
-    BlobPut,
-    BlobRef,
-    Entry,
-    Hello,
-    Observed,
-    OpAnswer,
-    Report,
-    Status,
-    WireTraining,
-)
+from propeller.wire.messages import BlobGet, BlobPut, Entry, Hello, OpAnswer, Report, Status
 from propeller.wire.signing import ED25519, P256, SigningKey, VerifyKey
 from propeller.wire.topics import Channel, Kind
 from proplet import effects as fx
 from proplet.agent import Agent
 from proplet.post import Post
-from proplet.records import AgentConfig, RunRecord, Silence, Stored, Times
+from proplet.records import AgentConfig, Stored
 from proplet.runtime.talk import Words
 from proplet.seals import Seals, unsealed
-from proplet.secure import TALKS, Secure
-from proplet.switchboard import Discard, Keep, Outgoing, Switchboard
-
-if TYPE_CHECKING:
-    import numpy as np
+from proplet.secure import Secure
+from proplet.switchboard import Switchboard
 
 Schedule = Callable[[int, Callable[[], None]], None]
 """Run a callable after so many ms."""
 
 PURPOSES = {Report: "report", Hello: "hello", Status: "status", OpAnswer: "answer"}
-
-
-@dataclass(slots=True)
-class Disk:
-    """What survives a kill."""
-
-    inst: str
-    boots: int = 0
-    observed: Observed = field(default_factory=Observed)
-    iat: int = 0
-    entries: tuple[Entry, ...] = ()
-    runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
-    trust: bytes = b""
-    signer: str = ""
-    silence: Silence | None = None
-    times: dict[tuple[str, str], Times] = field(default_factory=dict)
-    releases: bytes = b""
-    held: tuple[str, ...] = ()
-    uploads: dict[str, BlobRef] = field(default_factory=dict)
-    blobs: dict[str, bytes] = field(default_factory=dict)
-    parts: dict[str, bytes] = field(default_factory=dict)
-    outgoing: dict[int, Outgoing] = field(default_factory=dict)
-
-    def keep_times(self, key: tuple[str, str], times: Times | None) -> None:
-        """A schedule, as `Store.save` has it."""
-        if times is None:
-            self.times.pop(key, None)
-        else:
-            self.times[key] = times
-
-    def keep(self, acts: Iterable[Keep | Discard]) -> None:
-        """Messages of guests, as `Store.keep` has them."""
-        for act in acts:
-            if isinstance(act, Keep):
-                self.outgoing[act.message.seq] = act.message
-            else:
-                for seq in act.seqs:
-                    self.outgoing.pop(seq, None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guests:
-    """How guests behave. run_ms: least and most time a once-run takes. failing: its odds to fail.
-
-    dying: the odds of a daemon to end by itself, each time it was started. result: bytes of what a
-    once-run returns; above 256 it travels as a blob. traps: whether this guest traps at once.
-    writes: what a once-run returns, None for the usual words.
-    """
-
-    run_ms: tuple[int, int] = (20, 400)
-    failing: float = 0.0
-    dying: float = 0.0
-    result: int = 0
-    traps: Callable[[Entry], bool] = lambda _entry: False
-    writes: Callable[[Entry], str | None] = lambda _entry: None
-    trainer: Trainer = HONEST
 
 
 class SimProplet:
@@ -461,7 +390,7 @@ class SimProplet:
             self.secrets[entry.ref] = dict(opened)
         if entry.mode == "once":
             self.once.add(key)
-            outcome = self._result(entry)
+            outcome = self._played().result(entry)
             if self.guests.traps(entry):
                 outcome = fx.Outcome(ok=False, error="trap")
             elif self._rng.random() < self.guests.failing:
@@ -475,54 +404,8 @@ class SimProplet:
                 lambda: self._end(key, fx.Outcome(ok=False, exit=1, error="exit status 1")),
             )
 
-    def _trained(self, entry: Entry) -> fx.Outcome:
-        trainer = self.guests.trainer
-        assert entry.fl is not None
-        if entry.fl.step in TALKS:
-            return self._talked(entry.fl)
-        if self.id in trainer.declines:
-            return fx.Outcome(ok=False, exit=75, error="exit status 75")
-        if entry.fl.step == "evaluate":
-            return fx.Outcome(ok=True, exit=0, result=trainer.measurement(entry, self.id))
-        try:
-            update = trainer.update(entry, self.id, self._key, self.disk.blobs, masked=self._masked)
-        except PropellerError as error:
-            return fx.Outcome(ok=False, error=f"its update could not be made: {error}")
-        return self._blob(update)
-
-    def _talked(self, fl: WireTraining) -> fx.Outcome:
-        """What the device itself says to its peers."""
-        try:
-            return self._blob(self.secure.answer(fl, self._letter(fl)))
-        except PropellerError as error:
-            return fx.Outcome(ok=False, error=f"it will not answer: {error}")
-
-    def _masked(self, fl: WireTraining, delta: np.ndarray, samples: int) -> bytes:
-        return self.secure.mask(fl, self._letter(fl), delta, samples)
-
-    def _letter(self, fl: WireTraining) -> bytes:
-        if fl.secure is None or fl.secure.blob is None:
-            return b""
-        return self.disk.blobs[fl.secure.blob.digest]
-
-    def _blob(self, data: bytes) -> fx.Outcome:
-        blob = BlobRef(digest="sha256:" + hashlib.sha256(data).hexdigest(), size=len(data))
-        self.disk.blobs[blob.digest] = data
-        return fx.Outcome(ok=True, exit=0, blob=blob)
-
-    def _result(self, entry: Entry) -> fx.Outcome:
-        if entry.fl is not None:
-            return self._trained(entry)
-        text = self.guests.writes(entry)
-        if text is not None:
-            data = text.encode()
-            return (
-                fx.Outcome(ok=True, exit=0, result=text) if len(data) <= 256 else self._blob(data)
-            )
-        if self.guests.result <= 256:
-            return fx.Outcome(ok=True, exit=0, result=f"ran on {self.id}")
-        data = entry.run.encode() * (self.guests.result // len(entry.run) + 1)
-        return self._blob(data[: self.guests.result])
+    def _played(self) -> Played:
+        return Played(self.id, self._key, self.guests, self.disk, self.secure)
 
     def _end(self, key: tuple[str, str], outcome: fx.Outcome) -> tuple[fx.Effect, ...]:
         if self.running.pop(key, None) is None:

@@ -23,7 +23,8 @@ from propeller.model.seen import RunState, Seen
 from propeller.model.specs import Task
 from propeller.reconcile.standing import of_reconciler
 from propeller.rehearse.control import Manager
-from propeller.rehearse.device import Guests, SimProplet
+from propeller.rehearse.device import SimProplet
+from propeller.rehearse.guests import Guests
 from propeller.secrets.age import Identities
 from propeller.state.layout import StateDir
 from propeller.telemetry.spans import Send

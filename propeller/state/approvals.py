@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from propeller.state.base import Approval, Pause
 from propeller.state.database import Database
+from propeller.state.records import Approval, Pause
 
 
 class ApprovalTables:

@@ -6,10 +6,10 @@ Nothing is decided from them; `why` and `history` read them.
 from __future__ import annotations
 
 from propeller.model.ids import PropletId
-from propeller.state.base import GuardRecord, Handing, PlanRecord
 from propeller.state.columns import from_json, to_json
 from propeller.state.database import Database
 from propeller.state.quotas import Quotas, clip
+from propeller.state.records import GuardRecord, Handing, PlanRecord
 
 MOST_GUARDS = 100
 """Guards written down of one plan."""

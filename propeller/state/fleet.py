@@ -12,7 +12,7 @@ from propeller.state.quotas import Quotas
 if TYPE_CHECKING:
     from propeller.model.ids import PropletId, RunId, Uid
     from propeller.model.seen import Seen, SeenRun
-    from propeller.state.base import Asked, PropletHold
+    from propeller.state.records import Asked, PropletHold
 
 
 _SEEN = (

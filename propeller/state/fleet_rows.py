@@ -11,10 +11,10 @@ from typing import Any
 
 from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.seen import Box, Facts, Presence, RunState, Seen, SeenRun
-from propeller.state.base import Asked, PropletHold
 from propeller.state.columns import Memo, from_json, shared, to_json
 from propeller.state.database import Row
 from propeller.state.quotas import Quotas, clip
+from propeller.state.records import Asked, PropletHold
 
 _STATES = {state.value: state for state in RunState}
 _PRESENCES = {presence.value: presence for presence in Presence}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
-from propeller.state.base import Event, HistoryRow, RevisionRecord, RunRecord, StatusRow
 from propeller.state.columns import from_json, shared, to_json
 from propeller.state.database import Database, Row
 from propeller.state.quotas import Quotas, clip
+from propeller.state.records import Event, HistoryRow, RevisionRecord, RunRecord, StatusRow
 
 _EVENTS = {  # by (key given, proplet given): each has its own index
     (False, False): "SELECT at, severity, reason, message, key, proplet, revision, count, first_at"

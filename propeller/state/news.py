@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from propeller.state.base import Event, RevisionRecord, StatusRow
 from propeller.state.database import Database
 from propeller.state.history import HistoryTables
 from propeller.state.inventory import InventoryTables
+from propeller.state.records import Event, RevisionRecord, StatusRow
 
 if TYPE_CHECKING:
     from propeller.model.ids import Uid

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from propeller.model.ids import Digest, PropletId
-from propeller.state.base import OpRow, Upload
 from propeller.state.columns import shared
 from propeller.state.database import Database, Row
 from propeller.state.quotas import Quotas
+from propeller.state.records import OpRow, Upload
 
 _UNDER_WAY = ("sent", "accepted")
 

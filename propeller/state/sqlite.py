@@ -15,7 +15,7 @@ from propeller.errors import Unavailable
 from propeller.model.ids import PropletId, Uid
 from propeller.state import schema
 from propeller.state.approvals import ApprovalTables
-from propeller.state.base import Event, Store
+from propeller.state.base import Store
 from propeller.state.callables import CallableTables
 from propeller.state.chain import ChainTables
 from propeller.state.courses import CourseTables
@@ -29,6 +29,7 @@ from propeller.state.inventory import InventoryTables
 from propeller.state.news import NewsTables
 from propeller.state.ops import OpsTables
 from propeller.state.quotas import Quotas
+from propeller.state.records import Event
 from propeller.state.rounds import RoundTables
 from propeller.state.samples import SampleTables
 from propeller.state.scales import ScaleTables

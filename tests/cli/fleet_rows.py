@@ -16,7 +16,7 @@ from propeller.plan.types import Assign, Snapshot
 from propeller.registry.wasm import inspect
 from propeller.sources.directory import DirectorySource
 from propeller.sources.load import load
-from propeller.state.base import (
+from propeller.state.records import (
     Asked,
     Event,
     HistoryRow,

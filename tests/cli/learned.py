@@ -18,7 +18,7 @@ from propeller.registry.blobs import BlobStore
 from propeller.registry.wasm import inspect
 from propeller.sources.directory import DirectorySource
 from propeller.sources.load import load
-from propeller.state.base import StatusRow
+from propeller.state.records import StatusRow
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 FIRST_AT = 1_700_000_000_000

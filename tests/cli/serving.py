@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from propeller.gateway.desk import End, Outcome
+from propeller.gateway.calls import End, Outcome
 from propeller.model.ids import Key, Uid
 from propeller.model.samples import MINUTE, Sample
-from propeller.state.base import StatusRow
 from propeller.state.calls import CallRow
+from propeller.state.records import StatusRow
 
 FUNCTION = Key("Function", "plant-a", "resize")
 FUNCTION_UID = Uid("5ca1ab1e-7d2e-5f61-8c3a-4be0b8d7e902")

@@ -176,7 +176,7 @@ DIGEST = "sha256:" + "ab" * 32
 
 def _paused(fleet):
     """A guard waits for the App plant."""
-    from propeller.state.base import Pause
+    from propeller.state.records import Pause
 
     with fleet.store.transaction():
         fleet.store.put_pause(

@@ -12,7 +12,7 @@ from propeller.model.drift import Corrections
 from propeller.model.ids import PropletId, RunId
 from propeller.model.seen import Presence
 from propeller.reconcile.deliver import delivered
-from propeller.state.base import Asked
+from propeller.state.records import Asked
 from propeller.wire.codec import encode, tasks_digest
 from propeller.wire.messages import Desired
 

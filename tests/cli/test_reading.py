@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from propeller.state.base import Event
+from propeller.state.records import Event
 from propeller.state.sqlite import SqliteStore
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from propeller.state.base import Approval
+from propeller.state.records import Approval
 
 
 def edit(folder, file, before, after):

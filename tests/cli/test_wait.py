@@ -101,7 +101,7 @@ def test_a_stall_of_the_last_generation_does_not_end_it(cli, fleet):
 
 def test_a_revision_that_was_not_taken_is_waited_for(cli, fleet):
     """What was Ready before a push is no answer about the push; once it was taken, it is."""
-    from propeller.state.base import RevisionRecord
+    from propeller.state.records import RevisionRecord
 
     commit = "4f" * 20
     early = cli("wait", "task/default/add", "--revision", commit, "--timeout", "200ms")
@@ -118,7 +118,7 @@ def test_a_revision_that_was_not_taken_is_waited_for(cli, fleet):
 
 def test_a_revision_that_was_refused_ends_it(cli, fleet):
     """A person has to mend it: exit 3, with the faults."""
-    from propeller.state.base import RevisionRecord
+    from propeller.state.records import RevisionRecord
 
     record = RevisionRecord(
         name="main@sha1:" + "ab" * 20,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from propeller.model.ids import PropletId
-from propeller.state.base import GuardRecord, Handing, PlanRecord
+from propeller.state.records import GuardRecord, Handing, PlanRecord
 from propeller.state.sqlite import SqliteStore
 
 

@@ -19,8 +19,8 @@ from propeller.gateway.access.gate import Gate
 from propeller.gateway.access.roles import Role
 from propeller.gateway.access.tokens import Tokens
 from propeller.gateway.app import House, make_gateway
+from propeller.gateway.calls import End, Outcome
 from propeller.gateway.carrier import Ticket
-from propeller.gateway.desk import End, Outcome
 from propeller.gateway.hookserver import HookServer
 from propeller.model.ids import sha256_digest
 from propeller.reconcile.events import Operate

@@ -13,7 +13,7 @@ from serving import report
 from propeller.model.ids import Key
 from propeller.reconcile.deposits import Deposit, Withdraw
 from propeller.reconcile.events import Confirm, Operate, SetHold, SetProplet, Steer
-from propeller.state.base import Event
+from propeller.state.records import Event
 
 OBJECT = "/api/v1/objects/Daemon/plant-a/filter"
 SPEC = {

@@ -14,11 +14,11 @@ from learned import Learned
 from playwright.sync_api import expect, sync_playwright
 from serving import FUNCTION, FUNCTION_UID, a_function, call, report
 
-from propeller.gateway.desk import End
+from propeller.gateway.calls import End
 from propeller.model.ids import PropletId
 from propeller.reconcile.events import Confirm, Operate, SetHold, SetProplet, Steer
-from propeller.state.base import Event, Pause
 from propeller.state.calls import CallStore
+from propeller.state.records import Event, Pause
 
 pytestmark = pytest.mark.browser
 

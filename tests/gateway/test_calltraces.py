@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from propeller.gateway.calls import End, Outcome, Request
 from propeller.gateway.calltraces import MOST, CallTraces
-from propeller.gateway.desk import End, Outcome, Request
 from propeller.telemetry.spans import Span, SpanKind
 from propeller.wire.trace import parse
 

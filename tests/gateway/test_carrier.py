@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from propeller.gateway.calls import Request
 from propeller.gateway.carrier import Carrier, Ground
-from propeller.gateway.desk import Request
 from propeller.model.ids import Digest, PropletId, RunId, sha256_digest
 from propeller.model.inventory import Assignment, Held
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun

@@ -6,20 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from propeller.gateway.calls import Copy, End, Outcome, Request, Route
 from propeller.gateway.desk import (
     AGAIN,
     MARGIN,
     PATIENCE,
     RECENT,
-    Copy,
     Desk,
     Effect,
-    End,
     Ended,
     Logged,
-    Outcome,
-    Request,
-    Route,
     Send,
 )
 from propeller.model.functions import Calls

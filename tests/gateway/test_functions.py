@@ -20,8 +20,8 @@ from propeller.errors import Conflict, Unavailable
 from propeller.gateway.access.gate import Gate
 from propeller.gateway.access.roles import Role
 from propeller.gateway.access.tokens import Tokens
+from propeller.gateway.calls import End, Outcome, Request, Route
 from propeller.gateway.carrier import Listen, Ticket
-from propeller.gateway.desk import End, Outcome, Request, Route
 from propeller.gateway.functions import function_routes
 from propeller.gateway.hookserver import HookServer
 from propeller.gateway.routing import application

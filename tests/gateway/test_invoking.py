@@ -9,8 +9,8 @@ from urllib.parse import urljoin
 import pytest
 from serving import FUNCTION, a_function
 
+from propeller.gateway.calls import End, Outcome
 from propeller.gateway.dashboard.invoking import SHOWN, answer_of, request_of
-from propeller.gateway.desk import End, Outcome
 
 PAGE = f"/objects/{FUNCTION}"
 

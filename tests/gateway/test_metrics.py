@@ -12,7 +12,7 @@ import yaml
 from learned import Learned
 from prometheus_client.parser import text_string_to_metric_families
 
-from propeller.gateway.carrier import Counts, FirstCalls
+from propeller.gateway.callcounts import Counts, FirstCalls
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.metrics import METRICS, exposition, page, rounds_of
 from propeller.reconcile.signals import EDGES, Signals

@@ -10,15 +10,15 @@ from html import unescape
 import pytest
 from serving import FUNCTION, FUNCTION_UID, a_function, call, report
 
-from propeller.gateway.carrier import Counts
+from propeller.gateway.callcounts import Counts
+from propeller.gateway.calls import End
 from propeller.gateway.dashboard.calls import calls_of, lasting
 from propeller.gateway.dashboard.logs import MOST, TAIL
-from propeller.gateway.desk import End
 from propeller.model.ids import PropletId
 from propeller.reconcile.events import Operate
 from propeller.reconcile.sourcestory import ROW
-from propeller.state.base import Pause, PlanRecord
 from propeller.state.calls import CallNote, CallStore
+from propeller.state.records import Pause, PlanRecord
 
 OBJECT = "/objects/Daemon/plant-a/filter"
 DIGEST = "sha256:" + "c" * 64

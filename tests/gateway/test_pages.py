@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from propeller.model.ids import PropletId
-from propeller.state.base import Event, Pause, RevisionRecord
+from propeller.state.records import Event, Pause, RevisionRecord
 
 NASTY = '<script>alert("1")</script>\x1b[31m'
 

@@ -16,7 +16,7 @@ from propeller.gateway.dashboard.facts import ObjectRow
 from propeller.gateway.dashboard.learning import curves_of, line_of
 from propeller.gateway.dashboard.pages import MOST_WAVES, waves_of
 from propeller.model.ids import Key
-from propeller.state.base import RevisionRecord
+from propeller.state.records import RevisionRecord
 
 T = 1_800_000_000_000
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from propeller.gateway.desk import End, Outcome, Request, Route
+from propeller.gateway.calls import End, Outcome, Request, Route
 from propeller.gateway.triggers import Triggers
 from propeller.model.functions import Calls, CronTrigger, MqttTrigger, Trigger
 from propeller.wire.topics import Channel

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from propeller.gateway.desk import Copy, Desk, Effect, End, Ended, Outcome, Request, Route, Send
+from propeller.gateway.calls import Copy, End, Outcome, Request, Route
+from propeller.gateway.desk import Desk, Effect, Ended, Send
 from propeller.model.functions import Calls as CallSpec
 from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.messages import Hello, Status

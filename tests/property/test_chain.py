@@ -17,7 +17,7 @@ from propeller.cli.chainfacts import Facts
 from propeller.cli.links import BROKEN, OK, WAITS, Chain, Link, Ready, closed, grouped
 from propeller.cli.why import text
 from propeller.plan.conditions import summarize
-from propeller.state.base import StatusRow
+from propeller.state.records import StatusRow
 
 
 def _load(name: str) -> ModuleType:

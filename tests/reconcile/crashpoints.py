@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scenario"))
 
 from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml, task_yaml, with_args
 
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, Sim
+from propeller.rehearse.guests import Guests
 from propeller.state import database
 from propeller.state.failpoints import arm, disarm
 from propeller.state.layout import StateDir

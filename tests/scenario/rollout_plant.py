@@ -14,8 +14,8 @@ from propeller.model.ids import Key
 from propeller.model.module import Module
 from propeller.reconcile.events import Steer, SteerVerb
 from propeller.reconcile.standing import of_reconciler
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import SECOND, Sim, Weather
+from propeller.rehearse.guests import Guests
 from propeller.wire.messages import Entry
 
 DAEMON = Key("Daemon", "default", "d")

@@ -13,8 +13,8 @@ from propeller.model.ids import Key, PropletId
 from propeller.model.seen import Presence
 from propeller.model.specs import Suspend
 from propeller.reconcile.events import Operate, SetHold, SetProplet
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import CHANNEL, HOUR, MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 from propeller.wire.signing import SigningKey
 
 T = Key("Task", "default", "t")

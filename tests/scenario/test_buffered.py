@@ -21,8 +21,8 @@ from propeller.model.federated import FederatedTask, Terms
 from propeller.model.ids import PropletId
 from propeller.model.rounds import Bucket, Round, RoundState
 from propeller.plan.carried import OTHER_TERMS
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import HONEST, Learnt, Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.updates import unpack

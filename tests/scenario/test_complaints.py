@@ -18,8 +18,8 @@ from propeller.plan.preview import preview
 from propeller.reconcile.events import Confirm, GiveUp, SpecsTaken
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.standing import of_reconciler
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import HOUR, MINUTE, SECOND, STEP, Sim
+from propeller.rehearse.guests import Guests
 from propeller.sources.tree import Tree
 from propeller.wire.messages import Entry
 

@@ -15,8 +15,8 @@ from propeller.fl.layout import Layout
 from propeller.fl.model import model_digest, read_model, write_model
 from propeller.model.federated import FederatedTask
 from propeller.model.rounds import Bucket, Learning, RoundState
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import HONEST, Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.updates import unpack

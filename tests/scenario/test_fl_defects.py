@@ -12,20 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_federated import (
-    KilledError,
-    a_fleet,
-    done,
-    finished,
-    killed,
-    learning,
-    rounds_of,
-    spec,
-)
+from test_federated import KilledError, a_fleet, done, finished, killed, learning, rounds_of, spec
 
 from propeller.model.rounds import RoundState
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.messages import Entry

@@ -25,8 +25,8 @@ from propeller.model.rounds import Blob, Order, RoundState, Step
 from propeller.reconcile.asked import Asked
 from propeller.reconcile.events import AskRound
 from propeller.reconcile.upstream import FAILED, MADE, WANTS, WORKING
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.messages import Entry

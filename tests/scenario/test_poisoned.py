@@ -19,8 +19,8 @@ from propeller.fl.model import read_model, write_model
 from propeller.fl.simulate import Mlp, Recipe, Shard, dealt, mislabelled
 from propeller.model.ids import sha256_digest
 from propeller.model.rounds import Bucket, Learning, Round
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import Learnt, Trainer
 from propeller.wire.messages import WireTraining
 

@@ -9,8 +9,8 @@ from rollout_plant import CAREFUL, Plant, daemon, wat
 from specs_text import proplet_yaml
 
 from propeller.reconcile.events import SteerVerb
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 
 
 def test_a_module_that_traps_on_thirty_percent_is_rolled_back_and_stays_so(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from specs_text import EVERYWHERE, daemon_yaml, proplet_yaml, task_yaml, with_ar
 
 from propeller.model.seen import Presence
 from propeller.reconcile import housekeeping
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import CHANNEL, MINUTE, SECOND, Sim
+from propeller.rehearse.guests import Guests
 from propeller.state.layout import StateDir
 
 NEVER_ENDS = Guests(run_ms=(60 * MINUTE, 60 * MINUTE))

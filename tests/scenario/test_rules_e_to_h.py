@@ -9,8 +9,8 @@ from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml, task_yaml, wi
 
 from propeller.model.seen import Presence
 from propeller.reconcile.events import Confirm
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import CHANNEL, HOUR, MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 
 SOON = "  placement: {replicas: 1, tolerations: {offline: 1m}}\n"
 

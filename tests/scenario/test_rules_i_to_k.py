@@ -9,8 +9,8 @@ from forged import retained_desired
 from plants import bare, plant, until_ready
 from specs_text import EVERYWHERE, daemon_yaml, proplet_yaml, task_yaml, with_args
 
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import CHANNEL, HOUR, MINUTE, SECOND, Sim
+from propeller.rehearse.guests import Guests
 from propeller.wire.codec import decode
 from propeller.wire.frame import peek_body
 from propeller.wire.messages import Report

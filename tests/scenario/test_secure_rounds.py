@@ -16,8 +16,8 @@ from propeller.fl.secagg.messages import threshold_of
 from propeller.model.rounds import Bucket, RoundState, Step
 from propeller.plan.secure import threshold
 from propeller.plan.training import seed_of
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, STORM, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import Trainer
 from propeller.state.failpoints import At, arm, disarm
 from propeller.wire.updates import unpack

@@ -14,8 +14,8 @@ from propeller.cli.__main__ import main
 from propeller.fl.fold import Contribution, Held
 from propeller.fl.model import model_digest, read_model
 from propeller.model.rounds import RoundState
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, STORM, Sim
+from propeller.rehearse.guests import Guests
 from propeller.rehearse.trainer import Trainer
 from propeller.state.keys import Keys
 from propeller.wire.updates import unpack

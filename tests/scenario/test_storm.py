@@ -8,8 +8,8 @@ import pytest
 import yaml
 from specs_text import EVERYWHERE, WAT, daemon_yaml, proplet_yaml, task_yaml, with_args
 
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import CALM, MINUTE, SECOND, STORM, Sim, Weather
+from propeller.rehearse.guests import Guests
 
 
 class Storm:

@@ -8,9 +8,9 @@ from pathlib import Path
 from specs_text import WAT, proplet_yaml, task_yaml
 
 from propeller.cli.results import _chosen
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import HOUR, MINUTE, SECOND, STORM, Sim, Weather
-from propeller.state.base import RunRecord
+from propeller.rehearse.guests import Guests
+from propeller.state.records import RunRecord
 
 IMPORTS = ("wasi_snapshot_preview1", "propeller:timed", "propeller:autonomy")
 T = "Task/default/t"

@@ -17,9 +17,9 @@ from propeller.cli.links import BROKEN, OK, Chain, Link, Ready
 from propeller.cli.pasts import end_of, pasts
 from propeller.model.ids import Digest, PropletId, Uid
 from propeller.reconcile.events import SteerVerb
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import MINUTE, SECOND, Sim
-from propeller.state.base import HistoryRow
+from propeller.rehearse.guests import Guests
+from propeller.state.records import HistoryRow
 
 
 def why(sim: Sim, name: str, on: str = "") -> Chain:

@@ -12,8 +12,8 @@ from specs_text import WAT, daemon_yaml, proplet_yaml, task_yaml
 from propeller.model.specs import Sink
 from propeller.reconcile.events import Remark
 from propeller.reconcile.outlets import Translator
-from propeller.rehearse.device import Guests
 from propeller.rehearse.fleet import Sim
+from propeller.rehearse.guests import Guests
 from propeller.state.news import News
 from propeller.writeback.alerts import AlertDesk
 from propeller.writeback.branch import NOTHING, Tip, blob_id

@@ -16,7 +16,9 @@ from propeller.model.parse import parse_object
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.model.specs import ModuleRef, Object, Suspend, Task
 from propeller.model.versions import Course, Phase, Rejected, Version
-from propeller.state.base import (
+from propeller.state.base import Store
+from propeller.state.quotas import Quotas
+from propeller.state.records import (
     Asked,
     Event,
     HistoryRow,
@@ -25,10 +27,8 @@ from propeller.state.base import (
     RevisionRecord,
     RunRecord,
     StatusRow,
-    Store,
     Upload,
 )
-from propeller.state.quotas import Quotas
 from propeller.state.sqlite import SqliteStore
 
 NOW = 1_750_000_000_000

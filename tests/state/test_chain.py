@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from propeller.model.ids import PropletId
-from propeller.state.base import GuardRecord, Handing, PlanRecord, Store
+from propeller.state.base import Store
 from propeller.state.quotas import Quotas
+from propeller.state.records import GuardRecord, Handing, PlanRecord
 
 Opener = Callable[..., Store]
 

@@ -8,7 +8,7 @@ import pytest
 
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
 from propeller.model.seen import Presence, RunState, Seen, SeenRun
-from propeller.state.base import StatusRow
+from propeller.state.records import StatusRow
 from propeller.state.sqlite import SqliteStore
 
 A, B = PropletId("a"), PropletId("b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from propeller.model.inventory import Held
-from propeller.state.base import Event, RevisionRecord, StatusRow
+from propeller.state.records import Event, RevisionRecord, StatusRow
 from propeller.state.sqlite import SqliteStore
 
 

@@ -14,7 +14,8 @@ from propeller.model.drift import Corrections
 from propeller.model.ids import PropletId
 from propeller.model.seen import RunState
 from propeller.model.withheld import Override, Withheld
-from propeller.state.base import Approval, Event, Pause, Store
+from propeller.state.base import Store
+from propeller.state.records import Approval, Event, Pause
 
 NOW = 1_800_000_000_000
 Opener = Callable[..., Store]

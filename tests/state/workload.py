@@ -29,9 +29,9 @@ from propeller.model.parse import parse_object
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.model.specs import ModuleRef
 from propeller.state import database
-from propeller.state.base import Asked, Event, HistoryRow, RevisionRecord, RunRecord, StatusRow
 from propeller.state.failpoints import At, arm, disarm, kill
 from propeller.state.quotas import Quotas
+from propeller.state.records import Asked, Event, HistoryRow, RevisionRecord, RunRecord, StatusRow
 from propeller.state.sqlite import SqliteStore
 
 NOW = 1_750_000_000_000

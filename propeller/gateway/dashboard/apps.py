@@ -20,7 +20,7 @@ from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.routing import Call, Entry
 from propeller.reconcile.deposits import API_APP, FIRST_APP, RUN_APP
 from propeller.reconcile.sourcestory import ROW
-from propeller.state.base import Pause, PlanRecord, RevisionRecord
+from propeller.state.records import Pause, PlanRecord, RevisionRecord
 
 MOST_OBJECTS: Final = 100
 MOST_PLANS: Final = 20

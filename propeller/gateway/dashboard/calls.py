@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from propeller.gateway.carrier import Counts
+from propeller.gateway.callcounts import Counts
+from propeller.gateway.calls import End
 from propeller.gateway.dashboard.facts import clean
-from propeller.gateway.desk import End
 from propeller.state.calls import CallNote
 
 LOOKED_AT: Final = 200

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from propeller.gateway.dashboard.facts import ObjectRow
-from propeller.state.base import RevisionRecord
+from propeller.state.records import RevisionRecord
 
 SHOWN: Final = 12
 WIDE: Final = 400

@@ -16,7 +16,7 @@ from typing import Any
 from propeller.model.ids import Key
 from propeller.model.rounds import Round
 from propeller.model.seen import Presence, Seen
-from propeller.state.base import Event, HistoryRow, RevisionRecord, StatusRow
+from propeller.state.records import Event, HistoryRow, RevisionRecord, StatusRow
 
 HOUR = 3_600_000
 MOST_ROWS = 200

@@ -17,10 +17,11 @@ from starlette.responses import HTMLResponse, Response
 
 from propeller.errors import PropellerError
 from propeller.gateway.access.roles import Role
+from propeller.gateway.callanswers import status_of
+from propeller.gateway.calls import End, Outcome, Request
 from propeller.gateway.dashboard.calls import lasting
 from propeller.gateway.dashboard.rendering import Renderer
-from propeller.gateway.desk import End, Outcome, Request
-from propeller.gateway.functions import Calling, shared, status_of
+from propeller.gateway.functions import Calling, shared
 from propeller.gateway.problem import Problem
 from propeller.gateway.routing import Call, Entry, Face, Scope
 from propeller.model.ids import is_dns_label

@@ -17,7 +17,7 @@ from typing import Any, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from propeller.gateway.carrier import Counts
+from propeller.gateway.callcounts import Counts
 from propeller.gateway.dashboard import facts
 from propeller.gateway.dashboard.calls import LOOKED_AT, CallsShown, calls_of
 from propeller.gateway.dashboard.convergence import convergence
@@ -30,7 +30,7 @@ from propeller.gateway.dashboard.usage import copies_of
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.routing import Call, Entry, Face, Scope
 from propeller.model.ids import Key
-from propeller.state.base import StatusRow
+from propeller.state.records import StatusRow
 
 SILENCE_S: Final = 15.0
 """A comment goes down an idle stream so often, so that a dead one is noticed."""

@@ -31,8 +31,8 @@ from propeller.gateway.gallery import Gallery
 from propeller.gateway.problem import Problem
 from propeller.gateway.shelf import Shelf
 from propeller.model.ids import Key
-from propeller.state.base import RunRecord
 from propeller.state.files import make_directory, replace_file
+from propeller.state.records import RunRecord
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 MOST: Final = 10_000

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,11 +20,13 @@ from starlette.responses import JSONResponse, Response
 from propeller import __version__
 from propeller.gateway.access.roles import Role
 from propeller.gateway.first.desk import LARGEST, Desk
-from propeller.gateway.first.translate import NAMESPACE, Task, checked, moment
+from propeller.gateway.first.learning import Learning
+from propeller.gateway.first.paging import page_of, window_of
+from propeller.gateway.first.proplets import Proplets
+from propeller.gateway.first.translate import NAMESPACE, Task, moment
 from propeller.gateway.gallery import Gallery
 from propeller.gateway.problem import Problem
 from propeller.gateway.routing import Call, Entry, Face, Handler, Scope
-from propeller.model.seen import Presence, Seen
 
 ANYTHING: Final = {"type": "object"}
 WASM: Final = b"\x00asm"
@@ -34,7 +35,7 @@ STATES: Final = ("pending", "running", "completed", "failed")
 
 def first_entries(desk: Desk, gallery: Gallery) -> list[Entry]:
     """The part of the route table that the first CLI and SDK know."""
-    first = First(desk, gallery)
+    first, proplets, learning = First(desk), Proplets(gallery), Learning(desk, gallery)
 
     def entry(
         method: str,
@@ -71,12 +72,12 @@ def first_entries(desk: Desk, gallery: Gallery) -> list[Entry]:
             face=Face.FIRST,
             summary="that it runs",
         ),
-        entry("GET", "/proplets", first.proplets, "the fleet", fleet=True),
-        entry("GET", "/proplets/{name}", first.proplet, "one proplet", fleet=True),
-        entry("DELETE", "/proplets/{name}", first.no_proplet, "never", fleet=True),
-        entry("GET", "/proplets/{name}/sdf", first.sdf, "what it is, as SDF", fleet=True),
-        entry("GET", "/proplets/{name}/metrics", first.metrics, "its numbers", fleet=True),
-        entry("GET", "/proplets/{name}/alive-history", first.alive, "when heard", fleet=True),
+        entry("GET", "/proplets", proplets.proplets, "the fleet", fleet=True),
+        entry("GET", "/proplets/{name}", proplets.proplet, "one proplet", fleet=True),
+        entry("DELETE", "/proplets/{name}", proplets.no_proplet, "never", fleet=True),
+        entry("GET", "/proplets/{name}/sdf", proplets.sdf, "what it is, as SDF", fleet=True),
+        entry("GET", "/proplets/{name}/metrics", proplets.metrics, "its numbers", fleet=True),
+        entry("GET", "/proplets/{name}/alive-history", proplets.alive, "when heard", fleet=True),
         entry("POST", "/tasks", first.create, "make a task", body=True, largest=LARGEST),
         entry("GET", "/tasks", first.tasks, "every task"),
         entry("GET", "/tasks/{id}", first.task, "one task"),
@@ -94,91 +95,25 @@ def first_entries(desk: Desk, gallery: Gallery) -> list[Entry]:
         entry("GET", "/jobs/{id}", first.job, "one job"),
         entry("POST", "/jobs/{id}/start", first.start_job, "run all of it"),
         entry("POST", "/jobs/{id}/stop", first.stop_job, "stop all of it"),
-        entry("POST", "/fl/experiments", first.experiment, "a round of learning", body=True),
-        entry("GET", "/fl/task", first.fl_task, "what a round asks for"),
-        entry("POST", "/fl/update", first.update, "never", body=True),
-        entry("POST", "/fl/update_cbor", first.update, "never"),
-        entry("GET", "/fl/rounds/{round}/complete", first.complete, "how far a round is"),
+        entry("POST", "/fl/experiments", learning.experiment, "a round of learning", body=True),
+        entry("GET", "/fl/task", learning.fl_task, "what a round asks for"),
+        entry("POST", "/fl/update", learning.update, "never", body=True),
+        entry("POST", "/fl/update_cbor", learning.update, "never"),
+        entry("GET", "/fl/rounds/{round}/complete", learning.complete, "how far a round is"),
     ]
 
 
 class First:
-    """The handlers."""
+    """The handlers of tasks, workflows and jobs."""
 
-    def __init__(self, desk: Desk, gallery: Gallery) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._gallery = gallery
 
     async def health(self, _: Call) -> Response:
         """Always, while it runs."""
         words = {"status": "pass", "version": __version__, "commit": "", "build_time": ""}
         words |= {"description": "manager service", "instance_id": ""}
         return JSONResponse(words)
-
-    # -- proplets -----------------------------------------------------------------------------
-
-    async def proplets(self, call: Call) -> Response:
-        """A page of the fleet."""
-        status = call.request.query_params.get("status", "")
-        if status not in ("", "active", "inactive"):
-            raise Problem(400, "status must be active or inactive")
-        picture = await run_in_threadpool(self._gallery.picture)
-        found = [
-            seen
-            for seen in picture.seen
-            if not status or (status == "active") == (seen.presence is Presence.ONLINE)
-        ]
-        start, limit = _window(call)
-        shown = found[start : start + limit]
-        runs = await run_in_threadpool(self._gallery.run_counts, [one.id for one in shown])
-        words: dict[str, Any] = {"offset": start, "limit": limit, "total": len(found)}
-        words["proplets"] = [_view(one, runs[one.id]) for one in shown]
-        return JSONResponse(words)
-
-    async def proplet(self, call: Call) -> Response:
-        """One."""
-        seen = await self._seen(call)
-        return JSONResponse(_view(seen, len(seen.runs)))
-
-    async def no_proplet(self, call: Call) -> Response:
-        """Which proplets there are is said by specs, or by themselves."""
-        seen = await self._seen(call)
-        where = "its spec" if seen.declared else "`propeller proplets`"
-        raise Problem(409, f"{seen.id} is in the fleet; {where} decides about that")
-
-    async def sdf(self, call: Call) -> Response:
-        """A Semantic Definition Format document of what it can do."""
-        seen = await self._seen(call)
-        labels = {name: {"type": "string", "const": text} for name, text in seen.labels.items()}
-        return JSONResponse(
-            {
-                "info": {"title": str(seen.id), "version": "1", "license": "Apache-2.0"},
-                "namespace": {"propeller": "https://propeller.dev/sdf"},
-                "defaultNamespace": "propeller",
-                "sdfThing": {
-                    str(seen.id): {
-                        "sdfProperty": {"alive": {"type": "boolean"}, **labels},
-                        "sdfAction": {"start": {}, "stop": {}},
-                    }
-                },
-            }
-        )
-
-    async def metrics(self, call: Call) -> Response:
-        """Nothing is kept of the past here: an empty page of one that is there."""
-        await self._seen(call)
-        return _page(call, "metrics", [])
-
-    async def alive(self, call: Call) -> Response:
-        """When it was heard last."""
-        seen = await self._seen(call)
-        return _page(call, "history", [moment(seen.last_heard)] if seen.last_heard else [])
-
-    async def _seen(self, call: Call) -> Seen:
-        seen = await run_in_threadpool(self._gallery.member, call.path["name"])
-        if seen is None:
-            raise Problem(404, "not found")
-        return seen
 
     # -- tasks --------------------------------------------------------------------------------
 
@@ -202,7 +137,7 @@ class First:
             for task in await self._desk.all()
             if all((task.get("metadata") or {}).get(name) == one for name, one in wanted.items())
         ]
-        start, limit = _window(call)
+        start, limit = window_of(call)
         items = [await self._desk.show(task) for task in found[start : start + limit]]
         return JSONResponse({"offset": start, "limit": limit, "total": len(found), "tasks": items})
 
@@ -256,7 +191,7 @@ class First:
     async def task_metrics(self, call: Call) -> Response:
         """Nothing is kept of the past here: an empty page of one that is there."""
         await self._desk.get(call.path["id"])
-        return _page(call, "metrics", [])
+        return page_of(call, "metrics", [])
 
     async def results(self, call: Call) -> Response:
         """What it returned; an empty body while it did not, as theirs."""
@@ -311,7 +246,7 @@ class First:
         if status:
             wanted = {"pending": 0, "running": 2, "completed": 3, "failed": 4}[status]
             found = [one for one in found if one["state"] == wanted]
-        return _page(call, "jobs", found)
+        return page_of(call, "jobs", found)
 
     async def job(self, call: Call) -> Response:
         """One, with its tasks."""
@@ -355,104 +290,6 @@ class First:
             "finish_time": max((one["finish_time"] for one in tasks), default=moment(0)),
             "created_at": moment(job["created"]),
         }
-
-    # -- federated learning -------------------------------------------------------------------
-
-    async def experiment(self, call: Call) -> Response:
-        """One round of a FederatedTask of its own, which is started at once."""
-        body = call.body
-        ident, image = str(body.get("round_id") or ""), str(body.get("task_wasm_image") or "")
-        if not ident or not image:
-            raise Problem(400, "round_id and task_wasm_image are missing")
-        model = str(body.get("model_ref") or "")
-        told = {
-            "rounds": 1,
-            "clients_per_round": body.get("k_of_n") or 1,
-            "timeout_s": body.get("timeout_s"),
-            "hyperparams": body.get("hyperparams"),
-            "model": {"image": model} if model else None,
-        }
-        task = checked(
-            {"name": ident, "kind": "federated", "mode": "train", "image_url": image, "fl": told}
-        )
-        task["experiment_id"] = str(body.get("experiment_id") or ident)
-        made = await self._desk.create(task, call.by, ident=ident)
-        await self._desk.start(made["id"], call.by)
-        words = {"experiment_id": task["experiment_id"], "round_id": ident, "status": "configured"}
-        return JSONResponse(words)
-
-    async def fl_task(self, call: Call) -> Response:
-        """What was asked for."""
-        ident = call.request.query_params.get("round_id", "")
-        if not ident:
-            raise Problem(400, "round_id is missing")
-        told = (await self._desk.get(ident)).get("fl") or {}
-        model = (told.get("model") or {}).get("image", "")
-        words = {"round_id": ident, "model_ref": model, "config": {}}
-        return JSONResponse({"task": {**words, "hyperparams": told.get("hyperparams") or {}}})
-
-    async def update(self, _: Call) -> Response:
-        """Updates come from devices, signed: whoever reaches a port has none."""
-        raise Problem(400, "updates come signed from the proplets of a round, not over HTTP")
-
-    async def complete(self, call: Call) -> Response:
-        """How far its FederatedTask is."""
-        ident = call.path["round"]
-        task = await self._desk.get(ident)
-        wanted = int((task.get("fl") or {}).get("clients_per_round") or 1)
-        rounds = await run_in_threadpool(self._rounds, f"t-{ident}")
-        newest = rounds[0] if rounds else None
-        parts = newest.parts.values() if newest is not None else ()
-        status: dict[str, Any] = {
-            "round_id": ident,
-            "completed": newest is not None and str(newest.state) == "Committed",
-            "num_updates": sum(str(part.bucket) == "Accepted" for part in parts),
-            "k_of_n": wanted,
-        }
-        if newest is not None and newest.fold is not None and newest.fold.model:
-            status["model_version"] = newest.number
-        return JSONResponse({"status": status})
-
-    def _rounds(self, name: str) -> Sequence[Any]:
-        for row in self._gallery.picture().statuses:
-            if (row.key.kind, row.key.namespace, row.key.name) == (
-                "FederatedTask",
-                NAMESPACE,
-                name,
-            ):
-                with self._gallery.open() as store:
-                    return store.rounds(row.uid, 1)
-        return ()
-
-
-def _view(seen: Seen, runs: int) -> dict[str, Any]:
-    """A proplet as they show it."""
-    view: dict[str, Any] = {
-        "id": str(seen.id),
-        "name": str(seen.id),
-        "task_count": runs,
-        "alive": seen.presence is Presence.ONLINE,
-        "metadata": dict(seen.labels),
-    }
-    if seen.last_heard:
-        view["last_alive_at"] = moment(seen.last_heard)
-    return view
-
-
-def _window(call: Call) -> tuple[int, int]:
-    out = []
-    for name, default in (("offset", 0), ("limit", 100)):
-        text = call.request.query_params.get(name, str(default))
-        if not (text.isascii() and text.isdecimal() and len(text) < 10):
-            raise Problem(400, f"{name} must be a whole number")
-        out.append(int(text))
-    return out[0], max(1, min(out[1], 100))
-
-
-def _page(call: Call, name: str, found: Sequence[Any]) -> Response:
-    start, limit = _window(call)
-    words = {"offset": start, "limit": limit, "total": len(found)}
-    return JSONResponse({**words, name: list(found[start : start + limit])})
 
 
 def _bodies(call: Call) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from propeller.errors import WireError
 from propeller.gateway.problem import Problem
 from propeller.model.ids import Key
 from propeller.registry.wasm import inspect
-from propeller.state.base import RunRecord
+from propeller.state.records import RunRecord
 
 NAMESPACE: Final = "upstream"
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"

@@ -11,7 +11,7 @@ from typing import Any
 from propeller.model.rounds import Round
 from propeller.model.samples import Sample
 from propeller.model.seen import Presence, Seen
-from propeller.state.base import (
+from propeller.state.records import (
     Event,
     HistoryRow,
     Pause,

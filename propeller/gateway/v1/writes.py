@@ -16,7 +16,7 @@ from propeller.gateway.asking import Loop, ask
 from propeller.gateway.problem import Problem
 from propeller.gateway.routing import Call, Entry, Handler, Param, Scope
 from propeller.gateway.shelf import Shelf
-from propeller.gateway.v1.reads import THE_OBJECT, key_of
+from propeller.gateway.v1.objects import THE_OBJECT, key_of
 from propeller.gateway.v1.schemas import NAMED, ref
 from propeller.model.ids import PropletId, is_digest, is_wire_id
 from propeller.model.specs import Suspend

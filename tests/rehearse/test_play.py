@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propeller.errors import SpecError, UsageError
-from propeller.rehearse.scene import Device, Scene, play
+from propeller.rehearse.play import play
+from propeller.rehearse.scene import Device, Scene
 
 WAT = '(module (func (export "_start")))'
 PULSE = """\

@@ -1,95 +1,56 @@
-"""The looks of `/api/v1`: objects, proplets, events, revisions, plans, rounds, results, logs.
+"""The looks of `/api/v1/objects`: objects, their past, events, runs, results, rounds, logs, usage.
 
-Lists are paged (`limit`, `after`) in the order of names, or newest first where time counts. What is
-in a namespace that the caller does not see is left out, and is not there when asked for by name.
+What is in a namespace that the caller does not see is left out, and is not there when asked for by
+name.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from propeller.gateway.access.gate import Caller
-from propeller.gateway.access.roles import Role
 from propeller.gateway.api import lines
 from propeller.gateway.asking import PATIENCE, Answers, Loop, refusal
 from propeller.gateway.gallery import Gallery, Picture
 from propeller.gateway.problem import Problem
-from propeller.gateway.routing import Call, Entry, Handler, Param, Scope
+from propeller.gateway.routing import Call, Entry, Param, Scope
 from propeller.gateway.v1 import shapes
-from propeller.gateway.v1.schemas import BOOLEAN, NAMED, TEXT, page_of, ref
+from propeller.gateway.v1.looking import (
+    LARGEST_PAGE,
+    MOST_EVENTS,
+    NAMESPACE,
+    PAGED,
+    SINCE,
+    look,
+    named_page,
+    timed_page,
+)
+from propeller.gateway.v1.schemas import TEXT, page_of, ref
 from propeller.model.ids import Digest, Key, PropletId, is_digest
 from propeller.model.samples import HOUR
-from propeller.model.samples import NAMED as NAMED_BY
 from propeller.reconcile.events import Operate
 from propeller.registry.blobs import BlobStore
-from propeller.state.base import StatusRow
+from propeller.state.records import StatusRow
 from propeller.state.samples import past_of
 from propeller.state.sqlite import SqliteStore
 
-LARGEST_PAGE: Final = 1_000
 LONGEST_LOGS_MS: Final = 600_000
-MOST_EVENTS: Final = 5_000
-
-PAGED: Final = (
-    Param(
-        name="limit",
-        words="how many at most",
-        schema={"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": 100},
-    ),
-    Param(
-        name="after",
-        words="`next` of the page before",
-        schema={"type": "string", "maxLength": 512},
-    ),
-)
-NAMESPACE: Final = Param(name="namespace", words="only of this one", schema=TEXT)
-SINCE: Final = Param(
-    name="since",
-    words="not before (Unix ms); an hour ago unless given",
-    schema={"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
-)
 MOST_USAGE: Final = 20_000
 THE_OBJECT: Final = "/api/v1/objects/{kind}/{namespace}/{name}"
+_ATTACHED: Final = {"Content-Disposition": "attachment"}
 
 
-def _get(
-    path: str,
-    handler: Handler,
-    summary: str,
-    answer: dict[str, Any] | None,
-    *,
-    query: tuple[Param, ...] = (),
-    scope: Scope = Scope.ANY,
-    role: Role = Role.VIEWER,
-    media: str = "application/json",
-) -> Entry:
-    return Entry(
-        method="GET",
-        path=path,
-        handler=handler,
-        role=role,
-        scope=scope,
-        summary=summary,
-        query=query,
-        answer=answer,
-        media=media,
-    )
-
-
-def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
-    """The part of the route table that only looks."""
-    reads = Reads(gallery, blobs, loop)
+def object_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
+    """The part of the route table that looks at objects."""
+    reads = Objects(gallery, blobs, loop)
     in_path = Scope.PATH
     binary = "application/octet-stream"
     which = Param(name="proplet", words="only of this one", schema=TEXT)
     return [
-        _get("/api/v1/whoami", reads.whoami, "who the caller is, and may do", ref("Caller")),
-        _get(
+        look(
             "/api/v1/objects",
             reads.objects,
             "every object with its status",
@@ -106,8 +67,8 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
                 ),
             ),
         ),
-        _get(THE_OBJECT, reads.object, "one object", ref("Object"), scope=in_path),
-        _get(
+        look(THE_OBJECT, reads.object, "one object", ref("Object"), scope=in_path),
+        look(
             THE_OBJECT + "/history",
             reads.history,
             "its generations and what became of them, newest first",
@@ -115,7 +76,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             query=PAGED,
             scope=in_path,
         ),
-        _get(
+        look(
             THE_OBJECT + "/events",
             reads.object_events,
             "what happened to it, newest first",
@@ -123,7 +84,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             query=PAGED,
             scope=in_path,
         ),
-        _get(
+        look(
             THE_OBJECT + "/runs",
             reads.runs,
             "its runs, newest first",
@@ -131,7 +92,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             query=(*PAGED, which),
             scope=in_path,
         ),
-        _get(
+        look(
             THE_OBJECT + "/runs/{run}/result",
             reads.result,
             "what a run returned, as bytes",
@@ -139,7 +100,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             scope=in_path,
             media=binary,
         ),
-        _get(
+        look(
             THE_OBJECT + "/rounds",
             reads.rounds,
             "rounds of a FederatedTask, newest first",
@@ -147,7 +108,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             query=PAGED,
             scope=in_path,
         ),
-        _get(
+        look(
             THE_OBJECT + "/rounds/{round}/model",
             reads.model,
             "the model of a round (a number, `latest` or `best`), as safetensors",
@@ -155,7 +116,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             scope=in_path,
             media=binary,
         ),
-        _get(
+        look(
             THE_OBJECT + "/logs",
             reads.logs,
             "what its copies printed, asked of the devices: NDJSON",
@@ -195,33 +156,7 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             scope=in_path,
             media="application/x-ndjson",
         ),
-        _get(
-            "/api/v1/proplets",
-            reads.proplets,
-            "every proplet as it was last heard",
-            page_of("Proplet"),
-            query=(
-                *PAGED,
-                Param(
-                    name="state",
-                    words="only in this one",
-                    schema={
-                        "type": "string",
-                        "enum": list(NAMED["Proplet"]["properties"]["state"]["enum"]),
-                    },
-                ),
-                Param(name="label", words="only with NAME=VALUE", schema=TEXT),
-            ),
-        ),
-        _get("/api/v1/proplets/{proplet}", reads.proplet, "one proplet", ref("Proplet")),
-        _get(
-            "/api/v1/proplets/{proplet}/usage",
-            reads.proplet_usage,
-            "what it and its guests took, newest first: minutes of up to a day, else hours",
-            page_of("Usage"),
-            query=(*PAGED, SINCE),
-        ),
-        _get(
+        look(
             THE_OBJECT + "/usage",
             reads.usage,
             "what its copies took, newest first: minutes of up to a day, else hours",
@@ -229,59 +164,16 @@ def read_entries(gallery: Gallery, blobs: BlobStore, loop: Loop) -> list[Entry]:
             query=(*PAGED, which, SINCE),
             scope=in_path,
         ),
-        _get(
-            "/api/v1/events",
-            reads.events,
-            "what happened, newest first",
-            page_of("Event"),
-            query=(
-                *PAGED,
-                NAMESPACE,
-                Param(
-                    name="severity",
-                    words="only of this one",
-                    schema={"type": "string", "enum": ["Info", "Warning"]},
-                ),
-                Param(
-                    name="since",
-                    words="not before (Unix ms)",
-                    schema={"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
-                ),
-            ),
-        ),
-        _get(
-            "/api/v1/revisions",
-            reads.revisions,
-            "attempts to take a source, newest first",
-            page_of("Revision"),
-            query=PAGED,
-        ),
-        _get(
-            "/api/v1/plans",
-            reads.plans,
-            "what revisions meant, newest first",
-            page_of("Plan"),
-            query=(*PAGED, Param(name="waits", words="only those that wait", schema=BOOLEAN)),
-        ),
     ]
 
 
-class Reads:
+class Objects:
     """The handlers. Everything that reads the store runs in a worker thread."""
 
     def __init__(self, gallery: Gallery, blobs: BlobStore, loop: Loop) -> None:
         self._gallery = gallery
         self._blobs = blobs
         self._loop = loop
-
-    async def whoami(self, call: Call) -> Response:
-        """Who asks."""
-        principal = call.caller.principal
-        return JSONResponse(
-            {"name": principal.name, "via": principal.via, "grants": principal.roles}
-        )
-
-    # -- objects ------------------------------------------------------------------------------
 
     async def objects(self, call: Call) -> Response:
         """A page of status documents."""
@@ -298,7 +190,7 @@ class Reads:
                 and query.get("app", row.app) == row.app
                 and query.get("ready", row.ready) == row.ready
             ]
-            return _named_page(found, call, shapes.object_of, picture)
+            return named_page(found, call, shapes.object_of, picture)
 
         return JSONResponse(await run_in_threadpool(work))
 
@@ -354,8 +246,6 @@ class Reads:
             await run_in_threadpool(work), media_type="application/octet-stream", headers=_ATTACHED
         )
 
-    # -- federated learning -------------------------------------------------------------------
-
     async def rounds(self, call: Call) -> Response:
         """Rounds of one object."""
 
@@ -390,11 +280,9 @@ class Reads:
             await run_in_threadpool(work), media_type="application/octet-stream", headers=_ATTACHED
         )
 
-    # -- logs ---------------------------------------------------------------------------------
-
     async def logs(self, call: Call) -> Response:
         """Asked of the devices; a line of JSON for each piece."""
-        key, query = _key(call), call.query
+        key, query = key_of(call), call.query
         answers = Answers()
         self._loop.post(
             Operate(
@@ -412,56 +300,6 @@ class Reads:
             raise refusal(first)
         stream: AsyncIterator[bytes] = lines(answers, first, PATIENCE + query["follow"] / 1000)
         return StreamingResponse(stream, media_type="application/x-ndjson")
-
-    # -- the fleet ----------------------------------------------------------------------------
-
-    async def proplets(self, call: Call) -> Response:
-        """A page of proplets."""
-        query = call.query
-        name, equals, value = query.get("label", "").partition("=")
-        if name and not equals:
-            raise Problem(400, "label must be NAME=VALUE")
-
-        def work() -> dict[str, Any]:
-            picture = self._gallery.picture()
-            found = [
-                (row.name, seen)
-                for seen, row in zip(picture.seen, picture.proplets, strict=True)
-                if query.get("state", row.state) == row.state
-                and (not name or row.labels.get(name) == value)
-            ]
-            page = _named_page(found, call, _itself, picture)
-            runs = self._gallery.run_counts(one.id for one in page["items"])
-            page["items"] = [shapes.proplet_of(one, runs[one.id]) for one in page["items"]]
-            return page
-
-        return JSONResponse(await run_in_threadpool(work))
-
-    async def proplet(self, call: Call) -> Response:
-        """One proplet."""
-        seen = await run_in_threadpool(self._gallery.member, call.path["proplet"])
-        if seen is None:
-            raise Problem(404, "there is no such proplet")
-        return JSONResponse(shapes.proplet_of(seen, len(seen.runs)))
-
-    async def proplet_usage(self, call: Call) -> Response:
-        """What one proplet measured; of guests only those in namespaces that the caller sees."""
-        name = PropletId(call.path["proplet"])
-
-        def work() -> dict[str, Any]:
-            picture = self._gallery.picture()
-            if not any(seen.id == name for seen in picture.seen):
-                raise Problem(404, "there is no such proplet")
-            shown = {
-                str(row.uid)[:NAMED_BY]
-                for row in picture.statuses
-                if call.caller.sees(row.key.namespace)
-            }
-            past = self._gallery.past(name, call.query.get("since"))
-            found = [shapes.usage_of(one.only(shown)) for one in reversed(past)]
-            return _timed_page(found, call, picture.serial)
-
-        return JSONResponse(await run_in_threadpool(work))
 
     async def usage(self, call: Call) -> Response:
         """What the copies of one object took, those that were there before among them."""
@@ -483,47 +321,8 @@ class Reads:
 
         return await self._of_object(call, work)
 
-    async def events(self, call: Call) -> Response:
-        """Events of the fleet."""
-        query = call.query
-
-        def work() -> dict[str, Any]:
-            with self._gallery.open() as store, store.transaction():
-                serial = store.serial()
-                events = store.events(limit=MOST_EVENTS)
-            found = [
-                shapes.event_of(one)
-                for one in events
-                if (one.key is None or call.caller.sees(one.key.namespace))
-                and ("namespace" not in query or _is_in(one.key, query["namespace"]))
-                and query.get("severity", one.severity) == one.severity
-                and one.at >= query.get("since", 0)
-            ]
-            return _timed_page(found, call, serial)
-
-        return JSONResponse(await run_in_threadpool(work))
-
-    async def revisions(self, call: Call) -> Response:
-        """Attempts to take a source."""
-        return await self._of_fleet(
-            call, lambda store: [shapes.revision_of(one) for one in store.revisions(LARGEST_PAGE)]
-        )
-
-    async def plans(self, call: Call) -> Response:
-        """What revisions meant."""
-        waits = call.query.get("waits")
-
-        def work(store: SqliteStore) -> list[dict[str, Any]]:
-            pauses = store.pauses()
-            found = [shapes.plan_of(one, pauses) for one in store.plans(2_000)]
-            return [one for one in found if waits is None or one["waits"] == waits]
-
-        return await self._of_fleet(call, work)
-
-    # -- parts --------------------------------------------------------------------------------
-
     def _find(self, call: Call) -> tuple[Picture, StatusRow]:
-        key, picture = _key(call), self._gallery.picture()
+        key, picture = key_of(call), self._gallery.picture()
         for row in picture.statuses:
             if row.key == key:
                 return picture, row
@@ -543,88 +342,15 @@ class Reads:
         def whole() -> dict[str, Any]:
             picture, row = self._find(call)
             with self._gallery.open() as store:
-                return _timed_page(work(store, row), call, picture.serial)
+                return timed_page(work(store, row), call, picture.serial)
 
         return JSONResponse(await run_in_threadpool(whole))
-
-    async def _of_fleet(
-        self, call: Call, work: Callable[[SqliteStore], list[dict[str, Any]]]
-    ) -> Response:
-        def whole() -> dict[str, Any]:
-            with self._gallery.open() as store, store.transaction():
-                return _timed_page(work(store), call, store.serial())
-
-        return JSONResponse(await run_in_threadpool(whole))
-
-
-_ATTACHED: Final = {"Content-Disposition": "attachment"}
 
 
 def key_of(call: Call) -> Key:
     """The object the path names. Raises Problem 404 for what is no name."""
-    return _key(call)
-
-
-def _key(call: Call) -> Key:
     path = call.path
     try:
         return Key.parse(f"{path['kind']}/{path['namespace']}/{path['name']}")
     except ValueError as error:
         raise Problem(404, "no object has such a name") from error
-
-
-def _is_in(key: Key | None, namespace: str) -> bool:
-    return key is not None and key.namespace == namespace
-
-
-def seen_by(caller: Caller, key: Key | None) -> bool:
-    """Whether something about `key` may be shown; what is about no object is about the fleet."""
-    return key is None or caller.sees(key.namespace)
-
-
-def _named_page(
-    found: Iterable[tuple[str, Any]],
-    call: Call,
-    shape: Callable[[Any], Any],
-    picture: Picture,
-) -> dict[str, Any]:
-    """In the order of names, which are the cursor: a page is right although the list moved."""
-    after, limit = _cursor(call), call.query["limit"]
-    rest = sorted((one for one in found if one[0] > after), key=lambda one: one[0])
-    page = rest[:limit]
-    more = _opaque(page[-1][0]) if len(rest) > limit else None
-    return {
-        "items": [shape(one) for _, one in page],
-        "next": more,
-        "serial": picture.serial,
-    }
-
-
-def _itself(one: Any) -> Any:
-    return one
-
-
-def _timed_page(found: Sequence[dict[str, Any]], call: Call, serial: int) -> dict[str, Any]:
-    """Newest first; the cursor counts from the oldest, so that what is new moves no page."""
-    limit, after = call.query["limit"], _cursor(call)
-    if after and not (after.isascii() and after.isdecimal()):
-        raise Problem(400, "after is no cursor of ours")
-    start = len(found) - int(after) if after else 0
-    start = min(max(start, 0), len(found))
-    page = list(found[start : start + limit])
-    left = len(found) - start - len(page)
-    return {"items": page, "next": _opaque(str(left)) if left else None, "serial": serial}
-
-
-def _cursor(call: Call) -> str:
-    text = call.query.get("after", "")
-    try:
-        return base64.b64decode(
-            text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
-        ).decode()
-    except ValueError as error:
-        raise Problem(400, "after is no cursor of ours") from error
-
-
-def _opaque(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
