@@ -12,7 +12,7 @@ import hashlib
 
 from propeller.errors import WireError
 from propeller.wire import codec
-from propeller.wire.boxes import BoxKey, Place, open_value
+from propeller.wire.boxes import BoxKey, Place, PointKey, open_value
 from propeller.wire.call_messages import MAX_MESSAGE, Call, CallAnswer
 from propeller.wire.frame import PURPOSE_OF, is_framed, may_ask, open_frame, seal
 from propeller.wire.keyring import Keyring, keyring_from_trust
@@ -135,7 +135,7 @@ def sealed(message: Message, key: SigningKey) -> bytes:
 
 
 def unsealed(
-    entry: Entry, key: BoxKey | None, *, device: str, inst: str
+    entry: Entry, key: BoxKey | PointKey | None, *, device: str, inst: str
 ) -> tuple[tuple[str, str], ...]:
     """The entry's sealed variables, in clear. Raises WireError (bad_seal).
 

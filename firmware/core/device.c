@@ -144,6 +144,11 @@ int proplet_init(struct proplet *p, const struct proplet_config *config,
 	    PP_TAKEN) {
 		return PROPLET_REFUSED;
 	}
+	if (p->config.box != NULL &&
+	    (port->agree == NULL ||
+	     pp_box_read(pp_words_of(p->config.box), &p->box) != PP_TAKEN)) {
+		return PROPLET_REFUSED;
+	}
 	p->agent.memory = *memory; /* the records are read into it */
 	why = pp_stored_boot(p, inst);
 	if (why != PROPLET_OK) {

@@ -44,6 +44,11 @@ void pp_guests_stop(struct proplet *p, const struct pp_run *run, int64_t grace);
 void pp_guests_tail(struct proplet *p, const struct pp_effect *effect);
 int64_t pp_guests_due(const struct proplet *p);
 
+/* boxes.c: true, and why, where a secret of the guest does not open here */
+struct pp_words;
+bool pp_boxes_refuse(const struct proplet *p, const struct proplet_guest *guest,
+		     struct pp_words *words);
+
 /* ring.c */
 void pp_ring_load(struct proplet *p);
 void pp_ring_add(struct proplet *p, enum proplet_did what, uint8_t detail, const uint8_t *uid);

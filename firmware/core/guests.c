@@ -61,7 +61,7 @@ static struct proplet_text trains_at(struct pp_view fl, struct proplet_text othe
 				   : "train");
 }
 
-static void make_guest(struct proplet_guest *guest, const struct pp_run *run)
+static void make_guest(struct proplet_guest *guest, const struct proplet *p, const struct pp_run *run)
 {
 	const struct pp_view entry = {run->entry, run->entry_len};
 
@@ -72,6 +72,7 @@ static void make_guest(struct proplet_guest *guest, const struct pp_run *run)
 	guest->daemon = run->plan.mode == PP_ENTRY_MODE_DAEMON;
 	guest->module_size = (uint32_t)run->plan.module_size;
 	guest->trains = run->plan.trains;
+	guest->device = p;
 	guest->entry = run->entry;
 	guest->entry_len = run->entry_len;
 	guest->ref = pp_text_in(entry, PP_ENTRY_REF);
@@ -82,6 +83,7 @@ static void make_guest(struct proplet_guest *guest, const struct pp_run *run)
 	guest->stdin_text = pp_text_in(entry, PP_ENTRY_STDIN);
 	guest->args = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_ARGS));
 	guest->env = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_ENV));
+	guest->secrets = (uint16_t)pp_count(pp_field(entry, PP_ENTRY_SEALED));
 	guest->memory = limit(entry, PP_ENTRY_MEMORY);
 	guest->fuel = limit(entry, PP_ENTRY_FUEL);
 	guest->timeout_ms = limit(entry, PP_ENTRY_TIMEOUT);
@@ -129,7 +131,7 @@ int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restar
 		place->failed = true;
 		return PROPLET_FULL;
 	}
-	make_guest(&guest, run);
+	make_guest(&guest, p, run);
 	guest.slot = (uint8_t)i;
 	if (guest.trains) { /* its update will need a place */
 		pp_blobs_make_room(p, run->plan.input_size[0] + 4096);
@@ -221,10 +223,9 @@ static PP_APART int judge(struct proplet *p, const struct pp_run *run, struct pp
 	struct proplet_guest guest;
 	int why;
 
-	make_guest(&guest, run);
+	make_guest(&guest, p, run);
 	pp_words_init(words);
-	if (pp_has(entry_of(&guest), PP_ENTRY_SEALED)) {
-		pp_words_add(words, "this proplet has no key for secrets");
+	if (pp_boxes_refuse(p, &guest, words)) {
 		return PROPLET_REFUSED;
 	}
 	if (!guest.trains && pp_count(pp_field(entry_of(&guest), PP_ENTRY_MOUNTS)) > 0) {

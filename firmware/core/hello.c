@@ -76,7 +76,7 @@ size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *
 {
 	const struct proplet_config *const c = &p->config;
 
-	pp_put_map(out, 24);
+	pp_put_map(out, c->box == NULL ? 24 : 25);
 	named_number(out, PP_HELLO_V, 1);
 	named_text(out, PP_HELLO_ID, c->id);
 	pp_put_bytes_in(out, PP_HELLO_INST, inst, 16);
@@ -95,6 +95,9 @@ size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *
 	named_number(out, PP_HELLO_HEARTBEAT, c->heartbeat);
 	lists(p, out);
 	named_text(out, PP_HELLO_KEY, c->key);
+	if (c->box != NULL) {
+		named_text(out, PP_HELLO_BOX, c->box);
+	}
 	if (out->full) {
 		return 0;
 	}

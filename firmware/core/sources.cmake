@@ -5,6 +5,7 @@ set(PROPLET_CORE_SOURCES
   base64.c
   binary.c
   blobs.c
+  boxes.c
   cbor.c
   device.c
   documents.c

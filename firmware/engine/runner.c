@@ -119,20 +119,47 @@ static const char *copied(struct proplet_slot *slot, size_t *used, struct prople
 	return to;
 }
 
-static bool copy_words(struct proplet_slot *slot, const struct proplet_guest *guest, size_t *used)
+static const char no_room[] = "its arguments and variables do not fit";
+
+/* Behind the other variables; opened where they stay until the guest has ended. */
+static const char *open_secrets(struct proplet_slot *slot, const struct proplet_guest *guest,
+				size_t *used, size_t *count)
+{
+	size_t len;
+	int error;
+
+	slot->job.secret = guest->secrets > 0;
+	for (unsigned i = 0; i < guest->secrets; i++) {
+		char *to = slot->texts + *used;
+
+		error = proplet_guest_secret(guest, i, to, slot->texts_size - *used, &len);
+		if (error != PROPLET_OK) {
+			return error == PROPLET_FULL ? no_room
+						     : "its secrets cannot be opened here";
+		}
+		slot->words[(*count)++] = to;
+		*used += len + 1;
+	}
+	return NULL;
+}
+
+/* NULL, or why they are not there. */
+static const char *copy_words(struct proplet_slot *slot, const struct proplet_guest *guest,
+			      size_t *used)
 {
 	struct proplet_job *job = &slot->job;
 	struct proplet_text text;
+	const char *why;
 	size_t count = 0;
 
-	if ((size_t)guest->args + guest->env > PROPLET_WORDS_MAX) {
-		return false;
+	if ((size_t)guest->args + guest->env + guest->secrets > PROPLET_WORDS_MAX) {
+		return no_room;
 	}
 	job->args = slot->words;
 	for (unsigned i = 0; i < guest->args && proplet_guest_arg(guest, i, &text); i++) {
 		slot->words[count] = copied(slot, used, text);
 		if (slot->words[count++] == NULL) {
-			return false;
+			return no_room;
 		}
 	}
 	job->args_count = count;
@@ -140,15 +167,20 @@ static bool copy_words(struct proplet_slot *slot, const struct proplet_guest *gu
 	for (unsigned i = 0; i < guest->env && proplet_guest_env(guest, i, &text); i++) {
 		slot->words[count] = copied(slot, used, text);
 		if (slot->words[count++] == NULL) {
-			return false;
+			return no_room;
 		}
+	}
+	why = open_secrets(slot, guest, used, &count);
+	if (why != NULL) {
+		return why;
 	}
 	job->env_count = count - job->args_count;
 	job->name = copied(slot, used, guest->ref);
 	job->entrypoint = copied(slot, used, guest->entrypoint);
 	job->stdin_data = (const uint8_t *)copied(slot, used, guest->stdin_text);
 	job->stdin_size = guest->stdin_text.len;
-	return job->name != NULL && job->entrypoint != NULL && job->stdin_data != NULL;
+	return job->name != NULL && job->entrypoint != NULL && job->stdin_data != NULL ? NULL
+										      : no_room;
 }
 
 static bool read_module(struct proplet_runner *runner, struct proplet_job *job,
@@ -213,19 +245,27 @@ static void end_lesson(struct proplet_runner *runner, struct proplet_job *job,
 	}
 }
 
-static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t cap)
+/* Nothing of a guest's variables is left behind. */
+static void forget_texts(struct proplet_slot *slot)
 {
-	struct proplet_runner *runner = ctx;
-	struct proplet_slot *slot = &runner->slots[guest->slot];
-	size_t used = 0;
+	proplet_wipe(slot->texts, slot->texts_used);
+	slot->texts_used = 0;
+}
+
+static int begin(struct proplet_runner *runner, struct proplet_slot *slot,
+		 const struct proplet_guest *guest, char *why, size_t cap)
+{
+	const char *wrong;
 
 	if (guest->slot >= runner->engine.slots || atomic_load(&slot->state) != FREE) {
 		proplet_put_text(why, cap, 0, "its place is taken");
 		return PROPLET_BUSY;
 	}
 	fill(slot, guest);
-	if (!copy_words(slot, guest, &used)) {
-		proplet_put_text(why, cap, 0, "its arguments and variables do not fit");
+	slot->texts_used = 0;
+	wrong = copy_words(slot, guest, &slot->texts_used);
+	if (wrong != NULL) {
+		proplet_put_text(why, cap, 0, wrong);
 		return PROPLET_FULL;
 	}
 	if (!read_module(runner, &slot->job, guest, why, cap)) {
@@ -246,12 +286,25 @@ static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t
 	return PROPLET_OK;
 }
 
+static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t cap)
+{
+	struct proplet_runner *runner = ctx;
+	struct proplet_slot *slot = &runner->slots[guest->slot];
+	int error = begin(runner, slot, guest, why, cap);
+
+	if (error == PROPLET_FULL) { /* busy: what is there is another guest's */
+		forget_texts(slot);
+	}
+	return error;
+}
+
 static int check(void *ctx, const struct proplet_guest *guest, char *why, size_t cap)
 {
 	struct proplet_runner *runner = ctx;
 	size_t texts = runner->slots[0].texts_size;
 
-	if ((size_t)guest->args + guest->env > PROPLET_WORDS_MAX || guest->entry_len > texts) {
+	if ((size_t)guest->args + guest->env + guest->secrets > PROPLET_WORDS_MAX ||
+	    guest->entry_len > texts) {
 		proplet_put_text(why, cap, 0, "more arguments and variables than fit here");
 		return PROPLET_REFUSED;
 	}
@@ -391,6 +444,7 @@ static bool poll(void *ctx, struct proplet_ended *out)
 		} else {
 			tell(runner, slot, out);
 		}
+		forget_texts(slot);
 		atomic_store(&slot->state, FREE);
 		return true;
 	}

@@ -39,7 +39,7 @@ struct proplet_capture {
 struct proplet_slot {
 	/* The caller's memory: texts of the entry, and what guests write. */
 	char *texts;
-	size_t texts_size;
+	size_t texts_size, texts_used;
 	struct proplet_capture out, err;
 
 	/* Of the runner. */

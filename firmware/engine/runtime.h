@@ -55,6 +55,7 @@ struct proplet_job {
 	size_t args_count;
 	const char *const *env;   /* NAME=value */
 	size_t env_count;
+	bool secret; /* some of env is: a runtime whose memory outlives the guest wipes it */
 	const uint8_t *stdin_data;
 	size_t stdin_size;
 	uint64_t memory;  /* bytes of linear memory at most */

@@ -5,6 +5,13 @@
  *     hash <hex>                        <digest hex>
  *     verify <alg> <pub> <sig> <msg>    yes | no
  *     sign <seed> <msg>                 <signature hex>
+ *     agree <key> <pub>                 <shared hex> | no
+ *     public <key> <size>               <public hex>
+ *     derive <secret> <salt> <info> <n> <hex>
+ *     unseal <key> <nonce> <aad> <in>   <value hex> | no
+ *     encrypt <key> <nonce> <aad> <in>  <hex>
+ *
+ * Nothing is spelled "-".
  *
  * A hash state is a place in a table of what was added.
  */
@@ -49,6 +56,9 @@ static void begin(void)
 static void put_hex(const uint8_t *data, size_t len)
 {
 	fputc(' ', to);
+	if (len == 0) {
+		fputc('-', to);
+	}
 	for (size_t i = 0; i < len; i++) {
 		fprintf(to, "%02x", data[i]);
 	}
@@ -147,4 +157,81 @@ int crypto_sign(const uint8_t seed[32], uint8_t sig[64], const void *msg, size_t
 	answer(line, sizeof line);
 	from_hex(line, sig, 64);
 	return PROPLET_OK;
+}
+
+/* -- secrets ------------------------------------------------------------------------------------ */
+
+static char line[2 * MOST + 64];
+
+static void ask(const char *what)
+{
+	if (to == NULL) {
+		begin();
+	}
+	fputs(what, to);
+}
+
+static bool told(uint8_t *out, size_t len)
+{
+	answer(line, sizeof line);
+	if (strcmp(line, "no\n") == 0) {
+		return false;
+	}
+	from_hex(line, out, len);
+	return true;
+}
+
+int crypto_agree(const uint8_t key[32], const uint8_t *pub, size_t pub_len, uint8_t shared[32])
+{
+	ask("agree");
+	put_hex(key, 32);
+	put_hex(pub, pub_len);
+	return told(shared, 32) ? PROPLET_OK : PROPLET_REFUSED;
+}
+
+void crypto_public(const uint8_t key[32], uint8_t *pub, size_t pub_len)
+{
+	const uint8_t size = (uint8_t)pub_len;
+
+	ask("public");
+	put_hex(key, 32);
+	put_hex(&size, 1);
+	(void)told(pub, pub_len);
+}
+
+int crypto_derive(void *ctx, const uint8_t secret[32], const uint8_t *salt, size_t salt_len,
+		  const void *info, size_t info_len, uint8_t *out, size_t len)
+{
+	const uint8_t size = (uint8_t)len;
+
+	(void)ctx;
+	ask("derive");
+	put_hex(secret, 32);
+	put_hex(salt, salt_len);
+	put_hex(info, info_len);
+	put_hex(&size, 1);
+	return told(out, len) ? PROPLET_OK : PROPLET_BROKEN;
+}
+
+int crypto_unseal(void *ctx, const uint8_t key[32], const uint8_t nonce[12], const void *aad,
+		  size_t aad_len, const uint8_t *sealed, size_t len, uint8_t *out)
+{
+	(void)ctx;
+	ask("unseal");
+	put_hex(key, 32);
+	put_hex(nonce, 12);
+	put_hex(aad, aad_len);
+	put_hex(sealed, len);
+	return told(out, len - 16) ? PROPLET_OK : PROPLET_REFUSED;
+}
+
+void crypto_encrypt(const uint8_t key[32], const uint8_t nonce[12], const void *aad, size_t aad_len,
+		    const uint8_t *value, size_t len, uint8_t *out)
+{
+	ask("encrypt");
+	put_hex(key, 32);
+	put_hex(nonce, 12);
+	put_hex(aad, aad_len);
+	put_hex(value, len);
+	(void)told(out, len + 16);
 }

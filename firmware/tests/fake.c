@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "../core/base64.h"
 #include "../core/inside.h"
 
 static const uint8_t root_seed[32] = "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr",
@@ -606,6 +607,15 @@ static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t
 		snprintf(why, cap, "%s", f->start_error);
 		return PROPLET_FULL;
 	}
+	for (unsigned i = 0; i < guest->secrets; i++) {
+		size_t len;
+
+		if (proplet_guest_secret(guest, i, f->secret, sizeof f->secret, &len) != PROPLET_OK) {
+			snprintf(why, cap, "a secret does not open");
+			return PROPLET_REFUSED;
+		}
+		CHECK(len == strlen(f->secret), "%s", f->secret);
+	}
 	memset(place, 0, sizeof *place);
 	place->alive = true;
 	place->daemon = guest->daemon;
@@ -695,6 +705,63 @@ static size_t log_read(void *ctx, uint8_t slot, enum proplet_stream stream, uint
 	some = len - off < cap ? len - off : cap;
 	memcpy(buf, f->log + off, some);
 	return some;
+}
+
+/* -- secrets ------------------------------------------------------------------------------------ */
+
+static const uint8_t box_key[32] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+		     ephemeral[32] = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+
+static int agree(void *ctx, const uint8_t *pub, size_t pub_len, uint8_t shared[32])
+{
+	(void)ctx;
+	return crypto_agree(box_key, pub, pub_len, shared);
+}
+
+static void base64(char *to, const uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i < len; i += 3, to += 4) {
+		pp_base64_put(to, data + i, len - i < 3 ? len - i : 3);
+	}
+	*to = 0;
+}
+
+void fake_box(struct fake *f, bool p256)
+{
+	static char text[128];
+	uint8_t pub[65];
+	const size_t len = p256 ? 65 : 32;
+
+	crypto_public(box_key, pub, len);
+	base64(text + snprintf(text, sizeof text, "%s", p256 ? "p256:" : "x25519:"), pub, len);
+	f->config.box = text;
+	f->port.agree = agree;
+	f->port.derive = crypto_derive;
+	f->port.unseal = crypto_unseal;
+}
+
+const char *fake_seal(struct fake *f, const char *uid, unsigned run, const char *name,
+		      const char *value)
+{
+	static char text[700];
+	const struct pp_box *const box = &f->proplet.box;
+	char where[400], inst[33];
+	uint8_t sealed[400], salt[130], shared[32], key[44];
+	int len;
+
+	hex(inst, f->proplet.agent.inst, 16);
+	len = snprintf(where, sizeof where, "propeller sealed v1%c%s%c%s%c%s%c%032x%c%s", 0,
+		       f->config.id, 0, inst, 0, uid, 0, run, 0, name);
+	crypto_public(ephemeral, salt, box->len);
+	memcpy(salt + box->len, box->raw, box->len);
+	(void)crypto_agree(ephemeral, box->raw, box->len, shared);
+	(void)crypto_derive(NULL, shared, salt, 2u * box->len, where, (size_t)len, key, sizeof key);
+	sealed[0] = box->scheme;
+	memcpy(sealed + 1, salt, box->len);
+	crypto_encrypt(key, key + 32, where, (size_t)len, (const uint8_t *)value, strlen(value),
+		       sealed + 1 + box->len);
+	base64(text, sealed, 1u + box->len + strlen(value) + 16);
+	return text;
 }
 
 /* -- life --------------------------------------------------------------------------------------- */

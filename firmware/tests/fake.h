@@ -88,6 +88,7 @@ struct fake {
 		bool daemon, large;
 		unsigned polls; /* until a task ends by itself */
 	} guests[4];
+	char secret[256]; /* the last that a guest was given, as NAME=value */
 	const char *start_error; /* what start() answers, NULL: it starts */
 	unsigned life; /* polls a task lives */
 	char log[256];
@@ -116,6 +117,11 @@ void fake_say(struct fake *f, const char *verb, const char *uid, const char *run
 void fake_manager_online(struct fake *f);
 /* A module with `size` bytes of ballast, that the manager serves; its digest as text. */
 const char *fake_module(struct fake *f, unsigned size, char text[72]);
+/* From the next boot on it has an encryption key, on P-256 or of X25519. */
+void fake_box(struct fake *f, bool p256);
+/* A value sealed to it as the manager does, as base64. */
+const char *fake_seal(struct fake *f, const char *uid, unsigned run, const char *name,
+		      const char *value);
 /* A body as a signed frame, to be heard on a topic of the device. */
 void fake_send(struct fake *f, enum pp_topic topic, enum pp_purpose purpose, const char *body);
 void fake_queue(struct fake *f, enum pp_topic topic, const uint8_t *payload, size_t len);

@@ -58,7 +58,18 @@ int crypto_verify(void *ctx, enum proplet_alg alg, const uint8_t *pub, size_t pu
 		  const uint8_t sig[64], const void *msg, size_t len);
 /* Ed25519 with a seed of 32 bytes. */
 int crypto_sign(const uint8_t seed[32], uint8_t sig[64], const void *msg, size_t len);
-/* The five calls above in a port; the others NULL. ctx: the seed to sign with. */
+/* What the private key (32 bytes) and `pub` agree on: by X25519, or of P-256 where pub has 65. */
+int crypto_agree(const uint8_t key[32], const uint8_t *pub, size_t pub_len, uint8_t shared[32]);
+/* The public half of a private key of X25519 (32 bytes) or P-256 (65). */
+void crypto_public(const uint8_t key[32], uint8_t *pub, size_t pub_len);
+int crypto_derive(void *ctx, const uint8_t secret[32], const uint8_t *salt, size_t salt_len,
+		  const void *info, size_t info_len, uint8_t *out, size_t len);
+int crypto_unseal(void *ctx, const uint8_t key[32], const uint8_t nonce[12], const void *aad,
+		  size_t aad_len, const uint8_t *sealed, size_t len, uint8_t *out);
+/* The other way: len + 16 bytes. */
+void crypto_encrypt(const uint8_t key[32], const uint8_t nonce[12], const void *aad, size_t aad_len,
+		    const uint8_t *value, size_t len, uint8_t *out);
+/* The first five calls above in a port; the others NULL. ctx: the seed to sign with. */
 void crypto_port(struct proplet_port *port, const uint8_t *seed);
 
 #endif

@@ -213,6 +213,129 @@ static void unfit_modules(void)
 	CHECK(fake_state(&f, B) == PP_REFUSED && error_has(B, "bytes of memory, has"), "too large");
 }
 
+/* -- secrets ------------------------------------------------------------------------------------ */
+
+#define VALUE "correct-horse-battery"
+
+static void up_with_box(bool p256)
+{
+	fake_init(&f);
+	fake_box(&f, p256);
+	CHECK(fake_boot(&f), "boot");
+	fake_connect(&f);
+	fake_trust(&f, 1);
+	fake_run(&f, 50);
+	fake_module(&f, 600, module);
+}
+
+static const char *sealed_entry(const char *mode, unsigned run, unsigned digest, const char *sealed)
+{
+	static char more[800];
+
+	snprintf(more, sizeof more, ",\"sealed\":{\"TOKEN\":\"%s\"}", sealed);
+	return fake_entry(one, sizeof one, A, run, mode, module, 639, digest, more);
+}
+
+static bool anywhere(const void *memory, size_t size)
+{
+	const char *const at = memory;
+
+	for (size_t i = 0; i + strlen(VALUE) <= size; i++) {
+		if (memcmp(at + i, VALUE, strlen(VALUE)) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Of all the device has in memory and storage, and of all it said. */
+static bool leaked(void)
+{
+	memset(f.secret, 0, sizeof f.secret); /* the guest's */
+	return anywhere(&f, sizeof f) || anywhere(f.memory.desired, f.memory.document) ||
+	       anywhere(f.memory.incoming, f.memory.document) ||
+	       anywhere(f.memory.scratch, f.memory.scratch_size) ||
+	       anywhere(f.memory.notes, f.memory.notes_size) ||
+	       anywhere(f.memory.told, f.memory.told_size);
+}
+
+/* The guest is given the value and nothing else ever holds it; a new one is a new run. */
+static void secrets(bool p256)
+{
+	up_with_box(p256);
+	fake_desire(&f, 1, list1(sealed_entry("daemon", 1, 1, fake_seal(&f, A, 1, "TOKEN", VALUE))));
+	fake_run(&f, 200);
+	CHECK(strcmp(f.secret, "TOKEN=" VALUE) == 0, "given: %s", f.secret);
+	CHECK(!leaked(), "nowhere but there");
+	fake_boot(&f);
+	fake_connect(&f);
+	fake_run(&f, 200);
+	CHECK(strcmp(f.secret, "TOKEN=" VALUE) == 0, "and after a reboot: %s", f.secret);
+	fake_desire(&f, 2, list1(sealed_entry("daemon", 2, 2, fake_seal(&f, A, 2, "TOKEN", "newer"))));
+	fake_run(&f, 300);
+	CHECK(strcmp(f.secret, "TOKEN=newer") == 0 && !leaked(), "rotated: %s", f.secret);
+}
+
+/* What was sealed for anything else is refused before anything starts. */
+static void moved_secrets(bool p256)
+{
+	static const char *const why = "TOKEN was sealed to another key or for another run";
+	static char kept[700];
+	unsigned run = 10;
+
+	up_with_box(p256);
+	snprintf(kept, sizeof kept, "%s", fake_seal(&f, A, 9, "TOKEN", VALUE)); /* of an older run */
+	fake_desire(&f, 1, list1(sealed_entry("once", run, run, kept)));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, why), "replayed");
+	run++;
+	fake_desire(&f, 2, list1(sealed_entry("once", run, run, fake_seal(&f, B, run, "TOKEN", VALUE))));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, why), "another object's");
+	run++;
+	fake_desire(&f, 3, list1(sealed_entry("once", run, run, fake_seal(&f, A, run, "OTHER", VALUE))));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, why), "another variable's");
+	run++;
+	snprintf(kept, sizeof kept, "%s", fake_seal(&f, A, run, "TOKEN", VALUE));
+	kept[strlen(kept) - 8] = kept[strlen(kept) - 8] == 'A' ? 'B' : 'A';
+	fake_desire(&f, 4, list1(sealed_entry("once", run, run, kept)));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, why), "changed");
+	run++;
+	f.config.id = "p2"; /* sealed for a device of this name */
+	snprintf(kept, sizeof kept, "%s", fake_seal(&f, A, run, "TOKEN", VALUE));
+	f.config.id = "p1";
+	fake_desire(&f, 5, list1(sealed_entry("once", run, run, kept)));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, why), "another device's");
+	run++;
+	fake_desire(&f, 6, list1(sealed_entry("once", run, run, fake_seal(&f, A, run, "TOKEN", "a\xff"))));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, why), "not text");
+	CHECK(f.started == 0 && !leaked(), "and nothing was started");
+	run++;
+	fake_desire(&f, 7, list1(sealed_entry("once", run, run, fake_seal(&f, A, run, "TOKEN", VALUE))));
+	fake_run(&f, 200);
+	CHECK(fake_state(&f, A) == PP_SUCCEEDED, "control: its own opens");
+}
+
+/* The key is said in hello; one that is none is refused when the device is made. */
+static void boxes(void)
+{
+	struct pp_view hello;
+
+	up_with_box(true);
+	hello = (struct pp_view){f.proplet.hello, f.proplet.agent.hello.len};
+	CHECK(memcmp(pp_text(pp_field(hello, PP_HELLO_BOX)).at, "p256:B", 6) == 0, "its box");
+	f.config.box = "p256:AAAA";
+	CHECK(proplet_init(&f.proplet, &f.config, &f.port, &f.engine, &f.memory) == PROPLET_REFUSED,
+	      "no key");
+	up();
+	hello = (struct pp_view){f.proplet.hello, f.proplet.agent.hello.len};
+	CHECK(!pp_has(hello, PP_HELLO_BOX), "none where it opens none");
+}
+
 static void operations(void)
 {
 	up();
@@ -522,6 +645,11 @@ int main(void)
 	broken_storage();
 	a_start_that_fails();
 	unfit_modules();
+	boxes();
+	for (unsigned p256 = 0; p256 < 2; p256++) {
+		secrets(p256 == 1);
+		moved_secrets(p256 == 1);
+	}
 	operations();
 	the_ring_stays();
 	a_report_that_does_not_leave();

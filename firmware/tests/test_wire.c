@@ -352,6 +352,102 @@ static void words(json file)
 	CHECK(at == PP_DIGEST_MISMATCH + 1, "%u words", at);
 }
 
+static uint8_t box_key[32];
+
+static int agree(void *ctx, const uint8_t *pub, size_t pub_len, uint8_t shared[32])
+{
+	(void)ctx;
+	return crypto_agree(box_key, pub, pub_len, shared);
+}
+
+static void hex_of(json place, const char *key, uint8_t out[16])
+{
+	char spelled[64], plain[33];
+	size_t len = 0;
+
+	json_text(json_get(place, key), spelled, sizeof spelled);
+	for (const char *c = spelled; *c != 0 && len < 32; c++) {
+		if (*c != '-') {
+			plain[len++] = *c;
+		}
+	}
+	for (size_t i = 0; i < 16; i++) {
+		unsigned byte = 0;
+
+		sscanf(plain + 2 * i, "%2x", &byte);
+		out[i] = (uint8_t)byte;
+	}
+}
+
+/* One sealed value; its length where it opens. */
+static enum pp_reject open_one(const struct proplet_port *port, const struct pp_box *box, json test,
+			       size_t *size)
+{
+	const json place = json_get(test, "place");
+	static char device[65], variable[129];
+	uint8_t inst[16], uid[16], run[16];
+	struct pp_place where = {device, inst, uid, run, {variable, 0}};
+	const size_t len = json_base64(json_get(test, "sealed"), body, sizeof body);
+	uint8_t *exact = malloc(len + 1);
+	enum pp_reject why;
+
+	json_text(json_get(place, "device"), device, sizeof device);
+	where.name.len = json_text(json_get(place, "name"), variable, sizeof variable);
+	hex_of(place, "inst", inst);
+	hex_of(place, "uid", uid);
+	hex_of(place, "run", run);
+	memcpy(exact, body, len); /* a read beyond its end is seen */
+	why = pp_box_open(port, box, &where, exact, len, made, sizeof made, size);
+	free(exact);
+	return why;
+}
+
+static void sealed_by(json told, const char *private, struct proplet_port *port)
+{
+	const json key = json_get(told, "box");
+	struct pp_box box, none;
+	size_t size, len;
+
+	json_hex(json_get(key, private), box_key, sizeof box_key);
+	len = json_text(json_get(key, "text"), text, sizeof text);
+	CHECK(pp_box_read((struct proplet_text){text, len}, &box) == PP_TAKEN, "%s", text);
+	for (size_t cut = 0; cut < len; cut++) {
+		CHECK(pp_box_read((struct proplet_text){text, cut}, &none) == PP_BAD_KEY && none.len == 0,
+		      "a key cut at %zu", cut);
+	}
+	for (json test = json_first(json_get(told, "good")); test != NULL; test = json_next(test)) {
+		const size_t value = json_hex(json_get(test, "value"), again, sizeof again);
+
+		if (json_number(json_get(test, "zeros")) > 0) {
+			continue; /* told by its digest alone */
+		}
+		CHECK(open_one(port, &box, test, &size) == PP_TAKEN && size == value &&
+			      memcmp(made, again, value) == 0,
+		      "%s opens", named(test));
+	}
+	for (json test = json_first(json_get(told, "bad")); test != NULL; test = json_next(test)) {
+		enum pp_reject why;
+
+		json_text(json_get(test, "sealed"), text, sizeof text);
+		if (text[0] == '*') {
+			continue; /* not base64: that is seen where a document is read */
+		}
+		why = open_one(port, &box, test, &size);
+		json_text(json_get(test, "reject"), text, sizeof text);
+		CHECK(strcmp(pp_reject_word(why), text) == 0 && size == 0, "%s: %s", named(test),
+		      pp_reject_word(why));
+	}
+}
+
+static void boxes(json told, struct proplet_port *port)
+{
+	port->agree = agree;
+	port->derive = crypto_derive;
+	port->unseal = crypto_unseal;
+	sealed_by(told, "seed", port);
+	sealed_by(json_get(told, "p256"), "scalar", port);
+}
+
 int main(int argc, char **argv)
 {
 	struct proplet_port port;
@@ -367,5 +463,6 @@ int main(int argc, char **argv)
 	topics(json_file(folder, "topics.json"));
 	frames(json_file(folder, "frames.json"), &port);
 	words(json_file(folder, "words.json"));
+	boxes(json_file(folder, "sealed.json"), &port);
 	return harness_end("wire");
 }

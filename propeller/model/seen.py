@@ -99,7 +99,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A proplet's encryption key, each as `x25519:<base64>` or "".
+    """A proplet's encryption key, each as `x25519:<base64>`, `p256:<base64>` or "".
 
     announced: by its last hello. pinned: by its first. believed: what secrets are sealed to, ""
     where there is none, and `trouble` says why in words.

@@ -224,7 +224,7 @@ class Proplet:
     `blob_chunk`, `blob_rate`: bytes of a blob at once and a second it is sent at most; None: as it
     asks.
     `public_key`: `ed25519:<base64>` or `p256:<base64>` enrolled for it, None to pin the first seen.
-    `encryption_key`: `x25519:<base64>`, what secrets are sealed to; None: see `reconcile.devices`.
+    `encryption_key`: what secrets are sealed to, as `wire.boxes`; None: see `reconcile.devices`.
     `time_zone`: IANA name of where it stands, for windows in device time; None where nobody said.
     """
 

@@ -31,7 +31,7 @@ from starlette.routing import Route
 from propeller.errors import UsageError, WireError
 from propeller.registry.encrypted import identity, is_path, recipient, seal
 from propeller.wire.attest import NONCE_SIZE, SOFTWARE, report_data, software_holds
-from propeller.wire.boxes import BoxKey, BoxPublic
+from propeller.wire.boxes import X25519, BoxKey, BoxPublic
 from propeller.wire.signing import VerifyKey
 from propeller.wire.topics import is_id
 
@@ -125,6 +125,8 @@ class KeyService:
             nonce = base64.b64decode(fields["nonce"], validate=True)
         except (WireError, binascii.Error, ValueError):
             raise RefusedError(400, "runtimeKey or evidence cannot be read") from None
+        if key.scheme is not X25519:
+            raise RefusedError(400, "runtimeKey is not of X25519")
         report = report_data(nonce, begun.device, key)
         words = self._verifiers[begun.tee].why_not(begun.device, report, evidence)
         if words:

@@ -167,6 +167,11 @@ class DeviceKeys:
         box = seen.box
         if not box.announced:
             return replace(box, believed="", trouble="")
+        try:
+            BoxPublic.parse(box.announced)
+        except WireError:
+            words = "it announces an encryption key of a kind that is not known here"
+            return replace(box, believed="", trouble=words)
         vouched = declared.encryption_key if declared is not None else None
         if vouched is None:
             vouched = self._enrolled_box(seen.id)

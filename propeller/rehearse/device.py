@@ -17,7 +17,7 @@ from propeller.rehearse.disk import Disk
 from propeller.rehearse.guests import Guests, Played
 from propeller.transport.base import Connected, Disconnected, Event, Received, Will
 from propeller.transport.memory import MemoryBroker, MemoryTransport
-from propeller.wire.boxes import BoxKey
+from propeller.wire.boxes import BoxKey, PointKey
 from propeller.wire.codec import encode
 from propeller.wire.frame import seal
 from propeller.wire.messages import BlobGet, BlobPut, Entry, Hello, OpAnswer, Report, Status
@@ -61,7 +61,7 @@ class SimProplet:
         mounts: tuple[str, ...] = (),
         memory: int = 1 << 30,
         max_module: int = 64 << 20,
-        box: BoxKey | None = None,
+        box: BoxKey | PointKey | None = None,
         encodings: tuple[str, ...] = ("json",),
         algs: tuple[str, ...] = ("ed25519",),
     ) -> None:

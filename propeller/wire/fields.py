@@ -210,7 +210,12 @@ HELLO = shape(
         Field(22, "labels", named(text(256), 64), "Labels it says it has."),
         Field(23, "key", text(128), "Its public key: ed25519:<base64> or p256:<base64>."),
         Field(24, "versions", listed(U32, 16), "Protocol versions it speaks."),
-        Field(25, "box", text(128), "Its encryption key, x25519:<base64>; absent: it has none."),
+        Field(
+            25,
+            "box",
+            text(128),
+            "Its encryption key, x25519:<base64> or p256:<base64>; absent: it has none.",
+        ),
     ],
 )
 OP = shape(

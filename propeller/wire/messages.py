@@ -290,7 +290,7 @@ class Status:
 class Hello:
     """What a device is. `key` is `ed25519:<base64>` or `p256:<base64>`; see `model.seen.Facts`.
 
-    `box` is what secrets are sealed to, `x25519:<base64>`; "" where it can open none.
+    `box` is what secrets are sealed to, by the scheme of its first word (`wire.boxes`); "": none.
     """
 
     id: str

@@ -32,6 +32,11 @@ def wire_seeds(vectors: Path) -> list[bytes]:
     for case in _read(vectors, "blobs.json")["good"]:
         number = 8 if case["message"] == "BlobChunk" else 9
         seeds.append(bytes((number,)) + bytes.fromhex(case["body"]))
+    sealed = _read(vectors, "sealed.json")
+    for one in (sealed, sealed["p256"]):
+        key = one["box"]["text"].encode()
+        for case in one["good"]:
+            seeds.append(b"\x0e" + key + b"\0" + base64.b64decode(case["sealed"]))
     for which, number in (("tasks", 12), ("inventories", 13)):
         for case in _read(vectors, "digests.json")[which]:
             seeds.append(bytes((number,)) + case["canonical"].encode())

@@ -9,6 +9,7 @@ import pytest
 from cbuild import FIRMWARE, SANITIZED, Ran, compile_to, run
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from propeller.wire.boxes import BoxKey
 from propeller.wire.signing import SigningKey
 
 PORT = FIRMWARE / "port" / "posix"
@@ -33,8 +34,8 @@ int main(int argc, char **argv)
 		printf(" %s=%s", s.labels[i].name, s.labels[i].value);
 	}
 	printf(" %s", s.trust);
-	if (s.data != NULL && keys_open(&keys, s.key, s.data)) {
-		printf(" %s", keys.text);
+	if (s.data != NULL && keys_open(&keys, s.key, s.box_key, s.data)) {
+		printf(" %s %s", keys.box_text, keys.text);
 	}
 	printf("\\n");
 	return 0;
@@ -100,6 +101,21 @@ def test_a_device_makes_a_key_once_and_takes_one_it_is_given(show: Path, tmp_pat
     (tmp_path / "given.pem").write_bytes(given.to_pem())
     ran = _told(show, tmp_path, text + "key: given.pem\n")
     assert ran.text.split()[-1] == given.public.text
+
+
+def test_an_encryption_key_stands_beside_it(show: Path, tmp_path: Path) -> None:
+    """Made once, or the one it is given, as the Linux proplet has it; another kind is refused."""
+    text = "id: a\ntrust: root.pub\n"
+    first = _told(show, tmp_path, text).text.split()[-2]
+    assert _told(show, tmp_path, text).text.split()[-2] == first
+    made = tmp_path / "device.box.pem"
+    assert made.stat().st_mode & 0o077 == 0
+    assert BoxKey.from_pem(made.read_bytes()).public.text == first
+    given = BoxKey.generate()
+    (tmp_path / "box.pem").write_bytes(given.to_pem())
+    assert _told(show, tmp_path, text + "boxKey: box.pem\n").text.split()[-2] == given.public.text
+    ran = _told(show, tmp_path, text + "boxKey: device.pem\n")
+    assert "not a private key X25519" in ran.text
 
 
 @pytest.mark.parametrize(

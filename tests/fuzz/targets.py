@@ -55,7 +55,7 @@ from propeller.sources.load import load
 from propeller.sources.tree import Tree
 from propeller.wire import certificates, codec, enrolment, updates
 from propeller.wire import messages as m
-from propeller.wire.boxes import BoxKey, Place, open_value
+from propeller.wire.boxes import BoxKey, Place, PointKey, open_value
 from propeller.wire.frame import open_frame, seal
 from propeller.wire.keyring import Keyring, keyring_from_trust
 from propeller.wire.releases import next_list, read_releases
@@ -196,7 +196,8 @@ def _blob(data: bytes) -> object:
 
 def _box(data: bytes) -> object:
     place = Place(device="d", inst="i", uid="u", run="r", name="N")
-    return open_value(data.decode("ascii", "replace"), BoxKey.from_seed(b"b" * 32), place)
+    key = PointKey.from_seed(b"b" * 48) if len(data) % 2 else BoxKey.from_seed(b"b" * 32)
+    return open_value(data.decode("ascii", "replace"), key, place)
 
 
 def _update(data: bytes) -> object:

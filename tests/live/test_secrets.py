@@ -15,6 +15,9 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
+from propeller.cli import devices
+from propeller.state.keys import Keys
+
 pytestmark = pytest.mark.live
 
 VALUE, OTHER = "correct-horse-battery-staple", "a-new-value-for-the-stable"
@@ -109,8 +112,24 @@ def files(place: Path, *, but: set[Path]) -> Iterator[tuple[Path, bytes]]:
                 yield path, path.read_bytes()
 
 
-def test_only_the_guest_sees_the_value(fleet: Any) -> None:
-    """State, logs, status files, MQTT, device storage, processes: nowhere else; and it rotates."""
+def device(fleet: Any, program: Path) -> Any:
+    """A device of the firmware, with the encryption key that the fleet enrolled for it."""
+    Keys(fleet.state / "keys").device_box("d1")
+    return fleet._begin(
+        [
+            *(str(program), "--id", "d1", "--broker", fleet.to_broker[1], "--heartbeat", "2s"),
+            *("--domain", "propeller", "--channel", "fleet", "--memory", "512MiB"),
+            *("--data", str(fleet.place / "d1"), "--engine", str(devices.engine())),
+            *("--trust", str(fleet.state / "keys" / "root.pub")),
+            *("--box-key", str(fleet.state / "keys" / "devices" / "d1.box.pem")),
+        ],
+        "d1",
+    )
+
+
+def test_only_the_guest_sees_the_value(fleet: Any, program: Path) -> None:
+    """On Linux and in the firmware: state, logs, status files, MQTT, device storage, processes:
+    nowhere else; and it rotates, also for a device that was killed meanwhile."""
     made = maker()
     identity = made.Identity()
     key = fleet.place / "age.key"
@@ -128,11 +147,18 @@ def test_only_the_guest_sees_the_value(fleet: Any) -> None:
     host, _, port = fleet.to_broker[1].rpartition(":")
     shown: list[str] = []
     with listening(host, int(port)) as heard:
-        up = fleet.up("--age-key", "age.key", *fleet.to_broker)
+        up = fleet.up("--age-key", "age.key", *fleet.to_broker, proplets=1)
+        small = device(fleet, program)
+
+        def held(value: str) -> bool:
+            """By every guest, on both kinds of proplet."""
+            copies = fleet.copies("Task/default/check")
+            found = {copy["proplet"]: copy.get("result") for copy in copies}
+            return len(found) == 2 and "d1" in found and set(found.values()) == {hashed(value)}
+
+        fleet.until(lambda: held(VALUE), lambda: str(fleet.copies("Task/default/check")))
         fleet.ready("Daemon/default/holder")
         fleet.ready("Task/default/check")
-        results = {copy["result"] for copy in fleet.copies("Task/default/check")}
-        assert results == {hashed(VALUE)}
         before = {copy["run"] for copy in fleet.copies("Daemon/default/holder")}
         around = processes()
 
@@ -162,14 +188,11 @@ def test_only_the_guest_sees_the_value(fleet: Any) -> None:
         assert {copy["run"] for copy in fleet.copies("Daemon/default/holder")} == before
 
         # another value: what uses it runs anew
+        small.kill()
         fleet.write("secret.yaml", new)
         fleet.ready("Secret/default/broker", generation=3)
-
-        def rotated() -> bool:
-            found = {copy.get("result") for copy in fleet.copies("Task/default/check")}
-            return found == {hashed(OTHER)}
-
-        fleet.until(rotated, "the new value in every guest")
+        small = device(fleet, program)
+        fleet.until(lambda: held(OTHER), lambda: str(fleet.copies("Task/default/check")))
         fleet.ready("Daemon/default/holder")
         assert not before & {copy["run"] for copy in fleet.copies("Daemon/default/holder")}
         for verb, *rest in (
@@ -187,6 +210,7 @@ def test_only_the_guest_sees_the_value(fleet: Any) -> None:
             said = fleet.on(verb, *rest)
             shown += [said.out, said.err]
         assert "*** (#1)" in "".join(shown)
+        assert small.end() == 0
         up.end()
     broker.stop()
     secrets = (VALUE, OTHER, identity.text)

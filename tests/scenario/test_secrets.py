@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from specs_text import WAT, daemon_yaml, proplet_yaml
 
 from propeller.rehearse.fleet import CALM, MINUTE, SECOND, STORM, Sim
 from propeller.secrets.age import Identities
-from propeller.wire.boxes import BoxKey
+from propeller.wire.boxes import BoxKey, PointKey
 
 VALUE, OTHER = "correct-horse-battery", "staple-of-the-stable"
 USES = (
@@ -265,6 +266,32 @@ def test_an_enrolled_key_counts_and_no_other(tmp_path: Path) -> None:
     plant.sim.run(30 * SECOND)
     assert plant.given() == {"a": VALUE}
     assert "known is" in plant.sim.seen("b").box.trouble
+
+
+def test_each_device_is_sealed_to_by_its_own_scheme(tmp_path: Path) -> None:
+    """X25519 for one, P-256 for a microcontroller, a new value for both; none for a device that
+    says no key, or one of tomorrow, and the words say so."""
+    plant = Plant(tmp_path)
+    small = plant.sim.proplets["b"]
+    small.kill()
+    small.box = PointKey.from_seed(b"b" * 48)
+    small.boot()
+    plant.sim.start_manager()
+    plant.settle()
+    plant.seal("token", OTHER)
+    plant.settle()
+    assert plant.given() == {"a": OTHER, "b": OTHER}
+    sealed = {one.id: one.disk.entries[0].sealed[0][1] for one in plant.sim.proplets.values()}
+    assert {name: base64.b64decode(one)[0] for name, one in sealed.items()} == {"a": 1, "b": 2}
+    plant.sim.write("fleet.yaml", proplet_yaml(["a", "b", "c", "d"]))
+    plant.sim.add("c")
+    tomorrow = SimpleNamespace(public=SimpleNamespace(text="kyber:AAAA"))
+    plant.sim.add("d", box=tomorrow)  # type: ignore[arg-type]  # only its text is looked at
+    plant.sim.run(30 * SECOND)
+    assert set(plant.given()) == {"a", "b"}
+    told = "\n".join(plant.sim.what_is_not())
+    assert "c: no key for secrets: it announces no encryption key" in told
+    assert "d: no key for secrets: it announces an encryption key of a kind that is not" in told
 
 
 def test_a_secret_that_was_tampered_with_is_told(tmp_path: Path) -> None:

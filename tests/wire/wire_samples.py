@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from propeller.wire import call_messages as calls
 from propeller.wire import messages as m
-from propeller.wire.boxes import BoxKey, Place, seal_value
+from propeller.wire.boxes import BoxKey, Place, PointKey, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
 from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
@@ -72,6 +72,8 @@ KILLED_FIRST = replace(KILLED_FIRST, digest=entry_digest(KILLED_FIRST))
 PLACE = Place(device="gw-01", inst=INST, uid=UID_ADD, run=RUN_ADD, name="TOKEN")
 FLEET_SECRET = bytes(range(32))
 BOX = BoxKey.from_seed(bytes(range(64, 96)))
+POINT_SEED = bytes(range(96, 144))
+POINT = PointKey.from_seed(POINT_SEED)
 SEALED = replace(
     SMALL,
     digest=ADD,

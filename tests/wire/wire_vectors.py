@@ -27,7 +27,7 @@ from propeller.wire import (  # noqa: E402
 )
 from propeller.wire import fields as tables  # noqa: E402
 from propeller.wire import messages as m  # noqa: E402
-from propeller.wire.boxes import BoxKey, seal_value  # noqa: E402
+from propeller.wire.boxes import BoxKey, PointKey, seal_value  # noqa: E402
 from propeller.wire.frame import PURPOSE_OF, ROLES, seal  # noqa: E402
 from propeller.wire.keyring import trusted  # noqa: E402
 from propeller.wire.reject import Reject  # noqa: E402
@@ -422,7 +422,31 @@ def words() -> dict[str, object]:
 
 
 def sealed() -> dict[str, object]:
-    box, secret, place = samples.BOX, samples.FLEET_SECRET, samples.PLACE
+    """Sealed values of both schemes."""
+    told = _sealed_to(samples.BOX, BoxKey.from_seed(bytes(32)), "\x02")
+    return {
+        "about": "Sealed values (propeller/wire/boxes.py, docs/reference/protocol.md). box is the "
+        "device's key, X25519 and under p256 one on P-256 (scalar: its private half); secret is "
+        "the fleet's, which only says which ephemeral key is used.",
+        "box": {"seed": bytes(range(64, 96)).hex(), "text": samples.BOX.public.text},
+        "secret": samples.FLEET_SECRET.hex(),
+        **told,
+        "p256": {
+            "box": {
+                "seed": samples.POINT_SEED.hex(),
+                "scalar": samples.POINT.scalar().hex(),
+                "text": samples.POINT.public.text,
+            },
+            **_sealed_to(samples.POINT, PointKey.from_seed(bytes(48)), "\x01"),
+        },
+    }
+
+
+def _sealed_to(
+    box: BoxKey | PointKey, stranger: BoxKey | PointKey, other: str
+) -> dict[str, list[dict[str, object]]]:
+    """Values that `box` opens, and ones it does not. other: what another scheme begins with."""
+    secret, place = samples.FLEET_SECRET, samples.PLACE
     cases = [
         ("a word", place, b"correct horse"),
         ("nothing", place, b""),
@@ -447,7 +471,8 @@ def sealed() -> dict[str, object]:
     ]
     word = seal_value(b"correct horse", box.public, place, secret=secret)
     raw = base64.b64decode(word)
-    stranger = BoxKey.from_seed(bytes(32))
+    size = box.public.scheme.size
+    no_point = bytes(32) if size == 32 else b"\x04" + bytes(63) + b"\x01"
     bad = [
         ("for another run", word, replace(place, run=samples.RUN_FILTER), "bad_seal"),
         ("for another variable", word, replace(place, name="TOKENS"), "bad_seal"),
@@ -460,17 +485,23 @@ def sealed() -> dict[str, object]:
             "bad_seal",
         ),
         ("one bit of the value", _base64(_flip(raw, len(raw) - 17)), place, "bad_seal"),
-        ("one bit of the ephemeral key", _base64(_flip(raw, 5)), place, "bad_seal"),
-        ("version 2", _base64(b"\x02" + raw[1:]), place, "bad_seal"),
-        ("cut", _base64(raw[:48]), place, "bad_seal"),
-        ("a point of small order", _base64(b"\x01" + bytes(32) + raw[33:]), place, "bad_key"),
+        (
+            "one bit of the ephemeral key",
+            _base64(_flip(raw, 5)),
+            place,
+            "bad_seal" if size == 32 else "bad_key",
+        ),
+        ("of the other scheme", _base64(other.encode() + raw[1:]), place, "bad_seal"),
+        ("cut", _base64(raw[: size + 16]), place, "bad_seal"),
+        (
+            "a point of small order" if size == 32 else "no point of the curve",
+            _base64(raw[:1] + no_point + raw[1 + size :]),
+            place,
+            "bad_key",
+        ),
         ("not base64", "****", place, "bad_seal"),
     ]
     return {
-        "about": "Sealed values (propeller/wire/boxes.py, docs/reference/protocol.md). box is the "
-        "device's X25519 key; secret is the fleet's, which only says which ephemeral key is used.",
-        "box": {"seed": bytes(range(64, 96)).hex(), "text": box.public.text},
-        "secret": secret.hex(),
         "good": good,
         "bad": [
             {"name": name, "place": asdict(where), "sealed": text, "reject": reject}

@@ -9,6 +9,9 @@
 #include <zephyr/sys/reboot.h>
 #include <zephyr/task_wdt/task_wdt.h>
 
+#if defined(CONFIG_PROPLET_SECRETS)
+#include "boxes.h"
+#endif
 #include "clock.h"
 #include "console.h"
 #include "identity.h"
@@ -153,6 +156,9 @@ static bool make_proplet(void)
 		.id = identity.id,
 		.root = identity.root,
 		.key = keys_text(),
+#if defined(CONFIG_PROPLET_SECRETS)
+		.box = boxes_text(),
+#endif
 		.arch = CONFIG_ARCH,
 		.os = "zephyr",
 		.agent = "firmware",
@@ -198,6 +204,13 @@ static bool make(void)
 		return false;
 	}
 	LOG_INF("its key is %s", keys_text());
+#if defined(CONFIG_PROPLET_SECRETS)
+	boxes_fill(&port);
+	if (!boxes_open()) {
+		return false;
+	}
+	LOG_INF("its encryption key is %s", boxes_text());
+#endif
 	if (!identity_read(&identity)) {
 		LOG_ERR("not set up: the shell's `proplet set` names id, broker (host:port) and root");
 		return false;

@@ -276,6 +276,11 @@ static void unload(struct run *run)
 		wasm_runtime_destroy_exec_env(run->env);
 	}
 	if (run->instance != NULL) {
+		struct proplet_linear memory = memory_of(run->instance);
+
+		if (run->job->secret && memory.data != NULL) { /* the pool is the next guest's */
+			proplet_wipe(memory.data, (size_t)memory.size);
+		}
 		wasm_runtime_deinstantiate(run->instance);
 	}
 	if (run->module != NULL) {

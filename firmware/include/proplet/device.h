@@ -29,6 +29,8 @@ struct proplet_config {
 	const char *domain, *channel, *id;
 	const char *root;           /* the fleet's root key: "ed25519:<base64>" or "p256:<base64>" */
 	const char *key;            /* this device's own public key, the same spelling */
+	const char *box;            /* what secrets are sealed to: "x25519:<base64>" or
+				     * "p256:<base64>"; NULL: the port opens none */
 	const char *arch, *os, *agent;
 	uint32_t storage;           /* bytes for blobs in all */
 	uint32_t max_module;
@@ -79,6 +81,7 @@ struct proplet {
 	struct pp_agent agent;
 	struct pp_channel channel;
 	struct pp_key key;
+	struct pp_box box;
 	uint8_t hello[PROPLET_HELLO];
 	int64_t last_mono, wake;
 	uint32_t boot, conn;

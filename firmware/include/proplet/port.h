@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROPLET_PORT_VERSION 1 /* grows with every change that an old port would get wrong */
+#define PROPLET_PORT_VERSION 2 /* grows with every change that an old port would get wrong */
 
 enum proplet_error {
 	PROPLET_OK = 0,
@@ -85,6 +85,20 @@ struct proplet_port {
 	/* Sign with the device's own key, which never leaves the port. */
 	int (*sign)(void *ctx, uint8_t sig[64], const void *msg, size_t len);
 
+	/* -- secrets: all three, or NULL where this device opens none (config.box) ----------- */
+
+	/* What the device's encryption key, which never leaves the port, and `pub` agree on: X25519
+	 * (32 bytes), or the x coordinate of ECDH on P-256 (65 of an uncompressed point).
+	 * PROPLET_REFUSED for what is no point, or agrees on nothing but zeros. */
+	int (*agree)(void *ctx, const uint8_t *pub, size_t pub_len, uint8_t shared[32]);
+	/* HKDF-SHA256, both steps. */
+	int (*derive)(void *ctx, const uint8_t secret[32], const uint8_t *salt, size_t salt_len,
+		      const void *info, size_t info_len, uint8_t *out, size_t len);
+	/* ChaCha20-Poly1305 (RFC 8439): len bytes with the tag at their end become len - 16.
+	 * PROPLET_REFUSED, and nothing in `out`, where the tag is wrong. */
+	int (*unseal)(void *ctx, const uint8_t key[32], const uint8_t nonce[12], const void *aad,
+		      size_t aad_len, const uint8_t *sealed, size_t len, uint8_t *out);
+
 	/* -- records: each write is atomic, and durable when the call returns --------------- */
 
 	/* *len is the size of the record; PROPLET_FULL when that is above `cap` (nothing useful in
@@ -144,6 +158,8 @@ struct proplet_text {
 
 #define PROPLET_UNLIMITED UINT64_MAX
 
+struct proplet;
+
 /*
  * One guest to check or to run. Everything points into buffers of the core and holds only during
  * the call: an engine copies what its runner needs. args and env are read with the two functions
@@ -157,7 +173,8 @@ struct proplet_guest {
 	uint8_t module[32];
 	uint32_t module_size;
 	struct proplet_text ref, entrypoint, stdin_text;
-	uint16_t args, env; /* how many */
+	uint16_t args, env, secrets; /* how many */
+	const struct proplet *device; /* whose guest it is: opens its secrets */
 	uint64_t memory, fuel, timeout_ms, output; /* PROPLET_UNLIMITED where the entry has none */
 	const uint8_t *entry; /* the whole entry as checked CBOR (wire.h), for what is not here */
 	size_t entry_len;
@@ -166,6 +183,22 @@ struct proplet_guest {
 /* False beyond the end. */
 bool proplet_guest_arg(const struct proplet_guest *guest, unsigned index, struct proplet_text *out);
 bool proplet_guest_env(const struct proplet_guest *guest, unsigned index, struct proplet_text *out);
+
+/* A secret, opened: "NAME=value", terminated, *len without the terminator. PROPLET_MISSING beyond the
+ * end, PROPLET_FULL where it does not fit, PROPLET_REFUSED where it was not sealed to this device
+ * for this run. Whoever calls this wipes `to` when the guest has ended, and keeps no other copy. */
+int proplet_guest_secret(const struct proplet_guest *guest, unsigned index, char *to, size_t cap,
+			 size_t *len);
+
+/* Zeros that no compiler leaves out. */
+static inline void proplet_wipe(void *memory, size_t size)
+{
+	volatile uint8_t *at = (volatile uint8_t *)memory;
+
+	while (size-- > 0) {
+		*at++ = 0;
+	}
+}
 
 /* How a guest ended. */
 struct proplet_ended {

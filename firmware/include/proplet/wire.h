@@ -146,6 +146,25 @@ struct pp_key {
 enum pp_reject pp_key_read(const struct proplet_port *port, struct proplet_text text,
 			   struct pp_key *key);
 
+/* The device's encryption key, and the one place where a value sealed to it counts. */
+enum pp_box_scheme { PP_BOX_X25519 = 1, PP_BOX_P256 = 2 };
+struct pp_box {
+	uint8_t scheme;
+	uint8_t len; /* of raw; 0: there is none */
+	uint8_t raw[65];
+};
+struct pp_place {
+	const char *device;
+	const uint8_t *inst, *uid, *run; /* 16 bytes each */
+	struct proplet_text name;
+};
+/* "x25519:<base64>" or "p256:<base64>"; bad_key otherwise. */
+enum pp_reject pp_box_read(struct proplet_text text, struct pp_box *box);
+/* Opens a sealed value into `out`: bad_seal, bad_key, or too_big where it is more than cap. */
+enum pp_reject pp_box_open(const struct proplet_port *port, const struct pp_box *box,
+			   const struct pp_place *place, const uint8_t *sealed, size_t len,
+			   uint8_t *out, size_t cap, size_t *size);
+
 /* Opens a frame with one of `keys`: body and the roles of who signed. */
 struct pp_opened {
 	const uint8_t *body;

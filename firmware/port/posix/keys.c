@@ -17,9 +17,12 @@
 
 #define PREFIX_SIZE 16
 
-/* PKCS#8 (RFC 8410) of an Ed25519 key: this, then the 32 bytes of its seed. */
+/* PKCS#8 (RFC 8410) of an Ed25519 key: this, then the 32 bytes of its seed. That of an X25519 key
+ * differs in one byte. */
 static const uint8_t prefix[PREFIX_SIZE] = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06,
 					    0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20};
+#define WHICH 11
+enum { ED25519 = 0x70, X25519 = 0x6e };
 
 static const char begin[] = "-----BEGIN PRIVATE KEY-----";
 static const char end[] = "-----END PRIVATE KEY-----";
@@ -45,7 +48,7 @@ bool first_line(const char *path, char *to, size_t size)
 	return fine;
 }
 
-static bool read_pem(const char *path, uint8_t seed[32])
+static bool read_pem(const char *path, uint8_t which, uint8_t seed[32])
 {
 	char text[1024];
 	uint8_t der[PREFIX_SIZE + 32];
@@ -66,7 +69,8 @@ static bool read_pem(const char *path, uint8_t seed[32])
 	    sodium_base642bin(der, sizeof(der), body + sizeof(begin) - 1,
 			      strcspn(body + sizeof(begin) - 1, "-"), "\r\n ", &got, NULL,
 			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    got != sizeof(der) || memcmp(der, prefix, PREFIX_SIZE) != 0) {
+	    got != sizeof(der) || memcmp(der, prefix, WHICH) != 0 || der[WHICH] != which ||
+	    memcmp(der + WHICH + 1, prefix + WHICH + 1, PREFIX_SIZE - WHICH - 1) != 0) {
 		sodium_memzero(text, sizeof(text));
 		return false;
 	}
@@ -76,7 +80,7 @@ static bool read_pem(const char *path, uint8_t seed[32])
 	return true;
 }
 
-static bool write_pem(const char *path, const uint8_t seed[32])
+static bool write_pem(const char *path, uint8_t which, const uint8_t seed[32])
 {
 	char base64[sodium_base64_ENCODED_LEN(PREFIX_SIZE + 32, sodium_base64_VARIANT_ORIGINAL)];
 	char fresh[PATH_MAX + 8];
@@ -92,6 +96,7 @@ static bool write_pem(const char *path, const uint8_t seed[32])
 		return false;
 	}
 	memcpy(der, prefix, PREFIX_SIZE);
+	der[WHICH] = which;
 	memcpy(der + PREFIX_SIZE, seed, 32);
 	sodium_bin2base64(base64, sizeof(base64), der, sizeof(der),
 			  sodium_base64_VARIANT_ORIGINAL);
@@ -103,38 +108,58 @@ static bool write_pem(const char *path, const uint8_t seed[32])
 	return fine && rename(fresh, path) == 0;
 }
 
-bool keys_open(struct keys *keys, const char *path, const char *data)
+/* The seed in the PEM file `path`; NULL: `name` in `data`, made where it is missing. */
+static bool seed_of(const char *path, const char *data, const char *name, uint8_t which,
+		    uint8_t seed[32])
 {
 	char made[PATH_MAX];
-	uint8_t seed[32];
-	uint8_t public[32];
-	size_t at;
 
-	if (sodium_init() < 0) {
-		fprintf(stderr, "proplet-posix: libsodium cannot be used\n");
-		return false;
-	}
 	if (path == NULL) {
-		snprintf(made, sizeof(made), "%s/device.pem", data);
+		snprintf(made, sizeof(made), "%s/%s", data, name);
 		path = made;
 		if (access(path, F_OK) != 0) {
-			randombytes_buf(seed, sizeof(seed));
-			if (!write_pem(path, seed)) {
+			randombytes_buf(seed, 32);
+			if (!write_pem(path, which, seed)) {
 				fprintf(stderr, "proplet-posix: %s: %s\n", path, strerror(errno));
 				return false;
 			}
 		}
 	}
-	if (!read_pem(path, seed)) {
-		fprintf(stderr, "proplet-posix: %s: not a private key Ed25519 in PEM (%s)\n", path,
-			strerror(errno));
+	if (!read_pem(path, which, seed)) {
+		fprintf(stderr, "proplet-posix: %s: not a private key %s in PEM (%s)\n", path,
+			which == ED25519 ? "Ed25519" : "X25519", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static void spell(char *to, size_t size, const char *word, const uint8_t public[32])
+{
+	size_t at = strlen(strcpy(to, word));
+
+	sodium_bin2base64(to + at, size - at, public, 32, sodium_base64_VARIANT_ORIGINAL);
+}
+
+bool keys_open(struct keys *keys, const char *path, const char *box, const char *data)
+{
+	uint8_t seed[32];
+	uint8_t public[32];
+
+	if (sodium_init() < 0) {
+		fprintf(stderr, "proplet-posix: libsodium cannot be used\n");
+		return false;
+	}
+	if (!seed_of(path, data, "device.pem", ED25519, seed)) {
 		return false;
 	}
 	crypto_sign_seed_keypair(public, keys->secret, seed);
 	sodium_memzero(seed, sizeof(seed));
-	at = strlen(strcpy(keys->text, "ed25519:"));
-	sodium_bin2base64(keys->text + at, sizeof(keys->text) - at, public, sizeof(public),
-			  sodium_base64_VARIANT_ORIGINAL);
+	spell(keys->text, sizeof(keys->text), "ed25519:", public);
+	if (!seed_of(box, data, "device.box.pem", X25519, keys->box)) {
+		return false;
+	}
+	crypto_scalarmult_base(public, keys->box);
+	spell(keys->box_text, sizeof(keys->box_text), "x25519:", public);
 	return true;
 }
 
@@ -178,4 +203,56 @@ int keys_sign(const struct keys *keys, uint8_t sig[64], const void *msg, size_t 
 {
 	return crypto_sign_detached(sig, NULL, msg, len, keys->secret) == 0 ? PROPLET_OK
 									   : PROPLET_BROKEN;
+}
+
+/* -- secrets ------------------------------------------------------------------------------- */
+
+int keys_agree(const struct keys *keys, const uint8_t *pub, size_t pub_len, uint8_t shared[32])
+{
+	if (pub_len != crypto_scalarmult_BYTES ||
+	    crypto_scalarmult(shared, keys->box, pub) != 0) {
+		return PROPLET_REFUSED;
+	}
+	return PROPLET_OK;
+}
+
+/* RFC 5869: an HMAC to extract, one for each 32 bytes to expand. libsodium has it whole from 1.0.19
+ * on, Debian's does not. */
+int keys_derive(const uint8_t secret[32], const uint8_t *salt, size_t salt_len, const void *info,
+		size_t info_len, uint8_t *out, size_t len)
+{
+	crypto_auth_hmacsha256_state state;
+	uint8_t extracted[32];
+	uint8_t block[32];
+	size_t had = 0;
+
+	crypto_auth_hmacsha256_init(&state, salt, salt_len);
+	crypto_auth_hmacsha256_update(&state, secret, 32);
+	crypto_auth_hmacsha256_final(&state, extracted);
+	for (uint8_t count = 1; len > 0; count++) {
+		size_t take = len < sizeof(block) ? len : sizeof(block);
+
+		crypto_auth_hmacsha256_init(&state, extracted, sizeof(extracted));
+		crypto_auth_hmacsha256_update(&state, block, had);
+		crypto_auth_hmacsha256_update(&state, info, info_len);
+		crypto_auth_hmacsha256_update(&state, &count, 1);
+		crypto_auth_hmacsha256_final(&state, block);
+		memcpy(out, block, take);
+		out += take;
+		len -= take;
+		had = sizeof(block);
+	}
+	sodium_memzero(extracted, sizeof(extracted));
+	sodium_memzero(block, sizeof(block));
+	sodium_memzero(&state, sizeof(state));
+	return PROPLET_OK;
+}
+
+int keys_unseal(const uint8_t key[32], const uint8_t nonce[12], const void *aad, size_t aad_len,
+		const uint8_t *sealed, size_t len, uint8_t *out)
+{
+	return crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed, len, aad, aad_len,
+							 nonce, key) == 0
+		       ? PROPLET_OK
+		       : PROPLET_REFUSED;
 }

@@ -117,6 +117,25 @@ static int port_sign(void *ctx, uint8_t sig[64], const void *msg, size_t len)
 	return keys_sign(&((struct device *)ctx)->keys, sig, msg, len);
 }
 
+static int port_agree(void *ctx, const uint8_t *pub, size_t pub_len, uint8_t shared[32])
+{
+	return keys_agree(&((struct device *)ctx)->keys, pub, pub_len, shared);
+}
+
+static int port_derive(void *ctx, const uint8_t secret[32], const uint8_t *salt, size_t salt_len,
+		       const void *info, size_t info_len, uint8_t *out, size_t len)
+{
+	(void)ctx;
+	return keys_derive(secret, salt, salt_len, info, info_len, out, len);
+}
+
+static int port_unseal(void *ctx, const uint8_t key[32], const uint8_t nonce[12], const void *aad,
+		       size_t aad_len, const uint8_t *sealed, size_t len, uint8_t *out)
+{
+	(void)ctx;
+	return keys_unseal(key, nonce, aad, aad_len, sealed, len, out);
+}
+
 static int port_get(void *ctx, uint16_t id, void *buf, size_t cap, size_t *len)
 {
 	return store_get(&((struct device *)ctx)->store, id, buf, cap, len);
@@ -208,6 +227,9 @@ static const struct proplet_port slots_of_port = {
 	.hash_end = port_hash_end,
 	.verify = port_verify,
 	.sign = port_sign,
+	.agree = port_agree,
+	.derive = port_derive,
+	.unseal = port_unseal,
 	.get = port_get,
 	.put = port_put,
 	.del = port_del,
@@ -313,6 +335,7 @@ static bool make_proplet(void)
 		.id = settings->id,
 		.root = device.root,
 		.key = device.keys.text,
+		.box = device.keys.box_text,
 		.arch = device.machine.machine,
 		.os = "posix",
 		.agent = "firmware",
@@ -356,8 +379,8 @@ static bool make(void)
 		fprintf(stderr, "proplet-posix: %s: no public key there\n", settings->trust);
 		return false;
 	}
-	return keys_open(&device.keys, settings->key, settings->data) && make_engine() &&
-	       make_proplet();
+	return keys_open(&device.keys, settings->key, settings->box_key, settings->data) &&
+	       make_engine() && make_proplet();
 }
 
 /* -- the loop ------------------------------------------------------------------------------ */

@@ -38,6 +38,7 @@ static const struct setting known[] = {
 	{"data", "data", FILE_NAME, AT(data), "/var/lib/proplet"},
 	{"trust", "trust", FILE_NAME, AT(trust), NULL},
 	{"key", "key", FILE_NAME, AT(key), NULL},
+	{"boxKey", "box-key", FILE_NAME, AT(box_key), NULL},
 	{"label", "label", LABEL, 0, NULL},
 	{"labels", "labels", LABEL, 0, NULL},
 	{"heartbeat", "heartbeat", DURATION, AT(heartbeat), "30s"},
@@ -55,7 +56,6 @@ static const struct setting known[] = {
 	{"mounts", "mount", MOUNT, 0, NULL},
 	{"flMemory", "fl-memory", SIZE, AT(learning), "64MiB"},
 	/* Of the Linux proplet, and of no use here: the same file serves both. */
-	{"boxKey", "box-key", IGNORED, 0, NULL},
 	{"logLevel", "log-level", IGNORED, 0, NULL},
 	{"fetch", "fetch", IGNORED, 0, NULL},
 	{"plainHttp", "plain-http", IGNORED, 0, NULL},

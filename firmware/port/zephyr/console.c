@@ -11,6 +11,9 @@
 #include <zephyr/shell/shell.h>
 #include <zephyr/sys/reboot.h>
 
+#if defined(CONFIG_PROPLET_SECRETS)
+#include "boxes.h"
+#endif
 #include "clock.h"
 #include "device.h"
 #include "identity.h"
@@ -122,6 +125,9 @@ static int show(const struct shell *shell, size_t argc, char **argv)
 		    link_secure() ? " by TLS" : "");
 	shell_print(shell, "root     %s", identity.root);
 	shell_print(shell, "key      %s", keys_text());
+#if defined(CONFIG_PROPLET_SECRETS)
+	shell_print(shell, "box      %s", boxes_text());
+#endif
 	shell_print(shell, "sntp     %s", identity.sntp);
 	if (clock_wall(NULL, &now)) {
 		shell_print(shell, "time     %llu", (unsigned long long)(now / 1000));

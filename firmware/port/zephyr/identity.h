@@ -21,7 +21,8 @@ enum {
 	IDENTITY_CERT_KEY,
 	IDENTITY_SNTP, /* a time server */
 	IDENTITY_SSID, /* of a board with Wi-Fi */
-	IDENTITY_PSK
+	IDENTITY_PSK,
+	IDENTITY_BOX /* what secrets are sealed to: the private key, 32 bytes */
 };
 
 #define IDENTITY_LABELS_MAX 16

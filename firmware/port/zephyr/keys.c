@@ -21,8 +21,6 @@ LOG_MODULE_REGISTER(proplet_keys);
 
 BUILD_ASSERT(sizeof(mbedtls_sha256_context) <= sizeof(struct proplet_hash), "hash state");
 
-#define POINT 65
-
 static mbedtls_ecp_group group;
 static mbedtls_mpi secret;
 static char text[KEYS_TEXT];
@@ -38,51 +36,64 @@ int keys_random(void *ctx, void *out, size_t len)
 #endif
 }
 
-static int chance(void *ctx, unsigned char *out, size_t len)
+int keys_chance(void *ctx, unsigned char *out, size_t len)
 {
 	return keys_random(ctx, out, len) == PROPLET_OK ? 0 : MBEDTLS_ERR_ECP_RANDOM_FAILED;
 }
 
-static bool tell(void)
+mbedtls_ecp_group *keys_group(void)
+{
+	return &group;
+}
+
+bool keys_spell(const mbedtls_mpi *key, char to[KEYS_TEXT])
 {
 	mbedtls_ecp_point point;
-	uint8_t raw[POINT];
+	uint8_t raw[KEYS_POINT];
 	size_t len = 0;
 	size_t wrote;
 	bool fine;
 
 	mbedtls_ecp_point_init(&point);
-	fine = mbedtls_ecp_mul(&group, &point, &secret, &group.G, chance, NULL) == 0 &&
+	fine = mbedtls_ecp_mul(&group, &point, key, &group.G, keys_chance, NULL) == 0 &&
 	       mbedtls_ecp_point_write_binary(&group, &point, MBEDTLS_ECP_PF_UNCOMPRESSED, &len,
 					      raw, sizeof(raw)) == 0;
 	mbedtls_ecp_point_free(&point);
-	strcpy(text, "p256:");
-	return fine && base64_encode((uint8_t *)text + 5, sizeof(text) - 5, &wrote, raw, len) == 0;
+	strcpy(to, "p256:");
+	return fine && base64_encode((uint8_t *)to + 5, KEYS_TEXT - 5, &wrote, raw, len) == 0;
+}
+
+bool keys_private(uint16_t record, mbedtls_mpi *key)
+{
+	uint8_t raw[32];
+	size_t len;
+	int found = store_get(record, raw, sizeof(raw), &len);
+	bool fine;
+
+	if (found == PROPLET_OK && len == sizeof(raw)) {
+		fine = mbedtls_mpi_read_binary(key, raw, sizeof(raw)) == 0;
+	} else {
+		fine = found == PROPLET_MISSING &&
+		       mbedtls_ecp_gen_privkey(&group, key, keys_chance, NULL) == 0 &&
+		       mbedtls_mpi_write_binary(key, raw, sizeof(raw)) == 0 &&
+		       store_put(record, raw, sizeof(raw)) == PROPLET_OK;
+	}
+	proplet_wipe(raw, sizeof(raw));
+	return fine;
 }
 
 bool keys_open(void)
 {
-	uint8_t raw[32];
-	size_t len;
-	int found;
-
 	mbedtls_ecp_group_init(&group);
 	mbedtls_mpi_init(&secret);
 	if (mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) != 0) {
 		return false;
 	}
-	found = store_get(IDENTITY_KEY, raw, sizeof(raw), &len);
-	if (found == PROPLET_OK && len == sizeof(raw)) {
-		mbedtls_mpi_read_binary(&secret, raw, sizeof(raw));
-	} else if (found != PROPLET_MISSING ||
-		   mbedtls_ecp_gen_privkey(&group, &secret, chance, NULL) != 0 ||
-		   mbedtls_mpi_write_binary(&secret, raw, sizeof(raw)) != 0 ||
-		   store_put(IDENTITY_KEY, raw, sizeof(raw)) != PROPLET_OK) {
+	if (!keys_private(IDENTITY_KEY, &secret)) {
 		LOG_ERR("no key of its own can be made");
 		return false;
 	}
-	memset(raw, 0, sizeof(raw));
-	return tell();
+	return keys_spell(&secret, text);
 }
 
 const char *keys_text(void)
@@ -150,8 +161,8 @@ static int sign(void *ctx, uint8_t sig[64], const void *msg, size_t len)
 	mbedtls_mpi_init(&s);
 	error = mbedtls_sha256(msg, len, digest, 0);
 	error = error ? error
-		      : mbedtls_ecdsa_sign(&group, &r, &s, &secret, digest, sizeof(digest), chance,
-					   NULL);
+		      : mbedtls_ecdsa_sign(&group, &r, &s, &secret, digest, sizeof(digest),
+					   keys_chance, NULL);
 	error = error ? error : mbedtls_mpi_write_binary(&r, sig, 32);
 	error = error ? error : mbedtls_mpi_write_binary(&s, sig + 32, 32);
 	mbedtls_mpi_free(&r);

@@ -4,13 +4,22 @@
 
 #include <stdbool.h>
 
+#include <mbedtls/ecp.h>
+
 #include "proplet/port.h"
 
 #define KEYS_TEXT 100 /* `p256:` and base64 of 65 bytes */
+#define KEYS_POINT 65
 
 bool keys_open(void);
 const char *keys_text(void); /* the public key */
 int keys_random(void *ctx, void *out, size_t len);
+int keys_chance(void *ctx, unsigned char *out, size_t len); /* as Mbed TLS wants it */
+mbedtls_ecp_group *keys_group(void);
+/* The private key in a record, made where there is none. */
+bool keys_private(uint16_t record, mbedtls_mpi *key);
+/* Its public half as text. */
+bool keys_spell(const mbedtls_mpi *key, char to[KEYS_TEXT]);
 void keys_fill(struct proplet_port *port);
 
 #endif

@@ -7,3 +7,16 @@
 
 #undef MBEDTLS_ECP_WINDOW_SIZE
 #define MBEDTLS_ECP_WINDOW_SIZE 2 /* 2 KB less heap while a point is multiplied */
+
+#if defined(CONFIG_PROPLET_SECRETS)
+#undef MBEDTLS_MD_C
+#define MBEDTLS_MD_C
+#undef MBEDTLS_HKDF_C
+#define MBEDTLS_HKDF_C
+#undef MBEDTLS_CHACHA20_C
+#define MBEDTLS_CHACHA20_C
+#undef MBEDTLS_POLY1305_C
+#define MBEDTLS_POLY1305_C
+#undef MBEDTLS_CHACHAPOLY_C
+#define MBEDTLS_CHACHAPOLY_C
+#endif
