@@ -171,6 +171,7 @@ static void wake(struct pp_agent *a, bool served, struct pp_now now)
 	if (a->drain_by >= 0) {
 		effect.at = pp_min(effect.at, a->drain_by);
 	}
+	effect.at = pp_min(effect.at, pp_autonomy_due(a, now));
 	if (effect.at == PP_NEVER) {
 		effect.at = now.mono + IDLE;
 	}
@@ -184,7 +185,10 @@ void pp_turn(struct pp_agent *a, struct pp_now now)
 	bool served;
 
 	pp_releases_hold(a, now);
+	pp_autonomy_contact(a, now);
+	a->silent = pp_autonomy_silence(a, now);
 	pp_runs_settle(a, now);
+	pp_autonomy_save(a, now);
 	pp_downloads_spare(a);
 	pp_operations_settle(a);
 	if (a->changed) {
@@ -264,6 +268,7 @@ void pp_agent_boot(struct pp_agent *a, const struct pp_stored *stored, struct pp
 	for (unsigned i = 0; i < stored->upload_count; i++) {
 		(void)pp_uploads_add(a, stored->uploads[i].digest, stored->uploads[i].size, true);
 	}
+	pp_autonomy_booted(a, stored, now);
 	pp_runs_load(a, (struct pp_view){a->memory.desired, a->desired_len}, now);
 	pp_turn(a, now);
 }
@@ -296,7 +301,7 @@ void pp_agent_connected(struct pp_agent *a, int64_t conn, struct pp_now now)
 
 void pp_agent_disconnected(struct pp_agent *a, struct pp_now now)
 {
-	a->connected = false;
+	a->connected = a->manager.present = false;
 	pp_turn(a, now);
 }
 

@@ -108,6 +108,7 @@ static PP_APART int start_agent(struct proplet *p, const struct proplet_memory *
 	pp_stored_load_desired(p, &stored);
 	pp_stored_load_uploads(p, &stored);
 	pp_stored_load_releases(p, &stored);
+	pp_stored_load_silence(p, &stored);
 	p->agent.observed = stored.observed;
 	pp_ring_add(p, PROPLET_DID_BOOT, (uint8_t)p->port->reset_cause(p->port->ctx), NULL);
 	if (p->port->get(p->port->ctx, PROPLET_REC_TRUST, memory->incoming, memory->document,

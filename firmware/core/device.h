@@ -23,6 +23,8 @@ int pp_stored_save_run(struct proplet *p, const struct pp_effect *effect);
 int pp_stored_save_uploads(struct proplet *p, const uint8_t *more, uint64_t size,
 			   const uint8_t *less);
 void pp_stored_load_uploads(struct proplet *p, struct pp_stored *stored);
+int pp_stored_save_silence(struct proplet *p, int64_t word, int64_t silence);
+void pp_stored_load_silence(struct proplet *p, struct pp_stored *stored);
 
 /* hello.c */
 size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *out);

@@ -136,7 +136,7 @@ static enum pp_reject hear_manager(struct pp_agent *a, const uint8_t *payload, s
 	       a->manager.conn == conn && strlen(a->manager.src) == src.len &&
 	       memcmp(a->manager.src, src.at, src.len) == 0;
 	a->manager.known = true;
-	a->manager.online = online;
+	a->manager.online = a->manager.present = online;
 	a->manager.fence = fence;
 	a->manager.conn = conn;
 	memcpy(a->manager.src, src.at, src.len);

@@ -41,11 +41,13 @@ static void lists(const struct proplet *p, struct pp_out *out)
 {
 	size_t count = 0;
 
+	/* What the engine offers guests, and what this agent keeps. */
 	while (p->engine->imports[count] != NULL) {
 		count++;
 	}
 	pp_put_key(out, PP_HELLO_IMPORTS);
-	pp_put_list(out, count);
+	pp_put_list(out, count + 1);
+	text(out, "propeller:autonomy");
 	for (size_t i = 0; i < count; i++) {
 		text(out, p->engine->imports[i]);
 	}

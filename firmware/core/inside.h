@@ -136,6 +136,18 @@ bool pp_kills_first(const struct pp_run *run);
 bool pp_hands_over(const struct pp_run *run);
 bool pp_could_start(const struct pp_run *run);
 
+/* -- autonomy.c: time without a word of the manager ---------------------------------------- */
+
+void pp_autonomy_booted(struct pp_agent *a, const struct pp_stored *stored, struct pp_now now);
+/* Is the manager there? */
+void pp_autonomy_contact(struct pp_agent *a, struct pp_now now);
+/* Ms without a word. */
+int64_t pp_autonomy_silence(const struct pp_agent *a, struct pp_now now);
+void pp_autonomy_save(struct pp_agent *a, struct pp_now now);
+int64_t pp_autonomy_due(const struct pp_agent *a, struct pp_now now);
+/* Why it may not go on, or begin, without the manager. */
+bool pp_alone(const struct pp_agent *a, const struct pp_plan *plan, struct pp_words *why);
+
 /* -- modules.c --------------------------------------------------------------------------- */
 
 /* NULL when all is here, else what is missing. Asks for what is due. */

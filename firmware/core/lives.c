@@ -338,5 +338,6 @@ void pp_run_report(const struct pp_agent *a, const struct pp_run *run, struct pp
 	}
 	number(out, PP_RUN_REPORT_STARTED, run->started, &count);
 	number(out, PP_RUN_REPORT_ENDED, run->ended, &count);
+	number(out, PP_RUN_REPORT_SPENT, run->spent, &count);
 	pp_put_close(out, mark, PP_MAJOR_MAP, count);
 }

@@ -34,6 +34,7 @@ void pp_plan_read(struct pp_plan *plan, struct pp_view entry)
 	plan->backoff_base = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_BACKOFF_BASE), 1000);
 	plan->backoff_cap = (uint64_t)pp_int(pp_field(entry, PP_ENTRY_BACKOFF_CAP), 300000);
 	plan->ready_after = (uint64_t)pp_int_in(entry, PP_ENTRY_READY_AFTER);
+	plan->autonomy = pp_int(pp_field(entry, PP_ENTRY_AUTONOMY), PP_NEVER);
 	plan->has_max_restarts = most.at != NULL;
 	plan->max_restarts = (uint32_t)pp_int(most, 0);
 	plan->trains = fl.at != NULL;
@@ -132,19 +133,62 @@ static bool mount_refused(struct pp_view offers, struct pp_view mount, struct pp
 	return true;
 }
 
+static const char *const modes[] = {"once", "daemon", "serve", "timed"};
+
+/* What an entry may ask of others and this agent does not know how to keep. */
+static PP_APART bool wants_more(struct pp_view entry, uint8_t mode, struct pp_words *why)
+{
+	static const struct {
+		uint8_t field;
+		const char *words;
+	} asked[] = {
+		{PP_ENTRY_SERVE, "this device takes no calls"},
+		{PP_ENTRY_SCHEDULE, "this device keeps no schedules"},
+		{PP_ENTRY_MODELS, "this device hands no models to guests"},
+		{PP_ENTRY_TOPICS, "this device carries no messages of guests"},
+	};
+	const struct proplet_text engine = pp_text(pp_field(entry, PP_ENTRY_EXTERNAL));
+
+	for (unsigned i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+		if (pp_has(entry, asked[i].field)) {
+			pp_words_add(why, asked[i].words);
+			return true;
+		}
+	}
+	if (mode != PP_ENTRY_MODE_ONCE && mode != PP_ENTRY_MODE_DAEMON) {
+		pp_words_add(why, "mode '");
+		pp_words_add(why, modes[mode & 3]);
+		pp_words_add(why, "' is not known here");
+		return true;
+	}
+	if (pp_has(entry, PP_ENTRY_EXTERNAL)) {
+		pp_words_add(why, "no external engine '");
+		pp_words_text(why, engine);
+		pp_words_add(why, "' here; there are: none");
+		return true;
+	}
+	if (pp_has(pp_field(entry, PP_ENTRY_MODULE), PP_WIRE_MODULE_PLAIN)) {
+		pp_words_add(why, "this device opens no encrypted modules");
+		return true;
+	}
+	return false;
+}
+
 bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_words *why)
 {
-	static const char *const modes[] = {"once", "daemon"};
 	const struct pp_view entry = {run->entry, run->entry_len};
 	struct pp_items mounts = pp_items(pp_field(entry, PP_ENTRY_MOUNTS));
 	struct pp_view mount;
 
 	pp_words_init(why);
+	if (wants_more(entry, run->plan.mode, why)) {
+		return true;
+	}
 	if (run->plan.mode != run->mode) {
 		pp_words_add(why, "the run was listed as ");
-		pp_words_add(why, modes[run->mode & 1]);
+		pp_words_add(why, modes[run->mode & 3]);
 		pp_words_add(why, " before: ");
-		pp_words_add(why, modes[run->plan.mode & 1]);
+		pp_words_add(why, modes[run->plan.mode & 3]);
 		pp_words_add(why, " needs a new run");
 		return true;
 	}

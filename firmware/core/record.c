@@ -3,7 +3,7 @@
 
 enum {
 	VERSION, UID, RUN, DIGEST, CAUSE, MODE, STATE, EXIT, RESULT, BLOB, BLOB_SIZE, ERROR, STARTS,
-	FAILURES, STARTED, ENDED, TOMBSTONE, ORDER
+	FAILURES, STARTED, ENDED, TOMBSTONE, ORDER, SPENT
 };
 
 static void put_number(struct pp_out *out, unsigned key, int64_t number)
@@ -23,7 +23,8 @@ static void put_text(struct pp_out *out, unsigned key, struct proplet_text text)
 
 void pp_record_write(struct pp_out *out, const struct pp_record *r)
 {
-	pp_put_map(out, 12u + r->has_exit + r->has_result + 2u * r->has_blob + 2u * r->tombstone);
+	pp_put_map(out, 12u + r->has_exit + r->has_result + 2u * r->has_blob + 2u * r->tombstone +
+				(r->spent != 0));
 	put_number(out, VERSION, 1);
 	put_bytes(out, UID, r->uid, 16);
 	put_bytes(out, RUN, r->run, 16);
@@ -50,6 +51,9 @@ void pp_record_write(struct pp_out *out, const struct pp_record *r)
 		pp_put_int(out, TOMBSTONE);
 		pp_put_bool(out, true);
 		put_number(out, ORDER, r->order);
+	}
+	if (r->spent != 0) {
+		put_number(out, SPENT, r->spent);
 	}
 }
 
@@ -82,5 +86,6 @@ bool pp_record_read(const uint8_t *data, size_t len, struct pp_record *r)
 	r->ended = pp_int_in(map, ENDED);
 	r->tombstone = pp_true(pp_field(map, TOMBSTONE));
 	r->order = (uint32_t)pp_int_in(map, ORDER);
+	r->spent = pp_int_in(map, SPENT);
 	return uid == 16 && run == 16 && digest == 32 && r->state <= PP_REFUSED;
 }

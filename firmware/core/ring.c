@@ -92,7 +92,7 @@ void pp_ring_add(struct proplet *p, enum proplet_did what, uint8_t detail, const
 static PP_APART void line(struct pp_words *words, const struct proplet_decision *one)
 {
 	static const char *const did[] = {"?",    "boot", "accept", "start",
-					  "stop", "end",  "trust",  "drain"};
+					  "stop", "end",  "trust",  "drain", "alone"};
 	static const char digits[] = "0123456789abcdef";
 	char uid[9] = {0};
 

@@ -50,6 +50,7 @@ static void fresh_record(struct pp_agent *a, struct pp_run *run, struct pp_view 
 	run->starts = run->failures = 0;
 	run->started = run->ended = 0;
 	run->has_exit = run->has_result = run->has_blob = false;
+	run->spent = 0;
 	pp_note_set(a, &run->note[PP_NOTE_CAUSE], pp_text_in(entry, PP_ENTRY_CAUSE));
 	pp_note_set(a, &run->note[PP_NOTE_RESULT], pp_words_of(""));
 	pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_of(""));
@@ -114,6 +115,7 @@ static void take_record(struct pp_agent *a, struct pp_run *run, const struct pp_
 	run->failures = record->failures;
 	run->started = record->started;
 	run->ended = record->ended;
+	run->spent = record->spent;
 	pp_note_set(a, &run->note[PP_NOTE_CAUSE], record->cause);
 	pp_note_set(a, &run->note[PP_NOTE_RESULT], record->result);
 	pp_note_set(a, &run->note[PP_NOTE_ERROR], record->error);
@@ -140,6 +142,7 @@ static struct pp_record record_of(const struct pp_agent *a, const struct pp_run 
 		.failures = run->failures,
 		.started = run->started,
 		.ended = run->ended,
+		.spent = run->spent,
 	};
 
 	return record;
@@ -540,12 +543,13 @@ static bool unfit_or_refused(struct pp_agent *a, struct pp_run *run)
 	return true;
 }
 
-/* Before anything of it is fetched or checked: it may be released later. */
-static PP_APART bool not_released(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+/* Before anything of it is fetched or checked: there may be a word of the manager, or a release. */
+static PP_APART bool not_now(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 {
 	struct pp_words why;
 
-	if (!pp_releases_forbid(a, run->plan.module, now, &why)) {
+	if (!pp_alone(a, &run->plan, &why) &&
+	    !pp_releases_forbid(a, run->plan.module, now, &why)) {
 		return false;
 	}
 	trouble(a, run, pp_words_all(&why));
@@ -560,7 +564,7 @@ static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	struct pp_blob *missing;
 	bool present;
 
-	if (unfit_or_refused(a, run) || not_released(a, run, now) ||
+	if (unfit_or_refused(a, run) || not_now(a, run, now) ||
 	    (pp_kills_first(run) && pp_has_older(a, run))) {
 		return false;
 	}
@@ -586,16 +590,11 @@ static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	return false;
 }
 
-/* What was said of the run before it started, so that it can be taken back. */
-static void start(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+/* The record of its start, before anything of it is said or done. */
+static PP_APART int save_start(struct pp_agent *a, const struct pp_run *run, struct pp_now now)
 {
-	struct pp_effect effect = {.what = PP_DO_START, .run = run};
-	struct pp_record record;
+	struct pp_record record = record_of(a, run);
 
-	if (run->mode == PP_ENTRY_MODE_ONCE && run->starts > 0) {
-		return; /* never twice, whatever led here */
-	}
-	record = record_of(a, run);
 	record.digest = run->plan.digest;
 	record.state = PP_RUNNING;
 	record.has_exit = record.has_result = record.has_blob = false;
@@ -603,7 +602,17 @@ static void start(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	record.starts++;
 	record.started = now.wall;
 	record.ended = 0;
-	if (save_record(a, run->slot, &record) != PROPLET_OK) {
+	return save_record(a, run->slot, &record);
+}
+
+static void start(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+{
+	struct pp_effect effect = {.what = PP_DO_START, .run = run};
+
+	if (run->mode == PP_ENTRY_MODE_ONCE && run->starts > 0) {
+		return; /* never twice, whatever led here */
+	}
+	if (save_start(a, run, now) != PROPLET_OK) {
 		trouble(a, run, pp_words_of("its start could not be stored"));
 		return;
 	}
@@ -634,6 +643,13 @@ static void advance_running(struct pp_agent *a, struct pp_run *run, struct pp_no
 	    now.mono - run->began >= (int64_t)run->plan.ready_after) {
 		run->ready = true;
 		a->changed = true;
+	}
+	if (run->mode == PP_ENTRY_MODE_DAEMON && pp_alone(a, &run->plan, &why)) {
+		run->spent = now.wall;
+		(void)pp_run_save(a, run);
+		pp_say(a, PROPLET_WARNING, why.at);
+		pp_run_stop(a, run, PP_WHY_ALONE, 0);
+		return;
 	}
 	if (pp_stale(run) && !a->draining &&
 	    ((pp_kills_first(run) && !pp_refusal(a, run, &why) &&

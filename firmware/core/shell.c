@@ -81,7 +81,8 @@ static void note(struct proplet *p, const struct pp_effect *e)
 		pp_ring_add(p, PROPLET_DID_START, (uint8_t)e->restarts, e->run->uid);
 		break;
 	case PP_DO_STOP:
-		pp_ring_add(p, PROPLET_DID_STOP, e->run->why, e->run->uid);
+		pp_ring_add(p, e->run->why == PP_WHY_ALONE ? PROPLET_DID_ALONE : PROPLET_DID_STOP,
+			    e->run->why, e->run->uid);
 		break;
 	default:
 		break;
@@ -108,6 +109,8 @@ int pp_shell_effect(void *ctx, const struct pp_effect *e)
 		return pp_stored_save_uploads(p, e->digest, e->size, NULL);
 	case PP_DO_DROP_UPLOAD:
 		return pp_stored_save_uploads(p, NULL, 0, e->digest);
+	case PP_DO_SAVE_SILENCE:
+		return pp_stored_save_silence(p, e->iat, e->at);
 	case PP_DO_SUBSCRIBE:
 		return subscribe(p, e);
 	case PP_DO_PUBLISH:

@@ -2,6 +2,7 @@
 set(PROPLET_CORE_SOURCES
   admit.c
   agent.c
+  autonomy.c
   base64.c
   binary.c
   blobs.c

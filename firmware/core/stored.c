@@ -5,7 +5,8 @@
  */
 #include "device.h"
 
-static const uint8_t boot_magic[4] = {'P', 'B', '1', 0}, document_magic[4] = {'P', 'D', '2', 0};
+static const uint8_t boot_magic[4] = {'P', 'B', '1', 0}, document_magic[4] = {'P', 'D', '2', 0},
+		     silence_magic[4] = {'P', 'S', '1', 0};
 
 static void put_number(uint8_t *at, uint64_t value)
 {
@@ -126,6 +127,37 @@ void pp_stored_load_releases(struct proplet *p, struct pp_stored *stored)
 	if (p->port->get(p->port->ctx, PROPLET_REC_HELD, memory->releases, most, &len) ==
 	    PROPLET_OK) {
 		stored->held = len / 32;
+	}
+}
+
+/* -- time without the manager ------------------------------------------------------------------ */
+
+int pp_stored_save_silence(struct proplet *p, int64_t word, int64_t silence)
+{
+	uint8_t record[20], held[20];
+	size_t len = 0;
+
+	memcpy(record, silence_magic, 4);
+	put_number(record + 4, (uint64_t)word);
+	put_number(record + 12, (uint64_t)silence);
+	if (p->port->get(p->port->ctx, PROPLET_REC_SILENCE, held, sizeof held, &len) == PROPLET_OK &&
+	    len == sizeof record && memcmp(held, record, len) == 0) {
+		return PROPLET_OK; /* flash wears */
+	}
+	return p->port->put(p->port->ctx, PROPLET_REC_SILENCE, record, sizeof record);
+}
+
+void pp_stored_load_silence(struct proplet *p, struct pp_stored *stored)
+{
+	uint8_t record[20];
+	size_t len = 0;
+
+	if (p->port->get(p->port->ctx, PROPLET_REC_SILENCE, record, sizeof record, &len) ==
+		    PROPLET_OK &&
+	    len == sizeof record && memcmp(record, silence_magic, 4) == 0) {
+		stored->has_silence = true;
+		stored->word = (int64_t)get_number(record + 4);
+		stored->silence = (int64_t)get_number(record + 12);
 	}
 }
 

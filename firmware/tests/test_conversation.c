@@ -152,9 +152,13 @@ static void say_record(const struct pp_record *r)
 	}
 	say_text("error", r->error);
 	say(", \"starts\": %u, \"failures\": %u, \"started\": %lld, \"ended\": %lld, "
-	    "\"tombstone\": %s}",
+	    "\"tombstone\": %s",
 	    r->starts, r->failures, (long long)r->started, (long long)r->ended,
 	    r->tombstone ? "true" : "false");
+	if (r->spent != 0) {
+		say(", \"spent\": %lld", (long long)r->spent);
+	}
+	say("}");
 }
 
 static void save_record(const struct pp_effect *e)
@@ -266,6 +270,10 @@ static int effect(void *ctx, const struct pp_effect *e)
 	case PP_DO_DROP_UPLOAD:
 		say("\"do\": \"dropUpload\", ");
 		say_digest("digest", e->digest);
+		break;
+	case PP_DO_SAVE_SILENCE:
+		say("\"do\": \"saveSilence\", \"silence\": {\"word\": %lld, \"elapsed\": %lld}",
+		    (long long)e->iat, (long long)e->at);
 		break;
 	case PP_DO_SUBSCRIBE:
 		say("\"do\": \"subscribe\", \"topics\": [");
@@ -491,6 +499,9 @@ static void store_run(json run, unsigned slot)
 	r.ended = json_number(json_get(run, "ended"));
 	r.tombstone = json_true(json_get(run, "tombstone"));
 	r.order = slot;
+	if ((found = json_get(run, "spent")) != NULL) {
+		r.spent = json_number(found);
+	}
 	pp_out_init(&made, stored[slot], sizeof stored[0]);
 	pp_record_write(&made, &r);
 	stored_len[slot] = made.len;
@@ -553,6 +564,11 @@ static void boot(json head, json line, struct pp_now now)
 		     one = json_next(one)) {
 			digest_from(one, lists + 32 * stored_now.held++);
 		}
+	}
+	if ((found = json_get(on_disk, "silence")) != NULL) {
+		stored_now.has_silence = true;
+		stored_now.word = json_number(json_get(found, "word"));
+		stored_now.silence = json_number(json_get(found, "elapsed"));
 	}
 	for (json one = json_first(json_get(on_disk, "uploads")); one != NULL; one = json_next(one)) {
 		digest_from(json_get(one, "digest"),

@@ -22,7 +22,7 @@ from propeller.wire.messages import BlobRef, Entry, Hello, Observed
 from propeller.wire.signing import VerifyKey
 from proplet.agent import Agent
 from proplet.effects import Effect, Now, Outcome, Publish, Say, Topic
-from proplet.records import AgentConfig, RunRecord, State, Stored
+from proplet.records import AgentConfig, RunRecord, Silence, State, Stored
 from proplet.seals import Seals
 
 Json = dict[str, Any]
@@ -119,6 +119,7 @@ def stored_from(found: Json) -> Stored:
         releases=base64.b64decode(found["releases"]) if "releases" in found else None,
         held=tuple(found["held"]) if "held" in found else None,
         uploads=tuple(one for one in uploads if one is not None),
+        silence=Silence(**found["silence"]) if "silence" in found else None,
     )
 
 

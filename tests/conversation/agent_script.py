@@ -143,6 +143,8 @@ class Script:
                 disk["runs"] = [one for one in disk["runs"] if _name(one) != (uid, run)]
             case "saveTrust":
                 disk["trust"] = effect["frame"]
+            case "saveSilence":
+                disk["silence"] = effect["silence"]
             case "saveReleases":
                 disk |= {"releases": effect["frame"], "held": effect["held"]}
             case "saveUpload":

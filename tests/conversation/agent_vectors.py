@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
+from agent_alone import alone  # noqa: E402
 from agent_releases import releases  # noqa: E402
 from agent_rounds import rounds  # noqa: E402
 from agent_script import (  # noqa: E402  found by the path set above
@@ -421,6 +422,7 @@ SCENES: tuple[Scene, ...] = (
     drains,
     rounds,
     releases,
+    alone,
 )
 
 

@@ -69,6 +69,12 @@ def test_a_device(core: Path, tmp_path: Path) -> None:
     run_c(core, tmp_path, "fake.c", "test_device.c")
 
 
+def test_a_device_that_is_left_alone(core: Path, tmp_path: Path) -> None:
+    """What it does not know how to keep it refuses in words; a budget without the manager is kept
+    over reboots, told when it is spent, and costs its storage few writes."""
+    run_c(core, tmp_path, "fake.c", "test_offline.c")
+
+
 def test_the_module_vectors_are_current() -> None:
     """`python tests/firmware/module_vectors.py` writes them anew: what the Linux proplet says."""
     for name, text in module_files().items():

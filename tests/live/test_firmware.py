@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,40 @@ def test_four_devices_and_a_linux_proplet_follow_one_spec_tree(bench: Bench) -> 
     assert bench.running["d4"].end() == 0
     fleet.until(lambda: bench.offline("d4"), "d4 left in good order")
     assert serve.end() == 0
+
+
+def test_a_device_without_a_manager_goes_on_as_long_as_its_budget(bench: Bench) -> None:
+    """Started anew with no broker in reach, and most of a budget gone, a device goes on, stops the
+    copy that has the budget and keeps the other; back with its manager it starts it again and tells
+    so. The Linux proplet beside it has its manager all the while."""
+    fleet = bench.fleet
+    fleet.spec("Proplet", "gw", {"heartbeat": "2s"})
+    bench.declare("d1")
+    beat = {"module": {"file": "heartbeat.wat"}, "limits": SMALL}
+    fleet.spec("Daemon", "brief", {**beat, "placement": {"perProplet": True, "autonomy": "1m"}})
+    fleet.spec("Daemon", "lasting", {**beat, "placement": {"perProplet": True}})
+    fleet.serve()
+    fleet.proplet("gw")
+    bench.device("d1")
+    fleet.ready("Daemon/default/brief")
+    fleet.ready("Daemon/default/lasting")
+    before = bench.copies("Daemon/default/brief")
+    assert set(before) == {"gw", "d1"}
+    bench.running["d1"].kill()
+    silence = fleet.place / "d1" / "records" / "0008"
+    word = int(time.time() * 1000) - 50_000  # as if power had been away so long
+    silence.write_bytes(b"PS1\0" + word.to_bytes(8, "big") + bytes(8))
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        alone = bench.device("d1", broker=f"127.0.0.1:{nobody.getsockname()[1]}")
+        fleet.until(lambda: "no word of the manager for 1m" in alone.said, "it stops one")
+        assert alone.said.count("no word of the manager") == 1
+        alone.kill()
+    bench.device("d1")
+    fleet.until(lambda: "d1 stopped it at " in fleet.on("events").out, "it is told")
+    fleet.until(lambda: bench.copies("Daemon/default/brief")["d1"].get("ready"), "it is back")
+    after = bench.copies("Daemon/default/brief")
+    assert after["gw"]["started"] == before["gw"]["started"]
+    assert after["d1"]["started"] > before["d1"]["started"]
 
 
 def test_limits_hold_on_a_device_and_its_link_lives_on(bench: Bench) -> None:

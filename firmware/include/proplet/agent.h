@@ -50,7 +50,7 @@ enum pp_phase {
 	PP_PHASE_ENDED
 };
 
-enum pp_why { PP_WHY_NONE, PP_WHY_REMOVED, PP_WHY_REPLACED, PP_WHY_RESTARTED, PP_WHY_CANCELLED, PP_WHY_DRAINED };
+enum pp_why { PP_WHY_NONE, PP_WHY_REMOVED, PP_WHY_REPLACED, PP_WHY_RESTARTED, PP_WHY_CANCELLED, PP_WHY_DRAINED, PP_WHY_ALONE };
 
 /* -- what is remembered of a run ----------------------------------------------------------- */
 
@@ -65,6 +65,7 @@ struct pp_record {
 	uint64_t blob_size;
 	uint32_t starts, failures;
 	int64_t started, ended;
+	int64_t spent; /* when it was stopped last for want of a word of the manager; 0: never */
 	uint32_t order; /* grows with every tombstone: the oldest goes first */
 };
 void pp_record_write(struct pp_out *out, const struct pp_record *record);
@@ -83,6 +84,7 @@ struct pp_plan {
 	uint8_t input[2][32]; /* model and layout of a round */
 	uint64_t module_size, input_size[2];
 	uint64_t memory, backoff_base, backoff_cap, ready_after;
+	int64_t autonomy; /* ms without a word of the manager; PP_NEVER: for ever */
 	uint32_t max_restarts;
 	uint8_t inputs, mode, restart, update; /* update: 0 none, else 1 + its word's place */
 	bool has_memory, has_max_restarts, has_model, trains;
@@ -93,7 +95,7 @@ struct pp_run {
 	uint8_t uid[16], run[16], digest[32];
 	uint8_t blob[32];
 	uint64_t blob_size;
-	int64_t exit, started, ended;
+	int64_t exit, started, ended, spent;
 	uint32_t starts, failures;
 	uint16_t slot; /* of storage; stays while the run does */
 	uint8_t mode, state;
@@ -137,6 +139,7 @@ enum pp_do {
 	PP_DO_SAVE_RELEASES, /* data, again: a new frame; digest, size: so many that are held */
 	PP_DO_SAVE_UPLOAD,  /* digest, size */
 	PP_DO_DROP_UPLOAD,  /* digest */
+	PP_DO_SAVE_SILENCE, /* iat: the last word of the manager, 0: not known; at: ms since */
 	/* the broker */
 	PP_DO_SUBSCRIBE, /* topics, again */
 	PP_DO_PUBLISH,   /* shape, data, retain, op */
@@ -257,6 +260,8 @@ struct pp_stored {
 	const uint8_t *trust;
 	size_t trust_len;
 	size_t releases_len, held; /* in memory.releases: releases.c */
+	bool has_silence;
+	int64_t word, silence; /* as saved: Unix ms of the manager's last word, ms since */
 	struct {
 		uint8_t digest[32];
 		uint64_t size;
@@ -324,10 +329,15 @@ struct pp_agent {
 	int64_t conn;
 	bool connected;
 	struct {
-		bool known, online;
+		bool known, online, present; /* present: said so in this connection */
 		int64_t fence, conn, at;
 		char src[65];
 	} manager;
+	struct {
+		int64_t since, before, saved, word; /* saved: -1: not yet */
+		bool there;
+	} silence; /* autonomy.c */
+	int64_t silent; /* ms without a word of the manager, as of this turn */
 	int64_t drain_by; /* -1: none */
 	int64_t trust_asked;
 	uint64_t storage_left;

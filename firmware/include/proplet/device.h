@@ -70,7 +70,8 @@ enum proplet_did {
 	PROPLET_DID_STOP = 4,
 	PROPLET_DID_END = 5,
 	PROPLET_DID_TRUST = 6,
-	PROPLET_DID_DRAIN = 7
+	PROPLET_DID_DRAIN = 7,
+	PROPLET_DID_ALONE = 8 /* stopped: no word of the manager for as long as it bears */
 };
 
 /* Made by proplet_init; look, do not touch. */
