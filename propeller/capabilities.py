@@ -40,6 +40,10 @@ PUBLISH: Final = "publish"
 RECEIVE: Final = frozenset({"receive", "receive_topic"})
 """Functions of the guest interface that need a topic to publish to, or one to hear."""
 
+POINT_READ: Final = "point_read"
+POINT_WRITE: Final = "point_write"
+"""Functions of the guest interface that need a sensor to read, or an output to write."""
+
 CAPABILITIES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "Clock": frozenset({"clock_res_get", "clock_time_get"}),

@@ -29,6 +29,8 @@ from proplet.ceilings import Ceilings
 from proplet.metrics import Server
 from proplet.opening import KeySource, Openings, OwnKeys
 from proplet.orphans import kill_orphans
+from proplet.points import Points, together
+from proplet.points import there as points_there
 from proplet.pulls import Pull
 from proplet.records import AgentConfig
 from proplet.runtime.fit import offered
@@ -94,6 +96,7 @@ def serve(settings: config.Settings) -> int:
     pull: Pull | None = None
     if settings.oci_layout is not None or settings.fetch == "Direct":
         pull = make_pull(settings)
+    points = points_there(together(settings.sensors, settings.outputs))
     hello = make_hello(
         settings,
         store.inst,
@@ -101,7 +104,10 @@ def serve(settings: config.Settings) -> int:
         key.public.text,
         box=box.public.text,
         direct=pull is not None,
+        points=tuple(sorted(point.offered for point in points.values())),
     )
+    outputs = Points(points)
+    outputs.rest()
     chunk = max(512, min(65536, settings.max_payload - 1024))
     agent_config = AgentConfig(
         hello=hello,
@@ -164,6 +170,7 @@ def serve(settings: config.Settings) -> int:
             memory=min(hello.memory, settings.guest_memory or hello.memory),
             deny=settings.deny,
             externals=settings.externals,
+            points=outputs,
             openings=Openings(keys, blobs, mono, answers.post),
             unseal=lambda entry: unsealed(entry, box, device=settings.id, inst=store.inst),
             trainer=Trainer(
@@ -247,7 +254,14 @@ def make_pull(settings: config.Settings) -> Pull:
 
 
 def make_hello(
-    settings: config.Settings, inst: str, boot: int, key: str, *, box: str, direct: bool
+    settings: config.Settings,
+    inst: str,
+    boot: int,
+    key: str,
+    *,
+    box: str,
+    direct: bool,
+    points: tuple[str, ...] = (),
 ) -> Hello:
     """What this device says it is."""
     return Hello(
@@ -278,6 +292,7 @@ def make_hello(
         labels=tuple(sorted(settings.labels.items())),
         key=key,
         box=box,
+        points=points,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from propeller.capabilities import EXTERNAL, engines
 from propeller.wire.messages import Entry, Free, Hello
+from propeller.wire.point_messages import OUTPUT
 from proplet.ceilings import Ceilings
 from proplet.live import Live
 from proplet.switchboard import wrong_grant
@@ -39,6 +40,12 @@ def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
             return f"no mount {mount.name!r} here; offered: {', '.join(offered) or 'none'}"
         if mount.access == "ReadWrite" and not offered[mount.name]:
             return f"mount {mount.name!r} is read-only here"
+    for point in entry.points:
+        named = point.read if point.read is not None else f"{point.write}{OUTPUT}"
+        if named not in hello.points:
+            what = "sensor" if point.read is not None else "output"
+            there = ", ".join(hello.points) or "none"
+            return f"no {what} {point.read or point.write!r} here; offered: {there}"
     if entry.external is not None and f"{EXTERNAL}{entry.external}" not in hello.imports:
         there = ", ".join(engines(hello.imports)) or "none"
         return f"no external engine {entry.external!r} here; there are: {there}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from propeller.capabilities import CAPABILITIES
 from propeller.errors import Fault, SpecError
-from proplet import externals
+from proplet import externals, points
 from proplet.settingsfile import read_file
 from proplet.settingwords import (
     existing_file,
@@ -85,6 +85,8 @@ class Settings:
     guest_output: int | None
     deny: tuple[str, ...]
     externals: Mapping[str, externals.External]
+    sensors: Sequence[points.Point]
+    outputs: Sequence[points.Point]
     storage: int
     max_module: int
     max_payload: int
@@ -283,6 +285,24 @@ SETTINGS = (
         many=True,
         flag="--mount",
     ),
+    Setting(
+        "sensors",
+        points.read_sensor,
+        None,
+        (),
+        "NAME=FILE scale=0.001: a number guests may read, as often as needed",
+        many=True,
+        flag="--sensor",
+    ),
+    Setting(
+        "outputs",
+        points.read_output,
+        None,
+        (),
+        "NAME=FILE min=0 max=1 safe=0: one they may drive, as often as needed",
+        many=True,
+        flag="--output",
+    ),
     Setting("fetch", _one_of("Mqtt", "Direct"), "Mqtt", (), "Direct: pull from registries first"),
     Setting(
         "oci_layout",
@@ -425,6 +445,10 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
         values["externals"] = externals.together(*told)
     except ValueError as error:
         faults.append(Fault("command line", 0, "externals", str(error)))
+    try:
+        points.together(values["sensors"], values["outputs"])
+    except ValueError as error:
+        faults.append(Fault("command line", 0, "sensors", str(error)))
     if faults:
         raise SpecError(faults)
     del values["password_file"]
@@ -471,6 +495,8 @@ def shown(settings: Settings) -> Sequence[str]:
             value = "(set)"
         if setting.field == "externals":
             value = ", ".join(externals.shown(value))
+        if setting.field in ("sensors", "outputs"):
+            value = ", ".join(points.shown(value))
         if isinstance(value, Address):
             where = f"{value.host}:{value.port}"
             scheme = "mqtts://" if value.tls else "mqtt://"

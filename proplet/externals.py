@@ -56,8 +56,8 @@ class External:
         """Why its command cannot carry what the entry brings, in words, or ""."""
         if entry.entrypoint != "_start":
             return "an external engine runs commands: the entry point is _start"
-        if entry.mounts or entry.models or entry.topics:
-            return "mounts, models and topics are not given to external engines"
+        if entry.mounts or entry.models or entry.topics or entry.points:
+            return "mounts, models, topics and points are not given to external engines"
         if entry.fuel is not None:
             return "external engines count no fuel"
         if entry.args and ARGS not in self.words:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -101,6 +101,7 @@ def job_of(
     mounts: list[tuple[str, str, bool]],
     memory: int | None,
     topics: list[tuple[str, str, int, int]],
+    points: Sequence[tuple[object, ...]] = (),
 ) -> dict[str, object]:
     """What a worker of the pool is told first. memory: bytes where the entry says nothing."""
     assert entry.serve is not None
@@ -119,6 +120,7 @@ def job_of(
         "memory": memory if entry.memory is None else entry.memory,
         "fuel": entry.fuel,
         "topics": topics,
+        "points": points,
     }
 
 

@@ -28,6 +28,7 @@ from proplet.gauges import MOST, NAMED, Gauges
 from proplet.modelfiles import lay_out
 from proplet.opening import Openings
 from proplet.outcomes import died, outcome_of
+from proplet.points import Points
 from proplet.pools import Pools, job_of
 from proplet.records import Key
 from proplet.runtime.capture import STREAMS, dropped_of
@@ -71,7 +72,7 @@ class Supervisor:
     and for a compilation; None bounds neither. deny: capabilities no guest gets. trainer: what
     rounds of federated learning need; without one they are refused. talk: hears of messages of
     guests, of at most max_message bytes. site: who holds rounds in this device's place.
-    externals: engines besides ours, by name.
+    externals: engines besides ours, by name. points: sensors and outputs of this device.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class Supervisor:
         talk: Talk = _talk_to_nobody,
         max_message: int = MAX_MESSAGE,
         site: Gateway | None = None,
+        points: Points | None = None,
     ) -> None:
+        self._points = Points() if points is None else points
         self._talk = talk
         self._max_message = max_message
         self._directory = directory
@@ -119,7 +122,7 @@ class Supervisor:
             deny=deny,
             externals=externals,
         )
-        self.pools = Pools(self._workers, clock, self._answers.ended)
+        self.pools = Pools(self._workers, clock, self._over)
         self._trainer = trainer
         self._site: Site | None = None
         if site is not None and trainer is not None:
@@ -144,6 +147,10 @@ class Supervisor:
 
     def start(self, entry: Entry) -> None:
         """Start the guest, or get ready for calls of it; answered by `ended`."""
+        if not self._points.ready(entry):
+            words = "an output of this device does not answer: what drove it before is not undone"
+            self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
+            return
         if entry.serve is not None:
             self._serve(entry)
             return
@@ -198,6 +205,7 @@ class Supervisor:
             "dir": str(self.logs(worker.key)),
             "ring": entry.mode == "daemon",
             "topics": topic_rows(entry, self._max_message),
+            "points": self._points.rows(entry),
             **self._lesson(entry),
             **self._elsewhere(entry, secrets),
         }
@@ -238,6 +246,7 @@ class Supervisor:
                 mounts=mounts,
                 memory=self._memory,
                 topics=topic_rows(entry, self._max_message),
+                points=self._points.rows(entry),
             ),
             logs=self.logs(key),
             log_limit=min(entry.output, self._max_output),
@@ -300,6 +309,7 @@ class Supervisor:
             *self._gauges.read(workers, now),
             *self.pools.gauges(now),
             *(row for row in lost.items() if row[1]),
+            *((f"dropped.{name}", count) for name, count in sorted(self._points.counts.items())),
         )
 
     def forget_native(self) -> None:
@@ -339,6 +349,10 @@ class Supervisor:
             if worker.key is not None and not worker.done:
                 self._talk(worker.key, message)
             return
+        if message.get("event") in ("drives", "points"):
+            if worker.key is not None and not worker.done:
+                self._points.said(worker.key, message)
+            return
         if worker.pool is not None:
             worker.pool.said(worker, message)
             return
@@ -358,15 +372,31 @@ class Supervisor:
         """Part of `Ears`: speak for a worker that said nothing."""
         if worker.pool is not None:
             worker.pool.gone(worker, status)
+            self._free(worker.key, worker)
             return
         if worker.looks is not None:
             self._compiling.looked(worker, None, died(status))
         elif worker.key is not None and not worker.done:
             self._finish(worker, {"cause": worker.cause, "error": died(status)})
+        self._free(worker.key, worker)
+
+    def _over(self, key: Key, outcome: Outcome) -> None:
+        """Calls of a function are taken no more; those under way may go on for a while."""
+        self._free(key)
+        self._answers.ended(key, outcome)
+
+    def _free(self, key: Key | None, gone: Worker | None = None) -> None:
+        """What only the guest of that run drove becomes safe, if it has no process any more."""
+        if key is None or self.pools.find(key) is not None:
+            return
+        workers = self._workers.all()
+        if not any(one.key == key and not one.done and one is not gone for one in workers):
+            self._points.ended(key)
 
     def _finish(self, worker: Worker, told: Words) -> None:
         assert worker.key is not None and worker.entry is not None
         worker.done = True
+        self._free(worker.key)
         logs = self.logs(worker.key)
         if worker.entry.fl is not None and self._trainer is not None:
             outcome = self._trainer.outcome(worker.entry, told, logs)
@@ -404,4 +434,5 @@ class Supervisor:
         if self._site is not None:
             self._site.close()
         self._workers.close()
+        self._points.close()
         self.pools.end()

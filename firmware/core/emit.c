@@ -186,7 +186,8 @@ void pp_json_shape(const struct pp_shape *shape, struct pp_view view, bool canon
 			&shape->fields[canonical ? shape->sorted[i] : i];
 		const struct pp_view held = pp_field(view, field->number);
 
-		if (held.at == NULL || (leave_out >> field->number & 1) != 0) {
+		if (held.at == NULL ||
+		    (field->number < 32 && (leave_out >> field->number & 1) != 0)) {
 			continue;
 		}
 		put(sink, first ? "\"" : ",\"");

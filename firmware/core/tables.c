@@ -73,6 +73,7 @@ const int64_t pp_limits[] = {
 	INT64_C(-2147483648),
 	INT64_C(65),
 	INT64_C(-9007199254740991),
+	INT64_C(80),
 	INT64_C(1048576),
 	INT64_C(255),
 	INT64_C(800),
@@ -172,59 +173,63 @@ static const struct pp_kind kind_47 = {PP_LIST, 0, 0, 20, &kind_46};
 static const struct pp_kind kind_48 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_topic};
 static const struct pp_kind kind_49 = {PP_LIST, 0, 0, 18, &kind_48};
 static const struct pp_kind kind_50 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_schedule};
-static const struct pp_kind kind_51 = {PP_INT, 0, 2, 2, NULL};
-static const struct pp_kind kind_52 = {PP_ENUM, 0, 0, 1, words_9};
-static const struct pp_kind kind_53 = {PP_TEXT, 0, 0, 24, NULL};
-static const struct pp_kind kind_54 = {PP_TEXT, 0, 0, 25, NULL};
-static const struct pp_kind kind_55 = {PP_TEXT, 0, 0, 26, NULL};
-static const struct pp_kind kind_56 = {PP_NAMED, 0, 14, 3, &kind_55};
-static const struct pp_kind kind_57 = {PP_PACKED, 0, 0, 27, NULL};
-static const struct pp_kind kind_58 = {PP_INT, 0, 0, 28, NULL};
-static const struct pp_kind kind_59 = {PP_ENUM, 0, 0, 19, words_10};
-static const struct pp_kind kind_60 = {PP_INT, 0, 0, 29, NULL};
-static const struct pp_kind kind_61 = {PP_TEXT, 1, 0, 4, NULL};
-static const struct pp_kind kind_62 = {PP_TEXT, 1, 0, 26, NULL};
-static const struct pp_kind kind_63 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
-static const struct pp_kind kind_64 = {PP_LIST, 0, 0, 4, &kind_63};
-static const struct pp_kind kind_65 = {PP_TEXT, 0, 0, 30, NULL};
-static const struct pp_kind kind_66 = {PP_ENUM, 0, 0, 31, words_11};
-static const struct pp_kind kind_67 = {PP_INT, 0, 32, 17, NULL};
-static const struct pp_kind kind_68 = {PP_TEXT, 1, 0, 9, NULL};
-static const struct pp_kind kind_69 = {PP_BOOL, 0, 0, 0, NULL};
-static const struct pp_kind kind_70 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
-static const struct pp_kind kind_71 = {PP_LIST, 0, 0, 33, &kind_70};
-static const struct pp_kind kind_72 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
-static const struct pp_kind kind_73 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
-static const struct pp_kind kind_74 = {PP_LIST, 0, 0, 4, &kind_73};
-static const struct pp_kind kind_75 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
-static const struct pp_kind kind_76 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
-static const struct pp_kind kind_77 = {PP_INT, 0, 34, 7, NULL};
-static const struct pp_kind kind_78 = {PP_NAMED, 0, 14, 3, &kind_77};
-static const struct pp_kind kind_79 = {PP_ENUM, 0, 0, 10, words_12};
-static const struct pp_kind kind_80 = {PP_ENUM, 0, 0, 10, words_13};
-static const struct pp_kind kind_81 = {PP_LIST, 0, 0, 8, &kind_17};
-static const struct pp_kind kind_82 = {PP_LIST, 0, 0, 3, &kind_17};
-static const struct pp_kind kind_83 = {PP_LIST, 0, 0, 20, &kind_11};
-static const struct pp_kind kind_84 = {PP_NAMED, 0, 14, 3, &kind_8};
-static const struct pp_kind kind_85 = {PP_LIST, 0, 0, 18, &kind_40};
-static const struct pp_kind kind_86 = {PP_ENUM, 0, 0, 1, words_14};
-static const struct pp_kind kind_87 = {PP_ENUM, 0, 0, 21, words_15};
-static const struct pp_kind kind_88 = {PP_ENUM, 0, 0, 1, words_16};
-static const struct pp_kind kind_89 = {PP_TEXT, 1, 0, 13, NULL};
-static const struct pp_kind kind_90 = {PP_INT, 0, 2, 35, NULL};
-static const struct pp_kind kind_91 = {PP_ENUM, 0, 0, 1, words_17};
-static const struct pp_kind kind_92 = {PP_INT, 0, 0, 36, NULL};
-static const struct pp_kind kind_93 = {PP_LIST, 0, 0, 18, &kind_11};
-static const struct pp_kind kind_94 = {PP_INT, 0, 2, 7, NULL};
-static const struct pp_kind kind_95 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
-static const struct pp_kind kind_96 = {PP_LIST, 0, 0, 3, &kind_95};
-static const struct pp_kind kind_97 = {PP_LIST, 0, 0, 37, &kind_5};
-static const struct pp_kind kind_98 = {PP_ENUM, 0, 0, 1, words_18};
-static const struct pp_kind kind_99 = {PP_TEXT, 1, 0, 25, NULL};
-static const struct pp_kind kind_100 = {PP_NAMED, 0, 14, 9, &kind_77};
+static const struct pp_kind kind_51 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_point};
+static const struct pp_kind kind_52 = {PP_LIST, 0, 0, 18, &kind_51};
+static const struct pp_kind kind_53 = {PP_INT, 0, 2, 2, NULL};
+static const struct pp_kind kind_54 = {PP_ENUM, 0, 0, 1, words_9};
+static const struct pp_kind kind_55 = {PP_TEXT, 0, 0, 24, NULL};
+static const struct pp_kind kind_56 = {PP_TEXT, 0, 0, 25, NULL};
+static const struct pp_kind kind_57 = {PP_TEXT, 0, 0, 26, NULL};
+static const struct pp_kind kind_58 = {PP_NAMED, 0, 14, 3, &kind_57};
+static const struct pp_kind kind_59 = {PP_PACKED, 0, 0, 27, NULL};
+static const struct pp_kind kind_60 = {PP_INT, 0, 0, 28, NULL};
+static const struct pp_kind kind_61 = {PP_ENUM, 0, 0, 19, words_10};
+static const struct pp_kind kind_62 = {PP_INT, 0, 0, 29, NULL};
+static const struct pp_kind kind_63 = {PP_TEXT, 1, 0, 4, NULL};
+static const struct pp_kind kind_64 = {PP_TEXT, 1, 0, 26, NULL};
+static const struct pp_kind kind_65 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
+static const struct pp_kind kind_66 = {PP_LIST, 0, 0, 4, &kind_65};
+static const struct pp_kind kind_67 = {PP_TEXT, 0, 0, 30, NULL};
+static const struct pp_kind kind_68 = {PP_ENUM, 0, 0, 31, words_11};
+static const struct pp_kind kind_69 = {PP_INT, 0, 32, 17, NULL};
+static const struct pp_kind kind_70 = {PP_TEXT, 1, 0, 9, NULL};
+static const struct pp_kind kind_71 = {PP_BOOL, 0, 0, 0, NULL};
+static const struct pp_kind kind_72 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
+static const struct pp_kind kind_73 = {PP_LIST, 0, 0, 33, &kind_72};
+static const struct pp_kind kind_74 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
+static const struct pp_kind kind_75 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
+static const struct pp_kind kind_76 = {PP_LIST, 0, 0, 4, &kind_75};
+static const struct pp_kind kind_77 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
+static const struct pp_kind kind_78 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
+static const struct pp_kind kind_79 = {PP_INT, 0, 34, 7, NULL};
+static const struct pp_kind kind_80 = {PP_NAMED, 0, 14, 3, &kind_79};
+static const struct pp_kind kind_81 = {PP_ENUM, 0, 0, 10, words_12};
+static const struct pp_kind kind_82 = {PP_ENUM, 0, 0, 10, words_13};
+static const struct pp_kind kind_83 = {PP_LIST, 0, 0, 8, &kind_17};
+static const struct pp_kind kind_84 = {PP_LIST, 0, 0, 3, &kind_17};
+static const struct pp_kind kind_85 = {PP_LIST, 0, 0, 20, &kind_11};
+static const struct pp_kind kind_86 = {PP_NAMED, 0, 14, 3, &kind_8};
+static const struct pp_kind kind_87 = {PP_LIST, 0, 0, 18, &kind_40};
+static const struct pp_kind kind_88 = {PP_TEXT, 0, 0, 35, NULL};
+static const struct pp_kind kind_89 = {PP_LIST, 0, 0, 3, &kind_88};
+static const struct pp_kind kind_90 = {PP_ENUM, 0, 0, 1, words_14};
+static const struct pp_kind kind_91 = {PP_ENUM, 0, 0, 21, words_15};
+static const struct pp_kind kind_92 = {PP_ENUM, 0, 0, 1, words_16};
+static const struct pp_kind kind_93 = {PP_TEXT, 1, 0, 13, NULL};
+static const struct pp_kind kind_94 = {PP_INT, 0, 2, 36, NULL};
+static const struct pp_kind kind_95 = {PP_ENUM, 0, 0, 1, words_17};
+static const struct pp_kind kind_96 = {PP_INT, 0, 0, 37, NULL};
+static const struct pp_kind kind_97 = {PP_LIST, 0, 0, 18, &kind_11};
+static const struct pp_kind kind_98 = {PP_INT, 0, 2, 7, NULL};
+static const struct pp_kind kind_99 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
+static const struct pp_kind kind_100 = {PP_LIST, 0, 0, 3, &kind_99};
+static const struct pp_kind kind_101 = {PP_LIST, 0, 0, 38, &kind_5};
+static const struct pp_kind kind_102 = {PP_ENUM, 0, 0, 1, words_18};
+static const struct pp_kind kind_103 = {PP_TEXT, 1, 0, 25, NULL};
+static const struct pp_kind kind_104 = {PP_NAMED, 0, 14, 9, &kind_79};
 
-const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_63};
-const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_73};
+const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_65};
+const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_75};
 
 static const struct pp_field wire_serve_fields[] = {
 	{1, 1, 0, "interface", &kind_0},
@@ -293,6 +298,17 @@ static const struct pp_field wire_topic_fields[] = {
 static const uint8_t wire_topic_sorted[] = {5, 0, 1, 4, 3, 2};
 const struct pp_shape pp_shape_wire_topic = {
 	"WireTopic", wire_topic_fields, wire_topic_sorted, 6, 2, 3, 1,
+};
+
+static const struct pp_field wire_point_fields[] = {
+	{1, 1, 0, "name", &kind_9},
+	{2, 0, 0, "read", &kind_9},
+	{3, 0, 0, "write", &kind_9},
+	{4, 0, 7, "rate", &kind_15},
+};
+static const uint8_t wire_point_sorted[] = {0, 3, 1, 2};
+const struct pp_shape pp_shape_wire_point = {
+	"WirePoint", wire_point_fields, wire_point_sorted, 4, 2, 3, 1,
 };
 
 static const struct pp_field wire_mount_fields[] = {
@@ -372,16 +388,17 @@ static const struct pp_field entry_fields[] = {
 	{28, 0, 0, "autonomy", &kind_6},
 	{29, 0, 0, "external", &kind_9},
 	{30, 0, 0, "schedule", &kind_50},
+	{32, 0, 10, "points", &kind_52},
 };
-static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 19, 12, 4, 25, 6, 11, 15, 20, 1, 16, 2, 29, 21, 24, 10, 14, 26, 0, 23};
+static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 19, 12, 4, 25, 6, 11, 15, 30, 20, 1, 16, 2, 29, 21, 24, 10, 14, 26, 0, 23};
 const struct pp_shape pp_shape_entry = {
-	"Entry", entry_fields, entry_sorted, 30, 0, 0, 0,
+	"Entry", entry_fields, entry_sorted, 31, 0, 0, 0,
 };
 
 static const struct pp_field call_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "verb", &kind_52},
+	{2, 1, 0, "verb", &kind_54},
 	{3, 1, 0, "to", &kind_9},
 	{4, 1, 0, "inst", &kind_24},
 	{5, 1, 0, "boot", &kind_40},
@@ -392,12 +409,12 @@ static const struct pp_field call_fields[] = {
 	{10, 1, 0, "run", &kind_24},
 	{11, 0, 14, "timeout", &kind_6},
 	{12, 0, 15, "method", &kind_11},
-	{13, 0, 16, "path", &kind_53},
-	{14, 0, 16, "query", &kind_54},
-	{15, 0, 9, "headers", &kind_56},
-	{16, 0, 17, "body", &kind_57},
+	{13, 0, 16, "path", &kind_55},
+	{14, 0, 16, "query", &kind_56},
+	{15, 0, 9, "headers", &kind_58},
+	{16, 0, 17, "body", &kind_59},
 	{17, 0, 16, "trace", &kind_11},
-	{18, 0, 2, "follow", &kind_58},
+	{18, 0, 2, "follow", &kind_60},
 };
 static const uint8_t call_sorted[] = {16, 5, 6, 18, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
 const struct pp_shape pp_shape_call = {
@@ -405,20 +422,20 @@ const struct pp_shape pp_shape_call = {
 };
 
 static const struct pp_field call_answer_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "call", &kind_9},
 	{3, 1, 0, "inst", &kind_24},
 	{4, 1, 0, "boot", &kind_40},
-	{5, 1, 0, "state", &kind_59},
+	{5, 1, 0, "state", &kind_61},
 	{6, 0, 16, "cause", &kind_11},
-	{7, 0, 2, "status", &kind_60},
-	{8, 0, 9, "headers", &kind_56},
-	{9, 0, 17, "body", &kind_57},
-	{10, 0, 16, "error", &kind_61},
+	{7, 0, 2, "status", &kind_62},
+	{8, 0, 9, "headers", &kind_58},
+	{9, 0, 17, "body", &kind_59},
+	{10, 0, 16, "error", &kind_63},
 	{11, 0, 2, "wait", &kind_6},
 	{12, 0, 2, "took", &kind_6},
-	{13, 0, 16, "log", &kind_62},
+	{13, 0, 16, "log", &kind_64},
 	{14, 0, 2, "lost", &kind_6},
 	{15, 0, 2, "n", &kind_40},
 };
@@ -428,14 +445,14 @@ const struct pp_shape pp_shape_call_answer = {
 };
 
 static const struct pp_field desired_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "to", &kind_9},
 	{2, 1, 0, "inst", &kind_24},
 	{3, 1, 0, "fence", &kind_6},
 	{4, 1, 0, "gen", &kind_6},
 	{5, 1, 0, "iat", &kind_6},
 	{6, 1, 0, "digest", &kind_5},
-	{7, 0, 0, "tasks", &kind_64},
+	{7, 0, 0, "tasks", &kind_66},
 	{8, 0, 0, "body", &kind_10},
 	{9, 0, 0, "notAfter", &kind_6},
 	{10, 0, 16, "trace", &kind_11},
@@ -458,7 +475,7 @@ const struct pp_shape pp_shape_observed = {
 static const struct pp_field refused_fields[] = {
 	{1, 1, 0, "fence", &kind_6},
 	{2, 1, 0, "gen", &kind_6},
-	{3, 1, 0, "digest", &kind_65},
+	{3, 1, 0, "digest", &kind_67},
 	{4, 1, 0, "reason", &kind_11},
 };
 static const uint8_t refused_sorted[] = {2, 0, 1, 3};
@@ -468,12 +485,12 @@ const struct pp_shape pp_shape_refused = {
 
 static const struct pp_field past_run_fields[] = {
 	{1, 1, 0, "slot", &kind_6},
-	{2, 1, 0, "state", &kind_66},
+	{2, 1, 0, "state", &kind_68},
 	{3, 0, 1, "attempt", &kind_21},
-	{4, 0, 0, "exit", &kind_67},
-	{5, 0, 0, "result", &kind_68},
+	{4, 0, 0, "exit", &kind_69},
+	{5, 0, 0, "result", &kind_70},
 	{6, 0, 0, "resultBlob", &kind_10},
-	{7, 0, 16, "error", &kind_68},
+	{7, 0, 16, "error", &kind_70},
 	{8, 0, 2, "started", &kind_6},
 	{9, 0, 2, "ended", &kind_6},
 };
@@ -487,17 +504,17 @@ static const struct pp_field run_report_fields[] = {
 	{2, 1, 0, "run", &kind_24},
 	{3, 1, 0, "digest", &kind_5},
 	{4, 1, 0, "cause", &kind_11},
-	{5, 1, 0, "state", &kind_66},
-	{6, 0, 0, "exit", &kind_67},
-	{7, 0, 0, "result", &kind_68},
+	{5, 1, 0, "state", &kind_68},
+	{6, 0, 0, "exit", &kind_69},
+	{7, 0, 0, "result", &kind_70},
 	{8, 0, 0, "resultBlob", &kind_10},
-	{9, 0, 16, "error", &kind_68},
+	{9, 0, 16, "error", &kind_70},
 	{10, 0, 2, "restarts", &kind_40},
-	{11, 0, 18, "ready", &kind_69},
+	{11, 0, 18, "ready", &kind_71},
 	{12, 0, 2, "started", &kind_6},
 	{13, 0, 2, "ended", &kind_6},
 	{14, 0, 2, "spent", &kind_6},
-	{15, 0, 10, "past", &kind_71},
+	{15, 0, 10, "past", &kind_73},
 	{16, 0, 2, "lost", &kind_40},
 };
 static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 15, 14, 10, 9, 6, 7, 1, 13, 11, 4, 0};
@@ -516,20 +533,20 @@ const struct pp_shape pp_shape_free = {
 };
 
 static const struct pp_field report_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "inst", &kind_24},
 	{3, 1, 0, "boot", &kind_40},
 	{4, 1, 0, "seq", &kind_40},
 	{5, 1, 0, "conn", &kind_40},
-	{6, 1, 0, "observed", &kind_72},
+	{6, 1, 0, "observed", &kind_74},
 	{7, 1, 0, "inventory", &kind_5},
-	{8, 0, 0, "tasks", &kind_74},
+	{8, 0, 0, "tasks", &kind_76},
 	{9, 0, 0, "body", &kind_10},
-	{10, 0, 0, "refused", &kind_75},
-	{11, 0, 9, "free", &kind_76},
-	{12, 0, 9, "metrics", &kind_78},
-	{13, 0, 2, "clock", &kind_79},
+	{10, 0, 0, "refused", &kind_77},
+	{11, 0, 9, "free", &kind_78},
+	{12, 0, 9, "metrics", &kind_80},
+	{13, 0, 2, "clock", &kind_81},
 };
 static const uint8_t report_sorted[] = {9, 3, 13, 5, 11, 1, 2, 7, 12, 6, 10, 4, 8, 0};
 const struct pp_shape pp_shape_report = {
@@ -537,9 +554,9 @@ const struct pp_shape pp_shape_report = {
 };
 
 static const struct pp_field status_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "state", &kind_80},
+	{2, 1, 0, "state", &kind_82},
 	{3, 1, 0, "inst", &kind_24},
 	{4, 1, 0, "boot", &kind_40},
 	{5, 1, 0, "conn", &kind_40},
@@ -550,7 +567,7 @@ const struct pp_shape pp_shape_status = {
 };
 
 static const struct pp_field hello_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "inst", &kind_24},
 	{3, 1, 0, "boot", &kind_40},
@@ -566,24 +583,25 @@ static const struct pp_field hello_fields[] = {
 	{13, 1, 0, "maxPayload", &kind_6},
 	{14, 1, 0, "minRunInterval", &kind_6},
 	{15, 1, 0, "heartbeat", &kind_6},
-	{16, 1, 0, "imports", &kind_81},
-	{17, 1, 0, "components", &kind_69},
-	{18, 1, 0, "mounts", &kind_82},
-	{19, 1, 0, "encodings", &kind_83},
-	{20, 1, 0, "algs", &kind_83},
-	{21, 1, 0, "fetch", &kind_83},
-	{22, 1, 0, "labels", &kind_84},
+	{16, 1, 0, "imports", &kind_83},
+	{17, 1, 0, "components", &kind_71},
+	{18, 1, 0, "mounts", &kind_84},
+	{19, 1, 0, "encodings", &kind_85},
+	{20, 1, 0, "algs", &kind_85},
+	{21, 1, 0, "fetch", &kind_85},
+	{22, 1, 0, "labels", &kind_86},
 	{23, 1, 0, "key", &kind_17},
-	{24, 0, 19, "versions", &kind_85},
+	{24, 0, 19, "versions", &kind_87},
 	{25, 0, 16, "box", &kind_17},
+	{26, 0, 10, "points", &kind_89},
 };
-static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 6, 7, 10, 11, 0, 24};
+static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 26, 6, 7, 10, 11, 0, 24};
 const struct pp_shape pp_shape_hello = {
-	"Hello", hello_fields, hello_sorted, 26, 0, 0, 0,
+	"Hello", hello_fields, hello_sorted, 27, 0, 0, 0,
 };
 
 static const struct pp_field op_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "verb", &kind_11},
 	{3, 1, 0, "to", &kind_9},
@@ -594,7 +612,7 @@ static const struct pp_field op_fields[] = {
 	{8, 1, 0, "n", &kind_40},
 	{9, 0, 0, "uid", &kind_22},
 	{10, 0, 0, "run", &kind_24},
-	{11, 0, 2, "stream", &kind_86},
+	{11, 0, 2, "stream", &kind_90},
 	{12, 0, 11, "tail", &kind_6},
 	{13, 0, 2, "follow", &kind_6},
 	{14, 0, 0, "notAfter", &kind_6},
@@ -605,15 +623,15 @@ const struct pp_shape pp_shape_op = {
 };
 
 static const struct pp_field op_answer_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "op", &kind_9},
 	{3, 1, 0, "inst", &kind_24},
 	{4, 1, 0, "boot", &kind_40},
 	{5, 1, 0, "n", &kind_40},
-	{6, 1, 0, "state", &kind_87},
-	{7, 0, 2, "stream", &kind_88},
-	{8, 0, 16, "text", &kind_89},
+	{6, 1, 0, "state", &kind_91},
+	{7, 0, 2, "stream", &kind_92},
+	{8, 0, 16, "text", &kind_93},
 	{9, 0, 0, "blob", &kind_10},
 	{10, 0, 2, "dropped", &kind_6},
 };
@@ -623,11 +641,11 @@ const struct pp_shape pp_shape_op_answer = {
 };
 
 static const struct pp_field blob_get_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "digest", &kind_5},
 	{3, 1, 0, "off", &kind_6},
-	{4, 1, 0, "len", &kind_90},
+	{4, 1, 0, "len", &kind_94},
 	{5, 1, 0, "req", &kind_40},
 };
 static const uint8_t blob_get_sorted[] = {2, 1, 4, 3, 5, 0};
@@ -636,11 +654,11 @@ const struct pp_shape pp_shape_blob_get = {
 };
 
 static const struct pp_field blob_ack_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "digest", &kind_5},
 	{3, 1, 0, "have", &kind_6},
-	{4, 1, 0, "state", &kind_91},
+	{4, 1, 0, "state", &kind_95},
 	{5, 0, 16, "reason", &kind_8},
 };
 static const uint8_t blob_ack_sorted[] = {2, 3, 1, 5, 4, 0};
@@ -649,8 +667,8 @@ const struct pp_shape pp_shape_blob_ack = {
 };
 
 static const struct pp_field manager_status_fields[] = {
-	{0, 1, 0, "v", &kind_51},
-	{1, 1, 0, "state", &kind_80},
+	{0, 1, 0, "v", &kind_53},
+	{1, 1, 0, "state", &kind_82},
 	{2, 1, 0, "fence", &kind_6},
 	{3, 1, 0, "src", &kind_9},
 	{4, 1, 0, "conn", &kind_40},
@@ -661,7 +679,7 @@ const struct pp_shape pp_shape_manager_status = {
 };
 
 static const struct pp_field echo_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "src", &kind_9},
 	{2, 1, 0, "conn", &kind_6},
 	{3, 1, 0, "n", &kind_6},
@@ -674,9 +692,9 @@ const struct pp_shape pp_shape_echo = {
 
 static const struct pp_field trusted_key_fields[] = {
 	{1, 1, 0, "kid", &kind_25},
-	{2, 1, 0, "alg", &kind_92},
+	{2, 1, 0, "alg", &kind_96},
 	{3, 1, 0, "pub", &kind_17},
-	{4, 1, 0, "roles", &kind_93},
+	{4, 1, 0, "roles", &kind_97},
 };
 static const uint8_t trusted_key_sorted[] = {1, 0, 2, 3};
 const struct pp_shape pp_shape_trusted_key = {
@@ -684,9 +702,9 @@ const struct pp_shape pp_shape_trusted_key = {
 };
 
 static const struct pp_field trust_fields[] = {
-	{0, 1, 0, "v", &kind_51},
-	{1, 1, 0, "version", &kind_94},
-	{2, 0, 10, "keys", &kind_96},
+	{0, 1, 0, "v", &kind_53},
+	{1, 1, 0, "version", &kind_98},
+	{2, 0, 10, "keys", &kind_100},
 };
 static const uint8_t trust_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_trust = {
@@ -694,9 +712,9 @@ const struct pp_shape pp_shape_trust = {
 };
 
 static const struct pp_field releases_fields[] = {
-	{0, 1, 0, "v", &kind_51},
-	{1, 1, 0, "version", &kind_94},
-	{2, 0, 10, "modules", &kind_97},
+	{0, 1, 0, "v", &kind_53},
+	{1, 1, 0, "version", &kind_98},
+	{2, 0, 10, "modules", &kind_101},
 	{3, 0, 0, "notAfter", &kind_6},
 };
 static const uint8_t releases_sorted[] = {2, 3, 0, 1};
@@ -705,12 +723,12 @@ const struct pp_shape pp_shape_releases = {
 };
 
 static const struct pp_field log_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "boot", &kind_40},
 	{3, 1, 0, "n", &kind_40},
-	{4, 1, 0, "stream", &kind_98},
-	{5, 1, 0, "text", &kind_99},
+	{4, 1, 0, "stream", &kind_102},
+	{5, 1, 0, "text", &kind_103},
 	{6, 0, 0, "uid", &kind_22},
 	{7, 0, 0, "run", &kind_24},
 	{8, 0, 2, "dropped", &kind_6},
@@ -721,12 +739,12 @@ const struct pp_shape pp_shape_log = {
 };
 
 static const struct pp_field metrics_fields[] = {
-	{0, 1, 0, "v", &kind_51},
+	{0, 1, 0, "v", &kind_53},
 	{1, 1, 0, "id", &kind_9},
 	{2, 1, 0, "boot", &kind_40},
 	{3, 1, 0, "n", &kind_40},
 	{4, 1, 0, "at", &kind_6},
-	{5, 1, 0, "values", &kind_100},
+	{5, 1, 0, "values", &kind_104},
 	{6, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t metrics_sorted[] = {4, 2, 6, 1, 3, 0, 5};

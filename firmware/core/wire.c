@@ -480,7 +480,7 @@ static unsigned place_of(const struct reader *r, const struct pp_shape *shape, c
 	return i;
 }
 
-#define MOST_FIELDS 32
+#define MOST_FIELDS 36
 
 static enum pp_reject find_fields(const struct reader *r, const struct pp_shape *shape,
 				  const uint8_t *at, const uint8_t *where[MOST_FIELDS])

@@ -166,6 +166,7 @@ def _recorded(path: Path) -> tuple[Device, ...]:
                     labels=dict(facts.labels),
                     imports=tuple(sorted(facts.imports)),
                     mounts=tuple(sorted(facts.mounts)),
+                    points=tuple(sorted(facts.points)),
                     memory=facts.memory or 1 << 30,
                     max_module=facts.max_module or 64 << 20,
                     max_payload=facts.max_payload,

@@ -21,9 +21,9 @@ Beyond: TypeAlias = "tuple[tuple[str | int, ...], str]"
 class Ceilings:
     """None: no ceiling. memory, output in bytes, timeout in ms, fuel in wasmtime's units.
 
-    workloads: Tasks, Daemons and FederatedTasks of one App. mounts, capabilities: the names there
-    may be. writable: whether a mount may be written to. secrets: whether variables may come from
-    Secrets. timeout does not bind a Daemon, which is there to stay.
+    workloads: Tasks, Daemons and FederatedTasks of one App. mounts, capabilities, points: the names
+    there may be. writable: whether a mount may be written to. secrets: whether variables may come
+    from Secrets. timeout does not bind a Daemon, which is there to stay.
     """
 
     memory: int | None = None
@@ -35,6 +35,7 @@ class Ceilings:
     writable: bool = True
     capabilities: tuple[str, ...] | None = None
     secrets: bool = True
+    points: tuple[str, ...] | None = None
 
     def within(self, other: Ceilings) -> Ceilings:
         """The ceilings of who is under both."""
@@ -48,6 +49,7 @@ class Ceilings:
             writable=self.writable and other.writable,
             capabilities=_both(self.capabilities, other.capabilities),
             secrets=self.secrets and other.secrets,
+            points=_both(self.points, other.points),
         )
 
 
@@ -60,6 +62,7 @@ def ceilings_of(given: Mapping[str, Any] | None) -> Ceilings:
     if given is None:
         return FREE
     mounts, words = given.get("mounts"), given.get("capabilities")
+    points = given.get("points")
     return Ceilings(
         memory=given.get("memory"),
         fuel=given.get("fuel"),
@@ -70,6 +73,7 @@ def ceilings_of(given: Mapping[str, Any] | None) -> Ceilings:
         writable=given["mountAccess"] == Access.READ_WRITE.value,
         capabilities=None if words is None else tuple(sorted(words)),
         secrets=given["secrets"] == "Allowed",
+        points=None if points is None else tuple(sorted(points)),
     )
 
 
@@ -86,6 +90,8 @@ def ceilings_form(ceilings: Ceilings) -> dict[str, Any]:
     if ceilings.capabilities is not None:
         form["capabilities"] = list(ceilings.capabilities)
     form["secrets"] = "Allowed" if ceilings.secrets else "Denied"
+    if ceilings.points is not None:
+        form["points"] = list(ceilings.points)
     return form
 
 
@@ -108,6 +114,13 @@ def beyond(kind: str, run: RunSpec, limits: Limits, ceilings: Ceilings) -> Itera
             yield (*at, "name"), f'must be one of the mounts allowed ({there}), not "{mount.name}"'
         if not ceilings.writable and mount.access is Access.READ_WRITE:
             yield (*at, "access"), "must be ReadOnly"
+    for index, point in enumerate(run.points):
+        named = point.read or point.write
+        if ceilings.points is not None and named not in ceilings.points:
+            there = ", ".join(ceilings.points) or "none"
+            way = "write" if point.read is None else "read"
+            words = f'must be one of the points allowed ({there}), not "{named}"'
+            yield ("run", "points", index, way), words
     if run.secrets and not ceilings.secrets:
         yield ("run", "env"), "must not use Secrets"
     if ceilings.capabilities is not None:

@@ -52,6 +52,7 @@ from propeller.model.specs import (
     Origin,
     Overlap,
     PlacementSpec,
+    PointGrant,
     Proplet,
     Prune,
     ReadyWhen,
@@ -269,6 +270,12 @@ def _run(given: Canonical, runtime: Canonical | None = None) -> RunSpec:
                 keep=row["keep"],
             )
             for row in given.get("topics", ())
+        ),
+        points=tuple(
+            PointGrant(
+                name=row["name"], read=row.get("read"), write=row.get("write"), rate=row["rate"]
+            )
+            for row in given.get("points", ())
         ),
     )
 

@@ -128,6 +128,19 @@ class TopicGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointGrant:
+    """A point of the device that the guest knows as `name`: a sensor to read or an output to write.
+
+    One of read and write is set, the name the device has for it. rate: of either, a second.
+    """
+
+    name: str
+    read: str | None = None
+    write: str | None = None
+    rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What is run and with what. `args` are text; an export's own types parse them.
 
@@ -135,7 +148,7 @@ class RunSpec:
     `secrets` are the variables that come from Secrets; the guest sees them after the others.
     `capabilities` are what it is granted besides (`propeller.capabilities`); None grants all.
     `models` are files it may read. `topics` are those it may publish to and hear. `external`: the
-    engine that runs it, "" for the proplet's own.
+    engine that runs it, "" for the proplet's own. `points` are the device's it may read and write.
     """
 
     entrypoint: str = "_start"
@@ -148,6 +161,7 @@ class RunSpec:
     models: tuple[ModelFile, ...] = ()
     external: str = ""
     topics: tuple[TopicGrant, ...] = ()
+    points: tuple[PointGrant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,7 @@ class Facts:
 
     imports: import modules it provides, as `module` (all of it) or `module.name`.
     mounts: names it offers; those ending in `:rw` may be written to.
+    points: sensors it has, by name, and outputs, whose names end in `:w`.
     encodings: of messages, the one it would rather read first. algs: signatures it can verify.
     """
 
@@ -80,6 +81,7 @@ class Facts:
     imports: frozenset[str] = frozenset()
     components: bool = False
     mounts: frozenset[str] = frozenset()
+    points: frozenset[str] = frozenset()
     encodings: tuple[str, ...] = ("json",)
     fetch: tuple[str, ...] = ("mqtt",)
     algs: tuple[str, ...] = ("ed25519",)

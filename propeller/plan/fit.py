@@ -13,6 +13,8 @@ from propeller.capabilities import (
     EXTERNAL,
     GUEST,
     MODELS,
+    POINT_READ,
+    POINT_WRITE,
     PUBLISH,
     RECEIVE,
     TIMED,
@@ -24,7 +26,17 @@ from propeller.capabilities import (
 )
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
-from propeller.model.specs import Access, Function, Modular, Mount, Timed, TopicGrant, Workload
+from propeller.model.specs import (
+    Access,
+    Function,
+    Modular,
+    Mount,
+    PointGrant,
+    Timed,
+    TopicGrant,
+    Workload,
+)
+from propeller.wire.point_messages import OUTPUT
 
 NOT_HEARD = "has not said hello yet"
 
@@ -55,12 +67,14 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
     return (
         lacks_grant(module.imports, obj.run.capabilities)
         or lacks_topic(module.imports, obj.run.topics)
+        or lacks_point(module.imports, obj.run.points)
         or _lacks_imports(module.imports, _offered(engine, facts.imports))
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_memory_for_calls(obj, module, memory)
         or _lacks_mounts(obj.run.mounts, facts.mounts)
         or _lacks_models(obj, facts.imports)
         or _lacks_topics(obj, facts.imports)
+        or _lacks_points(obj.run.points, facts.points)
         or _lacks_autonomy(obj, facts.imports)
         or _lacks_clock(obj, facts.imports)
     )
@@ -86,6 +100,16 @@ def lacks_topic(wanted: Iterable[Import], granted: Collection[TopicGrant]) -> st
     hears = sorted(names & RECEIVE)
     if hears and not any(one.subscribe for one in granted):
         return f"imports {GUEST}.{hears[0]}, which needs a topic with subscribe in run.topics"
+    return None
+
+
+def lacks_point(wanted: Iterable[Import], granted: Collection[PointGrant]) -> str | None:
+    """Whether a module reads or writes points and its spec grants none, None when not."""
+    names = {item.name for item in wanted if item.module == GUEST}
+    if POINT_READ in names and not any(one.read for one in granted):
+        return f"imports {GUEST}.{POINT_READ}, which needs a point with read in run.points"
+    if POINT_WRITE in names and not any(one.write for one in granted):
+        return f"imports {GUEST}.{POINT_WRITE}, which needs a point with write in run.points"
     return None
 
 
@@ -187,6 +211,16 @@ def _lacks_topics(obj: Workload, offered: frozenset[str]) -> str | None:
     if not obj.run.topics or TOPICS in offered:
         return None
     return "carries no messages for guests (run.topics)"
+
+
+def _lacks_points(wanted: Iterable[PointGrant], offered: frozenset[str]) -> str | None:
+    """Sensors and outputs are facts about a device, as its mounts are."""
+    for point in wanted:
+        if point.read is not None and point.read not in offered:
+            return f'has no sensor "{point.read}"'
+        if point.write is not None and f"{point.write}{OUTPUT}" not in offered:
+            return f'has no output "{point.write}"'
+    return None
 
 
 def _lacks_autonomy(obj: Workload, offered: frozenset[str]) -> str | None:

@@ -94,7 +94,8 @@ class Looks:
             seen.draining,
             memory_of(seen),
             bool(seen.box.believed) or seen.box.trouble,
-            facts is not None and (facts.components, facts.max_module, facts.imports, facts.mounts),
+            facts is not None
+            and (facts.components, facts.max_module, facts.imports, facts.mounts, facts.points),
         )
         number = self._numbers.get(look)
         if number is None:

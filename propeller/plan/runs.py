@@ -79,6 +79,10 @@ def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SE
             [one.name, one.publish or "", one.subscribe or "", one.size, one.rate, one.keep]
             for one in run.topics
         ]
+    if run.points:
+        told["points"] = [
+            [one.name, one.read or "", one.write or "", one.rate] for one in run.points
+        ]
     if secrets:
         told["secrets"] = [[name, secrets[name]] for name in sorted(secrets)]
     return Digest(canonical_digest(told))

@@ -80,5 +80,6 @@ def _facts(seen: Seen) -> dict[str, Any]:
         "memory": memory_of(seen) or 0,
         "imports": sorted(facts.imports) if facts is not None else [],
         "mounts": sorted(facts.mounts) if facts is not None else [],
+        "points": sorted(facts.points) if facts is not None else [],
         "maxModule": facts.max_module if facts is not None else 0,
     }

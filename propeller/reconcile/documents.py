@@ -38,6 +38,7 @@ from propeller.wire.messages import (
     WireMount,
     WireTraining,
 )
+from propeller.wire.point_messages import WirePoint
 from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
 
@@ -98,6 +99,10 @@ def template(held: Held, module: Module) -> Entry:
                 keep=topic.keep,
             )
             for topic in run.topics
+        ),
+        points=tuple(
+            WirePoint(name=point.name, read=point.read, write=point.write, rate=point.rate)
+            for point in run.points
         ),
         # What planning sets aside, so that a device never lacks room that planning saw.
         memory=None if spec.limits.memory is None else instance_need(spec, module),

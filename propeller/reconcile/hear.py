@@ -151,6 +151,7 @@ class Hearing:
             imports=frozenset(hello.imports),
             components=hello.components,
             mounts=frozenset(hello.mounts),
+            points=frozenset(hello.points),
             encodings=hello.encodings,
             fetch=hello.fetch,
             algs=hello.algs,

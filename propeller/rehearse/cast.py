@@ -22,6 +22,7 @@ from propeller.rehearse.fleet import Sim
 from propeller.rehearse.guests import Guests
 from propeller.rehearse.scene import Device, Scene
 from propeller.wire.messages import Entry
+from propeller.wire.point_messages import OUTPUT
 
 INVENTED = "invented-proplets.yaml"
 MOST_PROPLETS = 5_000
@@ -98,6 +99,7 @@ def switch_on(
         labels=tuple(sorted(device.labels.items())),
         imports=device.imports,
         mounts=device.mounts,
+        points=device.points,
         memory=device.memory,
         max_module=device.max_module,
         max_payload=device.max_payload,
@@ -119,6 +121,14 @@ def devices_of(scene: Scene, taken: SpecsTaken) -> tuple[Device, ...]:
             for mount in thing.run.mounts
         }
     )
+    points = sorted(
+        {
+            grant.read or f"{grant.write}{OUTPUT}"
+            for thing in taken.revision.objects.values()
+            if isinstance(thing, Modular)
+            for grant in thing.run.points
+        }
+    )
     found = {one.name: one for one in scene.recorded}
     for thing in taken.revision.objects.values():
         if isinstance(thing, Proplet) and thing.meta.key.name not in found:
@@ -127,6 +137,7 @@ def devices_of(scene: Scene, taken: SpecsTaken) -> tuple[Device, ...]:
                 name=name,
                 imports=IMPORTS,
                 mounts=tuple(mounts),
+                points=tuple(points),
                 heartbeat=thing.heartbeat,
                 memory=thing.memory or 1 << 30,
             )
@@ -148,6 +159,7 @@ def devices_of(scene: Scene, taken: SpecsTaken) -> tuple[Device, ...]:
             labels={} if model is None else {**declared.get(model.name, {}), **model.labels},
             imports=IMPORTS if model is None else model.imports,
             mounts=tuple(mounts) if model is None else model.mounts,
+            points=tuple(points) if model is None else model.points,
             memory=1 << 30 if model is None else model.memory,
             heartbeat=30_000 if model is None else model.heartbeat,
             invented=True,

@@ -59,6 +59,7 @@ class SimProplet:
         heartbeat: int = 10_000,
         max_payload: int = 1 << 20,
         mounts: tuple[str, ...] = (),
+        points: tuple[str, ...] = (),
         memory: int = 1 << 30,
         max_module: int = 64 << 20,
         box: BoxKey | PointKey | None = None,
@@ -76,6 +77,7 @@ class SimProplet:
         self._labels, self._imports = labels, imports
         self._heartbeat, self._max_payload = heartbeat, max_payload
         self._mounts, self._memory, self._max_module = mounts, memory, max_module
+        self._points = points
         self.box = box
         self._encodings, self._algs = encodings, algs
         self.secrets: dict[str, dict[str, str]] = {}
@@ -120,6 +122,7 @@ class SimProplet:
             imports=self._imports,
             components=any(name.startswith("wasi:") for name in self._imports),
             mounts=self._mounts,
+            points=self._points,
             encodings=self._encodings,
             algs=self._algs,
             fetch=("mqtt",),

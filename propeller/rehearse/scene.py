@@ -14,12 +14,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A proplet to be played. memory: bytes for guests. mounts: as in a hello."""
+    """A proplet to be played. memory: bytes for guests. mounts, points: as in a hello."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
     memory: int = 1 << 30
     max_module: int = 64 << 20
     max_payload: int = 256 << 10

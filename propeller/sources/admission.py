@@ -13,7 +13,7 @@ from propeller.model.ceilings import Ceilings, beyond
 from propeller.model.module import Module
 from propeller.model.quantities import size_text
 from propeller.model.specs import Modular
-from propeller.plan.fit import lacks_grant, lacks_topic
+from propeller.plan.fit import lacks_grant, lacks_point, lacks_topic
 from propeller.sources.apps import Claim
 from propeller.sources.function_rules import calling_problem
 from propeller.sources.nodes import Path
@@ -40,3 +40,6 @@ def refusals(
     deaf = lacks_topic(module.imports, made.run.topics)
     if deaf is not None:
         yield ("run", "topics"), f"{made.module} {deaf}"
+    blind = lacks_point(module.imports, made.run.points)
+    if blind is not None:
+        yield ("run", "points"), f"{made.module} {blind}"

@@ -19,6 +19,7 @@ from propeller.sources import (
     federated_rules,
     function_rules,
     plugins,
+    point_rules,
     runtime_rules,
     topic_rules,
     workflow_rules,
@@ -61,6 +62,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("run", "mounts", index, "path"), "must not be /models: models are there"
     yield from _models(spec["run"].get("models", ()))
     yield from topic_rules.problems(kind, spec["run"].get("topics", ()))
+    yield from point_rules.problems(kind, spec["run"].get("points", ()))
     if kind == "FederatedTask":
         yield from _selector(("cohort",), spec["cohort"])
         yield from federated_rules.problems(spec)
@@ -155,6 +157,8 @@ def finish(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     run = spec["run"]
     if run["mounts"]:
         run = {**run, "mounts": [{"path": f"/{mount['name']}", **mount} for mount in run["mounts"]]}
+    if run.get("points"):
+        run = {**run, "points": [point_rules.named(row) for row in run["points"]]}
     if any("secretRef" in row for row in run["env"]):
         run = {**run, "env": [_one_value(row) for row in run["env"]]}
     out["run"] = run

@@ -129,6 +129,7 @@ def facts_text(facts: Facts) -> str:
             "encodings": facts.encodings,
             "fetch": facts.fetch,
             "labels": dict(facts.labels),
+            **({"points": sorted(facts.points)} if facts.points else {}),
             **({} if facts.algs == ("ed25519",) else {"algs": facts.algs}),
         }
     )
@@ -136,8 +137,8 @@ def facts_text(facts: Facts) -> str:
 
 def facts_fields(text: str) -> dict[str, Any]:
     found: dict[str, Any] = from_json(text)
-    for name in ("imports", "mounts"):
-        found[name] = frozenset(found[name])
+    for name in ("imports", "mounts", "points"):
+        found[name] = frozenset(found.get(name, ()))
     for name in ("encodings", "fetch", "algs"):
         if name in found:
             found[name] = tuple(found[name])

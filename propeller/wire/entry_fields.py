@@ -29,6 +29,7 @@ from propeller.wire.kinds import (
     text,
     variables,
 )
+from propeller.wire.point_messages import MAX_POINT_RATE, MAX_POINTS, WirePoint
 from propeller.wire.shapes import Exclusive, Field, shape
 from propeller.wire.timed_messages import MOST_KEPT, WireSchedule
 from propeller.wire.topic_messages import (
@@ -106,6 +107,17 @@ TOPIC = shape(
         Field(6, "keep", integer(1, MAX_KEPT), "Messages kept; the oldest go first."),
     ],
     exclusive=Exclusive(("publish", "subscribe"), needed=True),
+)
+_POINT = spelled(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name")
+POINT = shape(
+    WirePoint,
+    [
+        Field(1, "name", _POINT, "For the guest."),
+        Field(2, "read", _POINT, "A sensor of the device."),
+        Field(3, "write", _POINT, "An output of the device."),
+        Field(4, "rate", integer(1, MAX_POINT_RATE), "Reads or writes a second."),
+    ],
+    exclusive=Exclusive(("read", "write"), needed=True),
 )
 MOUNT = shape(
     m.WireMount,
@@ -209,5 +221,6 @@ ENTRY = shape(
         ),
         Field(29, "external", ENGINE, "The engine of the device that runs it; absent: its own."),
         Field(30, "schedule", SCHEDULE.kind, "When it is run; only with mode timed."),
+        Field(32, "points", listed(POINT.kind, MAX_POINTS), "Sensors and outputs, by a name."),
     ],
 )

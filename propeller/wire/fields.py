@@ -28,6 +28,7 @@ from propeller.wire.basic_fields import (
 from propeller.wire.call_fields import CALL, CALL_ANSWER
 from propeller.wire.entry_fields import BLOB_REF, CAUSE, ENTRY
 from propeller.wire.kinds import MAX_U32, boolean, enum, integer, listed, named, text
+from propeller.wire.point_messages import MAX_OFFERED
 from propeller.wire.shapes import Exclusive, Field, Shape, shape
 from propeller.wire.timed_messages import MOST_KEPT
 
@@ -216,6 +217,7 @@ HELLO = shape(
             text(128),
             "Its encryption key, x25519:<base64> or p256:<base64>; absent: it has none.",
         ),
+        Field(26, "points", listed(text(80), MAX_OFFERED), "Sensors it has; outputs end in :w."),
     ],
 )
 OP = shape(

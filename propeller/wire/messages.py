@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from propeller.wire.call_messages import Call, CallAnswer, WireServe
+from propeller.wire.point_messages import WirePoint
 from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
 
@@ -156,6 +157,7 @@ class Entry:
     topics: tuple[WireTopic, ...] = ()
     autonomy: int | None = None
     schedule: WireSchedule | None = None
+    points: tuple[WirePoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +293,7 @@ class Hello:
     """What a device is. `key` is `ed25519:<base64>` or `p256:<base64>`; see `model.seen.Facts`.
 
     `box` is what secrets are sealed to, by the scheme of its first word (`wire.boxes`); "": none.
+    points: sensors that guests may read, by name, and outputs, whose names end in `:w`.
     """
 
     id: str
@@ -318,6 +321,7 @@ class Hello:
     key: str
     versions: tuple[int, ...] = (VERSION,)
     box: str = ""
+    points: tuple[str, ...] = ()
     v: int = VERSION
 
 

@@ -13,6 +13,8 @@ from propeller.capabilities import (
     AUTONOMY,
     GUEST,
     MODELS,
+    POINT_READ,
+    POINT_WRITE,
     PUBLISH,
     RECEIVE,
     TIMED,
@@ -48,8 +50,11 @@ PROPELLER = GUEST
 _CALL_NAMES = "input_len input_read output_write output_status output_type request_get metric"
 CALL_NAMES = frozenset(_CALL_NAMES.split())
 """What is about a call: only a Function may import these."""
-PROPELLER_NAMES = CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH} | RECEIVE
-"""What a guest may import besides: see `imports` and `topics`."""
+_POINT_NAMES = {POINT_READ, POINT_WRITE}
+PROPELLER_NAMES = (
+    CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH} | RECEIVE | _POINT_NAMES
+)
+"""What a guest may import besides: see `imports`, `topics` and `points`."""
 
 
 def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -73,10 +78,10 @@ class Facts:
 
     missing: imports nobody here provides. trains: whether it needs `propeller_fl`. called: the
     first import of `propeller` that is about a call, or "". publishes, hears: whether it imports
-    what sends messages, what takes them. component: whether it is one; the types of its
-    functions are then those of WIT. handler: whether requests go to its wasi:http handler. params,
-    results: types of the entry point, None when there is no such function. functions: a few names
-    that there are.
+    what sends messages, what takes them; reads, writes: what reads sensors, what drives outputs.
+    component: whether it is one; the types of its functions are then those of WIT. handler: whether
+    requests go to its wasi:http handler. params, results: types of the entry point, None when there
+    is no such function. functions: a few names that there are.
     """
 
     trouble: str = ""
@@ -85,6 +90,8 @@ class Facts:
     called: str = ""
     publishes: bool = False
     hears: bool = False
+    reads: bool = False
+    writes: bool = False
     params: tuple[str, ...] | None = None
     results: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
@@ -114,6 +121,8 @@ def facts_from(told: Mapping[str, object]) -> Facts:
         called=str(told.get("called", "")),
         publishes=told.get("publishes") is True,
         hears=told.get("hears") is True,
+        reads=told.get("reads") is True,
+        writes=told.get("writes") is True,
         params=None if told.get("params") is None else names("params"),
         results=names("results"),
         functions=names("functions"),
@@ -136,7 +145,7 @@ def why_unfit(facts: Facts, entry: Entry) -> str:
         return f"exports no function {entrypoint(entry)!r}; it exports: {there}"
     if facts.component:
         return _why_no_component(facts, entry)
-    deaf = _why_deaf(facts, entry)
+    deaf = _why_deaf(facts, entry) or _why_blind(facts, entry)
     if deaf:
         return deaf
     if entry.fl is not None:
@@ -182,6 +191,15 @@ def _why_deaf(facts: Facts, entry: Entry) -> str:
         return f"needs {PROPELLER}.receive, which a Function does not offer: it is called"
     if facts.hears and not any(one.subscribe is not None for one in entry.topics):
         return f"needs {PROPELLER}.receive and is granted no topic to hear (run.topics)"
+    return ""
+
+
+def _why_blind(facts: Facts, entry: Entry) -> str:
+    """Whether it reads or drives something of the device and is granted nothing for that."""
+    if facts.reads and not any(one.read is not None for one in entry.points):
+        return f"needs {PROPELLER}.{POINT_READ} and is granted no sensor (run.points)"
+    if facts.writes and not any(one.write is not None for one in entry.points):
+        return f"needs {PROPELLER}.{POINT_WRITE} and is granted no output (run.points)"
     return ""
 
 

@@ -159,6 +159,7 @@ def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
     if all(one.module != GUEST for one in module.imports):
         return
     from proplet.runtime.imports import Imports
+    from proplet.runtime.points import PointImports, point_rows
     from proplet.runtime.topics import Topics, rows_of
 
     end = warm.streams.ends["stderr"]
@@ -172,6 +173,9 @@ def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
     env = dict(cast("list[tuple[str, str]]", job["env"]))
     Imports(env, say).link(warm.linker)
     topics.link(warm.linker)
+    points = PointImports(warm.watch.send, point_rows(job))
+    warm.watch.ending = points.tell
+    points.link(warm.linker)
 
 
 def _wasi(job: Mapping[str, object], streams: Streams, training: Training | None) -> WasiConfig:

@@ -14,6 +14,8 @@ from wasmtime import Engine, Module, WasmtimeError
 
 from propeller.capabilities import (
     GUEST,
+    POINT_READ,
+    POINT_WRITE,
     PUBLISH,
     RECEIVE,
     WASI,
@@ -73,6 +75,8 @@ def _core(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str,
         "called": next((name for name in asked if name in CALL_NAMES), ""),
         "publishes": PUBLISH in asked,
         "hears": bool(RECEIVE & set(asked)),
+        "reads": POINT_READ in asked,
+        "writes": POINT_WRITE in asked,
         "params": None if entry is None else list(entry.params),
         "results": [] if entry is None else list(entry.results),
         "functions": [export.name for export in facts.exports[:NAMES]],

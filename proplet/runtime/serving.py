@@ -43,6 +43,7 @@ from proplet.runtime.guest import FUEL, INTERRUPTED, ReturnedError, first_line, 
 from proplet.runtime.imports import Imports
 from proplet.runtime.logstream import LogStream
 from proplet.runtime.pipes import Pipe
+from proplet.runtime.points import PointImports, point_rows
 from proplet.runtime.talk import Reader, Words, pack
 from proplet.runtime.topics import Topics, rows_of
 from proplet.runtime.virtual import Refusal
@@ -122,6 +123,7 @@ class Serving:
         if PROPELLER in wanted:
             self._imports.link(self._linker)
             Topics(self._send, rows_of(self._job)).link(self._linker)
+            PointImports(self._send, point_rows(self._job)).link(self._linker)
         self._pre = self._linker.instantiate_pre(module)
         self._export = str(self._job["entrypoint"])
         kind = next(one.type for one in module.exports if one.name == self._export)

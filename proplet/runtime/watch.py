@@ -35,7 +35,8 @@ class Engine(Protocol):
 class Watch:
     """Says once how the guest ended. `cause`: timeout, output or stop, once it was stopped.
 
-    heard: given the messages of topics that the agent hands over.
+    heard: given the messages of topics that the agent hands over. ending: asked before the guest's
+    own thread tells the end.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -45,6 +46,7 @@ class Watch:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self.heard: Callable[[Words], None] = lambda _message: None
+        self.ending: Callable[[], None] = lambda: None
         self._told = False
         self._armed = threading.Event()
         self._engine: Engine | None = None
@@ -127,6 +129,7 @@ class Watch:
     def came_back(self) -> None:
         """The guest's call is over, however it ended; its thread tells the rest."""
         self._back = True
+        self.ending()
 
     def _be_patient(self) -> None:
         """Wait for the guest to come back, but not for one that sleeps: no epoch wakes it."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from propeller.wire.call_messages import WireServe
+from propeller.wire.point_messages import WirePoint
 from propeller.wire.topic_messages import WireTopic
+from proplet.points import Points, read_output, read_sensor, together
 from proplet.pools import Pending, Result
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ PROPELLER_EXPORT(upper) int upper(void) {
   static char text[256], word[16];
   const int len = propeller_input_read(text, 0, sizeof text);
   int name;
+  double level;
   for (int i = 0; i < len; i++) text[i] -= text[i] >= 'a' && text[i] <= 'z' ? 32 : 0;
   PROPELLER_TYPE("text/plain");
   propeller_output_write(text, len);
@@ -38,6 +41,8 @@ PROPELLER_EXPORT(upper) int upper(void) {
   PROPELLER_METRIC("bytes", len);
   PROPELLER_LOG(PROPELLER_INFO, "done");
   if (PROPELLER_PUBLISH("out", text, len) != 0) return 2;
+  if (PROPELLER_READ("level", &level) != 0 || level != 2.5) return 3;
+  if (PROPELLER_WRITE("lamp", 2) != PROPELLER_BEYOND || PROPELLER_WRITE("lamp", 1) != 0) return 4;
   return 0;
 }
 """
@@ -80,15 +85,25 @@ def in_assemblyscript(out: Path) -> Path:
 def test_a_module_of_each_language_answers(
     build: object, make_workshop: Maker, tmp_path: Path
 ) -> None:
-    """Request, answer, type, configuration, an absent header, clock, dice, log, metric, message."""
+    """Request, answer, type, configuration, an absent header, clock, dice, log, metric, message,
+    a sensor and an output."""
     assert callable(build)
     shop = make_workshop()
+    (tmp_path / "level").write_text("25")
+    (tmp_path / "lamp").write_text("0")
+    shop.supervisor._points = Points(
+        together(
+            [read_sensor(f"level={tmp_path}/level scale=0.1")],
+            [read_output(f"lamp={tmp_path}/lamp")],
+        )
+    )
     entry = shop.entry(
         build(tmp_path).read_bytes(),
         mode="serve",
         entrypoint="upper",
         env=(("NAME", "ana"),),
         topics=(WireTopic(name="out", publish="said"),),
+        points=(WirePoint(name="level", read="level"), WirePoint(name="lamp", write="lamp")),
         serve=WireServe(interface="Bytes", concurrency=1, queue=1, ready=1),
     )
     said: list[str] = []
@@ -113,6 +128,7 @@ def test_a_module_of_each_language_answers(
     (result,) = done
     assert (result.state, base64.b64decode(result.body)) == ("done", b"HELLO 7 ana"), result
     assert [base64.b64decode(one) for one in said] == [b"HELLO 7"]
+    assert (tmp_path / "lamp").read_text() == "1\n"
     assert result.headers == (("content-type", "text/plain"),)
     assert pool.tally.metrics == {"bytes": 7000}  # thousandths
     (log,) = shop.supervisor.logs(key).glob("stderr.*")

@@ -61,6 +61,19 @@ BEYOND = {
         ("run: {entrypoint: add, args: ['1', '2'], mounts: [{name: d, access: ReadWrite}]}",),
         "spec.run.mounts[0].access: must be ReadOnly",
     ),
+    "point": (
+        "{points: [temperature]}",
+        (
+            "run: {entrypoint: add, args: ['1', '2'],"
+            " points: [{read: temperature}, {name: temperature-2, write: relay}]}",
+        ),
+        "spec.run.points[1].write: must be one of the points allowed (temperature)",
+    ),
+    "no-point": (
+        "{points: []}",
+        ("run: {entrypoint: add, args: ['1', '2'], points: [{read: temperature}]}",),
+        'must be one of the points allowed (none), not "temperature"',
+    ),
     "secrets": (
         "{secrets: Denied}",
         (

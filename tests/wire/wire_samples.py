@@ -11,6 +11,7 @@ from propeller.wire import call_messages as calls
 from propeller.wire import messages as m
 from propeller.wire.boxes import BoxKey, Place, PointKey, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
+from propeller.wire.point_messages import WirePoint
 from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
 
@@ -94,6 +95,14 @@ TALKING = replace(
     ),
 )
 TALKING = replace(TALKING, digest=entry_digest(TALKING))
+SENSING = replace(
+    SMALL,
+    points=(
+        WirePoint(name="temperature", read="temperature", rate=2),
+        WirePoint(name="heater", write="relay-1"),
+    ),
+)
+SENSING = replace(SENSING, digest=entry_digest(SENSING))
 TIMED = replace(
     SMALL,
     cause="daemon",
@@ -301,6 +310,15 @@ MESSAGES: dict[str, m.Message] = {
         digest=tasks_digest((TALKING,)),
         tasks=(TALKING,),
     ),
+    "desired: sensors and outputs of a guest": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=13,
+        iat=NOW,
+        digest=tasks_digest((SENSING,)),
+        tasks=(SENSING,),
+    ),
     "desired: a schedule that the device keeps": m.Desired(
         to="gw-01",
         inst=INST,
@@ -410,6 +428,7 @@ MESSAGES: dict[str, m.Message] = {
         algs=("ed25519", "p256"),
         fetch=("direct", "mqtt"),
         labels=(("zone", "hall-1"), ("class", "gateway"), ("söhne", "größe")),
+        points=("relay-1:w", "temperature"),
         key="ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
     ),
     "hello: a sensor": m.Hello(

@@ -33,6 +33,11 @@
 // @ts-ignore: decorator
 @external("propeller", "receive_topic") declare function _receive_topic(to: usize, cap: i32): i32;
 
+// @ts-ignore: decorator
+@external("propeller", "point_read") declare function _pointRead(name: usize, len: i32, to: usize): i32;
+// @ts-ignore: decorator
+@external("propeller", "point_write") declare function _pointWrite(name: usize, len: i32, value: f64): i32;
+
 /** The answer's HTTP status, 200 to 599. */
 // @ts-ignore: decorator
 @external("propeller", "output_status") export declare function outputStatus(status: i32): void;
@@ -140,4 +145,21 @@ export function receiveTopic(): string {
   const data = new Uint8Array(256);
   const len = _receive_topic(data.dataStart, data.length);
   return String.UTF8.decodeUnsafe(data.dataStart, len < 256 ? len : 256);
+}
+
+/** What `write` answers where the device's owner does not allow that value. */
+export const BEYOND: i32 = -2;
+
+/** The value of a sensor of `spec.run.points`; NaN where it is not granted, too soon, or not there. */
+export function read(name: string): f64 {
+  const key = String.UTF8.encode(name);
+  const value = new StaticArray<f64>(1);
+  const code = _pointRead(changetype<usize>(key), key.byteLength, changetype<usize>(value));
+  return code == 0 ? value[0] : NaN;
+}
+
+/** Drives an output of `spec.run.points`: TAKEN, ABSENT, BEYOND, TOO_FAST or -4. */
+export function write(name: string, value: f64): i32 {
+  const key = String.UTF8.encode(name);
+  return _pointWrite(changetype<usize>(key), key.byteLength, value);
 }

@@ -1,5 +1,5 @@
 /** Answers with its request in capitals, and says who asked. */
-import { config, input, INFO, log, metric, nowMs, output, outputText, outputType, publish, random, request, TAKEN } from "./propeller";
+import { config, input, INFO, log, metric, nowMs, output, outputText, outputType, publish, random, read, request, TAKEN, write } from "./propeller";
 
 export function upper(): i32 {
   const data = input();
@@ -13,5 +13,6 @@ export function upper(): i32 {
   if (request("header:x-none") != null || nowMs() == 0 || random(16).length != 16) return 1;
   metric("bytes", data.length);
   log(INFO, "done");
-  return publish("out", data) == TAKEN ? 0 : 2;
+  if (publish("out", data) != TAKEN) return 2;
+  return read("level") == 2.5 && write("lamp", 1) == TAKEN ? 0 : 3;
 }

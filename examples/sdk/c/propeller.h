@@ -80,7 +80,20 @@ int propeller_receive(const char *name, int len, void *dst, int cap, int wait_ms
 /* The topic of the message taken last, below the channel: its length; copies up to `cap` bytes. */
 PROPELLER_IMPORT(receive_topic) int propeller_receive_topic(char *dst, int cap);
 
+/* What `propeller_point_write` answers where the device's owner does not allow that value. */
+#define PROPELLER_BEYOND (-2)
+
+/* Puts the value of a sensor of `spec.run.points` into `*value`: 0, PROPELLER_ABSENT where it is not
+ * granted, PROPELLER_TOO_FAST, or PROPELLER_NOTHING where the device gives none now. */
+PROPELLER_IMPORT(point_read) int propeller_point_read(const char *name, int len, double *value);
+
+/* Drives an output of `spec.run.points`: 0 or one of these. When the module ends, the device puts it
+ * back to what is safe. */
+PROPELLER_IMPORT(point_write) int propeller_point_write(const char *name, int len, double value);
+
 /* The same with a literal. */
+#define PROPELLER_READ(name, value) propeller_point_read(name, (int)sizeof(name) - 1, value)
+#define PROPELLER_WRITE(name, value) propeller_point_write(name, (int)sizeof(name) - 1, value)
 #define PROPELLER_PUBLISH(name, data, size) \
 	propeller_publish(name, (int)sizeof(name) - 1, data, size)
 #define PROPELLER_RECEIVE(name, dst, cap, wait_ms) \

@@ -30,5 +30,8 @@ extern "C" fn upper() -> i32 {
     if host::publish("out", &text[..read]).is_err() {
         return 2;
     }
+    if host::read("level") != Ok(2.5) || host::write("lamp", 1.0).is_err() {
+        return 3;
+    }
     0
 }

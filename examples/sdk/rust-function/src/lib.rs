@@ -27,6 +27,8 @@ mod host {
         pub fn publish(name: *const u8, len: i32, data: *const u8, size: i32) -> i32;
         pub fn receive(name: *const u8, len: i32, to: *mut u8, cap: i32, wait: i32) -> i32;
         pub fn receive_topic(to: *mut u8, cap: i32) -> i32;
+        pub fn point_read(name: *const u8, len: i32, to: *mut f64) -> i32;
+        pub fn point_write(name: *const u8, len: i32, value: f64) -> i32;
     }
 }
 
@@ -110,12 +112,13 @@ pub fn random(into: &mut [u8]) {
     unsafe { host::random(into.as_mut_ptr(), into.len() as i32) }
 }
 
-/// Why a message was not taken, or did not come.
+/// Why a message was not taken or did not come, or a point was not read or driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// `spec.run.topics` has no such name for that.
     Absent,
-    /// It is above `maxSize`, or above the room there is: then it stays.
+    /// It is above `maxSize`, or above the room there is: then it stays. Of an output: it may not have
+    /// that value.
     TooLong,
     /// It is above `rate`: try again later.
     TooFast,
@@ -163,4 +166,19 @@ pub fn receive<'a>(name: &str, into: &'a mut [u8], wait_ms: u16) -> Result<&'a [
 pub fn receive_topic(into: &mut [u8]) -> &[u8] {
     let len = unsafe { host::receive_topic(into.as_mut_ptr(), into.len() as i32) };
     &into[..usize::try_from(len).unwrap_or(0).min(into.len())]
+}
+
+/// The value of a sensor of `spec.run.points`, by its name there. `Nothing` where the device gives
+/// none now.
+pub fn read(name: &str) -> Result<f64, Refused> {
+    let mut value = 0.0;
+    let told = unsafe { host::point_read(name.as_ptr(), name.len() as i32, &mut value) };
+    if told == 0 { Ok(value) } else { Err(refused(told)) }
+}
+
+/// Drives an output of `spec.run.points`. `TooLong` is a value beyond what the device's owner allows.
+/// When the module ends, the device puts it back to what is safe.
+pub fn write(name: &str, value: f64) -> Result<(), Refused> {
+    let told = unsafe { host::point_write(name.as_ptr(), name.len() as i32, value) };
+    if told == 0 { Ok(()) } else { Err(refused(told)) }
 }
