@@ -130,7 +130,9 @@ def _alone(args: argparse.Namespace, timeout: int) -> int:
         state, source, fleet, lambda name: endpoint_of(fleet, name), verb="apply"
     )
     with service:
-        outcome = read_once(source, domain=fleet.domain, keep=service.blobs.put)
+        outcome = read_once(
+            source, domain=fleet.domain, keep=service.blobs.put, images=service.plugin_images
+        )
         if isinstance(outcome, SpecsRefused):
             raise SpecError(outcome.faults)
         if isinstance(outcome, SourceSilent):

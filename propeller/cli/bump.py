@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     files = _edited(texts, bumps)
     made = None
     if files:
-        validate_tree(with_files(tree, files), domain=fleet.domain, path=path)
+        validate_tree(with_files(tree, files), fleet, state_dir(args), path=path)
     if not args.dry_run:
         made = keep(args, path, files, bumps)
     _tell(args, bumps, made, written=bool(files) and not args.dry_run and not args.branch)

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     files = {place.file: place.edited(model)}
     fleet = fleet_of(args, tree=path)
-    validate_tree(with_files(tree, files), domain=fleet.domain, path=path)
+    validate_tree(with_files(tree, files), fleet, state_dir(args), path=path)
     print(f"{place.file}: {where} is {model.digest}, {model.size} bytes")
     if args.dry_run:
         say("nothing was written")

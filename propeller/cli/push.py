@@ -19,10 +19,12 @@ from propeller.cli.sign import pair
 from propeller.errors import Fault, SpecError, UsageError
 
 if TYPE_CHECKING:
+    from propeller.cli.settings import Fleet
     from propeller.model.ids import Digest
     from propeller.registry.cosignkey import PrivateKey
     from propeller.registry.registries import Place
     from propeller.sources.tree import Tree
+    from propeller.state.layout import StateDir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,7 +143,7 @@ def _push_specs(args: argparse.Namespace, path: Path, annotations: dict[str, str
     if not path.is_dir():
         raise UsageError(f"{path}: no such directory of specs")
     tree = DirectorySource(path, exclude=(state_dir(args).path,)).read()
-    validate_tree(tree, domain=fleet_of(args, tree=path).domain, path=path)
+    validate_tree(tree, fleet_of(args, tree=path), state_dir(args), path=path)
     selection = Selection(tree.files[IGNORE_FILE])
     files = {
         name: tree.files[name]
@@ -162,8 +164,9 @@ def _push_specs(args: argparse.Namespace, path: Path, annotations: dict[str, str
     return 0
 
 
-def validate_tree(tree: Tree, *, domain: str, path: Path) -> None:
+def validate_tree(tree: Tree, fleet: Fleet, state: StateDir, *, path: Path) -> None:
     """Every overlay of the tree, or the tree itself where it has none. Raises SpecError."""
+    from propeller.cli.pluginimages import OfRegistries
     from propeller.model.ids import sha256_digest
     from propeller.registry.wasm import inspect
     from propeller.sources.load import load
@@ -172,10 +175,11 @@ def validate_tree(tree: Tree, *, domain: str, path: Path) -> None:
 
     folders = sorted(Overlays(tree, Selection(tree.files[IGNORE_FILE])).folders)
     faults: dict[Fault, None] = {}
+    images = OfRegistries(lambda: fleet, state)
     for overlay in folders or [""]:
         varied = replace(tree, overlay=overlay)
         try:
-            load(varied, domain=domain, keep=sha256_digest, inspect=inspect)
+            load(varied, domain=fleet.domain, keep=sha256_digest, inspect=inspect, images=images)
         except SpecError as error:
             faults |= dict.fromkeys(error.faults)
     if faults:

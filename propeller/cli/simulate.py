@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from propeller.cli.context import open_store
 from propeller.cli.output import add_data, print_data, reader_may_leave, say
+from propeller.cli.pluginimages import OfRegistries
+from propeller.cli.settings import fleet_of
 from propeller.cli.table import printable
 from propeller.errors import UsageError
 
@@ -84,6 +86,7 @@ def _scene(args: argparse.Namespace) -> Scene:
     """The scene as typed. Raises UsageError with what is wrong."""
     from propeller.rehearse.cast import MOST_PROPLETS
     from propeller.rehearse.scene import Scene
+    from propeller.state.layout import StateDir
 
     if not 0 <= args.proplets <= MOST_PROPLETS:
         raise UsageError(f"--proplets must be from 0 to {MOST_PROPLETS}")
@@ -93,8 +96,12 @@ def _scene(args: argparse.Namespace) -> Scene:
         if not name or not equals:
             raise UsageError(f"--trap {text!r} is not NAME=P", hint="for instance pulse=30%")
         traps[name] = _share("--trap", share)
+    specs = Path(args.specs)
     return Scene(
-        specs=Path(args.specs),
+        specs=specs,
+        plugin_images=OfRegistries(
+            lambda: fleet_of(args, tree=specs), StateDir(Path(".propeller"))
+        ),
         before=Path(args.before) if args.before else None,
         seed=args.seed,
         loss=_share("--loss", args.loss, most=0.9),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propeller.cli.context import state_dir
+from propeller.cli.pluginimages import OfRegistries
 from propeller.cli.settings import fleet_of
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
 from propeller.errors import Fault, SpecError
@@ -37,10 +38,11 @@ def read_specs(args: argparse.Namespace, *, domain: str) -> Revision:
     from propeller.sources.load import load
 
     state = state_dir(args)
+    fleet = fleet_of(args, tree=Path(args.path))
     with _cache(state.git, exists=state.exists()) as cache:
         source = open_specs(
             args.path,
-            fleet_of(args, tree=Path(args.path)),
+            fleet,
             state,
             cache=cache,
             ref=args.ref,
@@ -49,7 +51,13 @@ def read_specs(args: argparse.Namespace, *, domain: str) -> Revision:
         )
         try:
             tree = source.read()
-            return load(tree, domain=domain, keep=sha256_digest, inspect=inspect)
+            return load(
+                tree,
+                domain=domain,
+                keep=sha256_digest,
+                inspect=inspect,
+                images=OfRegistries(lambda: fleet, state),
+            )
         except SpecError as error:
             raise SpecError(_findable(fault, args.path) for fault in error.faults) from error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from propeller.cli.context import state_dir
 from propeller.cli.output import say
+from propeller.cli.pluginimages import OfRegistries
 from propeller.cli.settings import CONFIG_FILE
 from propeller.errors import Fault, SpecError, UsageError
 
@@ -98,7 +99,13 @@ def read_tree(
     tree = DirectorySource(root, exclude=(state_dir(args).path,)).read()
     files = ChainMap(dict(added or {}), cast("dict[str, bytes]", tree.files))
     tree = replace(tree, files=files, overlay=fleet.text("source.overlay"))
-    return load(tree, domain=fleet.domain, keep=sha256_digest, inspect=inspect)
+    return load(
+        tree,
+        domain=fleet.domain,
+        keep=sha256_digest,
+        inspect=inspect,
+        images=OfRegistries(lambda: fleet, state_dir(args)),
+    )
 
 
 def faults_brought(

@@ -166,7 +166,9 @@ def _declared(service: Service, source: Source, fleet: Fleet) -> list[Proplet]:
     from propeller.reconcile.events import SourceSilent, SpecsRefused
     from propeller.reconcile.sourcing import read_once
 
-    outcome = read_once(source, domain=fleet.domain, keep=service.blobs.put)
+    outcome = read_once(
+        source, domain=fleet.domain, keep=service.blobs.put, images=service.plugin_images
+    )
     if isinstance(outcome, SpecsRefused):
         raise SpecError(outcome.faults)
     if isinstance(outcome, SourceSilent):

@@ -42,7 +42,12 @@ class Bridge:
         source = open_source(
             path, cache=self._cache, exclude=(self._cache.parent,), overlay=overlay
         )
-        outcome = read_once(source, domain=self._domain, keep=self._service.blobs.put)
+        outcome = read_once(
+            source,
+            domain=self._domain,
+            keep=self._service.blobs.put,
+            images=self._service.plugin_images,
+        )
         if isinstance(outcome, SpecsTaken):
             if expect:
                 self._service.offer(outcome, expect)

@@ -20,6 +20,7 @@ class Revision:
     time: Unix milliseconds of the commit, 0 for a directory.
     skipped: paths of documents that are not ours, counted and listed by `validate`.
     signed_by: who signed the commit and with which key, "" where nobody was asked.
+    absent: plugins whose module could not be had and need not be: reading again may say more.
     """
 
     name: str
@@ -31,3 +32,4 @@ class Revision:
     time: int = 0
     skipped: tuple[str, ...] = ()
     signed_by: str = ""
+    absent: tuple[str, ...] = ()

@@ -62,26 +62,34 @@ def _where(held: Held) -> str:
 
 
 def opinions(held: Held, module: Module, rules: tuple[Rule, ...]) -> tuple[Opinion, ...]:
-    """What each rule that is about this object says; the first content one is enough of a mode.
-
-    Rules of one mode are alternatives: a repository may stand in any of them, with its keys.
-    """
+    """What rules say of the module of this object; see `judged`."""
     thing = held.object
     assert isinstance(thing, Modular)
+    meta = thing.meta
+    return judged(thing.module, module, rules, namespace=meta.key.namespace, app=meta.app)
+
+
+def judged(
+    ref: ModuleRef, module: Module, rules: tuple[Rule, ...], *, namespace: str, app: str
+) -> tuple[Opinion, ...]:
+    """What each rule that is about this module says; the first content one is enough of a mode.
+
+    Rules of one mode are alternatives: a repository may stand in any of them, with its keys.
+    namespace, app: of what uses it.
+    """
     found: list[Opinion] = []
     for mode in Mode:
-        mine = [rule for rule in rules if rule.mode is mode and _about(rule, held)]
-        said = [Opinion(rule, _says(rule, thing.module, module)) for rule in mine]
+        mine = [rule for rule in rules if rule.mode is mode and _about(rule, namespace, app)]
+        said = [Opinion(rule, _says(rule, ref, module)) for rule in mine]
         content = [one for one in said if not one.words]
-        near = [one for one in said if _names(one.rule, thing.module)]
+        near = [one for one in said if _names(one.rule, ref)]
         found += content[:1] or near[:1] or said[:1]
     return tuple(found)
 
 
-def _about(rule: Rule, held: Held) -> bool:
-    meta = held.object.meta
-    return (not rule.namespaces or meta.key.namespace in rule.namespaces) and (
-        not rule.apps or meta.app in rule.apps
+def _about(rule: Rule, namespace: str, app: str) -> bool:
+    return (not rule.namespaces or namespace in rule.namespaces) and (
+        not rule.apps or app in rule.apps
     )
 
 

@@ -18,6 +18,7 @@ from propeller.model.specs import App, Missed, Overlap, Schedule
 from propeller.plan.schedule import next_slot
 from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
 from propeller.reconcile.sourcing import RECHECK, SourceReader
+from propeller.sources.images import NOWHERE, Images
 from propeller.sources.open import Source
 from propeller.sources.tree import Tree
 
@@ -29,7 +30,8 @@ Outcome = SpecsTaken | SpecsRefused | SourceSilent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """What readers need. open: the source an address means; raises UsageError."""
+    """What readers need. open: the source an address means; raises UsageError. images: who has
+    modules of plugins."""
 
     open: Callable[[str], Source]
     domain: str
@@ -37,6 +39,7 @@ class Library:
     post: Callable[[Outcome], None]
     clock: Callable[[], int]
     rng: random.Random
+    images: Images = NOWHERE
 
 
 class LateSource:
@@ -129,6 +132,7 @@ class AppReaders:
             post=post,
             app=app,
             pause=pause if app.cron or app.interval is not None else None,
+            images=library.images,
         )
         return reader
 

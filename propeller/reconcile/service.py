@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
 from propeller.model.checks import Probe, Reading
 from propeller.model.ids import Digest, Key, PropletId
+from propeller.model.module import Resolved
 from propeller.model.quotas import Quota
 from propeller.model.signing import Rule
 from propeller.model.specs import ModelFile, ModuleRef, Proplet
@@ -45,6 +46,7 @@ from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.modelshelf import Due, ModelShelf
 from propeller.reconcile.offlinewords import OfflineWords
 from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
+from propeller.reconcile.pluginimages import PluginImages
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
 from propeller.reconcile.reconciler import Reconciler, Surroundings
@@ -134,6 +136,9 @@ class Service:
         )
         self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
         self._folding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aggregators")
+        self.plugin_images = PluginImages(
+            self._resolved, self._wasm_of, self._workers.submit, rules=settings.signing
+        )
         self._running = Running()
         self._models = ModelShelf(self._push_model)
         self._scores = ScoreWork(
@@ -229,6 +234,7 @@ class Service:
                 post=self.inbox.put,
                 clock=self._clock,
                 rng=self._rng,
+                images=self.plugin_images,
             )
         )
 
@@ -341,7 +347,11 @@ class Service:
         if self.store.meta("revision-source") == source.name:
             source.trusted_from(self.store.meta("revision") or "")
         return SourceReader(
-            source, domain=self._settings.domain, keep=self.blobs.put, post=self.inbox.put
+            source,
+            domain=self._settings.domain,
+            keep=self.blobs.put,
+            post=self.inbox.put,
+            images=self.plugin_images,
         )
 
     def look(self) -> None:
@@ -382,16 +392,15 @@ class Service:
         return self.keys.enrolled(proplet)
 
     def _resolve(self, ref: ModuleRef) -> None:
-        def work() -> None:
-            resolved = resolve(
-                ref,
-                registries=self._settings.registries,
-                blobs=self.blobs,
-                keys=self._settings.signing_keys,
-            )
-            self.inbox.put(ModuleResolved(ref, resolved))
+        self._workers.submit(lambda: self.inbox.put(ModuleResolved(ref, self._resolved(ref))))
 
-        self._workers.submit(work)
+    def _resolved(self, ref: ModuleRef) -> Resolved:
+        return resolve(
+            ref,
+            registries=self._settings.registries,
+            blobs=self.blobs,
+            keys=self._settings.signing_keys,
+        )
 
     def _learn(self, work: Work) -> None:
         shop = Workshop(

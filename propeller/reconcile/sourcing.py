@@ -17,6 +17,7 @@ from propeller.model.specs import App, Prune
 from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
 from propeller.registry.wasm import inspect
 from propeller.sources.apps import IMPLICIT, Claim
+from propeller.sources.images import NOWHERE, Images
 from propeller.sources.load import Cache, load
 from propeller.sources.open import Source
 from propeller.sources.trust import Distrusted
@@ -38,15 +39,25 @@ def read_once(
     head: str | None = None,
     cache: Cache | None = None,
     app: App | None = None,
+    images: Images = NOWHERE,
 ) -> SpecsTaken | SpecsRefused | SourceSilent:
     """One look at the source, whole or not at all. Never raises for what a source can be.
 
-    app: whose own source it is, None for the tree that is followed.
+    app: whose own source it is, None for the tree that is followed. images: who has modules of
+    plugins.
     """
     owner, name = (owner_of(app), app.meta.key.name) if app is not None else (IMPLICIT, "")
     try:
         tree = source.read(head)
-        revision = load(tree, domain=domain, keep=keep, inspect=inspect, cache=cache, owner=owner)
+        revision = load(
+            tree,
+            domain=domain,
+            keep=keep,
+            inspect=inspect,
+            cache=cache,
+            owner=owner,
+            images=images,
+        )
         source.accepted(tree)
     except Distrusted as error:
         return SpecsRefused(source.name, head or "", error.faults, again=True, app=name)
@@ -79,10 +90,12 @@ class SourceReader:
         post: Post,
         app: App | None = None,
         pause: Callable[[], float] | None = None,
+        images: Images = NOWHERE,
     ) -> None:
         self._source = source
         self._app = app
         self._pause = pause
+        self._images = images
         self._name = app.meta.key.name if app is not None else ""
         self._domain = domain
         self._keep = keep
@@ -158,12 +171,15 @@ class SourceReader:
             head=head,
             cache=self._cache,
             app=self._app,
+            images=self._images,
         )
         if isinstance(outcome, SpecsTaken):
             outcome = replace(outcome, took=int((time.monotonic() - began) * 1000))
         self._post(outcome)
         if isinstance(outcome, SourceSilent):
             return known, failures + 1
+        if isinstance(outcome, SpecsTaken) and outcome.revision.absent:
+            return None, failures + 1  # a plugin that may come later: it is asked when it is here
         if isinstance(outcome, SpecsRefused) and outcome.again:
             return None, 0  # so that the way back to the last good head is news as well
         return head, 0

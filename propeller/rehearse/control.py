@@ -213,6 +213,7 @@ class Manager:
             open_source(str(self._fleet.specs), cache=self.state.git),
             domain=self._fleet.channel.domain,
             keep=self.keep,
+            images=self._fleet.plugin_images,
         )
         self.inbox.append(outcome)
         self.read_apps()
@@ -228,7 +229,13 @@ class Manager:
             )
             source.trusted_from(sources.of(name).name)
             self.inbox.append(
-                read_once(source, domain=self._fleet.channel.domain, keep=self.keep, app=app)
+                read_once(
+                    source,
+                    domain=self._fleet.channel.domain,
+                    keep=self.keep,
+                    app=app,
+                    images=self._fleet.plugin_images,
+                )
             )
 
     def _measure(self, probe: Probe) -> None:

@@ -26,6 +26,7 @@ from propeller.rehearse.control import Manager
 from propeller.rehearse.device import SimProplet
 from propeller.rehearse.guests import Guests
 from propeller.secrets.age import Identities
+from propeller.sources.images import NOWHERE, Images
 from propeller.state.layout import StateDir
 from propeller.telemetry.spans import Send
 from propeller.transport.memory import MemoryBroker, MemoryTransport
@@ -101,6 +102,7 @@ class Sim:
         self.state = StateDir(folder / "state")
         self.files, self.enrolled = files, enrolled
         self.images: dict[str, Resolved] = {}
+        self.plugin_images: Images = NOWHERE
         self.models: dict[str, bytes] = {}
         self.work_ms = 5
         """How long a worker takes for anything."""

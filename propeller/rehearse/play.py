@@ -48,6 +48,7 @@ def play(scene: Scene, folder: Path) -> Outcome:
     The same scene gives the same outcome, byte for byte.
     """
     sim = Sim(folder, seed=scene.seed, files=False)
+    sim.plugin_images = scene.plugin_images
     shutil.rmtree(sim.specs)
     copy_specs(scene.before or scene.specs, sim.specs)
     sim.start_manager()

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from propeller.sources.images import NOWHERE, Images
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -35,10 +37,11 @@ class Scene:
     before: specs the fleet runs already when it begins, None for an empty fleet. back: within how
     long those that are off come back, None for never. traps: object name -> share of devices on
     which what is new of it traps. module_bytes: what an image weighs. restart_at: when the manager
-    is killed and started again.
+    is killed and started again. plugin_images: who has modules of plugins.
     """
 
     specs: Path
+    plugin_images: Images = NOWHERE
     before: Path | None = None
     seed: int = 1
     loss: float = 0.0

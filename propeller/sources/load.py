@@ -28,6 +28,7 @@ from propeller.sources.apps import IMPLICIT, Claim, Owners
 from propeller.sources.documents import Document, Lines, SpecFile, read_spec_file, spec_file
 from propeller.sources.explain import did_you_mean
 from propeller.sources.hooks import PROCESSES, Hooks
+from propeller.sources.images import NOWHERE, Images
 from propeller.sources.modules import (
     Inspect,
     Keep,
@@ -40,7 +41,7 @@ from propeller.sources.names import Names
 from propeller.sources.nodes import Path, Place, dotted, printable
 from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
 from propeller.sources.plugins import KIND as PLUGIN
-from propeller.sources.plugins import Known, Plugins
+from propeller.sources.plugins import Files, Known, Plugins
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
 from propeller.sources.workflow_rules import name_problem
@@ -77,13 +78,15 @@ def load(
     cache: Cache | None = None,
     owner: Claim = IMPLICIT,
     hooks: Hooks = PROCESSES,
+    images: Images = NOWHERE,
 ) -> Revision:
     """The revision `tree` holds. Raises SpecError with all faults; then nothing of it counts.
 
     keep: stores a module's Wasm bytes and returns their digest. inspect:
     `propeller.registry.wasm.inspect`. The cache is only changed when the tree is good.
-    owner: the App whose source the tree is. hooks: who asks the plugins of the tree. Raises
-    Unavailable where one of them has to answer and was late.
+    owner: the App whose source the tree is. hooks: who asks the plugins of the tree. images:
+    who has modules of plugins that are in a registry. Raises Unavailable where one of them has to
+    answer and was late, or has to be here and is not.
     """
     return _Load(
         tree,
@@ -92,7 +95,7 @@ def load(
         inspect=inspect,
         cache=cache or Cache(),
         owner=owner,
-        hooks=hooks,
+        plugins=Plugins(hooks, images),
     ).run()
 
 
@@ -108,10 +111,10 @@ class _Load:
         inspect: Inspect,
         cache: Cache,
         owner: Claim,
-        hooks: Hooks,
+        plugins: Plugins,
     ) -> None:
         self.owner = owner
-        self.plugins = Plugins(hooks)
+        self.plugins = plugins
         self.tree = tree
         self.domain = domain
         self.keep = keep
@@ -132,7 +135,7 @@ class _Load:
         written: dict[Key, tuple[str, Document]] = {}
         places: dict[Key, tuple[str, Document]] = {}
         names = Names()
-        self._read_plugins(files)
+        self._read_plugins(files, owners)
         for path, document in self._with_steps(files, owners):
             if len(built) == MAX_OBJECTS:
                 self._fault(path, document, (), f"more than {MAX_OBJECTS} objects in one tree")
@@ -150,7 +153,7 @@ class _Load:
                 continue
             built[one.object.meta.key] = one
             used[remembered] = one
-            if self.plugins.found:
+            if self.plugins:
                 places[one.object.meta.key] = (path, document)
             if needs(one.object):
                 written[one.object.meta.key] = (path, document)
@@ -282,20 +285,21 @@ class _Load:
 
     # -- plugins ------------------------------------------------------------------------------
 
-    def _read_plugins(self, files: Mapping[str, SpecFile]) -> None:
-        for path, spec in files.items():
-            for document in spec.documents:
-                if document.kind != PLUGIN:
-                    continue
-                wrong = self.plugins.read(
-                    document.meta["name"],
-                    document.spec,
-                    path,
-                    self._module_at,
-                    lambda where: self.cache.modules.wasm(self.tree, where),
-                )
-                for field_path, message in wrong:
-                    self._fault(path, document, field_path, message)
+    def _read_plugins(self, files: Mapping[str, SpecFile], owners: Owners) -> None:
+        documents = [
+            (path, document)
+            for path, spec in files.items()
+            for document in spec.documents
+            if document.kind == PLUGIN
+        ]
+        self.plugins.pull(document.spec for _, document in documents)
+        there = Files(
+            self._module_at, lambda where: self.cache.modules.wasm(self.tree, where), self.keep
+        )
+        for path, document in documents:
+            name, app = document.meta["name"], owners.of(path).name
+            for field_path, message in self.plugins.read(name, document.spec, path, app, there):
+                self._fault(path, document, field_path, message)
 
     def _consult(
         self, built: dict[Key, _Built], places: Mapping[Key, tuple[str, Document]]
@@ -535,6 +539,7 @@ class _Load:
             time=self.tree.time,
             skipped=tuple(self.skipped),
             signed_by=self.tree.signed_by,
+            absent=tuple(sorted(self.plugins.absent)),
         )
 
 

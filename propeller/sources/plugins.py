@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from propeller.errors import Unavailable
@@ -27,14 +28,19 @@ from propeller.model.plugins import (
     scorer,
 )
 from propeller.model.scoring import Failing
-from propeller.model.specs import Daemon, Object, Task
+from propeller.model.signing import Mode, Rule
+from propeller.model.specs import Daemon, ModuleRef, Object, Task
+from propeller.plan.admission import judged
 from propeller.sources.hooks import PROCESSES, Hooks, installed
-from propeller.sources.modules import NoModule, inside
+from propeller.sources.images import NOWHERE, Absent, Images, Pulled, pinned
+from propeller.sources.modules import Keep, NoModule, inside
 from propeller.sources.nodes import Path
 from propeller.sources.sandboxed import Fitting, unfit
 
 KIND: Final = "Plugin"
 SPACE: Final = "propeller"
+MOST: Final = 64
+"""Plugins of one tree."""
 IMPORTS: Final = ("refuse", "warn", "label", "annotation", "env")
 _CALLS: Final[Mapping[Hook, tuple[str, ...]]] = {
     Hook.ADMIT: (),
@@ -50,70 +56,135 @@ def problems(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """What the schema cannot say; paths are relative to `spec`."""
     if ("module" in spec) == ("python" in spec):
         yield ("module",), "needs exactly one of module and python"
-    if spec.get("module", {}).get("file", "").startswith("/"):
+    if "module" not in spec:
+        return
+    given = spec["module"]
+    if ("file" in given) == ("image" in given):
+        yield ("module",), "needs exactly one of file and image"
+    elif given.get("file", "").startswith("/"):
         yield ("module", "file"), "must be relative to the spec file"
+    elif "image" in given and "digest" not in given and "@" not in given["image"]:
+        words = "needs a digest, so that one commit means one plugin: NAME@sha256:..."
+        yield ("module", "image"), f"{words}, or digest beside it; `propeller bump` writes them"
+
+
+def ref_of(spec: Mapping[str, Any]) -> ModuleRef | None:
+    """The module in a registry that a plugin names, if it does."""
+    given = spec.get("module", {})
+    if "image" not in given:
+        return None
+    digest = given.get("digest")
+    return ModuleRef(image=given["image"], digest=None if digest is None else Digest(digest))
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Module files of the tree: what one is, and its Wasm bytes. keep: what stores such bytes."""
+
+    module_at: Callable[[str], Module | NoModule]
+    bytes_at: Callable[[str], bytes]
+    keep: Keep
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A module, its bytes, and what a person calls it. words: what a rule says that only warns."""
+
+    module: Module
+    wasm: bytes
+    where: str
+    words: str = ""
+
+
+_Found = _Here | Absent | tuple[Path, str]
+"""The last: what is wrong, at which field."""
 
 
 @dataclass(slots=True)
 class Plugins:
-    """Those of one tree, in the order of their names. wasm: bytes of a module by digest."""
+    """Those of one tree, in the order of their names. wasm: bytes of a module by digest.
+
+    absent: those whose module is not here, and whose `onFailure` is Open.
+    """
 
     hooks: Hooks = PROCESSES
+    images: Images = NOWHERE
     found: dict[str, Plugin] = field(default_factory=dict)
     wasm: dict[Digest, bytes] = field(default_factory=dict)
+    absent: dict[str, Plugin] = field(default_factory=dict)
+    _pulled: Mapping[ModuleRef, Pulled | Absent] = field(default_factory=dict)
+    _doubted: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.found or self.absent)
+
+    def pull(self, specs: Iterable[Mapping[str, Any]]) -> None:
+        """Have the modules fetched that are in registries, all of them at once."""
+        refs = [ref for ref in map(ref_of, specs) if ref is not None]
+        if refs:
+            self._pulled = self.images.fetch(tuple(dict.fromkeys(refs)))
 
     def read(
-        self,
-        name: str,
-        spec: Mapping[str, Any],
-        path: str,
-        module_at: Callable[[str], Module | NoModule],
-        bytes_at: Callable[[str], bytes],
+        self, name: str, spec: Mapping[str, Any], path: str, app: str, files: Files
     ) -> Iterator[tuple[Path, str]]:
-        """Take one in; what is wrong with it, as (field of the document, words)."""
-        if name in self.found:
+        """Take one in; what is wrong with it, as (field of the document, words).
+
+        app: whose file it stands in. Raises Unavailable where its module is not here yet and
+        `onFailure` is Closed.
+        """
+        if name in self.found or name in self.absent:
             yield ("metadata", "name"), f"the plugin {name} is given twice"
             return
-        hooks = frozenset(Hook(one) for one in spec["hooks"])
+        if len(self.found) + len(self.absent) == MOST:
+            yield (), f"more than {MOST} plugins in one tree"
+            return
         if "python" in spec:
             digest = installed(spec["python"])
             if digest is None:
                 yield ("spec", "python"), "is offered by no installed package, or by several"
                 return
-        else:
-            at: Path = ("spec", "module", "file")
-            where = inside(path.rpartition("/")[0], spec["module"]["file"])
-            if where is None:
-                yield at, "must be inside the spec tree"
-                return
-            module = module_at(where)
-            if isinstance(module, NoModule):
-                yield at, module.message
-                return
-            if spec["module"].get("digest") not in (None, module.identity, module.digest):
-                yield ("spec", "module", "digest"), f"does not match: {where} is {module.identity}"
-                return
-            wrong = list(_unfit(module, hooks, spec["limits"]["memory"]))
-            for words in wrong:
-                yield at, f"{where} {words}"
-            if wrong:
-                return
-            digest = module.digest
-            self.wasm[digest] = bytes_at(where)
-        parameters = tuple(sorted(spec["parameters"].items()))
-        self.found[name] = Plugin(
-            name=name,
-            digest=digest,
-            python=spec.get("python", ""),
-            hooks=hooks,
-            kinds=frozenset(spec["kinds"]),
-            namespaces=tuple(spec["namespaces"]),
-            failing=Failing(spec["onFailure"]),
-            fuel=spec["limits"]["fuel"],
-            memory=spec["limits"]["memory"],
-            timeout=spec["limits"]["timeout"],
-            parameters=parameters,
-        )
+            self.found[name] = _plugin(name, spec, digest)
+            return
+        ref = ref_of(spec)
+        found = _filed(spec, path, files) if ref is None else self._from_registry(spec, ref, app)
+        match found:
+            case Absent() if Failing(spec["onFailure"]) is Failing.CLOSED:
+                raise Unavailable(
+                    f"{path}: the plugin {name}: {found.why}, and onFailure is Closed: nothing is"
+                    " taken until it is here"
+                )
+            case Absent():
+                digest = pinned(ref) if ref is not None else None
+                self.absent[name] = _plugin(name, spec, digest or Digest(""))
+            case _Here():
+                at: Path = ("spec", "module", "file" if ref is None else "image")
+                plugin = _plugin(name, spec, found.module.digest)
+                wrong = list(_unfit(found.module, plugin.hooks, plugin.memory))
+                yield from ((at, f"{found.where} {words}") for words in wrong)
+                if wrong:
+                    return
+                self.found[name] = plugin
+                self.wasm[plugin.digest] = found.wasm
+                if ref is not None:
+                    files.keep(found.wasm)  # who scores proplets reads it from there
+                self._doubted[name] = found.words
+            case _:
+                yield found
+
+    def _from_registry(self, spec: Mapping[str, Any], ref: ModuleRef, app: str) -> _Found:
+        """What became of the image."""
+        at: Path = ("spec", "module", "image")
+        found = self._pulled.get(ref) or Absent("was not asked for", again=True)
+        if isinstance(found, Absent):
+            return found if found.again else (at, found.why)
+        if found.module.plain is not None:
+            return at, f"{ref} is encrypted to devices; a plugin runs here: push it as it is"
+        stops, warns = _doubts(ref, found.module, self.images.rules, spec["namespaces"], app)
+        if stops or warns:
+            self.images.forget(ref)
+        if stops:
+            return Absent(stops, again=True)
+        return _Here(found.module, found.wasm, str(ref), warns)
 
     def consult(self, objects: Mapping[Key, Object], known: Known) -> Consulted:
         """Ask all of them about all objects. known: what need not be asked; set to what was used.
@@ -127,10 +198,21 @@ class Plugins:
             for _, plugin in sorted(self.found.items()):
                 if hook in plugin.hooks:
                     self._hear(plugin, hook, done, known, used)
+        self._note_others(done)
         self._lend(done)
         known.clear()
         known.update(used)
         return done
+
+    def _note_others(self, done: Consulted) -> None:
+        """What is to be said of plugins whatever they answer: not here, or not vouched for."""
+        for _, plugin in sorted(self.absent.items()):
+            for key in filter(plugin.concerns, list(done.objects)):
+                done.say(plugin, key, ["was not asked: its module is not here yet"])
+        for name, words in sorted(self._doubted.items()):
+            plugin = self.found[name]
+            for key in filter(plugin.concerns, list(done.objects) if words else ()):
+                done.say(plugin, key, [f"is used all the same: {words}"])
 
     def _lend(self, done: Consulted) -> None:
         """Objects that are placed by a number of copies carry who scores proplets for them."""
@@ -167,6 +249,7 @@ class Consulted:
 
     objects: dict[Key, Object]
     faults: list[tuple[Key, str]] = field(default_factory=list)
+    _said: dict[tuple[Key, str], list[str]] = field(default_factory=dict)
 
     def take(self, plugin: Plugin, key: Key, answer: Answer) -> None:
         """What one plugin said of one object."""
@@ -187,8 +270,16 @@ class Consulted:
         thing, added = enriched(self.objects[key], answer)
         said += [f"added {words}" for words in added]
         said += [f"warns: {words}" for words in answer.warnings]
-        if said:
-            self.objects[key] = noted(thing, plugin, said)
+        self.objects[key] = thing
+        self.say(plugin, key, said)
+
+    def say(self, plugin: Plugin, key: Key, words: Iterable[str]) -> None:
+        """What stands on the object of this plugin, behind what it said before."""
+        said = self._said.setdefault((key, plugin.name), [])
+        before = len(said)
+        said += words
+        if len(said) > before:
+            self.objects[key] = noted(self.objects[key], plugin, said)
 
 
 def _is_step(thing: Object) -> bool:
@@ -198,6 +289,56 @@ def _is_step(thing: Object) -> bool:
 
 def _digest(text: bytes) -> str:
     return canonical_digest(text.decode())
+
+
+def _plugin(name: str, spec: Mapping[str, Any], digest: Digest) -> Plugin:
+    return Plugin(
+        name=name,
+        digest=digest,
+        python=spec.get("python", ""),
+        hooks=frozenset(Hook(one) for one in spec["hooks"]),
+        kinds=frozenset(spec["kinds"]),
+        namespaces=tuple(spec["namespaces"]),
+        failing=Failing(spec["onFailure"]),
+        fuel=spec["limits"]["fuel"],
+        memory=spec["limits"]["memory"],
+        timeout=spec["limits"]["timeout"],
+        parameters=tuple(sorted(spec["parameters"].items())),
+    )
+
+
+def _filed(spec: Mapping[str, Any], path: str, files: Files) -> _Found:
+    """What became of the file."""
+    at: Path = ("spec", "module", "file")
+    where = inside(path.rpartition("/")[0], spec["module"]["file"])
+    if where is None:
+        return at, "must be inside the spec tree"
+    module = files.module_at(where)
+    if isinstance(module, NoModule):
+        return at, module.message
+    if spec["module"].get("digest") not in (None, module.identity, module.digest):
+        return ("spec", "module", "digest"), f"does not match: {where} is {module.identity}"
+    return _Here(module, files.bytes_at(where), where)
+
+
+def _doubts(
+    ref: ModuleRef, module: Module, rules: tuple[Rule, ...], spaces: Iterable[str], app: str
+) -> tuple[str, str]:
+    """What rules say against a module, where they have to be kept and where they only warn.
+
+    spaces: patterns of the namespaces that it judges. A rule about one of these is about it, so
+    that a plugin needs the strictest of those whose objects it may change.
+    """
+    named = {name for rule in rules for name in rule.namespaces}
+    over = [name for name in sorted(named) if any(fnmatchcase(name, one) for one in spaces)]
+    said = [
+        one
+        for namespace in ("", *over)
+        for one in judged(ref, module, rules, namespace=namespace, app=app)
+        if one.words
+    ]
+    words = {mode: next((one.words for one in said if one.rule.mode is mode), "") for mode in Mode}
+    return words[Mode.REQUIRED], words[Mode.WARN]
 
 
 def _unfit(module: Module, hooks: Iterable[Hook], memory: int) -> Iterator[str]:

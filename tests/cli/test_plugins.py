@@ -32,6 +32,32 @@ def test_validate_tells_what_it_refused(cli, tmp_path):
     assert "refuses: needs a label team: who is called when it fails?" in told.out
 
 
+def test_a_plugin_comes_from_a_registry(cli, tmp_path):
+    """`bump` pins it, `validate` asks it; without a digest it is no plugin."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for path in RULES.iterdir():
+        if path.suffix == ".yaml":
+            text = path.read_text().replace(
+                "module: {file: house-rules.wat}",
+                'module: {image: "local/rules:1.0.0"}  # propeller: {policy: semver, range: 1.x}',
+            )
+            (tree / path.name).write_text(text)
+        elif path.name != "house-rules.wat":
+            (tree / path.name).write_bytes(path.read_bytes())
+    pushed = cli("push", str(RULES / "house-rules.wat"), "local/rules:1.0.0")
+    assert pushed.code == 0, pushed.err
+    said = cli("validate", str(tree))
+    assert said.code == 2
+    assert "spec.module.image: needs a digest" in said.out
+    assert cli("bump", str(tree)).code == 0
+    told = cli("validate", str(tree))
+    assert told.code == 0, told.out + told.err
+    assert "Task/default/hello: house-rules@" in told.out
+    assert "added labels reviewed; added env LOG_LEVEL" in told.out
+    assert cli("simulate", str(tree), "--proplets", "1", "--for", "1m").code == 0
+
+
 def test_why_tells_what_it_said_of_an_object(cli, fleet, state):
     """A link of its own, from what was taken."""
     store = SqliteStore.open(state.database)

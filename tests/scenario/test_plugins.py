@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 from specs_text import WAT, daemon_yaml, proplet_yaml
+from wasmtime import wat2wasm
 
+from propeller.model.ids import sha256_digest
+from propeller.model.module import Module
+from propeller.registry.wasm import inspect
 from propeller.rehearse.fleet import Sim
+from propeller.sources.images import Absent, Pulled
 
 RULES = (Path(__file__).parents[2] / "examples" / "plugins" / "house-rules.wat").read_text()
 PLUGIN = """apiVersion: propeller.dev/v1alpha1
@@ -75,3 +80,52 @@ def test_a_plugin_that_never_ends_stops_nothing_but_what_it_is_asked_about(sim: 
     sim.run(5_000)
     told = (sim.state.status / "default" / "Daemon" / "d.yaml").read_text()
     assert "used up its fuel of 100000" in told
+
+
+class Registry:
+    """Has the rules once it is up."""
+
+    rules = ()
+
+    def __init__(self) -> None:
+        self.wasm = bytes(wat2wasm(RULES))
+        self.digest = sha256_digest(self.wasm)
+        self.up = False
+
+    def fetch(self, refs):
+        if not self.up:
+            return dict.fromkeys(refs, Absent("registry.example: no answer", again=True))
+        facts = inspect(self.wasm)
+        module = Module(
+            identity=self.digest,
+            digest=self.digest,
+            size=len(self.wasm),
+            imports=facts.imports,
+            exports=facts.exports,
+            memory_min=facts.memory_min,
+        )
+        return dict.fromkeys(refs, Pulled(module, self.wasm))
+
+    def forget(self, ref) -> None:
+        raise AssertionError(ref)
+
+
+def test_nothing_of_a_commit_is_taken_before_its_plugin_is_there(sim: Sim) -> None:
+    """Not after a restart either; what runs goes on, and then all of the commit is taken."""
+    registry = Registry()
+    sim.plugin_images = registry
+    sim.write("d.yaml", owned("d"))
+    assert sim.run(60_000, until=sim.ready), sim.what_is_not()
+    image = f'{{image: "registry.example/rules@{registry.digest}"}}'
+    sim.write("plugin.yaml", PLUGIN.replace("{file: rules.wat}", image))
+    sim.remove("d.yaml")
+    sim.write("e.yaml", owned("e"))
+    sim.run(5_000)
+    sim.restart_manager()
+    sim.run(5_000)
+    told = (sim.state.status / "source.yaml").read_text()
+    assert "registry.example: no answer, and onFailure is Closed" in told
+    assert list(sim.running()) == ["Daemon/default/d"]
+    registry.up = True
+    sim.manager.read()
+    assert sim.run(60_000, until=lambda: list(sim.running()) == ["Daemon/default/e"])
