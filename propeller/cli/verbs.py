@@ -62,6 +62,7 @@ _ALL = (
     _verb("wait", "wait until an object is Ready"),
     _verb("suspend", "stop an object until resumed"),
     _verb("resume", "lift a suspension"),
+    _verb("retry", "let a failed run of a Workflow go on from the steps that failed"),
     _verb("rollout", "how far a rollout is; pause, resume or abort it"),
     _verb("rollback", "go back to a version that was good"),
     _verb("reject", "never run that version"),

@@ -270,6 +270,10 @@ class Client:
         """Lift a suspension."""
         self._json("POST", f"{_path(key)}/resume", {}, write=True)
 
+    def retry(self, key: str) -> None:
+        """Let a failed run of a Workflow go on from the steps that failed."""
+        self._json("POST", f"{_path(key)}/retry", {}, write=True)
+
     def rollback(self, key: str, reason: str, *, to: int | None = None) -> None:
         """Go back to a generation, or to the last good one."""
         body = {"reason": reason, **({"to": to} if to is not None else {})}

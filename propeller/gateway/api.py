@@ -41,6 +41,7 @@ from propeller.reconcile.events import (
     OpenWindow,
     Operate,
     Reply,
+    RetryFlow,
     RunOnce,
     SetHold,
     SetProplet,
@@ -102,6 +103,7 @@ def local_entries(loop: Loop) -> list[Entry]:
         entry("POST", "window", api.window, "let an edit through a closed window, once"),
         entry("POST", "steer", api.steer, "versions: pause, resume, abort, reject, rollback"),
         entry("POST", "give-up", api.give_up, "let go of what left the source"),
+        entry("POST", "retry", api.retry, "let a failed run of a Workflow go on"),
         entry("POST", "run", api.run, "run one Task that no source holds"),
         entry("POST", "drop", api.drop, "take such a Task away again"),
         entry("POST", "operate", api.operate, "logs, cancel, restart"),
@@ -221,6 +223,11 @@ class _Api:
         key, by = _key(body), _text(body, "by")
         reason = str(body.get("reason", ""))
         return await self._ask(lambda reply: GiveUp(key=key, by=by, reason=reason, reply=reply))
+
+    async def retry(self, call: Call) -> Response:
+        body = told(call)
+        key, by = _key(body), _text(body, "by")
+        return await self._ask(lambda reply: RetryFlow(key=key, by=by, reply=reply))
 
     async def run(self, call: Call) -> Response:
         body = told(call)

@@ -30,7 +30,8 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow:
-    """One step. result: what it gave, None where it gave nothing. why: words for a person."""
+    """One step. result: what it gave, None where it gave nothing. why: words for a person. again:
+    with which resumption of the run it began anew, 0 for its first time."""
 
     name: str
     state: StepState = StepState.WAITING
@@ -38,12 +39,14 @@ class StepRow:
     why: str = ""
     began: int = 0
     ended: int = 0
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """One run of a Workflow. base: `once` or `cron:<slot>`. key: what was to be run
-    (`specs.Workflow.key`); another one is another run. ended: 0 while it goes on."""
+    (`specs.Workflow.key`); another one is another run. ended: 0 while it goes on. resumed: how
+    often it went on after it had failed."""
 
     uid: Uid
     base: str
@@ -52,6 +55,7 @@ class Flow:
     began: int
     ended: int = 0
     timed_out: bool = False
+    resumed: int = 0
 
     def step(self, name: str) -> StepRow | None:
         """The row of that step."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from propeller.model.binding import NONE, Binding
 from propeller.model.ids import Digest, Key
 from propeller.model.module import Module
 from propeller.model.specs import ModuleRef, Object
@@ -21,6 +22,7 @@ class Revision:
     skipped: paths of documents that are not ours, counted and listed by `validate`.
     signed_by: who signed the commit and with which key, "" where nobody was asked.
     absent: plugins whose module could not be had and need not be: reading again may say more.
+    binding: plugins that bind the sources of Apps as well.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Revision:
     skipped: tuple[str, ...] = ()
     signed_by: str = ""
     absent: tuple[str, ...] = ()
+    binding: Binding = NONE

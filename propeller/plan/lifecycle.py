@@ -90,8 +90,9 @@ class Aim:
     base: the cause every copy should have, None while no cron slot has come. starts: whether
     runs may begin (not suspended, module at hand, slot not too old). digest: None while the module
     or a secret is not at hand, when every copy counts as up to date. before, changed: the digest
-    with the secrets as they were, and which have changed since. version: that of its copies
-    (`plan.helm`), "" where they follow the spec.
+    with the secrets as they were, and which have changed since. again: it is a step that
+    runs anew in a run of its Workflow that was resumed. version: that of its copies (`plan.helm`),
+    "" where they follow the spec.
     """
 
     held: Held
@@ -106,6 +107,7 @@ class Aim:
     version: Digest = Digest("")
     before: Digest | None = None
     changed: tuple[str, ...] = ()
+    again: bool = False
     due: list[int] = field(default_factory=list)
     _names: dict[tuple[str, int], Callable[[PropletId], RunId]] = field(default_factory=dict)
 
@@ -126,12 +128,14 @@ class Aim:
         """
         if self.base is None or self.digest is None:
             return True
-        if self.base in (ONCE, DAEMON):
+        if self.base in (ONCE, DAEMON) or self.again:
             return copy.run == self.name(self.base, copy.attempt)(copy.proplet)
         return copy.cause.partition("#")[0] == self.base
 
     def why_not(self, copy: Assignment) -> str:
         """Why a copy of a Task or Daemon without a schedule is not the run that is meant."""
+        if self.again:
+            return "its workflow was resumed"
         if self.before is not None and self.base is not None:
             cause = str(Cause(self.base, copy.attempt))
             name = namer(self.held.uid, self.before, run_key(self.obj), cause)
@@ -202,7 +206,7 @@ def aim(
 
 def _pass(wish: Aim, gate: Gate) -> None:
     """A step of a Workflow does what the run of that lets it do."""
-    wish.base = gate.base
+    wish.base, wish.again = gate.base, gate.again
     if gate.open and gate.base is not None:
         return
     wish.starts = False

@@ -40,7 +40,8 @@ KEPT = 524_288
 class Gate:
     """What a step's Task may do. base: the cause of its copies, None while there is no run.
 
-    task: it, with the results it asks for. open: whether it may begin and go on. reason, why: what
+    task: it, with the results it asks for, named as this time of it is. again: whether it runs anew
+    because its run was resumed. open: whether it may begin and go on. reason, why: what
     is in the way, "" where nothing is: it is over.
     """
 
@@ -49,6 +50,7 @@ class Gate:
     open: bool
     reason: str = ""
     why: str = ""
+    again: bool = False
 
 
 def gate_of(held: Held, snapshot: Snapshot, now: int) -> Gate | None:
@@ -65,27 +67,37 @@ def gate_of(held: Held, snapshot: Snapshot, now: int) -> Gate | None:
         return Gate(task, None, False, waits, f"{name} has not begun")
     row = flow.step(task.step.name)
     assert row is not None, "a row has every step of its key"
-    with_inputs = replace(task, run=bound(task.run, task.step.inputs, flow.results))
+    shut = Gate(_this_time(task, task.step, flow), flow.base, False, again=bool(row.again))
     suspended = suspension(whole, now)
     if row.state is StepState.SKIPPED:
-        return Gate(with_inputs, flow.base, False, "StepSkipped", row.why)
+        return replace(shut, reason="StepSkipped", why=row.why)
     if row.state.over:
-        return Gate(with_inputs, flow.base, False)
+        return shut
     if suspended is not None:
-        words = f"{name} is suspended: {suspended.reason}"
-        return Gate(with_inputs, flow.base, False, "Suspended", words)
+        return replace(shut, reason="Suspended", why=f"{name} is suspended: {suspended.reason}")
     if row.state is StepState.RUNNING:
-        return Gate(with_inputs, flow.base, True)
-    return Gate(with_inputs, flow.base, False, waits, row.why or "its time has not come")
+        return replace(shut, open=True)
+    return replace(shut, reason=waits, why=row.why or "its time has not come")
+
+
+def _this_time(task: Task, step: Step, flow: Flow) -> Task:
+    """A step's Task as its copies have it: with the results it asks for, and with a key of its own
+    for each time that the run was resumed, so that a step that failed is another run."""
+    row = flow.step(step.name)
+    again = row.again if row is not None else 0
+    if not step.inputs and not again:
+        return task
+    key = f"{task.run_key}+{again}" if again else task.run_key
+    return replace(task, run=bound(task.run, step.inputs, flow.results), run_key=key)
 
 
 def as_run(held: Held, flow: Flow | None) -> Held:
-    """The object as its copies have it: a step's Task with the results it asks for."""
+    """The object as its copies have it: a step's Task as it is in this run."""
     task = held.object
-    if not isinstance(task, Task) or task.step is None or flow is None or not task.step.inputs:
+    if not isinstance(task, Task) or task.step is None or flow is None:
         return held
-    run = bound(task.run, task.step.inputs, flow.results)
-    return replace(held, object=replace(task, run=run))
+    told = _this_time(task, task.step, flow)
+    return held if told is task else replace(held, object=told)
 
 
 @dataclass(slots=True)

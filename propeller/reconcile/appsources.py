@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from propeller.model.binding import Binding, binding_of, binding_text
 from propeller.model.ids import Uid
 from propeller.model.revision import Revision
 from propeller.model.specs import App
@@ -19,6 +20,7 @@ from propeller.reconcile.sourcestory import SourceStory
 from propeller.reconcile.world import World
 
 _AWAIT = "await-apps"
+_BINDING = "binding-plugins"
 
 
 @dataclass(slots=True)
@@ -37,7 +39,10 @@ class Known:
 
 
 class Sources:
-    """See the module. Owned by the loop; `wanted` may be read from other threads."""
+    """See the module. Owned by the loop; `wanted` may be read from other threads.
+
+    binding: plugins of the tree that every App's source is asked about.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -51,11 +56,18 @@ class Sources:
         self.tree = self._known[TREE] = Known(
             TREE, name, world.store.meta("revision-digest") or "", name
         )
+        self.binding = binding_of(world.store.meta(_BINDING) or "")
         self.follow()
 
     def every(self) -> Iterable[Known]:
         """All sources there are."""
         return self._known.values()
+
+    def bind(self, binding: Binding) -> None:
+        """The tree was accepted, with these plugins that bind the sources of Apps."""
+        if binding != self.binding:
+            self.binding = binding
+            self._world.store.set_meta(_BINDING, binding_text(binding))
 
     def behind(self, app: str) -> str:
         """The App whose source the objects of `app` come from, "" for the tree."""

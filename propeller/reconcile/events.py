@@ -31,7 +31,8 @@ class SpecsTaken:
     app: the App whose own source it is, "" for the tree that is followed.
     expect: the digest of the plan that somebody approved; a revision that means another one now is
     not taken. reply: is told whether it was (`stale`), after the turn was committed.
-    took: ms that reading it took.
+    took: ms that reading it took. bound: the plugins of the tree that were asked about it, by the
+    name of their `Binding`.
     """
 
     revision: Revision
@@ -40,6 +41,7 @@ class SpecsTaken:
     reply: Callable[[Mapping[str, object]], None] | None = None
     app: str = ""
     took: int = 0
+    bound: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,15 @@ class Steer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryFlow:
+    """Let the run of a Workflow that failed go on from the steps that failed."""
+
+    key: Key
+    by: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenWindow:
     """Let the edit that waits for a window through; of an App: of all its objects."""
 
@@ -281,6 +292,7 @@ Request = (
     | GiveUp
     | Steer
     | OpenWindow
+    | RetryFlow
     | AskStanding
     | AskRound
 )

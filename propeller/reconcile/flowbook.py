@@ -77,7 +77,8 @@ class FlowBook:
 
 def _marks(flow: Flow) -> tuple[object, ...]:
     """What has to survive; words about what a step waits for need not."""
-    return (flow.base, flow.key, flow.ended, *((row.name, row.state) for row in flow.steps))
+    rows = ((row.name, row.state, row.again) for row in flow.steps)
+    return (flow.base, flow.key, flow.ended, flow.resumed, *rows)
 
 
 def _short(flow: Flow) -> Flow:

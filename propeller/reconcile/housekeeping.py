@@ -5,9 +5,11 @@ Called by the reconciler once a minute at most, inside a transaction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from propeller.errors import WireError
+from propeller.model.binding import Binding
 from propeller.model.federated import FederatedTask
 from propeller.model.ids import Digest
 from propeller.model.module import Module
@@ -30,7 +32,16 @@ FORGET_AFTER = 7 * 86_400_000
 class Housekeeping:
     """Remembers when what was last swept."""
 
-    def __init__(self, world: World, around: Surroundings, delivery: Delivery, now: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        around: Surroundings,
+        delivery: Delivery,
+        now: int,
+        binding: Callable[[], Binding],
+    ) -> None:
+        """binding: plugins that bind the sources of Apps now; their modules are in use."""
+        self._binding = binding
         self._world = world
         self._around = around
         self._delivery = delivery
@@ -79,6 +90,7 @@ class Housekeeping:
                 wanted.add(thing.model.initial)  # another job of it starts there again
             wanted |= models_of(thing)
         wanted |= self._world.versions.models()
+        wanted |= {one.digest for one in self._binding().plugins}
         for one in waiting:
             if one.held is not None:
                 wanted |= models_of(one.held.object)

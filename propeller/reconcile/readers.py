@@ -20,6 +20,7 @@ from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
 from propeller.reconcile.sourcing import RECHECK, SourceReader
 from propeller.sources.images import NOWHERE, Images
 from propeller.sources.open import Source
+from propeller.sources.plugins import FREE, Bound
 from propeller.sources.tree import Tree
 
 SHORTEST = 1.0
@@ -87,21 +88,24 @@ class AppReaders:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._seen: Mapping[str, App] = {}
+        self._bound = FREE
         self._readers: dict[str, tuple[object, SourceReader]] = {}
 
-    def follow(self, wanted: Mapping[str, App], revision: Callable[[str], str]) -> None:
+    def follow(
+        self, wanted: Mapping[str, App], revision: Callable[[str], str], bound: Bound = FREE
+    ) -> None:
         """Read what is wanted now and nothing else.
 
         wanted: Apps by name, the same mapping while none changed. revision: of an App, the one
-        accepted last.
+        accepted last. bound: plugins of the tree that are asked about all of them.
         """
-        if wanted is self._seen:
+        if wanted is self._seen and bound.binding == self._bound.binding:
             return
-        self._seen = wanted
+        self._seen, self._bound = wanted, bound
         for name in [name for name in self._readers if name not in wanted]:
             self._readers.pop(name)[1].halt()
         for name, app in sorted(wanted.items()):
-            what = _what(app)
+            what = (bound.binding.name, _what(app))
             before = self._readers.get(name)
             if before is not None and before[0] == what:
                 continue
@@ -133,6 +137,7 @@ class AppReaders:
             app=app,
             pause=pause if app.cron or app.interval is not None else None,
             images=library.images,
+            bound=self._bound,
         )
         return reader
 

@@ -185,7 +185,9 @@ class Reconciler:
         self.tracing = Tracing(self.world, around)
         self.delivery = Delivery(self.world, around, self.fleet, self.fence, self.tracing)
         self.projection = Projection(self.world, around)
-        self.housekeeping = Housekeeping(self.world, around, self.delivery, now)
+        self.housekeeping = Housekeeping(
+            self.world, around, self.delivery, now, lambda: self.specs.sources.binding
+        )
         self.rollouts = Rollouts(self.world, around)
         self.scorebook = ScoreBook(around.score, self.world.touched)
         self.rounds = Rounds(self.world, around)

@@ -27,11 +27,13 @@ from propeller.reconcile.events import (
     Operate,
     Reply,
     Request,
+    RetryFlow,
     RunOnce,
     SetHold,
     SetProplet,
     Steer,
 )
+from propeller.reconcile.flowretry import retry
 from propeller.reconcile.letgo import give_up
 from propeller.reconcile.ops import Operations, holders_of
 from propeller.reconcile.rollouts import Rollouts
@@ -90,6 +92,8 @@ class Requests:
                 self._answer(request.reply, self._rollouts.steer(request, now))
             case OpenWindow():
                 self._answer(request.reply, self._open_window(request, now))
+            case RetryFlow():
+                self._answer(request.reply, retry(self._world, self._around.journal, request, now))
             case AskRound(asked=asked, reply=reply):
                 words = upstream.answer(
                     asked, self._world, self._around.blobs, knows=self._specs.accepted

@@ -66,6 +66,7 @@ from propeller.secrets.age import Identities
 from propeller.secrets.vault import Vault
 from propeller.sources.gitcli import Git
 from propeller.sources.open import Source
+from propeller.sources.plugins import Bound
 from propeller.state.journal import FileJournal
 from propeller.state.keys import Keys
 from propeller.state.layout import StateDir
@@ -361,7 +362,8 @@ class Service:
 
     def _follow_apps(self) -> None:
         sources = self.reconciler.specs.sources
-        self.app_readers.follow(sources.wanted(), lambda app: sources.of(app).name)
+        bound = Bound(sources.binding, self.blobs.read)
+        self.app_readers.follow(sources.wanted(), lambda app: sources.of(app).name, bound)
 
     def wake(self) -> None:
         """Make the loop look at `stop`."""

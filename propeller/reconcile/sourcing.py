@@ -20,6 +20,7 @@ from propeller.sources.apps import IMPLICIT, Claim
 from propeller.sources.images import NOWHERE, Images
 from propeller.sources.load import Cache, load
 from propeller.sources.open import Source
+from propeller.sources.plugins import FREE, Bound
 from propeller.sources.trust import Distrusted
 
 RECHECK = 60.0
@@ -40,11 +41,12 @@ def read_once(
     cache: Cache | None = None,
     app: App | None = None,
     images: Images = NOWHERE,
+    bound: Bound = FREE,
 ) -> SpecsTaken | SpecsRefused | SourceSilent:
     """One look at the source, whole or not at all. Never raises for what a source can be.
 
     app: whose own source it is, None for the tree that is followed. images: who has modules of
-    plugins.
+    plugins. bound: who binds it besides its own plugins.
     """
     owner, name = (owner_of(app), app.meta.key.name) if app is not None else (IMPLICIT, "")
     try:
@@ -57,6 +59,7 @@ def read_once(
             cache=cache,
             owner=owner,
             images=images,
+            bound=bound,
         )
         source.accepted(tree)
     except Distrusted as error:
@@ -65,7 +68,7 @@ def read_once(
         return SpecsRefused(source.name, head or "", error.faults, app=name)
     except Unavailable as error:
         return SourceSilent(source.name, str(error), app=name)
-    return SpecsTaken(revision, source.name, app=name)
+    return SpecsTaken(revision, source.name, app=name, bound=bound.binding.name)
 
 
 def owner_of(app: App) -> Claim:
@@ -91,11 +94,13 @@ class SourceReader:
         app: App | None = None,
         pause: Callable[[], float] | None = None,
         images: Images = NOWHERE,
+        bound: Bound = FREE,
     ) -> None:
         self._source = source
         self._app = app
         self._pause = pause
         self._images = images
+        self._bound = bound
         self._name = app.meta.key.name if app is not None else ""
         self._domain = domain
         self._keep = keep
@@ -172,6 +177,7 @@ class SourceReader:
             cache=self._cache,
             app=self._app,
             images=self._images,
+            bound=self._bound,
         )
         if isinstance(outcome, SpecsTaken):
             outcome = replace(outcome, took=int((time.monotonic() - began) * 1000))

@@ -106,6 +106,8 @@ class Specs:
         self.looked = self.looked or not event.app
         if event.app and event.app not in self.sources.wanted():
             return  # the App went while its source was being read
+        if event.app and event.bound != self.sources.binding.name:
+            return  # others bind it now than were asked: its reader begins anew
         event = replace(event, revision=identified(self._world.objects, event.revision))
         if self._is_stale(event, now):
             return
@@ -135,6 +137,8 @@ class Specs:
         was_in_trouble = bool(known.trouble)
         same_name, same = known.name == revision.name, known.digest == revision.digest
         self.sources.good(known, revision, event.source, now)
+        if not event.app:
+            self.sources.bind(revision.binding)
         if was_in_trouble:
             self._good_again(event, now)
         if was_in_trouble or not same:

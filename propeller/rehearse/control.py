@@ -42,6 +42,7 @@ from propeller.registry.blobs import BlobStore
 from propeller.registry.spool import Spool
 from propeller.secrets.vault import Vault
 from propeller.sources.open import open_source
+from propeller.sources.plugins import Bound
 from propeller.state.journal import FileJournal
 from propeller.state.layout import StateDir
 from propeller.state.sqlite import SqliteStore
@@ -185,6 +186,7 @@ class Manager:
         self.blob_due: int | None = None
         self.turns = 0
         self._apps = self.reconciler.specs.sources.wanted()
+        self._binding = self.reconciler.specs.sources.binding
         self.control.start(self._hear, self.reconciler.fleet.will())
         self._blob_link.start(self._hear_blobs)
         self.read()
@@ -222,7 +224,7 @@ class Manager:
     def read_apps(self) -> None:
         """Look at the sources of Apps, as their readers would."""
         sources = self.reconciler.specs.sources
-        self._apps = sources.wanted()
+        self._apps, self._binding = sources.wanted(), sources.binding
         for name, app in self._apps.items():
             source = LateSource(
                 app.address, lambda address: open_source(address, cache=self.state.git)
@@ -235,6 +237,7 @@ class Manager:
                     keep=self.keep,
                     app=app,
                     images=self._fleet.plugin_images,
+                    bound=Bound(self._binding, self.shop.blobs.read),
                 )
             )
 
@@ -294,7 +297,8 @@ class Manager:
             events, self.inbox[:] = list(self.inbox), []
             self.due = self.reconciler.turn(events)
             self.turns += 1
-            if self.reconciler.specs.sources.wanted() is not self._apps:
+            sources = self.reconciler.specs.sources
+            if sources.wanted() is not self._apps or sources.binding != self._binding:
                 self.read_apps()
 
     def drop(self) -> None:

@@ -40,8 +40,9 @@ from propeller.sources.modules import (
 from propeller.sources.names import Names
 from propeller.sources.nodes import Path, Place, dotted, printable
 from propeller.sources.overlays import OVERLAY_FILE, Overlays, Rendering
+from propeller.sources.plugins import FREE as UNBOUND
 from propeller.sources.plugins import KIND as PLUGIN
-from propeller.sources.plugins import Files, Known, Plugins
+from propeller.sources.plugins import Bound, Files, Known, Plugins
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
 from propeller.sources.workflow_rules import name_problem
@@ -79,13 +80,15 @@ def load(
     owner: Claim = IMPLICIT,
     hooks: Hooks = PROCESSES,
     images: Images = NOWHERE,
+    bound: Bound = UNBOUND,
 ) -> Revision:
     """The revision `tree` holds. Raises SpecError with all faults; then nothing of it counts.
 
     keep: stores a module's Wasm bytes and returns their digest. inspect:
     `propeller.registry.wasm.inspect`. The cache is only changed when the tree is good.
     owner: the App whose source the tree is. hooks: who asks the plugins of the tree. images:
-    who has modules of plugins that are in a registry. Raises Unavailable where one of them has to
+    who has modules of plugins that are in a registry. bound: who binds it besides. Raises
+    Unavailable where one of them has to
     answer and was late, or has to be here and is not.
     """
     return _Load(
@@ -95,7 +98,7 @@ def load(
         inspect=inspect,
         cache=cache or Cache(),
         owner=owner,
-        plugins=Plugins(hooks, images),
+        plugins=Plugins(hooks, images, bound),
     ).run()
 
 
@@ -297,8 +300,8 @@ class _Load:
             self._module_at, lambda where: self.cache.modules.wasm(self.tree, where), self.keep
         )
         for path, document in documents:
-            name, app = document.meta["name"], owners.of(path).name
-            for field_path, message in self.plugins.read(name, document.spec, path, app, there):
+            name, owner = document.meta["name"], owners.of(path)
+            for field_path, message in self.plugins.read(name, document.spec, path, owner, there):
                 self._fault(path, document, field_path, message)
 
     def _consult(
@@ -540,6 +543,7 @@ class _Load:
             skipped=tuple(self.skipped),
             signed_by=self.tree.signed_by,
             absent=tuple(sorted(self.plugins.absent)),
+            binding=self.plugins.binding,
         )
 
 

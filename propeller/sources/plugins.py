@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from propeller.errors import Unavailable
+from propeller.model.binding import NONE, Binding, binding
 from propeller.model.canonical import canonical_digest
 from propeller.model.ids import Digest, Key
 from propeller.model.module import Export, Module
@@ -31,6 +32,7 @@ from propeller.model.scoring import Failing
 from propeller.model.signing import Mode, Rule
 from propeller.model.specs import Daemon, ModuleRef, Object, Task
 from propeller.plan.admission import judged
+from propeller.sources.apps import IMPLICIT, Claim
 from propeller.sources.hooks import PROCESSES, Hooks, installed
 from propeller.sources.images import NOWHERE, Absent, Images, Pulled, pinned
 from propeller.sources.modules import Keep, NoModule, inside
@@ -100,23 +102,51 @@ _Found = _Here | Absent | tuple[Path, str]
 """The last: what is wrong, at which field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Plugins from outside the tree that bind it. wasm: bytes of a blob; raises OSError."""
+
+    binding: Binding
+    wasm: Callable[[Digest], bytes]
+
+
+def _no_blob(digest: Digest) -> bytes:
+    raise FileNotFoundError(digest)
+
+
+FREE: Final = Bound(NONE, _no_blob)
+"""Nobody binds it."""
+
+
 @dataclass(slots=True)
 class Plugins:
     """Those of one tree, in the order of their names. wasm: bytes of a module by digest.
 
-    absent: those whose module is not here, and whose `onFailure` is Open.
+    bound: those from outside, which are asked before its own. absent: those whose module is not
+    here, and whose `onFailure` is Open. far: names of those that bind the sources of Apps.
     """
 
     hooks: Hooks = PROCESSES
     images: Images = NOWHERE
+    bound: Bound = FREE
     found: dict[str, Plugin] = field(default_factory=dict)
     wasm: dict[Digest, bytes] = field(default_factory=dict)
     absent: dict[str, Plugin] = field(default_factory=dict)
+    far: set[str] = field(default_factory=set)
     _pulled: Mapping[ModuleRef, Pulled | Absent] = field(default_factory=dict)
     _doubted: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.found or self.absent)
+        return bool(self.found or self.absent or self.bound.binding.plugins)
+
+    @property
+    def binding(self) -> Binding:
+        """Those that bind the sources of Apps, as far as they are here."""
+        return binding(self.found[name] for name in self.far if name in self.found)
+
+    def _asked(self) -> list[Plugin]:
+        """All of them, in the order in which they are asked."""
+        return [*self.bound.binding.plugins, *(self.found[name] for name in sorted(self.found))]
 
     def pull(self, specs: Iterable[Mapping[str, Any]]) -> None:
         """Have the modules fetched that are in registries, all of them at once."""
@@ -125,16 +155,26 @@ class Plugins:
             self._pulled = self.images.fetch(tuple(dict.fromkeys(refs)))
 
     def read(
-        self, name: str, spec: Mapping[str, Any], path: str, app: str, files: Files
+        self, name: str, spec: Mapping[str, Any], path: str, owner: Claim, files: Files
     ) -> Iterator[tuple[Path, str]]:
         """Take one in; what is wrong with it, as (field of the document, words).
 
-        app: whose file it stands in. Raises Unavailable where its module is not here yet and
+        owner: whose file it stands in. Raises Unavailable where its module is not here yet and
         `onFailure` is Closed.
         """
         if name in self.found or name in self.absent:
             yield ("metadata", "name"), f"the plugin {name} is given twice"
             return
+        if any(one.name == name for one in self.bound.binding.plugins):
+            words = f"{name} is a plugin of the fleet that binds this App: choose another name"
+            yield ("metadata", "name"), words
+            return
+        if spec["binds"] == "Apps":
+            if owner is not IMPLICIT:
+                words = "Apps can only stand outside Apps, in the tree that is followed"
+                yield ("spec", "binds"), words
+                return
+            self.far.add(name)
         if len(self.found) + len(self.absent) == MOST:
             yield (), f"more than {MOST} plugins in one tree"
             return
@@ -146,7 +186,9 @@ class Plugins:
             self.found[name] = _plugin(name, spec, digest)
             return
         ref = ref_of(spec)
-        found = _filed(spec, path, files) if ref is None else self._from_registry(spec, ref, app)
+        found = (
+            _filed(spec, path, files) if ref is None else self._from_registry(spec, ref, owner.name)
+        )
         match found:
             case Absent() if Failing(spec["onFailure"]) is Failing.CLOSED:
                 raise Unavailable(
@@ -165,8 +207,7 @@ class Plugins:
                     return
                 self.found[name] = plugin
                 self.wasm[plugin.digest] = found.wasm
-                if ref is not None:
-                    files.keep(found.wasm)  # who scores proplets reads it from there
+                files.keep(found.wasm)  # who scores proplets or binds Apps is read from there
                 self._doubted[name] = found.words
             case _:
                 yield found
@@ -195,7 +236,7 @@ class Plugins:
         done = Consulted(dict(objects))
         used: Known = {}
         for hook in (Hook.ENRICH, Hook.ADMIT):
-            for _, plugin in sorted(self.found.items()):
+            for plugin in self._asked():
                 if hook in plugin.hooks:
                     self._hear(plugin, hook, done, known, used)
         self._note_others(done)
@@ -216,7 +257,7 @@ class Plugins:
 
     def _lend(self, done: Consulted) -> None:
         """Objects that are placed by a number of copies carry who scores proplets for them."""
-        placing = [one for _, one in sorted(self.found.items()) if Hook.PLACE in one.hooks]
+        placing = [one for one in self._asked() if Hook.PLACE in one.hooks]
         for key, thing in done.objects.items() if placing else ():
             mine = [scorer(one) for one in placing if one.concerns(key)]
             if mine and isinstance(thing, Task | Daemon):
@@ -231,8 +272,7 @@ class Plugins:
         names = {key: (plugin.digest, hook, _digest(text)) for key, text in asked.items()}
         new = [key for key, name in names.items() if name not in known]
         if new:
-            wasm = self.wasm.get(plugin.digest, b"")
-            told = self.hooks.ask(plugin, wasm, hook, [asked[key] for key in new])
+            told = self._told(plugin, hook, [asked[key] for key in new])
             fresh = dict(zip(new, told, strict=True))
         else:
             fresh = {}
@@ -241,6 +281,16 @@ class Plugins:
             if not answer.failed:
                 used[name] = answer
             done.take(plugin, key, answer)
+
+    def _told(self, plugin: Plugin, hook: Hook, questions: list[bytes]) -> list[Answer]:
+        wasm = b""
+        if not plugin.python:
+            try:
+                wasm = self.wasm.get(plugin.digest) or self.bound.wasm(plugin.digest)
+            except OSError:
+                lost = Answer(failed="is not in the blob store", again=True)
+                return [lost] * len(questions)
+        return self.hooks.ask(plugin, wasm, hook, questions)
 
 
 @dataclass(slots=True)

@@ -19,8 +19,10 @@ def flow_text(flow: Flow) -> str:
             "began": flow.began,
             "ended": flow.ended,
             "timedOut": flow.timed_out,
+            **({"resumed": flow.resumed} if flow.resumed else {}),
             "steps": [
                 [row.name, row.state.value, row.result, row.why, row.began, row.ended]
+                + ([row.again] if row.again else [])
                 for row in flow.steps
             ],
         }
@@ -37,6 +39,7 @@ def flow_of(text: str) -> Flow:
         began=told["began"],
         ended=told["ended"],
         timed_out=told["timedOut"],
+        resumed=told.get("resumed", 0),
         steps=tuple(
             StepRow(
                 name=name,
@@ -45,7 +48,8 @@ def flow_of(text: str) -> Flow:
                 why=why,
                 began=began,
                 ended=ended,
+                again=again[0] if again else 0,
             )
-            for name, state, result, why, began, ended in told["steps"]
+            for name, state, result, why, began, ended, *again in told["steps"]
         ),
     )

@@ -19,6 +19,7 @@ from propeller.reconcile.events import (
     GiveUp,
     OpenWindow,
     Operate,
+    RetryFlow,
     SetHold,
     SetProplet,
     Steer,
@@ -124,6 +125,8 @@ class FakeLoop:
         match event:
             case SetHold() | SetProplet() | Confirm() | Steer():
                 event.reply({"done": True})
+            case RetryFlow():
+                event.reply({"done": True, "steps": ["peak", "alarm"]})
             case OpenWindow():
                 event.reply({"done": True, "objects": [str(event.key)]})
             case GiveUp():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from propeller.reconcile.events import Confirm, OpenWindow, Operate, SetHold, SetProplet
+from propeller.reconcile.events import Confirm, OpenWindow, Operate, RetryFlow, SetHold, SetProplet
 
 CHANGES = [
     ["suspend", "filter", "--reason", "x"],
@@ -40,6 +40,24 @@ def test_resume_lifts_the_hold(cli, fleet, loop):
     """And says so."""
     assert cli("resume", "filter").code == 0
     assert loop.asked[0].suspend is None
+
+
+def test_retry_says_what_it_goes_on_with(cli, fleet, loop):
+    """Who asked reaches the loop; the steps come from there."""
+    said = cli("retry", "filter")
+    assert said.code == 0, said.err
+    (event,) = loop.asked
+    assert isinstance(event, RetryFlow)
+    assert "@" in event.by
+    assert "goes on with peak, alarm" in said.err
+
+
+def test_a_dry_retry_asks_the_store_alone(cli, fleet, loop):
+    """And knows why not."""
+    said = cli("retry", "filter", "--dry-run")
+    assert said.code == 2
+    assert "Daemon/plant-a/filter is no Workflow" in said.err
+    assert loop.asked == []
 
 
 def test_proplets_are_labelled_and_unlabelled(cli, fleet, loop):

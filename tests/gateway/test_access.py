@@ -133,6 +133,7 @@ def test_this_machine_may_look_without_a_login_where_that_is_allowed(open_door):
     door = open_door(open_to_anyone=True)
     assert door.ask("GET", OBJECT).status_code == 200
     assert door.ask("POST", OBJECT + "/suspend", json={"reason": "x"}).status_code == 403
+    assert door.ask("POST", OBJECT + "/retry", json={}).status_code == 403
     assert door.loop.asked == []
 
 

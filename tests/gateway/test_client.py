@@ -11,7 +11,7 @@ from propeller.errors import Unavailable, UsageError
 from propeller.fl.layout import Layout, Tensor
 from propeller.fl.model import write_model
 from propeller.reconcile.deposits import Deposit, Withdraw
-from propeller.reconcile.events import Confirm, SetHold, SetProplet, Steer
+from propeller.reconcile.events import Confirm, RetryFlow, SetHold, SetProplet, Steer
 from propeller.registry.blobs import BlobStore
 
 KEY = "Daemon/plant-a/filter"
@@ -81,15 +81,16 @@ def test_what_cannot_be_applied_is_said_before_anything_is_sent(client, door, gi
 
 
 def test_it_steers(client, door):
-    """Suspend, resume, roll back, reject, confirm, cordon: each arrives."""
+    """Suspend, resume, retry, roll back, reject, confirm, cordon: each arrives."""
     client.suspend(KEY, "why", until=2_000_000_000_000)
     client.resume(KEY)
+    client.retry(KEY)
     client.rollback(KEY, "bad", to=3)
     client.reject(KEY, "bad")
     client.confirm("sha256:" + "a" * 64)
     client.schedule("gateway-1", "Cordon", "work")
     kinds = [type(event) for event in door.loop.asked]
-    assert kinds == [SetHold, SetHold, Steer, Steer, Confirm, SetProplet]
+    assert kinds == [SetHold, SetHold, RetryFlow, Steer, Steer, Confirm, SetProplet]
 
 
 def test_logs_come_in_pieces(client, door):

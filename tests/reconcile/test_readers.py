@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from propeller.errors import Unavailable
+from propeller.model.binding import Binding
 from propeller.model.ids import sha256_digest
 from propeller.model.parse import parse_object
+from propeller.model.plugins import Hook, Plugin
+from propeller.model.scoring import Failing
 from propeller.model.specs import App
 from propeller.reconcile.events import SourceSilent, SpecsRefused, SpecsTaken
 from propeller.reconcile.readers import AppReaders, LateSource, Library, pause_of
 from propeller.sources.open import open_source
+from propeller.sources.plugins import Bound
 
 NOON = 1_800_014_400_000
 """Unix ms of a noon, UTC."""
@@ -160,6 +164,34 @@ def test_an_app_that_moved_is_read_anew_and_its_old_reader_says_nothing(
     names = [next(iter(one.revision.objects)).name for one in heard.all]
     assert names[:2] == ["a", "b"]
     assert "c" not in names
+
+
+def test_who_is_bound_by_others_is_read_anew(
+    tmp_path: Path, readers: AppReaders, heard: Heard
+) -> None:
+    """And says by whom, so that what was judged by others is not taken."""
+    wanted = {"red": app("red", folder(tmp_path / "r", "a"), interval=3_600_000)}
+    rule = Plugin(
+        name="rule",
+        digest=sha256_digest(b"rule"),
+        hooks=frozenset({Hook.ADMIT}),
+        kinds=frozenset({"Task"}),
+        namespaces=("*",),
+        failing=Failing.CLOSED,
+        fuel=1,
+        memory=1,
+        timeout=1,
+    )
+    readers.follow(wanted, str)
+    heard.wait(1)
+    bound = Bound(Binding((rule,)), lambda _digest: b"")
+    for _ in range(2):
+        readers.follow(wanted, str, bound)
+    heard.wait(2)
+    first, second = heard.all
+    assert isinstance(first, SpecsTaken)
+    assert isinstance(second, SpecsTaken)
+    assert (first.bound, second.bound) == ("", bound.binding.name)
 
 
 def test_an_app_that_went_is_read_no_more(

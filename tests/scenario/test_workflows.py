@@ -337,13 +337,13 @@ def test_it_goes_on_after_a_crash_of_anything(tmp_path: Path, lost: str) -> None
     sim.write("flow.yaml", workflow_yaml(steps))
     for _ in range(6):
         sim.run(1_700)
-        _lose(sim, lost)
+        lose(sim, lost)
     until_ready(sim, 5 * MINUTE)
     assert flow(sim).results["join"] == "j(l(7)[R=r(7)])"
     assert not sim.started_twice()
 
 
-def _lose(sim, lost: str) -> None:
+def lose(sim, lost: str) -> None:
     match lost:
         case "reconciler":
             sim.restart_manager()

@@ -24,6 +24,7 @@ from propeller.reconcile.events import (
     Confirm,
     Operate,
     Reply,
+    RetryFlow,
     SetHold,
     SetProplet,
     Steer,
@@ -95,6 +96,12 @@ def write_entries(loop: Loop, shelf: Shelf) -> list[Entry]:
         ),
         post(THE_OBJECT + "/suspend", writes.suspend, "stop it until resumed", "Suspension"),
         post(THE_OBJECT + "/resume", writes.resume, "lift a suspension", "Nothing"),
+        post(
+            THE_OBJECT + "/retry",
+            writes.retry,
+            "let a failed run of a Workflow go on from the steps that failed",
+            "Nothing",
+        ),
         post(THE_OBJECT + "/reject", writes.reject, "never run that version", "Version"),
         post(THE_OBJECT + "/rollback", writes.rollback, "go back to what was good", "Back"),
         post(THE_OBJECT + "/rollout", writes.rollout, "pause, resume or abort it", "Course"),
@@ -158,6 +165,11 @@ class Writes:
     async def _hold(self, call: Call, hold: Suspend | None) -> Response:
         key = key_of(call)
         return await self._ask(lambda reply: SetHold(key=key, suspend=hold, reply=reply))
+
+    async def retry(self, call: Call) -> Response:
+        """Go on after a failure."""
+        key = key_of(call)
+        return await self._ask(lambda reply: RetryFlow(key=key, by=call.by, reply=reply))
 
     async def reject(self, call: Call) -> Response:
         """Not that version."""
