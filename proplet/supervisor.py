@@ -37,6 +37,7 @@ from proplet.runtime.talk import Words
 from proplet.seals import unsealed
 from proplet.secure import TALKS
 from proplet.site import Gateway, Site
+from proplet.telling import Telling
 from proplet.training import Trainer
 from proplet.workers import LATE_MS, Worker, Workers
 
@@ -134,6 +135,7 @@ class Supervisor:
                 ended=lambda entry, told: post(lambda: self._site_ended(entry, told)),
             )
         self._gauges = Gauges()
+        self._telling = Telling()
         self.last_warm_us = 0
         self.last_instance_us = 0
 
@@ -308,6 +310,7 @@ class Supervisor:
         return (
             *self._gauges.read(workers, now),
             *self.pools.gauges(now),
+            *self._telling.gauges(),
             *(row for row in lost.items() if row[1]),
             *((f"dropped.{name}", count) for name, count in sorted(self._points.counts.items())),
         )
@@ -356,6 +359,11 @@ class Supervisor:
         if worker.pool is not None:
             worker.pool.said(worker, message)
             return
+        metrics = message.get("metrics")
+        if message.get("event") == "told" and isinstance(metrics, dict):
+            if worker.key is not None and not worker.done:
+                self._telling.said(worker.key, metrics)
+            return
         match message.get("event"):
             case "started":
                 worker.warm_us = self.last_warm_us = cast(int, message["us"])
@@ -392,6 +400,7 @@ class Supervisor:
         workers = self._workers.all()
         if not any(one.key == key and not one.done and one is not gone for one in workers):
             self._points.ended(key)
+            self._telling.ended(key)
 
     def _finish(self, worker: Worker, told: Words) -> None:
         assert worker.key is not None and worker.entry is not None

@@ -1,4 +1,5 @@
-/* A thermostat on real points: reads a sensor, drives an output, with a degree between on and off.
+/* A thermostat on real points: reads a sensor, drives an output, with a degree between on and off,
+ * and tells how warm it is.
  *
  *     clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -I../sdk/c -o heater.wasm heater.c
  */
@@ -49,10 +50,9 @@ PROPELLER_EXPORT(_start) void _start(void)
 		if (PROPELLER_READ("temperature", &here) != 0) {
 			heat = 0; /* who does not know how warm it is does not heat */
 			PROPELLER_LOG(PROPELLER_WARNING, "the sensor says nothing");
-		} else if (here < aim - 1) {
-			heat = 1;
-		} else if (here > aim) {
-			heat = 0;
+		} else {
+			heat = here < aim - 1 ? 1 : here > aim ? 0 : heat;
+			PROPELLER_METRIC("temperature", here);
 		}
 		if (PROPELLER_WRITE("heater", heat) != 0) {
 			PROPELLER_LOG(PROPELLER_WARNING, "the heater was not driven");

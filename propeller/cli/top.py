@@ -25,6 +25,10 @@ HEADS = {
 }
 
 
+SHOWN = 3
+"""Numbers of a guest in a line; `-o json` has them all."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `top`."""
     parser.add_argument(
@@ -127,12 +131,22 @@ def _copies(store: SqliteStore) -> Iterator[dict[str, Any]]:
             "cpuPermille": seen.metrics.get(f"cpu/{mark}"),
             "memoryBytes": seen.metrics.get(f"rss/{mark}"),
             "restarts": run.restarts,
+            "gauges": {
+                name.split("/", 2)[2]: value / 1000
+                for name, value in sorted(seen.metrics.items())
+                if name.startswith(f"g/{mark}/")
+            },
             "at": moment(seen.metrics_at) if seen.metrics_at else None,
             "heardMs": seen.metrics_at,
         }
 
 
 def _print(args: argparse.Namespace, items: list[dict[str, Any]], now: int) -> None:
+    heads: tuple[str, ...] = HEADS[args.what]
+    tell = any(item.get("gauges") for item in items)
+    if tell:
+        heads = (*heads, "GUEST")
+
     def row(item: Mapping[str, Any]) -> tuple[str, ...]:
         cpu, memory = item["cpuPermille"], item["memoryBytes"]
         cells = (
@@ -143,15 +157,22 @@ def _print(args: argparse.Namespace, items: list[dict[str, Any]], now: int) -> N
         if args.what == "proplets":
             blobs = "-" if item["blobBytes"] is None else _rough(item["blobBytes"])
             return (item["proplet"], *cells, blobs, str(item["copies"]), heard)
-        return (item["object"], item["proplet"], *cells, str(item["restarts"]), heard)
+        guest = (_told(item["gauges"]),) if tell else ()
+        return (item["object"], item["proplet"], *cells, str(item["restarts"]), heard, *guest)
 
     print_list(
         args.output,
         items,
-        heads=HEADS[args.what],
+        heads=heads,
         row=row,
         name=lambda item: item.get("object") or f"Proplet/{item['proplet']}",
     )
+
+
+def _told(gauges: Mapping[str, float]) -> str:
+    """What a guest tells, as far as a line has room for it."""
+    words = [f"{name}={value:g}" for name, value in gauges.items()]
+    return " ".join(words[:SHOWN]) + (" ..." if len(words) > SHOWN else "") or "-"
 
 
 def _rough(count: int) -> str:

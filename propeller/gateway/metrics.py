@@ -27,6 +27,7 @@ from starlette.responses import Response
 from propeller.gateway.access.roles import Role
 from propeller.gateway.callcounts import Counts
 from propeller.gateway.gallery import Gallery, Picture
+from propeller.gateway.guestgauges import over_copies
 from propeller.gateway.routing import Call, Entry, Scope
 from propeller.model.ids import Key
 from propeller.model.rounds import Round
@@ -72,6 +73,13 @@ METRICS: Final = (
         name="propeller_guests_cpu_cores",
         kind="gauge",
         help="Processor time of all guests as reported last, in cores.",
+    ),
+    Named(
+        name="propeller_guest_gauge",
+        kind="gauge",
+        help="What guests tell of themselves, over the copies of an object: of is mean, min, max; "
+        "256 numbers at most.",
+        labels=("namespace", "kind", "name", "gauge", "of"),
     ),
     Named(
         name="propeller_guests_memory_bytes",
@@ -297,6 +305,8 @@ def _fleet(picture: Picture, runs: Mapping[str, int]) -> Iterator[Metric]:
     yield _gauge("propeller_guests_cpu_cores", cores)
     held = sum(value for name, value in told if name.startswith("rss/"))
     yield _gauge("propeller_guests_memory_bytes", held)
+    keys = {status.uid: status.key for status in picture.statuses}
+    yield _gauges("propeller_guest_gauge", over_copies(picture.seen, keys))
     accepted = next((one.at for one in picture.revisions if one.outcome == "accepted"), 0)
     yield _gauge("propeller_revision_accepted_timestamp_seconds", accepted / 1000)
     newest = picture.revisions[0].outcome if picture.revisions else "accepted"

@@ -47,12 +47,15 @@ FL_NAMES = frozenset(_FL_NAMES.split())
 """What a module that trains may import besides: see `training`."""
 
 PROPELLER = GUEST
-_CALL_NAMES = "input_len input_read output_write output_status output_type request_get metric"
+_CALL_NAMES = "input_len input_read output_write output_status output_type request_get"
 CALL_NAMES = frozenset(_CALL_NAMES.split())
 """What is about a call: only a Function may import these."""
 _POINT_NAMES = {POINT_READ, POINT_WRITE}
 PROPELLER_NAMES = (
-    CALL_NAMES | {"config_get", "log", "now_ms", "random", PUBLISH} | RECEIVE | _POINT_NAMES
+    CALL_NAMES
+    | {"config_get", "log", "metric", "now_ms", "random", PUBLISH}
+    | RECEIVE
+    | _POINT_NAMES
 )
 """What a guest may import besides: see `imports`, `topics` and `points`."""
 

@@ -160,6 +160,7 @@ def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
         return
     from proplet.runtime.imports import Imports
     from proplet.runtime.points import PointImports, point_rows
+    from proplet.runtime.told import Told
     from proplet.runtime.topics import Topics, rows_of
 
     end = warm.streams.ends["stderr"]
@@ -171,10 +172,11 @@ def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
     topics = Topics(warm.watch.send, rows_of(job))
     warm.watch.heard = topics.put
     env = dict(cast("list[tuple[str, str]]", job["env"]))
-    Imports(env, say).link(warm.linker)
+    told = Told(warm.watch.send)
+    Imports(env, say, told.put).link(warm.linker)
     topics.link(warm.linker)
     points = PointImports(warm.watch.send, point_rows(job))
-    warm.watch.ending = points.tell
+    warm.watch.ending = [points.tell, told.flush]
     points.link(warm.linker)
 
 

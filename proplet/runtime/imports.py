@@ -30,9 +30,16 @@ _NOBODY = Asked("", "", "", (), b"")
 
 
 class Imports:
-    """See the module. log: gets what the guest says, as bytes of a line."""
+    """See the module. log: gets what the guest says, as bytes of a line. told: gets numbers outside
+    of calls."""
 
-    def __init__(self, config: Mapping[str, str], log: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, str],
+        log: Callable[[bytes], None],
+        told: Callable[[str, float], None] | None = None,
+    ) -> None:
+        self._told = told
         self._config = config
         self._log = log
         self._asked = _NOBODY
@@ -112,6 +119,9 @@ class Imports:
 
     def _metric(self, caller: Caller, at: int, length: int, value: float) -> None:
         name = self._name(caller, at, length)
+        if self._told is not None:
+            self._told(name, value)
+            return
         if name in self.metrics or len(self.metrics) < MAX_METRICS:
             self.metrics[name] = value
 

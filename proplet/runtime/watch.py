@@ -35,7 +35,7 @@ class Engine(Protocol):
 class Watch:
     """Says once how the guest ended. `cause`: timeout, output or stop, once it was stopped.
 
-    heard: given the messages of topics that the agent hands over. ending: asked before the guest's
+    heard: given the messages of topics that the agent hands over. ending: called before the guest's
     own thread tells the end.
     """
 
@@ -46,7 +46,7 @@ class Watch:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self.heard: Callable[[Words], None] = lambda _message: None
-        self.ending: Callable[[], None] = lambda: None
+        self.ending: list[Callable[[], None]] = []
         self._told = False
         self._armed = threading.Event()
         self._engine: Engine | None = None
@@ -129,7 +129,8 @@ class Watch:
     def came_back(self) -> None:
         """The guest's call is over, however it ended; its thread tells the rest."""
         self._back = True
-        self.ending()
+        for last_words in self.ending:
+            last_words()
 
     def _be_patient(self) -> None:
         """Wait for the guest to come back, but not for one that sleeps: no epoch wakes it."""

@@ -67,3 +67,21 @@ def test_only_one_namespace(cli, fleet):
     """As with other lists."""
     with_metrics(fleet)
     assert json.loads(cli("top", "-n", "nowhere", "-o", "json").out)["items"] == []
+
+
+def test_what_guests_tell_of_themselves(cli, fleet):
+    """As decimals; a line shows the first few, and a copy that told nothing a dash."""
+    held = fleet.held("Daemon", "plant-a", "filter")
+    mark = held.uid[:8]
+    numbers = {"a": 1500, "b": -2, "c": 0, "d": 7}
+    told = {f"g/{mark}/{name}": value for name, value in numbers.items()}
+    seen = next(one for one in fleet.store.fleet() if one.id == "gateway-1")
+    with fleet.store.transaction():
+        fleet.store.put_seen(replace(seen, metrics=told, metrics_at=fleet.now - 2_000))
+    lines = {line.split()[1]: line for line in cli("top").out.splitlines()}
+    assert lines["PROPLET"].split()[-1] == "GUEST"
+    assert lines["gateway-1"].endswith("a=1.5 b=-0.002 c=0 ...")
+    assert lines["gateway-2"].split()[-1] == "-"
+    items = json.loads(cli("top", "-o", "json").out)["items"]
+    (mine,) = [one["gauges"] for one in items if one["proplet"] == "gateway-1"]
+    assert mine == {"a": 1.5, "b": -0.002, "c": 0, "d": 0.007}

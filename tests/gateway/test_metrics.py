@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from propeller.gateway.callcounts import Counts, FirstCalls
 from propeller.gateway.gallery import Gallery, Picture
+from propeller.gateway.guestgauges import MOST, over_copies
 from propeller.gateway.metrics import METRICS, exposition, page, rounds_of
+from propeller.model.ids import Key, PropletId, Uid
+from propeller.model.seen import Presence, Seen
 from propeller.reconcile.signals import EDGES, Signals
 from propeller.state.sqlite import wall_clock_ms
 
@@ -102,6 +106,9 @@ def test_every_metric_is_given_and_no_other(door, tmp_path):
     signals.echo_ms = 1
     gallery = Gallery(door.state.database, wall_clock_ms)
     picture = gallery.picture()
+    guest = {f"g/{picture.statuses[0].uid[:8]}/backlog": 1}
+    one = replace(picture.seen[0], metrics=guest, presence=Presence.ONLINE)
+    picture = replace(picture, seen=(one, *picture.seen[1:]))
     counts = Counts(
         calls={"f": 1},
         ends={("f", "Done"): 1},
@@ -190,3 +197,20 @@ def test_the_dashboard_is_one():
     places = [(one["gridPos"]["x"], one["gridPos"]["y"]) for one in board["panels"]]
     assert len(set(places)) == len(places)
     assert all(one["targets"][0]["expr"] for one in board["panels"])
+
+
+def test_what_guests_tell_is_summed_over_the_copies_of_an_object():
+    """Of devices that are there; what belongs to no object here is nobody's."""
+
+    def seen(name, **told):
+        metrics = {f"g/aaaaaaaa/{gauge}": value for gauge, value in told.items()}
+        return Seen(id=PropletId(name), declared=True, presence=Presence.ONLINE, metrics=metrics)
+
+    objects = {Uid("aaaaaaaa-0"): Key("Daemon", "plant", "heater")}
+    stranger = replace(seen("c"), metrics={"g/bbbbbbbb/x": 1, "rss/aaaaaaaa": 5})
+    away = replace(seen("d", warm=9_000), presence=Presence.OFFLINE)
+    found = over_copies([seen("a", warm=1_500), seen("b", warm=2_500), stranger, away], objects)
+    place = ("plant", "Daemon", "heater", "warm")
+    assert found == {(*place, "mean"): 2.0, (*place, "min"): 1.5, (*place, "max"): 2.5}
+    many = seen("e", **{f"n{number:04}": 1 for number in range(2 * MOST)})
+    assert len(over_copies([many], objects)) == 3 * MOST

@@ -11,6 +11,7 @@ from specs_text import daemon_yaml
 from propeller.model.ids import Key
 from propeller.plan.types import Rescale
 from propeller.reconcile.events import Wanted
+from propeller.rehearse.device import SimProplet
 from propeller.rehearse.fleet import MINUTE, SECOND
 
 AUTO = (
@@ -260,6 +261,31 @@ def test_copies_follow_what_the_guest_tells(tmp_path: Path) -> None:
     fn.sim.run(3 * MINUTE)
     assert fn.copies == 4
     assert events(fn.sim, "Rescaled")[-1].startswith("from 1 to 2 copies: Guest backlog 600.00")
+
+
+def test_copies_of_a_daemon_follow_what_its_guests_tell(tmp_path: Path) -> None:
+    """As those of a Function do."""
+    sim = plant(tmp_path, "abcd")
+    told = {"backlog": 150_000, "other": 9_000_000}
+
+    def of(device: SimProplet) -> tuple[tuple[str, int], ...]:
+        return tuple(
+            (f"g/{entry.uid[:8]}/{name}", value)
+            for entry in device.running.values()
+            for name, value in told.items()
+        )
+
+    for device in sim.proplets.values():
+        device.metrics = lambda device=device: of(device)
+    more = "  placement: {replicas: 1}\n  autoscale: {metric: Guest, gauge: backlog, max: 4, "
+    sim.write("d.yaml", daemon_yaml("d", more + "target: '150'}\n"))
+    until_ready(sim)
+    sim.run(3 * MINUTE)
+    assert len(sim.running()["Daemon/default/d"]) == 1
+    told["backlog"] = 600_000
+    sim.run(3 * MINUTE)
+    assert len(sim.running()["Daemon/default/d"]) == 4
+    assert events(sim, "Rescaled")[-1].startswith("from 1 to 2 copies: Guest backlog 600.00")
 
 
 def test_copies_of_a_function_follow_its_calls(tmp_path: Path) -> None:

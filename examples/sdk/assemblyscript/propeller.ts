@@ -1,6 +1,6 @@
 /**
- * What a module may ask of its host: `propeller` for AssemblyScript. What is about a request, and
- * metrics, are for Functions only.
+ * What a module may ask of its host: `propeller` for AssemblyScript. What is about a request is for
+ * Functions only.
  *
  * Export a function without parameters that returns nothing or an i32: 0 it went well, anything else
  * it failed. A call against a limit ends the module with a reason that the caller sees.
@@ -102,7 +102,7 @@ export function log(level: i32, text: string): void {
   _log(level, changetype<usize>(data), data.byteLength);
 }
 
-/** A number of this call. */
+/** A number that the module tells of itself. */
 export function metric(name: string, value: f64): void {
   const data = String.UTF8.encode(name);
   _metric(changetype<usize>(data), data.byteLength, value);

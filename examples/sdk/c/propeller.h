@@ -1,9 +1,9 @@
 /* propeller.h: what a module may ask of its host.
  *
  * Of a Function the host calls one export for each request, with no arguments and either no result or
- * an int: 0 it went well, anything else it failed. What is about a request, and metrics, are for
- * Functions only; the rest is for Tasks and Daemons too. A call with an address outside of the memory,
- * or against a limit, ends the module with a reason that the caller sees.
+ * an int: 0 it went well, anything else it failed. What is about a request is for Functions only; the
+ * rest is for Tasks and Daemons too. A call with an address outside of the memory, or against a limit,
+ * ends the module with a reason that the caller sees.
  *
  *     clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -o function.wasm function.c
  *
@@ -51,7 +51,7 @@ int propeller_config_get(const char *name, int len, void *dst, int cap);
 /* A line for `propeller logs`; 4 KiB of it are kept. */
 PROPELLER_IMPORT(log) void propeller_log(int level, const char *text, int len);
 
-/* A number of this call: at most 64 names of at most 128 bytes. */
+/* A number that the module tells of itself: at most 64 names of at most 128 bytes. */
 PROPELLER_IMPORT(metric) void propeller_metric(const char *name, int len, double value);
 
 /* Unix milliseconds. */

@@ -1,5 +1,5 @@
-//! What a module may ask of its host: `propeller`, safely. What is about a request, and metrics, are
-//! for Functions only.
+//! What a module may ask of its host: `propeller`, safely. What is about a request is for Functions
+//! only.
 //!
 //! Export `extern "C" fn() -> i32`: 0 it went well, anything else it failed. A call against a limit
 //! ends the module with a reason that its caller sees, so nothing here returns an error.
@@ -97,7 +97,7 @@ pub fn log(level: Level, text: &str) {
     unsafe { host::log(level as i32, text.as_ptr(), text.len() as i32) }
 }
 
-/// A number of this call: at most 64 names of at most 128 bytes.
+/// A number that the module tells of itself: at most 64 names of at most 128 bytes.
 pub fn metric(name: &str, value: f64) {
     unsafe { host::metric(name.as_ptr(), name.len() as i32, value) }
 }
