@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from propeller.plan.resuming import resumed, waiting_again, why_not
 from propeller.reconcile.events import RetryFlow
 from propeller.reconcile.world import World
-from propeller.state.records import Event, Journal
+from propeller.state.base import Journal
+from propeller.state.records import Event
 
 
 def retry(world: World, journal: Journal, request: RetryFlow, now: int) -> Mapping[str, object]:
