@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from propeller.cli import statuses
+from propeller.cli import quotatable, statuses
 from propeller.cli.clock import now_ms
 from propeller.cli.context import add_state, existing_state, open_store
 from propeller.cli.names import kind_of, short_digest
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="KIND|KIND/NAME|NAME",
-        help="a kind, an object, or nothing for all objects",
+        help="a kind, an object, `quotas`, or nothing for all objects",
     )
     add_state(parser)
     parser.add_argument("-n", "--namespace", metavar="NS", help="only this namespace")
@@ -55,6 +55,11 @@ def run(args: argparse.Namespace) -> int:
             items = [one for one in proplet_items(store, now_ms()) if fits(one)]
             print_proplets(args.output, items)
             tell_silence(state)
+            return 0
+        if args.what in quotatable.WORDS:
+            if args.watch or args.status_selector:
+                raise UsageError("quotas have no conditions and are not watched")
+            quotatable.print_quotas(args.output, store, args.namespace)
             return 0
         found, single = _chosen(store, args)
         found = [document for document in found if fits(document)]

@@ -31,6 +31,7 @@ from propeller.gateway.gallery import Clock, Gallery
 from propeller.gateway.metrics import metrics_entries
 from propeller.gateway.routing import Entry, Routes, application
 from propeller.gateway.shelf import Shelf
+from propeller.gateway.v1.allotments import allotment_entries
 from propeller.gateway.v1.fleet import fleet_entries
 from propeller.gateway.v1.objects import object_entries
 from propeller.gateway.v1.openapi import openapi_entry
@@ -99,6 +100,7 @@ def api_entries(house: House, gate: Gate, gallery: Gallery) -> list[Entry]:
         *fleet_entries(gallery),
         *watch_entries(gallery),
         *write_entries(house.loop, shelf),
+        *allotment_entries(gallery),
         *oversight_entries(gate),
     ]
     return [*api, openapi_entry(api)]

@@ -1,7 +1,8 @@
 """What a namespace has of what it may have (`Policy.quotas`): no copy begins beyond that.
 
-Called by `filling`. Counts copies that are to stay and have not ended; one that is being taken off
-does not count, so a move is no matter of a quota. What runs already is never stopped for one.
+Called by `filling`, and for people (`shares`). Counts copies that are to stay and have not ended;
+one that is being taken off does not count, so a move is no matter of a quota. What runs already is
+never stopped for one.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from propeller.model.ids import PropletId, Uid
+from propeller.model.quotas import Quota
 from propeller.model.specs import Daemon, Function, Task
 from propeller.plan.fit import size_text
 from propeller.plan.placement import Loads
 from propeller.plan.types import Snapshot
 
+FREE = Quota()
 BEYOND = "quota: "
 """How every reason begins for which a namespace may have no more."""
 
@@ -23,6 +26,35 @@ class _Used:
     copies: int = 0
     memory: int = 0
     calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one namespace has now; memory in bytes, calls that its Functions may run at once."""
+
+    namespace: str
+    quota: Quota
+    copies: int
+    memory: int
+    calls: int
+
+
+def shares(snapshot: Snapshot) -> list[Share]:
+    """Of each namespace that has a quota or holds something, by name."""
+    loads = Loads(snapshot, frozenset(), snapshot.withheld.get)
+    allowance = Allowance(snapshot, loads)
+    found = allowance.all()
+    return [
+        Share(
+            namespace=name,
+            quota=snapshot.policy.quotas.get(name, FREE),
+            copies=used.copies,
+            memory=used.memory,
+            calls=used.calls,
+        )
+        for name, used in sorted(found.items())
+        if used.copies or name in snapshot.policy.quotas
+    ]
 
 
 class Allowance:
@@ -61,6 +93,21 @@ class Allowance:
             self._taken.add((uid, proplet))
             self._add(used, uid)
 
+    def all(self) -> dict[str, _Used]:
+        """Of every namespace, in one go over all copies."""
+        for name in self._snapshot.policy.quotas:
+            self._used.setdefault(name, _Used())
+        for uid in self._snapshot.assignments:
+            self._count(self._used.setdefault(self._namespace(uid), _Used()), uid)
+        return self._used
+
+    def _count(self, used: _Used, uid: Uid) -> None:
+        """Every copy of one object that counts."""
+        for proplet, copy in self._snapshot.assignments[uid].items():
+            if not copy.releasing and self._loads.is_busy(uid, proplet):
+                self._taken.add((uid, proplet))
+                self._add(used, uid)
+
     def _namespace(self, uid: Uid) -> str:
         held = self._snapshot.objects.get(uid)
         return held.object.meta.key.namespace if held is not None else ""
@@ -69,13 +116,9 @@ class Allowance:
         used = self._used.get(namespace)
         if used is None:
             used = self._used[namespace] = _Used()
-            for uid, copies in self._snapshot.assignments.items():
-                if self._namespace(uid) != namespace:
-                    continue
-                for proplet, copy in copies.items():
-                    if not copy.releasing and self._loads.is_busy(uid, proplet):
-                        self._taken.add((uid, proplet))
-                        self._add(used, uid)
+            for uid in self._snapshot.assignments:
+                if self._namespace(uid) == namespace:
+                    self._count(used, uid)
         return used
 
     def _add(self, used: _Used, uid: Uid) -> None:

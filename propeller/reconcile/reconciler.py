@@ -41,6 +41,7 @@ from propeller.plan.types import (
     Rescale,
     Snapshot,
 )
+from propeller.reconcile.allotment import note_quotas
 from propeller.reconcile.deliver import Delivery
 from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.events import (
@@ -208,6 +209,7 @@ class Reconciler:
                 self.fleet.begin_recovery()
                 self.specs.sources.await_all()
             self.requests.operations.forget_old(now)
+            note_quotas(self.store, around.quotas)
 
     # -- the turn -----------------------------------------------------------------------------
 

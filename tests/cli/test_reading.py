@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from propeller.model.quotas import Quota
+from propeller.reconcile.allotment import note_quotas, noted_quotas
 from propeller.state.records import Event
 from propeller.state.sqlite import SqliteStore
 
@@ -229,3 +231,26 @@ def test_events_are_followed(cli, fleet, state):
     assert said.code == 130
     assert said.out.count("it rains") == 1
     assert said.out.count("MESSAGE") == 1
+
+
+def test_quotas_tell_what_each_namespace_has(cli, fleet, state):
+    """Against what the reconciler noted; one that has neither copies nor a quota is left out."""
+    plain = cli("get", "quotas").out.splitlines()
+    assert plain[0].split() == ["NAMESPACE", "COPIES", "MEMORY", "CALLS"]
+    assert " of " not in "".join(plain)
+    store = SqliteStore.open(state.database)
+    with store.transaction():
+        note_quotas(store, {"plant-a": Quota(copies=40, memory=1 << 30)})
+        note_quotas(store, {"plant-a": Quota(copies=40, memory=1 << 30)})
+        assert noted_quotas(store) == {"plant-a": Quota(copies=40, memory=1 << 30)}
+    store.close()
+    (one,) = json.loads(cli("get", "quotas", "-n", "plant-a", "-o", "json").out)["items"]
+    assert one["copies"]["limit"] == 40
+    assert 0 < one["copies"]["used"] < 40
+    assert one["memory"]["limit"] == 1 << 30
+    assert one["calls"]["limit"] is None
+    row = cli("get", "quota", "-n", "plant-a").out.splitlines()[1]
+    assert f"{one['copies']['used']} of 40" in row
+    assert "of 1 GiB" in row
+    assert cli("get", "quotas", "-o", "name").out.split() == ["Quota/plant-a"]
+    assert cli("get", "quotas", "--watch").code == 2

@@ -13,6 +13,8 @@ from propeller.gateway.access.limits import Buckets
 from propeller.gateway.access.roles import Grant, Principal, Role
 from propeller.gateway.access.sessions import COOKIE
 from propeller.gateway.access.tokens import Tokens
+from propeller.model.quotas import Quota
+from propeller.reconcile.allotment import note_quotas
 from propeller.reconcile.events import SetHold
 
 OBJECT = "/api/v1/objects/Daemon/plant-a/filter"
@@ -118,6 +120,13 @@ def test_a_token_of_one_plant_does_not_know_of_the_other(door):
     items = door.ask("GET", "/api/v1/objects", token=text).json()["items"]
     assert {one["metadata"]["namespace"] for one in items} == {"plant-a"}
     assert door.ask("GET", "/api/v1/objects/Task/default/add", token=text).status_code == 403
+    with door.store.transaction():
+        note_quotas(door.store, {"default": Quota(copies=1)})
+    everything = door.ask("GET", "/api/v1/quotas", token=door.token("viewer")).json()["items"]
+    quotas = door.ask("GET", "/api/v1/quotas", token=text).json()["items"]
+    assert [one["namespace"] for one in everything] == ["default", "plant-a"]
+    assert quotas == everything[1:]
+    assert quotas[0]["copies"]["used"] > 0
     events = door.ask("GET", "/api/v1/events", token=text).json()["items"]
     assert all((one["object"] or "x/plant-a/x").split("/")[1] == "plant-a" for one in events)
     page = door.ask("GET", "/objects", token=text, headers={"Accept": "text/html"}).text

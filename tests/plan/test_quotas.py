@@ -10,6 +10,7 @@ import pytest
 from propeller.model.ids import PropletId
 from propeller.model.quotas import Quota
 from propeller.model.seen import RunState
+from propeller.plan.quotas import shares
 from propeller.plan.types import Policy
 
 
@@ -109,3 +110,22 @@ def test_the_higher_priority_uses_the_quota_first(w: Any) -> None:
     world.settle()
     assert (len(world.where(low)), world.where(high)) == (1, [])
     assert world.blocked[high.meta.uid].reason == "QuotaExceeded"
+
+
+def test_what_is_told_is_what_is_counted(w: Any) -> None:
+    """Of every namespace, with a quota or without: as much as the next copy would be judged by."""
+    daemon = w.daemon("d", w.anywhere(3), memory=2 * w.MIB)
+    world = under(w, w.World(daemon, proplets=fleet(w, 3)), copies=2)
+    world.policy = Policy(quotas={**world.policy.quotas, "idle": Quota(memory=1 << 30)})
+    world.settle()
+    told = shares(world.snapshot())
+    assert [(one.namespace, one.copies, one.memory, one.calls) for one in told] == [
+        ("default", 2, 4 * w.MIB, 0),
+        ("idle", 0, 0, 0),
+    ]
+    assert told[0].quota == Quota(copies=2)
+    world.policy = Policy()
+    assert [(one.namespace, one.copies, one.quota) for one in shares(world.snapshot())] == [
+        ("default", 2, Quota())
+    ]
+    assert "has 2" in world.blocked[daemon.meta.uid].message

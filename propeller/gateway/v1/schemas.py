@@ -166,6 +166,20 @@ NAMED: Final[Mapping[str, Schema]] = {
             ),
         }
     ),
+    "Share": _object(
+        {
+            "namespace": TEXT,
+            "copies": _object({"used": WHOLE, "limit": _maybe(WHOLE)}),
+            "memory": {
+                **_object({"used": WHOLE, "limit": _maybe(WHOLE)}),
+                "description": "bytes set aside for them",
+            },
+            "calls": {
+                **_object({"used": WHOLE, "limit": _maybe(WHOLE)}),
+                "description": "that its Functions may run at once",
+            },
+        }
+    ),
     "Past": _object(
         {
             "generation": WHOLE,
