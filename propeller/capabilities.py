@@ -24,6 +24,10 @@ and `external:NAME:MODULE` for each import module that this engine offers beside
 WASI_NN: Final = "wasi_ephemeral_nn"
 """The import module of wasi-nn; wasmtime's Python package has none."""
 
+AOT: Final = "aot:"
+"""What an agent lists among its imports begins so for each target whose native code it runs:
+`aot:ARCH/RUNTIME-VERSION`, for instance `aot:thumbv7/wamr-6`."""
+
 TOPICS: Final = "propeller:topics"
 """What an agent lists that carries messages between guests and the topics of `run.topics`."""
 

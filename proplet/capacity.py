@@ -32,6 +32,8 @@ def refusal(live: Live, hello: Hello, ceilings: Ceilings) -> str:
         return f"the run was listed as {live.record.mode} before: {entry.mode} needs a new run"
     if hello.max_module and entry.module.size > hello.max_module:
         return f"the module is {entry.module.size} bytes, the most here is {hello.max_module}"
+    if entry.module.aot is not None:  # a device may: firmware/core/plan.c
+        return f"native code for {entry.module.aot.target} is not run here"
     if hello.memory and need(entry) > hello.memory:
         return f"needs {need(entry)} bytes of memory, has {hello.memory}"
     offered = {name.removesuffix(":rw"): name.endswith(":rw") for name in hello.mounts}

@@ -635,6 +635,9 @@ bool pp_admit(const struct proplet_port *port, const struct proplet_engine *engi
 {
 	struct module m;
 
+	if (guest->aot) {
+		return pp_admit_aot(port, engine, guest, why);
+	}
 	memset(&m, 0, sizeof m);
 	pp_words_init(why);
 	pp_words_init(&m.lacking);

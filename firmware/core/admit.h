@@ -10,4 +10,9 @@
 bool pp_admit(const struct proplet_port *port, const struct proplet_engine *engine,
 	      const struct proplet_guest *guest, struct pp_words *why);
 
+/* The same of native code: it is whole, made for this engine, and of the kind that can be stopped.
+ * What the code does cannot be told. */
+bool pp_admit_aot(const struct proplet_port *port, const struct proplet_engine *engine,
+		  const struct proplet_guest *guest, struct pp_words *why);
+
 #endif

@@ -73,6 +73,7 @@ static void make_guest(struct proplet_guest *guest, const struct proplet *p, con
 	guest->module_size = (uint32_t)run->plan.module_size;
 	guest->trains = run->plan.trains;
 	guest->device = p;
+	guest->aot = run->plan.aot;
 	guest->entry = run->entry;
 	guest->entry_len = run->entry_len;
 	guest->ref = pp_text_in(entry, PP_ENTRY_REF);

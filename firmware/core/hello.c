@@ -1,5 +1,6 @@
 /* What the device says it is, put together once a boot. */
 #include "device.h"
+#include "inside.h"
 
 static void text(struct pp_out *out, const char *value)
 {
@@ -37,6 +38,17 @@ static void algs(const struct proplet *p, struct pp_out *out)
 	}
 }
 
+/* The word for native code. Longer than a target may be, it is cut, and no build is for that. */
+static void native(struct pp_out *out, const char *target)
+{
+	char word[sizeof PP_AOT + 64] = PP_AOT;
+	size_t len = strlen(target);
+
+	len = len < 64 ? len : 64;
+	memcpy(word + sizeof PP_AOT - 1, target, len);
+	pp_put_text(out, word, sizeof PP_AOT - 1 + len);
+}
+
 static void lists(const struct proplet *p, struct pp_out *out)
 {
 	size_t count = 0;
@@ -46,10 +58,13 @@ static void lists(const struct proplet *p, struct pp_out *out)
 		count++;
 	}
 	pp_put_key(out, PP_HELLO_IMPORTS);
-	pp_put_list(out, count + 1);
+	pp_put_list(out, count + 1 + (p->engine->aot != NULL));
 	text(out, "propeller:autonomy");
 	for (size_t i = 0; i < count; i++) {
 		text(out, p->engine->imports[i]);
+	}
+	if (p->engine->aot != NULL) {
+		native(out, p->engine->aot);
 	}
 	pp_put_key(out, PP_HELLO_COMPONENTS);
 	pp_put_bool(out, false);

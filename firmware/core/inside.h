@@ -123,6 +123,8 @@ bool pp_run_alive(const struct pp_run *run);
 
 /* -- plan.c: an entry, and what fits ----------------------------------------------------- */
 
+#define PP_AOT "aot:" /* how a hello begins the words for native code, among the imports */
+
 void pp_plan_read(struct pp_plan *plan, struct pp_view entry);
 /* Why this device will never run it so; false: it might. */
 bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_words *why);

@@ -21,11 +21,14 @@ void pp_plan_read(struct pp_plan *plan, struct pp_view entry)
 	const struct pp_view most = pp_field(entry, PP_ENTRY_MAX_RESTARTS);
 	const struct pp_view model = pp_field(fl, PP_WIRE_TRAINING_MODEL);
 	const struct pp_view layout = pp_field(fl, PP_WIRE_TRAINING_LAYOUT);
+	const struct pp_view module = pp_field(entry, PP_ENTRY_MODULE);
+	const struct pp_view aot = pp_field(module, PP_WIRE_MODULE_AOT);
 	size_t len;
 
 	memset(plan, 0, sizeof *plan);
 	memcpy(plan->digest, pp_bytes_in(entry, PP_ENTRY_DIGEST, &len), 32);
-	read_blob(pp_field(entry, PP_ENTRY_MODULE), plan->module, &plan->module_size);
+	plan->aot = aot.at != NULL;
+	read_blob(plan->aot ? aot : module, plan->module, &plan->module_size);
 	plan->mode = (uint8_t)pp_int_in(entry, PP_ENTRY_MODE);
 	plan->restart = (uint8_t)pp_int_in(entry, PP_ENTRY_RESTART);
 	plan->update = (uint8_t)(1 + pp_int(pp_field(entry, PP_ENTRY_UPDATE), -1));
@@ -83,6 +86,39 @@ static bool module_too_large(const struct pp_agent *a, const struct pp_run *run,
 	pp_words_add(why, " bytes, the most here is ");
 	pp_words_number(why, a->max_module);
 	return true;
+}
+
+static bool is_aot_word(struct proplet_text word, struct proplet_text target)
+{
+	return word.len == sizeof PP_AOT - 1 + target.len &&
+	       memcmp(word.at, PP_AOT, sizeof PP_AOT - 1) == 0 &&
+	       memcmp(word.at + sizeof PP_AOT - 1, target.at, target.len) == 0;
+}
+
+/* Native code runs only where this device offered it, and never in place of a count. */
+static bool aot_refused(const struct pp_agent *a, const struct pp_run *run, struct pp_words *why)
+{
+	const struct pp_view entry = {run->entry, run->entry_len};
+	const struct pp_view aot = pp_field(pp_field(entry, PP_ENTRY_MODULE), PP_WIRE_MODULE_AOT);
+	const struct proplet_text target = pp_text(pp_field(aot, PP_WIRE_AOT_TARGET));
+	struct pp_items items = pp_items(pp_field(a->hello, PP_HELLO_IMPORTS));
+	struct pp_view item;
+	bool offered = false;
+
+	while (!offered && pp_next(&items, &item)) {
+		offered = is_aot_word(pp_text(item), target);
+	}
+	if (!offered) {
+		pp_words_add(why, "native code for ");
+		pp_words_text(why, target);
+		pp_words_add(why, " is not run here");
+		return true;
+	}
+	if (pp_has(entry, PP_ENTRY_FUEL)) {
+		pp_words_add(why, "the fuel of native code cannot be counted");
+		return true;
+	}
+	return false;
 }
 
 static struct proplet_text without_rw(struct proplet_text offered, bool *writable)
@@ -192,7 +228,7 @@ bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_wo
 		pp_words_add(why, " needs a new run");
 		return true;
 	}
-	if (module_too_large(a, run, why)) {
+	if (module_too_large(a, run, why) || (run->plan.aot && aot_refused(a, run, why))) {
 		return true;
 	}
 	if (run->plan.has_memory && a->most_memory != 0 && run->plan.memory > a->most_memory) {

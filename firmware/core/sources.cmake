@@ -1,6 +1,7 @@
 # Every source of the portable core, for CMake here and for the Zephyr module.
 set(PROPLET_CORE_SOURCES
   admit.c
+  admit_aot.c
   agent.c
   autonomy.c
   base64.c

@@ -129,107 +129,108 @@ static const struct pp_kind kind_3 = {PP_INT, 0, 0, 3, NULL};
 static const struct pp_kind kind_4 = {PP_INT, 0, 2, 5, NULL};
 static const struct pp_kind kind_5 = {PP_HEX, 2, 0, 6, NULL};
 static const struct pp_kind kind_6 = {PP_INT, 0, 0, 7, NULL};
-static const struct pp_kind kind_7 = {PP_TEXT, 0, 0, 8, NULL};
-static const struct pp_kind kind_8 = {PP_TEXT, 0, 0, 9, NULL};
-static const struct pp_kind kind_9 = {PP_ID, 0, 0, 0, NULL};
-static const struct pp_kind kind_10 = {PP_SHAPE, 0, 0, 0, &pp_shape_blob_ref};
-static const struct pp_kind kind_11 = {PP_TEXT, 0, 0, 3, NULL};
-static const struct pp_kind kind_12 = {PP_ENUM, 0, 0, 10, words_1};
-static const struct pp_kind kind_13 = {PP_ENUM, 0, 0, 10, words_2};
-static const struct pp_kind kind_14 = {PP_INT, 0, 2, 11, NULL};
-static const struct pp_kind kind_15 = {PP_INT, 0, 2, 12, NULL};
-static const struct pp_kind kind_16 = {PP_INT, 0, 2, 13, NULL};
-static const struct pp_kind kind_17 = {PP_TEXT, 0, 0, 14, NULL};
-static const struct pp_kind kind_18 = {PP_ENUM, 0, 0, 10, words_3};
-static const struct pp_kind kind_19 = {PP_TEXT, 0, 0, 15, NULL};
-static const struct pp_kind kind_20 = {PP_INT, 0, 10, 16, NULL};
-static const struct pp_kind kind_21 = {PP_INT, 0, 2, 17, NULL};
-static const struct pp_kind kind_22 = {PP_HEX, 1, 0, 18, NULL};
-static const struct pp_kind kind_23 = {PP_ENUM, 0, 0, 19, words_4};
-static const struct pp_kind kind_24 = {PP_HEX, 0, 0, 18, NULL};
-static const struct pp_kind kind_25 = {PP_HEX, 0, 0, 20, NULL};
-static const struct pp_kind kind_26 = {PP_TEXT, 0, 0, 4, NULL};
-static const struct pp_kind kind_27 = {PP_NAMED, 0, 14, 3, &kind_26};
-static const struct pp_kind kind_28 = {PP_ENUM, 0, 0, 1, words_5};
-static const struct pp_kind kind_29 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_secure};
-static const struct pp_kind kind_30 = {PP_REF, 0, 0, 0, NULL};
-static const struct pp_kind kind_31 = {PP_ENUM, 0, 0, 21, words_6};
-static const struct pp_kind kind_32 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_module};
-static const struct pp_kind kind_33 = {PP_TEXT, 0, 0, 11, NULL};
-static const struct pp_kind kind_34 = {PP_LIST, 0, 0, 14, &kind_33};
-static const struct pp_kind kind_35 = {PP_ENV, 0, 22, 14, NULL};
-static const struct pp_kind kind_36 = {PP_TEXT, 1, 0, 11, NULL};
-static const struct pp_kind kind_37 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_mount};
-static const struct pp_kind kind_38 = {PP_LIST, 0, 0, 18, &kind_37};
-static const struct pp_kind kind_39 = {PP_ENUM, 0, 0, 1, words_7};
-static const struct pp_kind kind_40 = {PP_INT, 0, 0, 17, NULL};
-static const struct pp_kind kind_41 = {PP_PACKED, 0, 0, 23, NULL};
-static const struct pp_kind kind_42 = {PP_NAMED, 0, 14, 14, &kind_41};
-static const struct pp_kind kind_43 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_training};
-static const struct pp_kind kind_44 = {PP_ENUM, 0, 0, 10, words_8};
-static const struct pp_kind kind_45 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_serve};
-static const struct pp_kind kind_46 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_model};
-static const struct pp_kind kind_47 = {PP_LIST, 0, 0, 20, &kind_46};
-static const struct pp_kind kind_48 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_topic};
-static const struct pp_kind kind_49 = {PP_LIST, 0, 0, 18, &kind_48};
-static const struct pp_kind kind_50 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_schedule};
-static const struct pp_kind kind_51 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_point};
-static const struct pp_kind kind_52 = {PP_LIST, 0, 0, 18, &kind_51};
-static const struct pp_kind kind_53 = {PP_INT, 0, 2, 2, NULL};
-static const struct pp_kind kind_54 = {PP_ENUM, 0, 0, 1, words_9};
-static const struct pp_kind kind_55 = {PP_TEXT, 0, 0, 24, NULL};
-static const struct pp_kind kind_56 = {PP_TEXT, 0, 0, 25, NULL};
-static const struct pp_kind kind_57 = {PP_TEXT, 0, 0, 26, NULL};
-static const struct pp_kind kind_58 = {PP_NAMED, 0, 14, 3, &kind_57};
-static const struct pp_kind kind_59 = {PP_PACKED, 0, 0, 27, NULL};
-static const struct pp_kind kind_60 = {PP_INT, 0, 0, 28, NULL};
-static const struct pp_kind kind_61 = {PP_ENUM, 0, 0, 19, words_10};
-static const struct pp_kind kind_62 = {PP_INT, 0, 0, 29, NULL};
-static const struct pp_kind kind_63 = {PP_TEXT, 1, 0, 4, NULL};
-static const struct pp_kind kind_64 = {PP_TEXT, 1, 0, 26, NULL};
-static const struct pp_kind kind_65 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
-static const struct pp_kind kind_66 = {PP_LIST, 0, 0, 4, &kind_65};
-static const struct pp_kind kind_67 = {PP_TEXT, 0, 0, 30, NULL};
-static const struct pp_kind kind_68 = {PP_ENUM, 0, 0, 31, words_11};
-static const struct pp_kind kind_69 = {PP_INT, 0, 32, 17, NULL};
-static const struct pp_kind kind_70 = {PP_TEXT, 1, 0, 9, NULL};
-static const struct pp_kind kind_71 = {PP_BOOL, 0, 0, 0, NULL};
-static const struct pp_kind kind_72 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
-static const struct pp_kind kind_73 = {PP_LIST, 0, 0, 33, &kind_72};
-static const struct pp_kind kind_74 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
-static const struct pp_kind kind_75 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
-static const struct pp_kind kind_76 = {PP_LIST, 0, 0, 4, &kind_75};
-static const struct pp_kind kind_77 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
-static const struct pp_kind kind_78 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
-static const struct pp_kind kind_79 = {PP_INT, 0, 34, 7, NULL};
-static const struct pp_kind kind_80 = {PP_NAMED, 0, 14, 3, &kind_79};
-static const struct pp_kind kind_81 = {PP_ENUM, 0, 0, 10, words_12};
-static const struct pp_kind kind_82 = {PP_ENUM, 0, 0, 10, words_13};
-static const struct pp_kind kind_83 = {PP_LIST, 0, 0, 8, &kind_17};
-static const struct pp_kind kind_84 = {PP_LIST, 0, 0, 3, &kind_17};
-static const struct pp_kind kind_85 = {PP_LIST, 0, 0, 20, &kind_11};
-static const struct pp_kind kind_86 = {PP_NAMED, 0, 14, 3, &kind_8};
-static const struct pp_kind kind_87 = {PP_LIST, 0, 0, 18, &kind_40};
-static const struct pp_kind kind_88 = {PP_TEXT, 0, 0, 35, NULL};
-static const struct pp_kind kind_89 = {PP_LIST, 0, 0, 3, &kind_88};
-static const struct pp_kind kind_90 = {PP_ENUM, 0, 0, 1, words_14};
-static const struct pp_kind kind_91 = {PP_ENUM, 0, 0, 21, words_15};
-static const struct pp_kind kind_92 = {PP_ENUM, 0, 0, 1, words_16};
-static const struct pp_kind kind_93 = {PP_TEXT, 1, 0, 13, NULL};
-static const struct pp_kind kind_94 = {PP_INT, 0, 2, 36, NULL};
-static const struct pp_kind kind_95 = {PP_ENUM, 0, 0, 1, words_17};
-static const struct pp_kind kind_96 = {PP_INT, 0, 0, 37, NULL};
-static const struct pp_kind kind_97 = {PP_LIST, 0, 0, 18, &kind_11};
-static const struct pp_kind kind_98 = {PP_INT, 0, 2, 7, NULL};
-static const struct pp_kind kind_99 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
-static const struct pp_kind kind_100 = {PP_LIST, 0, 0, 3, &kind_99};
-static const struct pp_kind kind_101 = {PP_LIST, 0, 0, 38, &kind_5};
-static const struct pp_kind kind_102 = {PP_ENUM, 0, 0, 1, words_18};
-static const struct pp_kind kind_103 = {PP_TEXT, 1, 0, 25, NULL};
-static const struct pp_kind kind_104 = {PP_NAMED, 0, 14, 9, &kind_79};
+static const struct pp_kind kind_7 = {PP_TEXT, 0, 0, 3, NULL};
+static const struct pp_kind kind_8 = {PP_TEXT, 0, 0, 8, NULL};
+static const struct pp_kind kind_9 = {PP_TEXT, 0, 0, 9, NULL};
+static const struct pp_kind kind_10 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_aot};
+static const struct pp_kind kind_11 = {PP_ID, 0, 0, 0, NULL};
+static const struct pp_kind kind_12 = {PP_SHAPE, 0, 0, 0, &pp_shape_blob_ref};
+static const struct pp_kind kind_13 = {PP_ENUM, 0, 0, 10, words_1};
+static const struct pp_kind kind_14 = {PP_ENUM, 0, 0, 10, words_2};
+static const struct pp_kind kind_15 = {PP_INT, 0, 2, 11, NULL};
+static const struct pp_kind kind_16 = {PP_INT, 0, 2, 12, NULL};
+static const struct pp_kind kind_17 = {PP_INT, 0, 2, 13, NULL};
+static const struct pp_kind kind_18 = {PP_TEXT, 0, 0, 14, NULL};
+static const struct pp_kind kind_19 = {PP_ENUM, 0, 0, 10, words_3};
+static const struct pp_kind kind_20 = {PP_TEXT, 0, 0, 15, NULL};
+static const struct pp_kind kind_21 = {PP_INT, 0, 10, 16, NULL};
+static const struct pp_kind kind_22 = {PP_INT, 0, 2, 17, NULL};
+static const struct pp_kind kind_23 = {PP_HEX, 1, 0, 18, NULL};
+static const struct pp_kind kind_24 = {PP_ENUM, 0, 0, 19, words_4};
+static const struct pp_kind kind_25 = {PP_HEX, 0, 0, 18, NULL};
+static const struct pp_kind kind_26 = {PP_HEX, 0, 0, 20, NULL};
+static const struct pp_kind kind_27 = {PP_TEXT, 0, 0, 4, NULL};
+static const struct pp_kind kind_28 = {PP_NAMED, 0, 14, 3, &kind_27};
+static const struct pp_kind kind_29 = {PP_ENUM, 0, 0, 1, words_5};
+static const struct pp_kind kind_30 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_secure};
+static const struct pp_kind kind_31 = {PP_REF, 0, 0, 0, NULL};
+static const struct pp_kind kind_32 = {PP_ENUM, 0, 0, 21, words_6};
+static const struct pp_kind kind_33 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_module};
+static const struct pp_kind kind_34 = {PP_TEXT, 0, 0, 11, NULL};
+static const struct pp_kind kind_35 = {PP_LIST, 0, 0, 14, &kind_34};
+static const struct pp_kind kind_36 = {PP_ENV, 0, 22, 14, NULL};
+static const struct pp_kind kind_37 = {PP_TEXT, 1, 0, 11, NULL};
+static const struct pp_kind kind_38 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_mount};
+static const struct pp_kind kind_39 = {PP_LIST, 0, 0, 18, &kind_38};
+static const struct pp_kind kind_40 = {PP_ENUM, 0, 0, 1, words_7};
+static const struct pp_kind kind_41 = {PP_INT, 0, 0, 17, NULL};
+static const struct pp_kind kind_42 = {PP_PACKED, 0, 0, 23, NULL};
+static const struct pp_kind kind_43 = {PP_NAMED, 0, 14, 14, &kind_42};
+static const struct pp_kind kind_44 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_training};
+static const struct pp_kind kind_45 = {PP_ENUM, 0, 0, 10, words_8};
+static const struct pp_kind kind_46 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_serve};
+static const struct pp_kind kind_47 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_model};
+static const struct pp_kind kind_48 = {PP_LIST, 0, 0, 20, &kind_47};
+static const struct pp_kind kind_49 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_topic};
+static const struct pp_kind kind_50 = {PP_LIST, 0, 0, 18, &kind_49};
+static const struct pp_kind kind_51 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_schedule};
+static const struct pp_kind kind_52 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_point};
+static const struct pp_kind kind_53 = {PP_LIST, 0, 0, 18, &kind_52};
+static const struct pp_kind kind_54 = {PP_INT, 0, 2, 2, NULL};
+static const struct pp_kind kind_55 = {PP_ENUM, 0, 0, 1, words_9};
+static const struct pp_kind kind_56 = {PP_TEXT, 0, 0, 24, NULL};
+static const struct pp_kind kind_57 = {PP_TEXT, 0, 0, 25, NULL};
+static const struct pp_kind kind_58 = {PP_TEXT, 0, 0, 26, NULL};
+static const struct pp_kind kind_59 = {PP_NAMED, 0, 14, 3, &kind_58};
+static const struct pp_kind kind_60 = {PP_PACKED, 0, 0, 27, NULL};
+static const struct pp_kind kind_61 = {PP_INT, 0, 0, 28, NULL};
+static const struct pp_kind kind_62 = {PP_ENUM, 0, 0, 19, words_10};
+static const struct pp_kind kind_63 = {PP_INT, 0, 0, 29, NULL};
+static const struct pp_kind kind_64 = {PP_TEXT, 1, 0, 4, NULL};
+static const struct pp_kind kind_65 = {PP_TEXT, 1, 0, 26, NULL};
+static const struct pp_kind kind_66 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
+static const struct pp_kind kind_67 = {PP_LIST, 0, 0, 4, &kind_66};
+static const struct pp_kind kind_68 = {PP_TEXT, 0, 0, 30, NULL};
+static const struct pp_kind kind_69 = {PP_ENUM, 0, 0, 31, words_11};
+static const struct pp_kind kind_70 = {PP_INT, 0, 32, 17, NULL};
+static const struct pp_kind kind_71 = {PP_TEXT, 1, 0, 9, NULL};
+static const struct pp_kind kind_72 = {PP_BOOL, 0, 0, 0, NULL};
+static const struct pp_kind kind_73 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
+static const struct pp_kind kind_74 = {PP_LIST, 0, 0, 33, &kind_73};
+static const struct pp_kind kind_75 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
+static const struct pp_kind kind_76 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
+static const struct pp_kind kind_77 = {PP_LIST, 0, 0, 4, &kind_76};
+static const struct pp_kind kind_78 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
+static const struct pp_kind kind_79 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
+static const struct pp_kind kind_80 = {PP_INT, 0, 34, 7, NULL};
+static const struct pp_kind kind_81 = {PP_NAMED, 0, 14, 3, &kind_80};
+static const struct pp_kind kind_82 = {PP_ENUM, 0, 0, 10, words_12};
+static const struct pp_kind kind_83 = {PP_ENUM, 0, 0, 10, words_13};
+static const struct pp_kind kind_84 = {PP_LIST, 0, 0, 8, &kind_18};
+static const struct pp_kind kind_85 = {PP_LIST, 0, 0, 3, &kind_18};
+static const struct pp_kind kind_86 = {PP_LIST, 0, 0, 20, &kind_7};
+static const struct pp_kind kind_87 = {PP_NAMED, 0, 14, 3, &kind_9};
+static const struct pp_kind kind_88 = {PP_LIST, 0, 0, 18, &kind_41};
+static const struct pp_kind kind_89 = {PP_TEXT, 0, 0, 35, NULL};
+static const struct pp_kind kind_90 = {PP_LIST, 0, 0, 3, &kind_89};
+static const struct pp_kind kind_91 = {PP_ENUM, 0, 0, 1, words_14};
+static const struct pp_kind kind_92 = {PP_ENUM, 0, 0, 21, words_15};
+static const struct pp_kind kind_93 = {PP_ENUM, 0, 0, 1, words_16};
+static const struct pp_kind kind_94 = {PP_TEXT, 1, 0, 13, NULL};
+static const struct pp_kind kind_95 = {PP_INT, 0, 2, 36, NULL};
+static const struct pp_kind kind_96 = {PP_ENUM, 0, 0, 1, words_17};
+static const struct pp_kind kind_97 = {PP_INT, 0, 0, 37, NULL};
+static const struct pp_kind kind_98 = {PP_LIST, 0, 0, 18, &kind_7};
+static const struct pp_kind kind_99 = {PP_INT, 0, 2, 7, NULL};
+static const struct pp_kind kind_100 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
+static const struct pp_kind kind_101 = {PP_LIST, 0, 0, 3, &kind_100};
+static const struct pp_kind kind_102 = {PP_LIST, 0, 0, 38, &kind_5};
+static const struct pp_kind kind_103 = {PP_ENUM, 0, 0, 1, words_18};
+static const struct pp_kind kind_104 = {PP_TEXT, 1, 0, 25, NULL};
+static const struct pp_kind kind_105 = {PP_NAMED, 0, 14, 9, &kind_80};
 
-const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_65};
-const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_75};
+const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_66};
+const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_76};
 
 static const struct pp_field wire_serve_fields[] = {
 	{1, 1, 0, "interface", &kind_0},
@@ -252,21 +253,32 @@ const struct pp_shape pp_shape_blob_ref = {
 	"BlobRef", blob_ref_fields, blob_ref_sorted, 2, 0, 0, 0,
 };
 
+static const struct pp_field wire_aot_fields[] = {
+	{1, 1, 0, "digest", &kind_5},
+	{2, 1, 0, "size", &kind_6},
+	{3, 1, 0, "target", &kind_7},
+};
+static const uint8_t wire_aot_sorted[] = {0, 1, 2};
+const struct pp_shape pp_shape_wire_aot = {
+	"WireAot", wire_aot_fields, wire_aot_sorted, 3, 0, 0, 0,
+};
+
 static const struct pp_field wire_module_fields[] = {
 	{1, 1, 0, "digest", &kind_5},
 	{2, 1, 0, "size", &kind_6},
-	{3, 0, 0, "image", &kind_7},
+	{3, 0, 0, "image", &kind_8},
 	{4, 0, 0, "plain", &kind_5},
-	{5, 0, 0, "key", &kind_8},
+	{5, 0, 0, "key", &kind_9},
+	{6, 0, 0, "aot", &kind_10},
 };
-static const uint8_t wire_module_sorted[] = {0, 2, 4, 3, 1};
+static const uint8_t wire_module_sorted[] = {5, 0, 2, 4, 3, 1};
 const struct pp_shape pp_shape_wire_module = {
-	"WireModule", wire_module_fields, wire_module_sorted, 5, 0, 0, 0,
+	"WireModule", wire_module_fields, wire_module_sorted, 6, 0, 0, 0,
 };
 
 static const struct pp_field wire_model_fields[] = {
-	{1, 1, 0, "name", &kind_9},
-	{2, 1, 0, "blob", &kind_10},
+	{1, 1, 0, "name", &kind_11},
+	{2, 1, 0, "blob", &kind_12},
 };
 static const uint8_t wire_model_sorted[] = {1, 0};
 const struct pp_shape pp_shape_wire_model = {
@@ -274,10 +286,10 @@ const struct pp_shape pp_shape_wire_model = {
 };
 
 static const struct pp_field wire_schedule_fields[] = {
-	{1, 1, 0, "cron", &kind_8},
-	{2, 0, 3, "zone", &kind_11},
-	{3, 0, 2, "missed", &kind_12},
-	{4, 0, 2, "overlap", &kind_13},
+	{1, 1, 0, "cron", &kind_9},
+	{2, 0, 3, "zone", &kind_7},
+	{3, 0, 2, "missed", &kind_13},
+	{4, 0, 2, "overlap", &kind_14},
 	{5, 0, 4, "deadline", &kind_6},
 	{6, 0, 2, "jitter", &kind_6},
 	{7, 0, 5, "keep", &kind_1},
@@ -288,12 +300,12 @@ const struct pp_shape pp_shape_wire_schedule = {
 };
 
 static const struct pp_field wire_topic_fields[] = {
-	{1, 1, 0, "name", &kind_9},
-	{2, 0, 0, "publish", &kind_8},
-	{3, 0, 0, "subscribe", &kind_8},
-	{4, 0, 6, "size", &kind_14},
-	{5, 0, 7, "rate", &kind_15},
-	{6, 0, 8, "keep", &kind_16},
+	{1, 1, 0, "name", &kind_11},
+	{2, 0, 0, "publish", &kind_9},
+	{3, 0, 0, "subscribe", &kind_9},
+	{4, 0, 6, "size", &kind_15},
+	{5, 0, 7, "rate", &kind_16},
+	{6, 0, 8, "keep", &kind_17},
 };
 static const uint8_t wire_topic_sorted[] = {5, 0, 1, 4, 3, 2};
 const struct pp_shape pp_shape_wire_topic = {
@@ -301,10 +313,10 @@ const struct pp_shape pp_shape_wire_topic = {
 };
 
 static const struct pp_field wire_point_fields[] = {
-	{1, 1, 0, "name", &kind_9},
-	{2, 0, 0, "read", &kind_9},
-	{3, 0, 0, "write", &kind_9},
-	{4, 0, 7, "rate", &kind_15},
+	{1, 1, 0, "name", &kind_11},
+	{2, 0, 0, "read", &kind_11},
+	{3, 0, 0, "write", &kind_11},
+	{4, 0, 7, "rate", &kind_16},
 };
 static const uint8_t wire_point_sorted[] = {0, 3, 1, 2};
 const struct pp_shape pp_shape_wire_point = {
@@ -312,9 +324,9 @@ const struct pp_shape pp_shape_wire_point = {
 };
 
 static const struct pp_field wire_mount_fields[] = {
-	{1, 1, 0, "name", &kind_17},
-	{2, 1, 0, "path", &kind_8},
-	{3, 1, 0, "access", &kind_18},
+	{1, 1, 0, "name", &kind_18},
+	{2, 1, 0, "path", &kind_9},
+	{3, 1, 0, "access", &kind_19},
 };
 static const uint8_t wire_mount_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_wire_mount = {
@@ -322,11 +334,11 @@ const struct pp_shape pp_shape_wire_mount = {
 };
 
 static const struct pp_field wire_secure_fields[] = {
-	{1, 1, 0, "range", &kind_19},
-	{2, 1, 0, "bits", &kind_20},
-	{3, 1, 0, "most", &kind_21},
-	{4, 1, 0, "members", &kind_21},
-	{5, 0, 0, "blob", &kind_10},
+	{1, 1, 0, "range", &kind_20},
+	{2, 1, 0, "bits", &kind_21},
+	{3, 1, 0, "most", &kind_22},
+	{4, 1, 0, "members", &kind_22},
+	{5, 0, 0, "blob", &kind_12},
 };
 static const uint8_t wire_secure_sorted[] = {1, 4, 3, 2, 0};
 const struct pp_shape pp_shape_wire_secure = {
@@ -334,23 +346,23 @@ const struct pp_shape pp_shape_wire_secure = {
 };
 
 static const struct pp_field wire_training_fields[] = {
-	{1, 1, 0, "job", &kind_22},
-	{2, 1, 0, "round", &kind_21},
-	{3, 1, 0, "attempt", &kind_21},
-	{4, 1, 0, "step", &kind_23},
-	{5, 1, 0, "format", &kind_11},
-	{6, 1, 0, "nonce", &kind_24},
-	{7, 1, 0, "seed", &kind_25},
-	{8, 0, 0, "model", &kind_10},
-	{9, 0, 0, "layout", &kind_10},
-	{10, 0, 9, "params", &kind_27},
-	{11, 0, 1, "guest", &kind_28},
+	{1, 1, 0, "job", &kind_23},
+	{2, 1, 0, "round", &kind_22},
+	{3, 1, 0, "attempt", &kind_22},
+	{4, 1, 0, "step", &kind_24},
+	{5, 1, 0, "format", &kind_7},
+	{6, 1, 0, "nonce", &kind_25},
+	{7, 1, 0, "seed", &kind_26},
+	{8, 0, 0, "model", &kind_12},
+	{9, 0, 0, "layout", &kind_12},
+	{10, 0, 9, "params", &kind_28},
+	{11, 0, 1, "guest", &kind_29},
 	{12, 0, 0, "samples", &kind_6},
-	{13, 0, 0, "clip", &kind_19},
-	{14, 0, 0, "noise", &kind_19},
-	{15, 0, 0, "secure", &kind_29},
-	{16, 0, 0, "control", &kind_10},
-	{17, 0, 0, "image", &kind_7},
+	{13, 0, 0, "clip", &kind_20},
+	{14, 0, 0, "noise", &kind_20},
+	{15, 0, 0, "secure", &kind_30},
+	{16, 0, 0, "control", &kind_12},
+	{17, 0, 0, "image", &kind_8},
 };
 static const uint8_t wire_training_sorted[] = {2, 12, 15, 4, 10, 16, 0, 8, 7, 13, 5, 9, 1, 11, 14, 6, 3};
 const struct pp_shape pp_shape_wire_training = {
@@ -358,37 +370,37 @@ const struct pp_shape pp_shape_wire_training = {
 };
 
 static const struct pp_field entry_fields[] = {
-	{1, 1, 0, "uid", &kind_22},
-	{2, 1, 0, "ref", &kind_30},
-	{3, 1, 0, "run", &kind_24},
-	{4, 1, 0, "cause", &kind_11},
-	{5, 1, 0, "mode", &kind_31},
+	{1, 1, 0, "uid", &kind_23},
+	{2, 1, 0, "ref", &kind_31},
+	{3, 1, 0, "run", &kind_25},
+	{4, 1, 0, "cause", &kind_7},
+	{5, 1, 0, "mode", &kind_32},
 	{6, 1, 0, "digest", &kind_5},
-	{7, 1, 0, "module", &kind_32},
-	{8, 1, 0, "entrypoint", &kind_17},
-	{9, 0, 10, "args", &kind_34},
-	{10, 0, 10, "env", &kind_35},
-	{11, 0, 0, "stdin", &kind_36},
-	{12, 0, 10, "mounts", &kind_38},
+	{7, 1, 0, "module", &kind_33},
+	{8, 1, 0, "entrypoint", &kind_18},
+	{9, 0, 10, "args", &kind_35},
+	{10, 0, 10, "env", &kind_36},
+	{11, 0, 0, "stdin", &kind_37},
+	{12, 0, 10, "mounts", &kind_39},
 	{13, 0, 0, "memory", &kind_6},
 	{14, 0, 0, "fuel", &kind_6},
 	{15, 0, 0, "timeout", &kind_6},
 	{16, 0, 11, "output", &kind_6},
-	{17, 0, 2, "restart", &kind_39},
+	{17, 0, 2, "restart", &kind_40},
 	{18, 0, 12, "backoffBase", &kind_6},
 	{19, 0, 13, "backoffCap", &kind_6},
-	{20, 0, 0, "maxRestarts", &kind_40},
+	{20, 0, 0, "maxRestarts", &kind_41},
 	{21, 0, 2, "readyAfter", &kind_6},
-	{22, 0, 9, "sealed", &kind_42},
-	{23, 0, 0, "fl", &kind_43},
-	{24, 0, 0, "update", &kind_44},
-	{25, 0, 0, "serve", &kind_45},
-	{26, 0, 10, "models", &kind_47},
-	{27, 0, 10, "topics", &kind_49},
+	{22, 0, 9, "sealed", &kind_43},
+	{23, 0, 0, "fl", &kind_44},
+	{24, 0, 0, "update", &kind_45},
+	{25, 0, 0, "serve", &kind_46},
+	{26, 0, 10, "models", &kind_48},
+	{27, 0, 10, "topics", &kind_50},
 	{28, 0, 0, "autonomy", &kind_6},
-	{29, 0, 0, "external", &kind_9},
-	{30, 0, 0, "schedule", &kind_50},
-	{32, 0, 10, "points", &kind_52},
+	{29, 0, 0, "external", &kind_11},
+	{30, 0, 0, "schedule", &kind_51},
+	{32, 0, 10, "points", &kind_53},
 };
 static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 19, 12, 4, 25, 6, 11, 15, 30, 20, 1, 16, 2, 29, 21, 24, 10, 14, 26, 0, 23};
 const struct pp_shape pp_shape_entry = {
@@ -396,25 +408,25 @@ const struct pp_shape pp_shape_entry = {
 };
 
 static const struct pp_field call_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "verb", &kind_54},
-	{3, 1, 0, "to", &kind_9},
-	{4, 1, 0, "inst", &kind_24},
-	{5, 1, 0, "boot", &kind_40},
-	{6, 1, 0, "conn", &kind_40},
-	{7, 1, 0, "src", &kind_9},
-	{8, 1, 0, "n", &kind_40},
-	{9, 1, 0, "uid", &kind_22},
-	{10, 1, 0, "run", &kind_24},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "verb", &kind_55},
+	{3, 1, 0, "to", &kind_11},
+	{4, 1, 0, "inst", &kind_25},
+	{5, 1, 0, "boot", &kind_41},
+	{6, 1, 0, "conn", &kind_41},
+	{7, 1, 0, "src", &kind_11},
+	{8, 1, 0, "n", &kind_41},
+	{9, 1, 0, "uid", &kind_23},
+	{10, 1, 0, "run", &kind_25},
 	{11, 0, 14, "timeout", &kind_6},
-	{12, 0, 15, "method", &kind_11},
-	{13, 0, 16, "path", &kind_55},
-	{14, 0, 16, "query", &kind_56},
-	{15, 0, 9, "headers", &kind_58},
-	{16, 0, 17, "body", &kind_59},
-	{17, 0, 16, "trace", &kind_11},
-	{18, 0, 2, "follow", &kind_60},
+	{12, 0, 15, "method", &kind_7},
+	{13, 0, 16, "path", &kind_56},
+	{14, 0, 16, "query", &kind_57},
+	{15, 0, 9, "headers", &kind_59},
+	{16, 0, 17, "body", &kind_60},
+	{17, 0, 16, "trace", &kind_7},
+	{18, 0, 2, "follow", &kind_61},
 };
 static const uint8_t call_sorted[] = {16, 5, 6, 18, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
 const struct pp_shape pp_shape_call = {
@@ -422,22 +434,22 @@ const struct pp_shape pp_shape_call = {
 };
 
 static const struct pp_field call_answer_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "call", &kind_9},
-	{3, 1, 0, "inst", &kind_24},
-	{4, 1, 0, "boot", &kind_40},
-	{5, 1, 0, "state", &kind_61},
-	{6, 0, 16, "cause", &kind_11},
-	{7, 0, 2, "status", &kind_62},
-	{8, 0, 9, "headers", &kind_58},
-	{9, 0, 17, "body", &kind_59},
-	{10, 0, 16, "error", &kind_63},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "call", &kind_11},
+	{3, 1, 0, "inst", &kind_25},
+	{4, 1, 0, "boot", &kind_41},
+	{5, 1, 0, "state", &kind_62},
+	{6, 0, 16, "cause", &kind_7},
+	{7, 0, 2, "status", &kind_63},
+	{8, 0, 9, "headers", &kind_59},
+	{9, 0, 17, "body", &kind_60},
+	{10, 0, 16, "error", &kind_64},
 	{11, 0, 2, "wait", &kind_6},
 	{12, 0, 2, "took", &kind_6},
-	{13, 0, 16, "log", &kind_64},
+	{13, 0, 16, "log", &kind_65},
 	{14, 0, 2, "lost", &kind_6},
-	{15, 0, 2, "n", &kind_40},
+	{15, 0, 2, "n", &kind_41},
 };
 static const uint8_t call_answer_sorted[] = {9, 4, 2, 6, 10, 8, 1, 3, 13, 14, 15, 5, 7, 12, 0, 11};
 const struct pp_shape pp_shape_call_answer = {
@@ -445,17 +457,17 @@ const struct pp_shape pp_shape_call_answer = {
 };
 
 static const struct pp_field desired_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "to", &kind_9},
-	{2, 1, 0, "inst", &kind_24},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "to", &kind_11},
+	{2, 1, 0, "inst", &kind_25},
 	{3, 1, 0, "fence", &kind_6},
 	{4, 1, 0, "gen", &kind_6},
 	{5, 1, 0, "iat", &kind_6},
 	{6, 1, 0, "digest", &kind_5},
-	{7, 0, 0, "tasks", &kind_66},
-	{8, 0, 0, "body", &kind_10},
+	{7, 0, 0, "tasks", &kind_67},
+	{8, 0, 0, "body", &kind_12},
 	{9, 0, 0, "notAfter", &kind_6},
-	{10, 0, 16, "trace", &kind_11},
+	{10, 0, 16, "trace", &kind_7},
 };
 static const uint8_t desired_sorted[] = {8, 6, 3, 4, 5, 2, 9, 7, 1, 10, 0};
 const struct pp_shape pp_shape_desired = {
@@ -475,8 +487,8 @@ const struct pp_shape pp_shape_observed = {
 static const struct pp_field refused_fields[] = {
 	{1, 1, 0, "fence", &kind_6},
 	{2, 1, 0, "gen", &kind_6},
-	{3, 1, 0, "digest", &kind_67},
-	{4, 1, 0, "reason", &kind_11},
+	{3, 1, 0, "digest", &kind_68},
+	{4, 1, 0, "reason", &kind_7},
 };
 static const uint8_t refused_sorted[] = {2, 0, 1, 3};
 const struct pp_shape pp_shape_refused = {
@@ -485,12 +497,12 @@ const struct pp_shape pp_shape_refused = {
 
 static const struct pp_field past_run_fields[] = {
 	{1, 1, 0, "slot", &kind_6},
-	{2, 1, 0, "state", &kind_68},
-	{3, 0, 1, "attempt", &kind_21},
-	{4, 0, 0, "exit", &kind_69},
-	{5, 0, 0, "result", &kind_70},
-	{6, 0, 0, "resultBlob", &kind_10},
-	{7, 0, 16, "error", &kind_70},
+	{2, 1, 0, "state", &kind_69},
+	{3, 0, 1, "attempt", &kind_22},
+	{4, 0, 0, "exit", &kind_70},
+	{5, 0, 0, "result", &kind_71},
+	{6, 0, 0, "resultBlob", &kind_12},
+	{7, 0, 16, "error", &kind_71},
 	{8, 0, 2, "started", &kind_6},
 	{9, 0, 2, "ended", &kind_6},
 };
@@ -500,22 +512,22 @@ const struct pp_shape pp_shape_past_run = {
 };
 
 static const struct pp_field run_report_fields[] = {
-	{1, 1, 0, "uid", &kind_22},
-	{2, 1, 0, "run", &kind_24},
+	{1, 1, 0, "uid", &kind_23},
+	{2, 1, 0, "run", &kind_25},
 	{3, 1, 0, "digest", &kind_5},
-	{4, 1, 0, "cause", &kind_11},
-	{5, 1, 0, "state", &kind_68},
-	{6, 0, 0, "exit", &kind_69},
-	{7, 0, 0, "result", &kind_70},
-	{8, 0, 0, "resultBlob", &kind_10},
-	{9, 0, 16, "error", &kind_70},
-	{10, 0, 2, "restarts", &kind_40},
-	{11, 0, 18, "ready", &kind_71},
+	{4, 1, 0, "cause", &kind_7},
+	{5, 1, 0, "state", &kind_69},
+	{6, 0, 0, "exit", &kind_70},
+	{7, 0, 0, "result", &kind_71},
+	{8, 0, 0, "resultBlob", &kind_12},
+	{9, 0, 16, "error", &kind_71},
+	{10, 0, 2, "restarts", &kind_41},
+	{11, 0, 18, "ready", &kind_72},
 	{12, 0, 2, "started", &kind_6},
 	{13, 0, 2, "ended", &kind_6},
 	{14, 0, 2, "spent", &kind_6},
-	{15, 0, 10, "past", &kind_73},
-	{16, 0, 2, "lost", &kind_40},
+	{15, 0, 10, "past", &kind_74},
+	{16, 0, 2, "lost", &kind_41},
 };
 static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 15, 14, 10, 9, 6, 7, 1, 13, 11, 4, 0};
 const struct pp_shape pp_shape_run_report = {
@@ -524,7 +536,7 @@ const struct pp_shape pp_shape_run_report = {
 
 static const struct pp_field free_fields[] = {
 	{1, 0, 2, "memory", &kind_6},
-	{2, 0, 2, "tasks", &kind_40},
+	{2, 0, 2, "tasks", &kind_41},
 	{3, 0, 2, "storage", &kind_6},
 };
 static const uint8_t free_sorted[] = {0, 2, 1};
@@ -533,20 +545,20 @@ const struct pp_shape pp_shape_free = {
 };
 
 static const struct pp_field report_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "inst", &kind_24},
-	{3, 1, 0, "boot", &kind_40},
-	{4, 1, 0, "seq", &kind_40},
-	{5, 1, 0, "conn", &kind_40},
-	{6, 1, 0, "observed", &kind_74},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "inst", &kind_25},
+	{3, 1, 0, "boot", &kind_41},
+	{4, 1, 0, "seq", &kind_41},
+	{5, 1, 0, "conn", &kind_41},
+	{6, 1, 0, "observed", &kind_75},
 	{7, 1, 0, "inventory", &kind_5},
-	{8, 0, 0, "tasks", &kind_76},
-	{9, 0, 0, "body", &kind_10},
-	{10, 0, 0, "refused", &kind_77},
-	{11, 0, 9, "free", &kind_78},
-	{12, 0, 9, "metrics", &kind_80},
-	{13, 0, 2, "clock", &kind_81},
+	{8, 0, 0, "tasks", &kind_77},
+	{9, 0, 0, "body", &kind_12},
+	{10, 0, 0, "refused", &kind_78},
+	{11, 0, 9, "free", &kind_79},
+	{12, 0, 9, "metrics", &kind_81},
+	{13, 0, 2, "clock", &kind_82},
 };
 static const uint8_t report_sorted[] = {9, 3, 13, 5, 11, 1, 2, 7, 12, 6, 10, 4, 8, 0};
 const struct pp_shape pp_shape_report = {
@@ -554,12 +566,12 @@ const struct pp_shape pp_shape_report = {
 };
 
 static const struct pp_field status_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "state", &kind_82},
-	{3, 1, 0, "inst", &kind_24},
-	{4, 1, 0, "boot", &kind_40},
-	{5, 1, 0, "conn", &kind_40},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "state", &kind_83},
+	{3, 1, 0, "inst", &kind_25},
+	{4, 1, 0, "boot", &kind_41},
+	{5, 1, 0, "conn", &kind_41},
 };
 static const uint8_t status_sorted[] = {4, 5, 1, 3, 2, 0};
 const struct pp_shape pp_shape_status = {
@@ -567,33 +579,33 @@ const struct pp_shape pp_shape_status = {
 };
 
 static const struct pp_field hello_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "inst", &kind_24},
-	{3, 1, 0, "boot", &kind_40},
-	{4, 1, 0, "arch", &kind_11},
-	{5, 1, 0, "os", &kind_11},
-	{6, 1, 0, "runtime", &kind_11},
-	{7, 1, 0, "runtimeVersion", &kind_11},
-	{8, 1, 0, "agent", &kind_11},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "inst", &kind_25},
+	{3, 1, 0, "boot", &kind_41},
+	{4, 1, 0, "arch", &kind_7},
+	{5, 1, 0, "os", &kind_7},
+	{6, 1, 0, "runtime", &kind_7},
+	{7, 1, 0, "runtimeVersion", &kind_7},
+	{8, 1, 0, "agent", &kind_7},
 	{9, 1, 0, "memory", &kind_6},
 	{10, 1, 0, "storage", &kind_6},
-	{11, 1, 0, "tasks", &kind_40},
+	{11, 1, 0, "tasks", &kind_41},
 	{12, 1, 0, "maxModule", &kind_6},
 	{13, 1, 0, "maxPayload", &kind_6},
 	{14, 1, 0, "minRunInterval", &kind_6},
 	{15, 1, 0, "heartbeat", &kind_6},
-	{16, 1, 0, "imports", &kind_83},
-	{17, 1, 0, "components", &kind_71},
-	{18, 1, 0, "mounts", &kind_84},
-	{19, 1, 0, "encodings", &kind_85},
-	{20, 1, 0, "algs", &kind_85},
-	{21, 1, 0, "fetch", &kind_85},
-	{22, 1, 0, "labels", &kind_86},
-	{23, 1, 0, "key", &kind_17},
-	{24, 0, 19, "versions", &kind_87},
-	{25, 0, 16, "box", &kind_17},
-	{26, 0, 10, "points", &kind_89},
+	{16, 1, 0, "imports", &kind_84},
+	{17, 1, 0, "components", &kind_72},
+	{18, 1, 0, "mounts", &kind_85},
+	{19, 1, 0, "encodings", &kind_86},
+	{20, 1, 0, "algs", &kind_86},
+	{21, 1, 0, "fetch", &kind_86},
+	{22, 1, 0, "labels", &kind_87},
+	{23, 1, 0, "key", &kind_18},
+	{24, 0, 19, "versions", &kind_88},
+	{25, 0, 16, "box", &kind_18},
+	{26, 0, 10, "points", &kind_90},
 };
 static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 26, 6, 7, 10, 11, 0, 24};
 const struct pp_shape pp_shape_hello = {
@@ -601,18 +613,18 @@ const struct pp_shape pp_shape_hello = {
 };
 
 static const struct pp_field op_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "verb", &kind_11},
-	{3, 1, 0, "to", &kind_9},
-	{4, 1, 0, "inst", &kind_24},
-	{5, 1, 0, "boot", &kind_40},
-	{6, 1, 0, "conn", &kind_40},
-	{7, 1, 0, "src", &kind_9},
-	{8, 1, 0, "n", &kind_40},
-	{9, 0, 0, "uid", &kind_22},
-	{10, 0, 0, "run", &kind_24},
-	{11, 0, 2, "stream", &kind_90},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "verb", &kind_7},
+	{3, 1, 0, "to", &kind_11},
+	{4, 1, 0, "inst", &kind_25},
+	{5, 1, 0, "boot", &kind_41},
+	{6, 1, 0, "conn", &kind_41},
+	{7, 1, 0, "src", &kind_11},
+	{8, 1, 0, "n", &kind_41},
+	{9, 0, 0, "uid", &kind_23},
+	{10, 0, 0, "run", &kind_25},
+	{11, 0, 2, "stream", &kind_91},
 	{12, 0, 11, "tail", &kind_6},
 	{13, 0, 2, "follow", &kind_6},
 	{14, 0, 0, "notAfter", &kind_6},
@@ -623,16 +635,16 @@ const struct pp_shape pp_shape_op = {
 };
 
 static const struct pp_field op_answer_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "op", &kind_9},
-	{3, 1, 0, "inst", &kind_24},
-	{4, 1, 0, "boot", &kind_40},
-	{5, 1, 0, "n", &kind_40},
-	{6, 1, 0, "state", &kind_91},
-	{7, 0, 2, "stream", &kind_92},
-	{8, 0, 16, "text", &kind_93},
-	{9, 0, 0, "blob", &kind_10},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "op", &kind_11},
+	{3, 1, 0, "inst", &kind_25},
+	{4, 1, 0, "boot", &kind_41},
+	{5, 1, 0, "n", &kind_41},
+	{6, 1, 0, "state", &kind_92},
+	{7, 0, 2, "stream", &kind_93},
+	{8, 0, 16, "text", &kind_94},
+	{9, 0, 0, "blob", &kind_12},
 	{10, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t op_answer_sorted[] = {9, 4, 10, 1, 3, 5, 2, 6, 7, 8, 0};
@@ -641,12 +653,12 @@ const struct pp_shape pp_shape_op_answer = {
 };
 
 static const struct pp_field blob_get_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "digest", &kind_5},
 	{3, 1, 0, "off", &kind_6},
-	{4, 1, 0, "len", &kind_94},
-	{5, 1, 0, "req", &kind_40},
+	{4, 1, 0, "len", &kind_95},
+	{5, 1, 0, "req", &kind_41},
 };
 static const uint8_t blob_get_sorted[] = {2, 1, 4, 3, 5, 0};
 const struct pp_shape pp_shape_blob_get = {
@@ -654,12 +666,12 @@ const struct pp_shape pp_shape_blob_get = {
 };
 
 static const struct pp_field blob_ack_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "digest", &kind_5},
 	{3, 1, 0, "have", &kind_6},
-	{4, 1, 0, "state", &kind_95},
-	{5, 0, 16, "reason", &kind_8},
+	{4, 1, 0, "state", &kind_96},
+	{5, 0, 16, "reason", &kind_9},
 };
 static const uint8_t blob_ack_sorted[] = {2, 3, 1, 5, 4, 0};
 const struct pp_shape pp_shape_blob_ack = {
@@ -667,11 +679,11 @@ const struct pp_shape pp_shape_blob_ack = {
 };
 
 static const struct pp_field manager_status_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "state", &kind_82},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "state", &kind_83},
 	{2, 1, 0, "fence", &kind_6},
-	{3, 1, 0, "src", &kind_9},
-	{4, 1, 0, "conn", &kind_40},
+	{3, 1, 0, "src", &kind_11},
+	{4, 1, 0, "conn", &kind_41},
 };
 static const uint8_t manager_status_sorted[] = {4, 2, 3, 1, 0};
 const struct pp_shape pp_shape_manager_status = {
@@ -679,8 +691,8 @@ const struct pp_shape pp_shape_manager_status = {
 };
 
 static const struct pp_field echo_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "src", &kind_9},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "src", &kind_11},
 	{2, 1, 0, "conn", &kind_6},
 	{3, 1, 0, "n", &kind_6},
 	{4, 0, 2, "at", &kind_6},
@@ -691,10 +703,10 @@ const struct pp_shape pp_shape_echo = {
 };
 
 static const struct pp_field trusted_key_fields[] = {
-	{1, 1, 0, "kid", &kind_25},
-	{2, 1, 0, "alg", &kind_96},
-	{3, 1, 0, "pub", &kind_17},
-	{4, 1, 0, "roles", &kind_97},
+	{1, 1, 0, "kid", &kind_26},
+	{2, 1, 0, "alg", &kind_97},
+	{3, 1, 0, "pub", &kind_18},
+	{4, 1, 0, "roles", &kind_98},
 };
 static const uint8_t trusted_key_sorted[] = {1, 0, 2, 3};
 const struct pp_shape pp_shape_trusted_key = {
@@ -702,9 +714,9 @@ const struct pp_shape pp_shape_trusted_key = {
 };
 
 static const struct pp_field trust_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "version", &kind_98},
-	{2, 0, 10, "keys", &kind_100},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "version", &kind_99},
+	{2, 0, 10, "keys", &kind_101},
 };
 static const uint8_t trust_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_trust = {
@@ -712,9 +724,9 @@ const struct pp_shape pp_shape_trust = {
 };
 
 static const struct pp_field releases_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "version", &kind_98},
-	{2, 0, 10, "modules", &kind_101},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "version", &kind_99},
+	{2, 0, 10, "modules", &kind_102},
 	{3, 0, 0, "notAfter", &kind_6},
 };
 static const uint8_t releases_sorted[] = {2, 3, 0, 1};
@@ -723,14 +735,14 @@ const struct pp_shape pp_shape_releases = {
 };
 
 static const struct pp_field log_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "boot", &kind_40},
-	{3, 1, 0, "n", &kind_40},
-	{4, 1, 0, "stream", &kind_102},
-	{5, 1, 0, "text", &kind_103},
-	{6, 0, 0, "uid", &kind_22},
-	{7, 0, 0, "run", &kind_24},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "boot", &kind_41},
+	{3, 1, 0, "n", &kind_41},
+	{4, 1, 0, "stream", &kind_103},
+	{5, 1, 0, "text", &kind_104},
+	{6, 0, 0, "uid", &kind_23},
+	{7, 0, 0, "run", &kind_25},
 	{8, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t log_sorted[] = {2, 8, 1, 3, 7, 4, 5, 6, 0};
@@ -739,12 +751,12 @@ const struct pp_shape pp_shape_log = {
 };
 
 static const struct pp_field metrics_fields[] = {
-	{0, 1, 0, "v", &kind_53},
-	{1, 1, 0, "id", &kind_9},
-	{2, 1, 0, "boot", &kind_40},
-	{3, 1, 0, "n", &kind_40},
+	{0, 1, 0, "v", &kind_54},
+	{1, 1, 0, "id", &kind_11},
+	{2, 1, 0, "boot", &kind_41},
+	{3, 1, 0, "n", &kind_41},
 	{4, 1, 0, "at", &kind_6},
-	{5, 1, 0, "values", &kind_104},
+	{5, 1, 0, "values", &kind_105},
 	{6, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t metrics_sorted[] = {4, 2, 6, 1, 3, 0, 5};

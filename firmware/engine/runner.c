@@ -213,6 +213,7 @@ static void fill(struct proplet_slot *slot, const struct proplet_guest *guest)
 	memset(job, 0, sizeof(*job));
 	atomic_init(&job->asked, 0);
 	job->memory = guest->memory;
+	job->aot = guest->aot;
 	job->fuel = guest->fuel == PROPLET_UNLIMITED ? slot->runner->fuel : guest->fuel;
 	job->timeout = guest->timeout_ms;
 	slot->daemon = guest->daemon;
@@ -306,6 +307,10 @@ static int check(void *ctx, const struct proplet_guest *guest, char *why, size_t
 	if ((size_t)guest->args + guest->env + guest->secrets > PROPLET_WORDS_MAX ||
 	    guest->entry_len > texts) {
 		proplet_put_text(why, cap, 0, "more arguments and variables than fit here");
+		return PROPLET_REFUSED;
+	}
+	if (guest->aot && runner->engine.aot == NULL) {
+		proplet_put_text(why, cap, 0, "native code is not run here");
 		return PROPLET_REFUSED;
 	}
 	if (!guest->trains) {
@@ -501,6 +506,15 @@ void proplet_runner_teach(struct proplet_runner *runner, const struct proplet_le
 {
 	runner->lessons = lessons;
 	runner->engine.imports = imports;
+}
+
+bool proplet_runner_allow_aot(struct proplet_runner *runner)
+{
+	/* Where every guest has fuel because nothing else could stop it, native code has no place. */
+	if (runner->fuel == PROPLET_UNLIMITED) {
+		runner->engine.aot = runner->runtime->aot;
+	}
+	return runner->engine.aot != NULL;
 }
 
 bool proplet_runner_busy(struct proplet_runner *runner)

@@ -84,6 +84,11 @@ void proplet_runner_init(struct proplet_runner *runner, struct proplet_runtime *
 /* From here on it takes part in rounds, and says so in hello: before proplet_init. */
 void proplet_runner_teach(struct proplet_runner *runner, const struct proplet_lessons *lessons);
 
+/* From here on it runs native code (AOT) where the runtime can, and says so in hello: before
+ * proplet_init, and after `fuel` was set. Such code is verified by nobody: only where the device's own
+ * configuration asks for it. False where there is none to run. */
+bool proplet_runner_allow_aot(struct proplet_runner *runner);
+
 /* Stores bytes as a blob of the guest that ended. False where storage has no room. */
 bool proplet_keep_blob(const struct proplet_port *port, const uint8_t *data, uint32_t size,
 		       struct proplet_ended *out);

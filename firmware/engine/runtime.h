@@ -49,6 +49,7 @@ struct proplet_lesson; /* a round of federated learning: fl/lesson.h */
 struct proplet_job {
 	uint8_t *module; /* the engine may change these bytes while it runs */
 	size_t module_size;
+	bool aot;                 /* `module` is native code, and nothing else may be */
 	const char *name;         /* argv[0] of a command */
 	const char *entrypoint;   /* `_start`, or another export */
 	const char *const *args;  /* argv[1...] of a command, or the values of an export's parameters */
@@ -87,6 +88,7 @@ struct proplet_job {
 struct proplet_runtime {
 	const char *name;
 	const char *version;
+	const char *aot; /* native code that it can run, as in proplet/port.h; NULL: none */
 	/* Runs the guest to its end on the calling thread. Never fails: what went wrong is the end. */
 	void (*run)(struct proplet_runtime *runtime, struct proplet_job *job,
 		    struct proplet_outcome *out);

@@ -365,13 +365,38 @@ void fake_manager_online(struct fake *f)
 	fake_send(f, PP_TOPIC_MANAGER_STATUS, PP_FOR_MANAGER, text);
 }
 
+static const char *served(struct fake_blob *blob, uint32_t len, char text[72])
+{
+	struct proplet_hash state;
+
+	blob->used = true;
+	blob->total = blob->have = len;
+	crypto_hash_begin(NULL, &state);
+	crypto_hash_add(NULL, &state, blob->data, len);
+	crypto_hash_end(NULL, &state, blob->digest);
+	memcpy(text, "sha256:", 7);
+	hex(text + 7, blob->digest, 32);
+	return text;
+}
+
+const char *fake_serve(struct fake *f, const uint8_t *data, uint32_t size, char text[72])
+{
+	struct fake_blob *blob = f->served;
+
+	while (blob->used && blob < f->served + 7) {
+		blob++;
+	}
+	memset(blob, 0, sizeof *blob);
+	memcpy(blob->data, data, size);
+	return served(blob, size, text);
+}
+
 const char *fake_module(struct fake *f, unsigned size, char text[72])
 {
 	static const uint8_t plain[] = {0,   'a', 's', 'm', 1,   0,   0,   0,   1,  4,  1, 0x60,
 					0,   0,   3,   2,   1,   0,   7,   10,  1,  6,  '_', 's',
 					't', 'a', 'r', 't', 0,   0,   10,  4,   1,  2,  0, 0x0b};
 	struct fake_blob *blob = f->served;
-	struct proplet_hash state;
 	uint32_t len = sizeof plain;
 
 	while (blob->used && blob->total != len + size + 4 && blob < f->served + 7) {
@@ -383,15 +408,7 @@ const char *fake_module(struct fake *f, unsigned size, char text[72])
 	blob->data[len + 1] = (uint8_t)(0x80 | (size & 0x7F));
 	blob->data[len + 2] = (uint8_t)(size >> 7);
 	blob->data[len + 3] = 0;
-	blob->used = true;
-	len += 3 + size;
-	blob->total = blob->have = len;
-	crypto_hash_begin(NULL, &state);
-	crypto_hash_add(NULL, &state, blob->data, len);
-	crypto_hash_end(NULL, &state, blob->digest);
-	memcpy(text, "sha256:", 7);
-	hex(text + 7, blob->digest, 32);
-	return text;
+	return served(blob, len + 3 + size, text);
 }
 
 static void serve(struct fake *f, struct pp_view ask)
@@ -623,6 +640,7 @@ static int start(void *ctx, const struct proplet_guest *guest, char *why, size_t
 	memcpy(place->uid, guest->uid, 16);
 	memcpy(place->run, guest->run, 16);
 	memcpy(place->module, guest->module, 32);
+	place->aot = guest->aot;
 	place->large = guest->args > 0;
 	if (f->started < FAKE_STARTS) {
 		memcpy(f->starts[f->started].uid, guest->uid, 16);

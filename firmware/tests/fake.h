@@ -85,7 +85,7 @@ struct fake {
 	struct fake_guest {
 		bool alive, stopping;
 		uint8_t uid[16], run[16], module[32];
-		bool daemon, large;
+		bool daemon, large, aot;
 		unsigned polls; /* until a task ends by itself */
 	} guests[4];
 	char secret[256]; /* the last that a guest was given, as NAME=value */
@@ -122,6 +122,8 @@ void fake_box(struct fake *f, bool p256);
 /* A value sealed to it as the manager does, as base64. */
 const char *fake_seal(struct fake *f, const char *uid, unsigned run, const char *name,
 		      const char *value);
+/* These bytes, that the manager serves. */
+const char *fake_serve(struct fake *f, const uint8_t *data, uint32_t size, char text[72]);
 /* A body as a signed frame, to be heard on a topic of the device. */
 void fake_send(struct fake *f, enum pp_topic topic, enum pp_purpose purpose, const char *body);
 void fake_queue(struct fake *f, enum pp_topic topic, const uint8_t *payload, size_t len);

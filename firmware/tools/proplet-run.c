@@ -236,6 +236,8 @@ int main(int argc, char **argv)
 			fprintf(stderr, "%s: cannot be read\n", argv[2]);
 			return 2;
 		}
+		ones[i].job.aot = ones[i].job.module_size > 4 &&
+				  memcmp(ones[i].job.module, "\0aot", 4) == 0;
 		if (pthread_create(&ones[i].thread, NULL, run_one, &ones[i]) != 0) {
 			return 2;
 		}

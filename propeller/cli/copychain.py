@@ -9,8 +9,9 @@ from propeller.cli.clock import ago, span
 from propeller.cli.links import BROKEN, OK, WAITS, Link
 from propeller.cli.names import short_digest
 from propeller.cli.planlink import delivered_link, published_link
+from propeller.model.module import Module
 from propeller.model.seen import Presence, RunState
-from propeller.model.specs import Daemon, Task
+from propeller.model.specs import Daemon, Modular, Task
 
 if TYPE_CHECKING:
     from propeller.cli.chainfacts import Facts
@@ -29,8 +30,39 @@ def copy_links(facts: Facts, held: Held, assignment: Assignment, *, full: bool) 
     yield _placed(assignment, why, facts.now)
     seen = facts.fleet.get(proplet)
     yield from device_links(facts, proplet, assigned_at=assignment.assigned_at)
+    yield from _native(facts, held, assignment, seen)
     yield from run_links(held, assignment, seen, facts.now)
     yield from _autonomy(held, assignment, seen, facts.now)
+
+
+def _native(facts: Facts, held: Held, copy: Assignment, seen: Seen | None) -> Iterator[Link]:
+    """Whether it runs native code, where its spec allows that."""
+    thing = held.object
+    if not isinstance(thing, Modular) or not thing.module.aot:
+        return
+    from propeller.plan.aot import choose
+    from propeller.reconcile.documents import entries_of
+
+    module = facts.modules.get(thing.module)
+    if not isinstance(module, Module):
+        return
+    body = facts.store.asked_body(copy.proplet)
+    told = next(
+        (
+            one.module.aot
+            for one in (entries_of(body, lambda _: None) if body else ())
+            if one.uid == held.uid and one.module.aot is not None
+        ),
+        None,
+    )
+    if told is not None:
+        words = f"native code for {told.target}, {told.size} bytes, {short_digest(told.digest)}"
+        yield Link("build", OK, words, like=told.digest)
+        return
+    known = None if seen is None else seen.facts
+    found = choose(module, known, fuel=thing.limits.fuel, released=None)
+    why = found.why if found.aot is None else "its native build is on no release list"
+    yield Link("build", OK, f"the Wasm: {why}", like=why)
 
 
 def device_links(facts: Facts, proplet: PropletId, *, assigned_at: int = 0) -> Iterator[Link]:

@@ -16,7 +16,7 @@ from propeller.cli.images import add_registry, place_of, read_module
 from propeller.cli.keyfiles import add_password, private_key
 from propeller.cli.output import add_dry_run, say
 from propeller.cli.sign import pair
-from propeller.errors import Fault, SpecError, UsageError
+from propeller.errors import Fault, SpecError, UsageError, WireError
 
 if TYPE_CHECKING:
     from propeller.cli.settings import Fleet
@@ -63,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="URL", default="", help="where it was built from, for the bill"
     )
+    parser.add_argument(
+        "--aot",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="native code of it, made by `wamrc --enable-multi-thread` for one kind of device;"
+        " may be repeated",
+    )
     add_password(parser)
     add_registry(parser)
     add_dry_run(parser)
@@ -80,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     if args.specs:
         return _push_specs(args, path, annotations)
     data = read_module(path)
-    inspect(data)
+    facts = inspect(data)
+    builds = _builds(args, [one.module for one in facts.imports])
     recipients = recipients_of(args, args.encrypt_to)
     if args.key_path is not None and not is_path(args.key_path):
         raise UsageError(f"--key-path {args.key_path!r}: REPOSITORY/TYPE/NAME is wanted")
@@ -90,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         if place.reference.digest is not None:
             raise UsageError(f"{args.image}: a digest is not chosen", hint="push to a tag")
         words = f"{path}, {len(data)} bytes, {sha256_digest(data)}"
+        words += "".join(f", and its build for {target}" for target in builds)
         if args.dry_run:
             say(f"would push {words} as {place.reference}")
             return 0
@@ -110,9 +120,52 @@ def run(args: argparse.Namespace) -> int:
                 place.reference, data, title=f"{path.stem}.wasm", annotations=annotations
             )
         _about(args, place, manifest, data, key)
+        _push_builds(place, manifest, builds, key)
         print(f"{args.image.partition('@')[0]}@{manifest}")
         say(f"pushed {words}" + (f", signed with {key.public.id}" if key is not None else ""))
     return 0
+
+
+def _builds(args: argparse.Namespace, imports: list[str]) -> dict[str, bytes]:
+    """The native builds to push, by target; each checked before anything is sent."""
+    from propeller.capabilities import WASI
+    from propeller.registry.aot import inspect_aot
+
+    if args.aot and WASI in imports:
+        raise UsageError(f"--aot: {args.file} imports {WASI}, which native code is not given")
+
+    found: dict[str, bytes] = {}
+    for name in args.aot:
+        if args.specs or args.encrypt_to:
+            raise UsageError("--aot goes with a module that is pushed in plain")
+        try:
+            data = Path(name).read_bytes()
+        except OSError as error:
+            raise UsageError(f"{name}: {error.strerror}") from error
+        try:
+            target = inspect_aot(data).target
+        except WireError as error:
+            hint = "docs/how-to/native-code.md says how one is made"
+            raise UsageError(f"--aot {name}: {error}", hint=hint) from error
+        if target in found:
+            raise UsageError(f"--aot {name}: the second build for {target}")
+        found[target] = data
+    return found
+
+
+def _push_builds(
+    place: Place, manifest: Digest, builds: dict[str, bytes], key: PrivateKey | None
+) -> None:
+    """Native builds refer to the module, and are signed like it."""
+    from propeller.registry.aot import push_aot
+    from propeller.registry.cosign import sign
+    from propeller.registry.reference import Reference
+
+    for data in builds.values():
+        pinned = place.reference.pinned(manifest)
+        own = push_aot(place.artifacts, pinned, manifest, data)
+        if key is not None:
+            sign(place.artifacts, Reference(pinned.registry, pinned.repository, None, own), key)
 
 
 def _about(

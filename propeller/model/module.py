@@ -28,6 +28,19 @@ class Export:
     results: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Aot:
+    """A module compiled beforehand, for one kind of device. It is native code that nobody verifies.
+
+    target: what it was made for, `arch/runtime-version` (`thumbv7/wamr-6`), as devices name it.
+    digest, size: of the file.
+    """
+
+    target: str
+    digest: Digest
+    size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
     """A module the fleet can run.
@@ -39,6 +52,7 @@ class Module:
     signed: who vouches for it, None where nobody looked.
     plain: of an encrypted module, the digest of what is inside; `digest` and `size` are of what
     travels then. key: where a key service has what opens it.
+    aot: the same compiled beforehand, at most one a target, sorted; only where the spec allows it.
     """
 
     identity: Digest
@@ -53,6 +67,12 @@ class Module:
     signed: Signed | None = None
     plain: Digest | None = None
     key: str | None = None
+    aot: tuple[Aot, ...] = ()
+
+    @property
+    def blobs(self) -> frozenset[Digest]:
+        """Everything of it that a device may fetch."""
+        return frozenset({self.digest, *(one.digest for one in self.aot)})
 
 
 @dataclass(frozen=True, slots=True)

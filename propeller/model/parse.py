@@ -199,6 +199,7 @@ def _module(given: Canonical) -> ModuleRef:
         url=given.get("url"),
         digest=None if digest is None else Digest(digest),
         encrypted=given.get("encrypted") == "Required",
+        aot=given.get("aot") == "Allowed",
     )
 
 

@@ -58,7 +58,7 @@ class ModuleRef:
 
     For `file`, `digest` is that of the bytes as written (`.wat` source or `.wasm`) and is always
     set after loading; for `image` it pins the manifest's module layer, if given.
-    encrypted: plain bytes will not do.
+    encrypted: plain bytes will not do. aot: devices that say so may be given native code for it.
     """
 
     file: str | None = None
@@ -66,6 +66,7 @@ class ModuleRef:
     url: str | None = None
     digest: Digest | None = None
     encrypted: bool = False
+    aot: bool = False
 
     def __str__(self) -> str:
         return self.file or self.image or self.url or ""

@@ -32,6 +32,8 @@ def version_digest(obj: Workload, module: Module) -> Digest:
         "secrets": [[one.name, one.secret, one.key] for one in obj.run.secrets],
         "limits": [limits.memory, limits.fuel, limits.timeout, limits.output],
     }
+    if module.aot:
+        told["aot"] = [[one.target, one.digest] for one in module.aot]
     match obj:
         case Task():
             told["backoff"] = [obj.retries.backoff.base, obj.retries.backoff.cap]

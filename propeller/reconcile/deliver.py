@@ -207,6 +207,8 @@ class Delivery:
             granted.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
         for entry in entries:
             granted |= {model.blob.digest for model in entry.models}
+            if entry.module.aot is not None:
+                granted.add(entry.module.aot.digest)
             if entry.fl is not None:
                 fl, secure = entry.fl, entry.fl.secure
                 refs = (fl.model, fl.layout, fl.control, None if secure is None else secure.blob)

@@ -33,6 +33,7 @@ from propeller.wire.messages import (
     BlobRef,
     Desired,
     Entry,
+    WireAot,
     WireModel,
     WireModule,
     WireMount,
@@ -167,12 +168,16 @@ def fill(
     assignment: Assignment,
     sealed: tuple[tuple[str, str], ...] = (),
     training: WireTraining | None = None,
+    aot: WireAot | None = None,
 ) -> Entry:
     """The entry of one copy. sealed: its variables that come from Secrets, sealed to its device.
 
-    training: its part in a round of federated learning.
+    training: its part in a round of federated learning. aot: native code that its device runs
+    instead of the Wasm.
     """
     entry = replace(shared, run=assignment.run, cause=assignment.cause, sealed=sealed, fl=training)
+    if aot is not None:
+        entry = replace(entry, module=replace(entry.module, aot=aot))
     return replace(entry, digest=entry_digest(entry))
 
 

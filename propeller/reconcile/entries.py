@@ -16,17 +16,19 @@ from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.seen import SeenRun
 from propeller.model.specs import Daemon, FederatedTask, Task
+from propeller.plan.aot import choose
 from propeller.plan.runs import namer as namer_of
 from propeller.plan.runs import run_digest, run_key
 from propeller.plan.secrets import given
 from propeller.plan.workflow import as_run
 from propeller.reconcile.documents import entries_of, fill, in_order, template
-from propeller.wire.messages import Entry
+from propeller.wire.messages import Entry, WireAot
 
 if TYPE_CHECKING:
     from propeller.reconcile.world import World
 
 _NO_TEMPLATES: Mapping[Digest, Entry] = {}
+_NO_BUILDS: Mapping[Digest, Module] = {}
 
 MAX_NAMERS = 50_000
 """Namers of runs kept; cron causes make new ones all the time."""
@@ -40,9 +42,23 @@ class Entries:
         self._read_blob = read_blob
         self._namers: dict[tuple[Uid, Digest, str], Callable[[PropletId], RunId]] = {}
         self._templates: dict[Uid, dict[Digest, Entry]] = {}
+        self._builds: dict[Uid, dict[Digest, Module]] = {}
+        """Of templates whose module has native builds: the module."""
+        self._released: frozenset[str] | None = None
         self._told: dict[tuple[Uid, PropletId], tuple[Assignment, Entry | None, str]] = {}
         self._lessons: dict[tuple[Uid, PropletId], tuple[Assignment, Entry, Entry]] = {}
         """Of copies that train: what the entry was made of, and the entry."""
+
+    def release(self, released: frozenset[str] | None) -> None:
+        """Which modules may be started at all, None for any: native code has to be among them."""
+        if released == self._released:
+            return
+        self._released = released
+        for uid in self._builds:
+            copies = self._world.assignments.get(uid, {})
+            self._world.touched.documents.update(copies)
+            for proplet in copies:
+                self.forget_copy(uid, proplet)
 
     def forget_copy(self, uid: Uid, proplet: PropletId) -> None:
         """The copy is no more."""
@@ -50,9 +66,11 @@ class Entries:
         self._lessons.pop((uid, proplet), None)
 
     def forget_device(self, proplet: PropletId) -> None:
-        """What its secrets are sealed to has changed."""
+        """What its secrets are sealed to has changed, or what native code it runs."""
         for name in [name for name in self._told if name[1] == proplet]:
             del self._told[name]
+        for name in [name for name in self._lessons if name[1] == proplet]:
+            del self._lessons[name]
 
     def wanted(self, proplet: PropletId) -> tuple[Entry, ...] | None:
         """The tasks `proplet` should hold, in order; None while a module is not resolved.
@@ -87,7 +105,7 @@ class Entries:
         if shared is not None and self.run_of(assignment) == assignment.run:
             sealed = self._sealed(assignment)
             if sealed is not None:
-                return fill(shared, assignment, sealed)
+                return fill(shared, assignment, sealed, aot=self._aot(assignment, shared))
         asked = self.asked_entries(assignment.proplet)
         return asked.get((assignment.uid, assignment.run))
 
@@ -108,6 +126,7 @@ class Entries:
         shared = known.get(Digest(""))
         if shared is None:
             shared = known[Digest("")] = template(held, module)
+            self._note_builds(assignment, module)
         name = (assignment.uid, assignment.proplet)
         last = self._lessons.get(name)
         if (
@@ -117,7 +136,7 @@ class Entries:
             and last[2].fl is training
         ):
             return last[2]  # nothing is told anew between two turns of a round
-        entry = fill(shared, assignment, training=training)
+        entry = fill(shared, assignment, training=training, aot=self._aot(assignment, shared))
         self._lessons[name] = (assignment, shared, entry)
         return entry
 
@@ -161,6 +180,7 @@ class Entries:
     def forget(self, uid: Uid) -> None:
         """What the object means has changed."""
         self._templates.pop(uid, None)
+        self._builds.pop(uid, None)
         for name in [name for name in self._namers if name[0] == uid]:
             del self._namers[name]
 
@@ -171,8 +191,24 @@ class Entries:
             if meaning is None:
                 return None
             shared = template(*meaning)
+            self._note_builds(assignment, meaning[1])
             self._templates.setdefault(assignment.uid, {})[assignment.version] = shared
         return shared
+
+    def _note_builds(self, assignment: Assignment, module: Module) -> None:
+        if module.aot:
+            self._builds.setdefault(assignment.uid, {})[assignment.version] = module
+
+    def _aot(self, assignment: Assignment, shared: Entry) -> WireAot | None:
+        """The native code that the copy runs instead of the Wasm."""
+        module = self._builds.get(assignment.uid, _NO_BUILDS).get(assignment.version)
+        if module is None or shared.external is not None:
+            return None
+        facts = self._world.proplets[assignment.proplet].facts
+        found = choose(module, facts, fuel=shared.fuel, released=self._released).aot
+        if found is None:
+            return None
+        return WireAot(digest=found.digest, size=found.size, target=found.target)
 
     def _meaning(self, assignment: Assignment) -> tuple[Held, Module] | None:
         """The object as that copy has it; None while that cannot be told."""
@@ -219,6 +255,7 @@ class Entries:
         for one in self._world.versions.candidates(held, self._world.modules):
             stamped = replace(assignment, version=one.digest)
             shared = template(self._world.versions.grafted(held, one), one.module)
-            if fill(shared, stamped, asked.sealed).digest == asked.digest:
+            told = fill(shared, stamped, asked.sealed, aot=asked.module.aot)
+            if told.digest == asked.digest:
                 return one.digest
         return Digest("")

@@ -206,6 +206,7 @@ class Fleet:
     def reword(self, now: int) -> None:
         """The root or the release key said something new: devices are told, everything planned."""
         devices = self._around.devices
+        self._world.entries.release(devices.released)
         self._own.reword(devices.trust, devices.releases, now)
         other = self._voices.get("p256")
         if other is not None and devices.trust_p256 is not None:

@@ -78,12 +78,13 @@ class Housekeeping:
 
     def _wanted_blobs(self) -> set[Digest]:
         """Modules of the inventory, documents that travel as blobs, results of known runs."""
-        wanted = {
-            module.digest for module in self._world.modules.values() if isinstance(module, Module)
-        }
+        wanted: set[Digest] = set()
+        for module in self._world.modules.values():
+            wanted |= module.blobs if isinstance(module, Module) else frozenset()
         wanted |= self._world.versions.modules()
         waiting = self._world.windows.withheld.values()
-        wanted |= {one.module.digest for one in waiting if one.module is not None}
+        for one in waiting:
+            wanted |= one.module.blobs if one.module is not None else frozenset()
         for held in self._world.objects.values():
             thing = held.object
             if isinstance(thing, FederatedTask) and thing.model and thing.model.initial:

@@ -181,6 +181,7 @@ class Reconciler:
         now = around.clock()
         self.fence = self.store.take_fence(now)
         self.world = World(self.store, around.read_blob, around.vault)
+        self.world.entries.release(around.devices.released)
         self.specs = Specs(self.world, around)
         self.fleet = Fleet(self.world, around, self.fence)
         self.tracing = Tracing(self.world, around)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from propeller.model.ids import PropletId
 from propeller.model.seen import Seen
 from propeller.model.specs import Proplet, Scheduling
+from propeller.plan.aot import reads
 from propeller.state.records import PropletHold
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ def what_delivery_reads(seen: Seen) -> tuple[object, ...]:
         seen.observed_gen,
         seen.observed_digest,
     )
+
+
+def entries_differ(before: Seen, after: Seen) -> bool:
+    """Whether entries that were made for this proplet may have to be made anew."""
+    if before.box.believed != after.box.believed:
+        return True
+    return before.facts is not after.facts and reads(before.facts) != reads(after.facts)
 
 
 def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold | None) -> Seen:

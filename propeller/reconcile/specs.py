@@ -278,7 +278,7 @@ class Specs:
         """Hand references to the worker: all unpinned ones once a revision, else the missing."""
         for ref in sorted(self._wanted_refs(), key=str):
             known = self._world.modules.get(ref)
-            stale = every and ref.file is None and ref.digest is None
+            stale = every and ref.file is None and (ref.digest is None or ref.aot)
             stale = stale or self._needs_looking(ref, known)
             if ref in self._resolving or (known is not None and not stale):
                 continue

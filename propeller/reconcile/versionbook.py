@@ -63,7 +63,8 @@ class VersionBook:
         """Blobs that may be needed to go back."""
         found = self._store.version_modules()
         for course in self.courses.values():
-            found |= {one.module.digest for one in (course.good, course.target) if one is not None}
+            for one in (course.good, course.target):
+                found |= one.module.blobs if one is not None else frozenset()
         return found
 
     def models(self) -> set[Digest]:

@@ -32,7 +32,11 @@ from propeller.reconcile.runrecords import as_seen, record_of
 from propeller.reconcile.samples import History
 from propeller.reconcile.secretbook import SecretBook
 from propeller.reconcile.secretusers import SecretUsers, given_to, name_of
-from propeller.reconcile.sighting import what_delivery_reads, what_planning_reads
+from propeller.reconcile.sighting import (
+    entries_differ,
+    what_delivery_reads,
+    what_planning_reads,
+)
 from propeller.reconcile.touched import Touched
 from propeller.reconcile.versionbook import VersionBook
 from propeller.reconcile.windowbook import WindowBook
@@ -381,7 +385,7 @@ class World:
             self.touched.deliveries.add(seen.id)
             self.touched.proplets.add(seen.id)
             self.touch_statuses(seen.id)
-        if before is not None and before.box.believed != seen.box.believed:
+        if before is not None and entries_differ(before, seen):
             self.touched.documents.add(seen.id)
             self.entries.forget_device(seen.id)
 

@@ -16,6 +16,7 @@ from propeller.model.ids import Digest
 from propeller.model.module import Module, ModuleProblem, Resolved
 from propeller.model.signing import Signed, key_set
 from propeller.model.specs import ModuleRef
+from propeller.registry.aot import builds_of
 from propeller.registry.artifacts import Artifacts
 from propeller.registry.blobs import DEFAULT_LIMIT, BlobStore
 from propeller.registry.cosign import vouched
@@ -86,8 +87,8 @@ def _image(
     try:
         pinned = place.artifacts.resolve(place.reference)
     except Unavailable:
-        if ref.digest is None or not blobs.has(ref.digest) or keys or ref.encrypted:
-            raise  # with keys the registry is needed: the signatures are there
+        if ref.digest is None or not blobs.has(ref.digest) or keys or ref.encrypted or ref.aot:
+            raise  # with keys the registry is needed: the signatures are there, and native builds
         # The bytes are here and they are what the spec names: the registry may be down.
         data, known = blobs.read(ref.digest), place.reference.digest
         if is_sealed(data):
@@ -114,7 +115,18 @@ def _image(
     if ref.digest is not None and pulled.digest != ref.digest:
         return _not_pinned(image, ref.digest, pulled.digest, pinned.manifest)
     module = _module(pulled.digest, pulled.size, pulled.facts, image=image_for_devices)
-    return replace(module, signed=_signed(place.artifacts, pinned.reference, keys))
+    signed = _signed(place.artifacts, pinned.reference, keys)
+    if not ref.aot or pulled.facts.component:
+        return replace(module, signed=signed)
+    aot = builds_of(
+        place.artifacts,
+        pinned.reference,
+        blobs,
+        limit=limit,
+        keys=keys,
+        by=() if signed is None else signed.by,
+    )
+    return replace(module, signed=signed, aot=aot)
 
 
 def _signed(artifacts: Artifacts, ref: Reference, keys: Sequence[PublicKey]) -> Signed | None:

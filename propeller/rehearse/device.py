@@ -74,7 +74,7 @@ class SimProplet:
         self._broker, self._channel, self._root, self._key = broker, channel, root, key
         self._schedule, self._clock, self._rng = schedule, clock, rng
         self.guests = guests
-        self._labels, self._imports = labels, imports
+        self._labels, self.imports = labels, imports
         self._heartbeat, self._max_payload = heartbeat, max_payload
         self._mounts, self._memory, self._max_module = mounts, memory, max_module
         self._points = points
@@ -119,8 +119,8 @@ class SimProplet:
             max_payload=self._max_payload,
             min_run_interval=0,
             heartbeat=self._heartbeat,
-            imports=self._imports,
-            components=any(name.startswith("wasi:") for name in self._imports),
+            imports=self.imports,
+            components=any(name.startswith("wasi:") for name in self.imports),
             mounts=self._mounts,
             points=self._points,
             encodings=self._encodings,

@@ -18,6 +18,7 @@ from propeller.model.windows import DEVICE
 from propeller.sources import (
     federated_rules,
     function_rules,
+    native_rules,
     plugins,
     point_rules,
     runtime_rules,
@@ -51,6 +52,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     if kind not in ("Task", "Daemon", "Function", "FederatedTask"):
         return
     yield from _module(spec["module"])
+    yield from native_rules.problems(spec)
     yield from _unique(("run", "env"), spec["run"]["env"], "name", "the variable")
     yield from _secrets(spec["run"]["env"])
     yield from _unique(("run", "mounts"), spec["run"]["mounts"], "name", "the mount")

@@ -88,7 +88,12 @@ class CourseTables:
         return {Uid(uid): Digest(digest) for uid, digest in rows}
 
     def version_modules(self) -> set[Digest]:
-        return {digest for (digest,) in self._db.rows("SELECT DISTINCT module FROM version")}
+        aot = (
+            "SELECT DISTINCT json_extract(one.value, '$[1]') FROM version,"
+            " json_each(json_extract(version.body, '$.module'), '$.aot') AS one"
+        )
+        rows = (*self._db.rows("SELECT DISTINCT module FROM version"), *self._db.rows(aot))
+        return {digest for (digest,) in rows}
 
     def note_version(self, uid: Uid, version: Version, at: int) -> None:
         from propeller.state import course_rows as rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 from propeller.model.canonical import canonical_bytes
 from propeller.model.ids import Digest, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
-from propeller.model.module import Export, Import, Module, ModuleProblem, Resolved
+from propeller.model.module import Aot, Export, Import, Module, ModuleProblem, Resolved
 from propeller.model.parse import parse_object, stored_form
 from propeller.model.signing import Signed
 from propeller.model.specs import ModuleRef, Suspend
@@ -82,12 +82,15 @@ def assignment_of(row: Row) -> Assignment:
 
 def ref_text(ref: ModuleRef) -> str:
     named = [ref.file, ref.image, ref.url, ref.digest]
+    if ref.aot:
+        return to_json([*named, ref.encrypted, True])
     return to_json([*named, True] if ref.encrypted else named)
 
 
 def ref_of(text: str) -> ModuleRef:
     file, image, url, digest, *rest = from_json(text)
-    return ModuleRef(file=file, image=image, url=url, digest=digest, encrypted=bool(rest))
+    encrypted, aot = (*rest, False, False)[:2]
+    return ModuleRef(file=file, image=image, url=url, digest=digest, encrypted=encrypted, aot=aot)
 
 
 def resolved_text(resolved: Resolved) -> str:
@@ -109,6 +112,11 @@ def resolved_text(resolved: Resolved) -> str:
             "image": resolved.image,
             **({} if resolved.plain is None else {"plain": resolved.plain, "key": resolved.key}),
             **({} if signed is None else {"signed": [signed.looked, signed.by]}),
+            **(
+                {"aot": [[a.target, a.digest, a.size] for a in resolved.aot]}
+                if resolved.aot
+                else {}
+            ),
         }
     )
 
@@ -134,4 +142,5 @@ def resolved_of(text: str) -> Resolved:
         plain=Digest(found["plain"]) if "plain" in found else None,
         key=found.get("key"),
         signed=None if told is None else Signed(looked=told[0], by=tuple(told[1])),
+        aot=tuple(Aot(target, Digest(of), size) for target, of, size in found.get("aot", ())),
     )

@@ -44,6 +44,7 @@ from propeller.wire.topic_messages import (
 MAX_SEALED = 66 * 1024
 """Bytes of one sealed value: 64 KiB of text and what sealing adds."""
 ENGINE = spelled(r"[a-z0-9][a-z0-9-]{0,31}", "the name of an engine")
+TARGET = text(64)
 CAUSE = text(64)
 MODE = enum("once", "daemon", "serve", "timed")
 ACCESS = enum("ReadOnly", "ReadWrite")
@@ -60,6 +61,14 @@ BLOB_REF = shape(
         Field(2, "size", SIZE, "Bytes in all."),
     ],
 )
+AOT = shape(
+    m.WireAot,
+    [
+        Field(1, "digest", DIGEST, "Digest of the file."),
+        Field(2, "size", SIZE, "Bytes in all."),
+        Field(3, "target", TARGET, "What it was made for, as the device offered it."),
+    ],
+)
 MODULE = shape(
     m.WireModule,
     [
@@ -73,6 +82,7 @@ MODULE = shape(
         ),
         Field(4, "plain", DIGEST, "It is encrypted (age); digest of the Wasm bytes inside."),
         Field(5, "key", text(256), "Where a key service has what opens it."),
+        Field(6, "aot", AOT.kind, "Run this instead: the same, compiled for this device."),
     ],
 )
 MODEL = shape(

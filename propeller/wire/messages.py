@@ -28,11 +28,21 @@ class BlobRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WireAot:
+    """Native code of a module. target: `arch/runtime-version`, one that the device offered."""
+
+    digest: str
+    size: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireModule:
     """The module of an entry. `image` (`registry/repo@sha256:...`) where Direct pull may help.
 
     plain: it is encrypted, and this is the digest of what is inside. key: where a key service has
-    what opens it; absent, the device has it.
+    what opens it; absent, the device has it. aot: fetched and run instead of the Wasm, only by a
+    device that offered its target.
     """
 
     digest: str
@@ -40,6 +50,7 @@ class WireModule:
     image: str | None = None
     plain: str | None = None
     key: str | None = None
+    aot: WireAot | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

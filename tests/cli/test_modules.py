@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import struct
 
 import pytest
 
@@ -95,6 +96,35 @@ def test_what_cannot_be_is_two(cli, specs, words):
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("propeller: ")
     assert "defect" not in said.err
+
+
+def aot_file(arch):
+    """As WAMR's compiler begins one: magic, version, what it is for, and its data."""
+    info = struct.pack("<HHHHIIQQ16s", 0, 0, 1, 40, 1, 0, 6, 0, arch.encode())
+    data = struct.pack("<III", 0, 1, 3)
+    head = b"\0aot" + struct.pack("<III", 6, 0, len(info))
+    return head + info + struct.pack("<II", 1, len(data)) + data
+
+
+def test_native_code_is_pushed_beside_its_module(cli, specs, tmp_path):
+    """It is checked first, by what stands in the file; the module stays what it was."""
+    plain = cli("push", "plant/add.wat", "local/plain:1")
+    (tmp_path / "m3.aot").write_bytes(aot_file("thumbv7"))
+    (tmp_path / "m4.aot").write_bytes(aot_file("thumbv7em"))
+    (tmp_path / "cut.aot").write_bytes(aot_file("thumbv7")[:50])
+    said = cli("push", "plant/add.wat", "local/add:1", "--aot", "m3.aot", "--aot", "m4.aot")
+    assert said.code == 0, said.err
+    assert "and its build for thumbv7/wamr-6, and its build for thumbv7em/wamr-6" in said.err
+    assert said.out.partition("@")[2] == plain.out.partition("@")[2]
+    for given, words in (
+        (["--aot", "cut.aot"], "cut short at byte 50"),
+        (["--aot", "plant/add.wat"], "not_aot"),
+        (["--aot", "nowhere.aot"], "No such file"),
+        (["--aot", "m3.aot", "--aot", "m3.aot"], "the second build for thumbv7/wamr-6"),
+    ):
+        said = cli("push", "plant/add.wat", "local/other:1", *given)
+        assert (said.code, words in said.err) == (2, True), said.err
+    assert cli("inspect", "local/other:1").code != 0
 
 
 def test_a_dry_run_pushes_and_pulls_nothing(cli, specs, tmp_path):

@@ -30,7 +30,7 @@ from agent_script import (  # noqa: E402  found by the path set above
 
 from propeller.wire import codec  # noqa: E402
 from propeller.wire.frame import seal  # noqa: E402
-from propeller.wire.messages import BlobRef, WireModule, WireMount  # noqa: E402
+from propeller.wire.messages import BlobRef, WireAot, WireModule, WireMount  # noqa: E402
 from proplet.effects import Outcome  # noqa: E402
 
 FOLDER = HERE.parent.parent / "schemas" / "wire" / "vectors" / "agent"
@@ -184,6 +184,19 @@ def capacity() -> Script:
     script.wait(100)
     script.ended(many[0], Outcome(ok=False, error="exit status 1"))
     script.wait(2_000)
+    return script
+
+
+def native_code() -> Script:
+    script = Script("Native code for an agent that offered to run none is refused in words.")
+    aot = WireAot(digest=digest_of(b"native"), size=90, target="thumbv7/wamr-6")
+    module = WireModule(digest=digest_of(b"module"), size=6, aot=aot)
+    script.online(a_task(1, module=module), a_daemon(2, module=module))
+    script.wait(100)
+    daemon = a_daemon(2)
+    script.want(daemon, gen=2)
+    script.started(daemon)
+    script.wait(100)
     return script
 
 
@@ -411,6 +424,7 @@ SCENES: tuple[Scene, ...] = (
     take_over,
     reboots,
     capacity,
+    native_code,
     blobs_down,
     blob_documents,
     blobs_up,

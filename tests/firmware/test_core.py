@@ -86,6 +86,12 @@ def test_verdicts_on_modules(core: Path, tmp_path: Path) -> None:
     run_c(core, tmp_path, "test_admit.c", args=(str(TESTS / "vectors"),))
 
 
+def test_native_code(core: Path, tmp_path: Path) -> None:
+    """A device runs what it offered to run, whole and by its own digest, and nothing else: cut
+    anywhere, for another place, beyond what it can stop or count, it is refused in words."""
+    run_c(core, tmp_path, "fake.c", "test_aot.c")
+
+
 def test_power_fails_at_every_write(core: Path, tmp_path: Path) -> None:
     """Before, after and within each write of a story of four documents: the device comes up again,
     converges, and never starts a task twice."""

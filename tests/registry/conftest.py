@@ -11,6 +11,8 @@ import wasmtime
 
 from propeller.registry.blobs import BlobStore
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 _SPEC = importlib.util.spec_from_file_location(
     "registry_server", Path(__file__).with_name("registry_server.py")
 )

@@ -11,7 +11,7 @@ import pytest
 from propeller.model.checks import Tally
 from propeller.model.ids import Digest, Key, PropletId, RunId, Uid, sha256_digest, uid_for
 from propeller.model.inventory import Assignment, Held
-from propeller.model.module import Export, Import, Module, ModuleProblem
+from propeller.model.module import Aot, Export, Import, Module, ModuleProblem
 from propeller.model.parse import parse_object
 from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
 from propeller.model.specs import ModuleRef, Object, Suspend, Task
@@ -200,6 +200,12 @@ class Samples:
                 memory_max=131072,
                 component=False,
                 image="r.example/add@" + DIGEST,
+            ),
+            ModuleRef(image="oci://r.example/add:1", aot=True): Module(
+                identity=DIGEST,
+                digest=DIGEST,
+                size=9,
+                aot=(Aot("thumbv7/wamr-6", sha256_digest(b"aot"), 1804),),
             ),
             ModuleRef(image="oci://r.example/gone:1"): ModuleProblem("NotFound", "no tag", True),
         }

@@ -11,7 +11,8 @@ import pytest
 
 from propeller.model.checks import Reading
 from propeller.model.drift import Corrections
-from propeller.model.ids import PropletId
+from propeller.model.ids import Digest, PropletId
+from propeller.model.module import Aot
 from propeller.model.seen import RunState
 from propeller.model.withheld import Override, Withheld
 from propeller.state.base import Store
@@ -105,9 +106,10 @@ def test_modules_come_back_equal(open_store: Opener, samples: Any) -> None:
     store.close()
     store = open_store()
     assert store.modules() == modules
-    gone, stays = sorted(modules, key=lambda ref: ref.file or "")
+    *gone, stays = sorted(modules, key=lambda ref: ref.file or "")
     with store.transaction():
-        store.drop_module(gone)
+        for ref in gone:
+            store.drop_module(ref)
     assert store.modules() == {stays: modules[stays]}
 
 
@@ -370,6 +372,11 @@ def test_accepted_versions_are_kept_newest_first_and_not_for_ever(
     assert kept[1:] == [versions[number] for number in (11, 10, 9, 8, 7, 6, 5, 4, 2)]
     assert store.newest_versions() == {uid: versions[3].digest}
     assert store.version_modules() == {version.module.digest for version in kept}
+    native = Aot("thumbv7/wamr-6", Digest("sha256:" + "a0" * 32), 9)
+    with store.transaction():
+        held = replace(versions[3], module=replace(versions[3].module, aot=(native,)))
+        store.note_version(uid, held, 14)
+    assert store.version_modules() == {native.digest, *(one.module.digest for one in kept)}
     assert store.holders_of_version(versions[3].digest[:20]) == [uid]
     assert store.holders_of_version("sha256:ffffffff") == []
     with store.transaction():

@@ -85,6 +85,13 @@ ENCRYPTED = replace(
     SMALL, module=m.WireModule(digest=FILTER, size=529, plain=ADD, key="default/key/add")
 )
 ENCRYPTED = replace(ENCRYPTED, digest=entry_digest(ENCRYPTED))
+NATIVE = replace(
+    SMALL,
+    module=m.WireModule(
+        digest=ADD, size=317, aot=m.WireAot(digest=FILTER, size=1_804, target="thumbv7/wamr-6")
+    ),
+)
+NATIVE = replace(NATIVE, digest=entry_digest(NATIVE))
 ELSEWHERE = replace(SMALL, entrypoint="_start", args=(), digest=ADD, external="wasmedge")
 ELSEWHERE = replace(ELSEWHERE, digest=entry_digest(ELSEWHERE))
 TALKING = replace(
@@ -282,6 +289,15 @@ MESSAGES: dict[str, m.Message] = {
         digest=tasks_digest(()),
         tasks=(),
         trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ),
+    "desired: native code of a module": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=13,
+        iat=NOW,
+        digest=tasks_digest((NATIVE,)),
+        tasks=(NATIVE,),
     ),
     "desired: an encrypted module": m.Desired(
         to="gw-01",

@@ -123,6 +123,9 @@ static bool make_engine(void)
 	if (CONFIG_PROPLET_FUEL > 0) {
 		runner.fuel = (uint64_t)CONFIG_PROPLET_FUEL * 1000;
 	}
+#if defined(CONFIG_PROPLET_AOT)
+	proplet_runner_allow_aot(&runner);
+#endif
 #if defined(CONFIG_PROPLET_FL)
 	proplet_school_init(&school, &port, &proplet_zephyr_os, &proplet_zephyr_records,
 			    CONFIG_PROPLET_FL_ROOM);

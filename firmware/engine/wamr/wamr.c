@@ -191,7 +191,7 @@ static bool call(struct run *run, wasm_function_inst_t func, uint32_t nresults,
 	return back;
 }
 
-static bool linked(wasm_module_t module, struct proplet_outcome *out)
+static bool linked(wasm_module_t module, bool aot, struct proplet_outcome *out)
 {
 	int32_t count = wasm_runtime_get_import_count(module);
 
@@ -200,6 +200,12 @@ static bool linked(wasm_module_t module, struct proplet_outcome *out)
 		size_t at;
 
 		wasm_runtime_get_import_type(module, i, &import);
+		if (aot && strcmp(import.module_name, "wasi_snapshot_preview1") == 0) {
+			/* wamrc knows these, and calls them as functions of WAMR's own libc-wasi. */
+			proplet_put_text(out->text, sizeof(out->text), 0,
+					 "imports WASI, which native code is not given");
+			return false;
+		}
 		if (import.kind == WASM_IMPORT_EXPORT_KIND_FUNC && import.linked) {
 			continue;
 		}
@@ -223,9 +229,20 @@ static bool load(struct run *run, struct proplet_outcome *out)
 				 "fuel of more than 2147483647 cannot be counted here");
 		return false;
 	}
+	if (get_package_type(job->module, (uint32_t)job->module_size) !=
+	    (job->aot ? Wasm_Module_AoT : Wasm_Module_Bytecode)) { /* WAMR itself takes either */
+		proplet_put_text(out->text, sizeof(out->text), 0,
+				 job->aot ? "is no native code" : "is no WebAssembly");
+		return false;
+	}
+	if (job->aot && job->fuel != PROPLET_UNLIMITED) {
+		proplet_put_text(out->text, sizeof(out->text), 0,
+				 "the fuel of native code cannot be counted");
+		return false;
+	}
 	run->module = wasm_runtime_load(job->module, (uint32_t)job->module_size, out->text,
 					sizeof(out->text));
-	if (run->module == NULL || !linked(run->module, out)) {
+	if (run->module == NULL || !linked(run->module, job->aot, out)) {
 		return false;
 	}
 	if (job->memory != PROPLET_UNLIMITED) {
@@ -468,6 +485,9 @@ struct proplet_runtime *proplet_wamr(void *pool, size_t pool_size)
 	wasm_runtime_set_log_level(WASM_LOG_LEVEL_FATAL);
 	made.runtime = (struct proplet_runtime){.name = "wamr",
 						.version = PROPLET_WAMR_VERSION,
+#ifdef PROPLET_WAMR_AOT
+						.aot = PROPLET_WAMR_AOT,
+#endif
 						.run = run_job,
 						.stop = stop,
 						.tick = tick,

@@ -88,6 +88,7 @@ struct pp_plan {
 	uint32_t max_restarts;
 	uint8_t inputs, mode, restart, update; /* update: 0 none, else 1 + its word's place */
 	bool has_memory, has_max_restarts, has_model, trains;
+	bool aot; /* `module` is native code that stands for the Wasm */
 };
 
 /* One run of the inventory: its record, and where it stands. */

@@ -171,6 +171,7 @@ struct proplet_guest {
 	uint8_t uid[16], run[16];
 	uint32_t restarts;
 	bool daemon, trains; /* trains: a step of a round of federated learning */
+	bool aot; /* `module` is native code for the engine's `aot`, not Wasm */
 	uint8_t module[32];
 	uint32_t module_size;
 	struct proplet_text ref, entrypoint, stdin_text;
@@ -228,6 +229,9 @@ struct proplet_engine {
 	uint8_t slots;       /* guests at one time, at most 32 */
 	uint64_t memory;     /* bytes for guests in all */
 	const char *const *imports; /* "module" or "module.name", NULL at the end: for hello and admission */
+	/* Native code that it runs, "arch/wamr-version" (at most 63 bytes); NULL: none. Nobody verifies
+	 * such code and its instructions are not counted: set it only where the device's owner says so. */
+	const char *aot;
 
 	/* Can the module (a sealed blob, already admitted by the core) run so? On PROPLET_REFUSED
 	 * `why` holds words, terminated. May also warm a cache. PROPLET_BUSY: asked again later. */

@@ -99,8 +99,11 @@ enum pp_wire_serve_field { PP_WIRE_SERVE_INTERFACE = 1, PP_WIRE_SERVE_CONCURRENC
 extern const struct pp_shape pp_shape_blob_ref;
 enum pp_blob_ref_field { PP_BLOB_REF_DIGEST = 1, PP_BLOB_REF_SIZE = 2 };
 
+extern const struct pp_shape pp_shape_wire_aot;
+enum pp_wire_aot_field { PP_WIRE_AOT_DIGEST = 1, PP_WIRE_AOT_SIZE = 2, PP_WIRE_AOT_TARGET = 3 };
+
 extern const struct pp_shape pp_shape_wire_module;
-enum pp_wire_module_field { PP_WIRE_MODULE_DIGEST = 1, PP_WIRE_MODULE_SIZE = 2, PP_WIRE_MODULE_IMAGE = 3, PP_WIRE_MODULE_PLAIN = 4, PP_WIRE_MODULE_KEY = 5 };
+enum pp_wire_module_field { PP_WIRE_MODULE_DIGEST = 1, PP_WIRE_MODULE_SIZE = 2, PP_WIRE_MODULE_IMAGE = 3, PP_WIRE_MODULE_PLAIN = 4, PP_WIRE_MODULE_KEY = 5, PP_WIRE_MODULE_AOT = 6 };
 
 extern const struct pp_shape pp_shape_wire_model;
 enum pp_wire_model_field { PP_WIRE_MODEL_NAME = 1, PP_WIRE_MODEL_BLOB = 2 };

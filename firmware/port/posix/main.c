@@ -292,6 +292,10 @@ static bool make_engine(void)
 	}
 	proplet_runner_init(&device.runner, device.runtime, &device.port, &device.threads.os,
 			    device.slots, (uint8_t)settings->tasks, settings->memory);
+	if (strcmp(settings->aot, "Allowed") == 0 && !proplet_runner_allow_aot(&device.runner)) {
+		fprintf(stderr, "proplet-posix: aot: Allowed: this engine runs no native code\n");
+		return false;
+	}
 #ifdef PROPLET_FL
 	records_init(&device.records, settings->mounts, settings->directories,
 		     settings->mount_count);

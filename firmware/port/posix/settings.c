@@ -53,6 +53,7 @@ static const struct setting known[] = {
 	{"window", "window", NUMBER, AT(window), "2"},
 	{"output", "output", SIZE, AT(output), "64KiB"},
 	{"engine", "engine", TEXT, AT(engine), NULL},
+	{"aot", "aot", TEXT, AT(aot), "Never"},
 	{"mounts", "mount", MOUNT, 0, NULL},
 	{"flMemory", "fl-memory", SIZE, AT(learning), "64MiB"},
 	/* Of the Linux proplet, and of no use here: the same file serves both. */
@@ -412,6 +413,9 @@ static bool check(struct settings *settings)
 	if (settings->trust == NULL) {
 		return fault("settings", "trust",
 			     "missing: without the root's public key no document could be believed");
+	}
+	if (strcmp(settings->aot, "Never") != 0 && strcmp(settings->aot, "Allowed") != 0) {
+		return fault("settings", "aot", "wanted Never or Allowed");
 	}
 	if ((settings->tls_cert == NULL) != (settings->tls_key == NULL)) {
 		return fault("settings", "tlsCert", "a certificate and its key come together");

@@ -15,7 +15,7 @@
 
 struct settings {
 	const char *id, *domain, *channel, *broker, *mqtt, *username, *password, *password_file;
-	const char *tls_ca, *tls_cert, *tls_key, *data, *trust, *key, *box_key, *engine;
+	const char *tls_ca, *tls_cert, *tls_key, *data, *trust, *key, *box_key, *engine, *aot;
 	uint64_t keepalive; /* ms, as all durations */
 	uint64_t heartbeat, grace, debounce;
 	uint64_t tasks, memory, storage, max_module, max_payload, chunk, window, output, learning;
