@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "calls.h"
+
 #ifdef PROPLET_FL
 #include "../fl/imports.h"
 /* A guest that trains sees no clock, chance or waiting but those of its round. */
@@ -44,33 +46,6 @@ bool proplet_over(struct proplet_job *job)
 		return true;
 	}
 	return false;
-}
-
-static uint32_t arg(const struct proplet_call *call, int at)
-{
-	return (uint32_t)call->args[at];
-}
-
-static uint8_t *at(const struct proplet_call *call, uint64_t address, uint64_t size)
-{
-	return proplet_at(call->memory, address, size);
-}
-
-static void put(uint8_t *to, uint64_t value, int bytes)
-{
-	for (int i = 0; i < bytes; i++) {
-		to[i] = (uint8_t)(value >> (8 * i));
-	}
-}
-
-static uint64_t get(const uint8_t *from, int bytes)
-{
-	uint64_t value = 0;
-
-	for (int i = bytes; i-- > 0;) {
-		value = value << 8 | from[i];
-	}
-	return value;
 }
 
 static bool store32(const struct proplet_call *call, uint32_t address, uint64_t value)

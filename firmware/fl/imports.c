@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "calls.h"
 #include "decimal.h"
 #include "lesson.h"
 #include "values.h"
@@ -41,33 +42,6 @@ static struct proplet_lesson *lesson_of(struct proplet_call *call)
 		(void)refuse(call, "needs propeller_fl, which only a FederatedTask offers");
 	}
 	return call->job->lesson;
-}
-
-static uint32_t arg(const struct proplet_call *call, int at)
-{
-	return (uint32_t)call->args[at];
-}
-
-static uint8_t *at(const struct proplet_call *call, uint64_t address, uint64_t size)
-{
-	return proplet_at(call->memory, address, size);
-}
-
-static void put(uint8_t *to, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++) {
-		to[i] = (uint8_t)(value >> (8 * i));
-	}
-}
-
-static uint64_t get(const uint8_t *from, unsigned bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = bytes; i-- > 0;) {
-		value = value << 8 | from[i];
-	}
-	return value;
 }
 
 static size_t say(struct proplet_call *call, size_t end, const char *text)

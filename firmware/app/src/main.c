@@ -52,6 +52,9 @@ static char notes[CONFIG_PROPLET_RUNS * 256];
 static struct pp_run runs[CONFIG_PROPLET_RUNS];
 static struct pp_stone stones[CONFIG_PROPLET_STONES];
 static struct pp_blob blobs[3 * CONFIG_PROPLET_RUNS];
+#if CONFIG_PROPLET_RELEASES > 0 /* a digest a run, the list as it came, and as it is read */
+static uint8_t releases[32 * CONFIG_PROPLET_RUNS + 2 * CONFIG_PROPLET_RELEASES];
+#endif
 
 /* -- the device ---------------------------------------------------------------------------- */
 
@@ -152,6 +155,10 @@ static bool make_proplet(void)
 		.blob_count = ARRAY_SIZE(blobs),
 		.body = body,
 		.body_size = sizeof(body),
+#if CONFIG_PROPLET_RELEASES > 0
+		.releases = releases,
+		.releases_size = sizeof(releases),
+#endif
 	};
 	struct proplet_config config = {
 		.domain = identity.domain,

@@ -9,6 +9,7 @@ LOG_MODULE_REGISTER(proplet_clock);
 
 #define ANSWER_MS 1000
 #define FIRST_MS (15 * 1000)
+#define UNKNOWN_MS (300 * 1000)
 #define EVERY_MS (3600 * 1000)
 
 static int64_t offset; /* Unix ms less uptime, once known */
@@ -41,7 +42,7 @@ void clock_turn(const char *server)
 		pause = EVERY_MS;
 	} else {
 		LOG_WRN("%s tells no time: %d", server, error);
-		pause = MIN(2 * pause, (int64_t)EVERY_MS);
+		pause = MIN(2 * pause, (int64_t)(known ? EVERY_MS : UNKNOWN_MS));
 	}
 	due = k_uptime_get() + pause;
 }

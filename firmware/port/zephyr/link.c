@@ -12,6 +12,10 @@
 #include <zephyr/net/tls_credentials.h>
 #endif
 
+#if defined(CONFIG_PROPLET_TLS)
+#include "certs.h"
+#endif
+#include "clock.h"
 #include "compat.h"
 #include "keys.h"
 
@@ -272,6 +276,12 @@ static void begin(void)
 		later();
 		return;
 	}
+#if defined(CONFIG_PROPLET_TLS)
+	if (link_secure()) { /* the broker is found, so the time server may be: it is asked first */
+		clock_turn(link.identity->sntp);
+		certs_begin(link.proplet);
+	}
+#endif
 	error = mqtt_connect(&link.client);
 	if (error != 0) {
 		LOG_WRN("%s:%u does not answer: %d", link.identity->host, link.identity->port,
@@ -349,6 +359,11 @@ void link_turn(int64_t until)
 	    (!link.connected && k_uptime_get() >= link.deadline)) {
 		error = -ETIMEDOUT;
 	}
+#if defined(CONFIG_PROPLET_TLS)
+	if (link_secure() && certs_ended()) {
+		error = -EACCES;
+	}
+#endif
 	if (error != 0 || !link.open) {
 		if (link.open) {
 			mqtt_abort(&link.client);
