@@ -178,6 +178,7 @@ def _what(app: App) -> object:
         app.address,
         app.namespace,
         app.prune,
+        app.ceilings,
         app.interval,
         app.jitter,
         app.cron,

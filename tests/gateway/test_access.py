@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 import requests
@@ -13,9 +15,10 @@ from propeller.gateway.access.limits import Buckets
 from propeller.gateway.access.roles import Grant, Principal, Role
 from propeller.gateway.access.sessions import COOKIE
 from propeller.gateway.access.tokens import Tokens
+from propeller.model.ids import Key
 from propeller.model.quotas import Quota
 from propeller.reconcile.allotment import note_quotas
-from propeller.reconcile.events import SetHold
+from propeller.reconcile.events import RetryFlow, SetHold
 
 OBJECT = "/api/v1/objects/Daemon/plant-a/filter"
 PAGE = "/objects/Daemon/plant-a/filter"
@@ -227,6 +230,35 @@ def test_a_form_of_our_own_page_suspends(door):
     assert isinstance(event, SetHold)
     assert event.suspend.reason == "line 3 stands"
     assert event.suspend.by.startswith("token:operator-")
+
+
+def test_a_failed_workflow_has_a_button_that_lets_it_go_on(door):
+    """Only where there is something to go on with; who pressed it arrives."""
+    path = "/objects/Workflow/plant-a/shift"
+    browser = door.login("operator", "plant-a")
+    form = {"csrf": csrf_of(browser, door)}
+    answer = browser.post(door.base + path + "/retry", data=form, timeout=20, allow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+    (event,) = door.loop.asked
+    assert isinstance(event, RetryFlow)
+    assert event.by.startswith("token:operator-")
+    daemon = next(one for one in door.store.statuses() if one.key.name == "filter")
+    document = json.loads(daemon.document)
+    document["kind"], document["metadata"]["name"] = "Workflow", "shift"
+    stalled = {"type": "Stalled", "status": "True", "reason": "Failed", "message": "peak failed"}
+    conditions = document["status"]["conditions"]
+    for given, buttons in ((conditions, 0), ([*conditions, stalled], 1)):
+        document["status"]["conditions"] = given
+        with door.store.transaction():
+            door.store.put_status(
+                replace(
+                    daemon,
+                    key=Key("Workflow", "plant-a", "shift"),
+                    document=json.dumps(document),
+                )
+            )
+        page = browser.get(door.base + path, headers={"Accept": "text/html"}, timeout=20).text
+        assert page.count(f'action="{path}/retry"') == buttons
 
 
 @pytest.mark.parametrize(

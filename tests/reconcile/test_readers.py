@@ -11,6 +11,7 @@ import pytest
 
 from propeller.errors import Unavailable
 from propeller.model.binding import Binding
+from propeller.model.ceilings import Ceilings
 from propeller.model.ids import sha256_digest
 from propeller.model.parse import parse_object
 from propeller.model.plugins import Hook, Plugin
@@ -192,6 +193,26 @@ def test_who_is_bound_by_others_is_read_anew(
     assert isinstance(first, SpecsTaken)
     assert isinstance(second, SpecsTaken)
     assert (first.bound, second.bound) == ("", bound.binding.name)
+
+
+def test_ceilings_that_were_lowered_bind_at_once(
+    tmp_path: Path, readers: AppReaders, heard: Heard
+) -> None:
+    """The source is judged anew though nothing moved in it: not with the next restart only."""
+    path = tmp_path / "r"
+    path.mkdir()
+    (path / "d.yaml").write_text(
+        "apiVersion: propeller.dev/v1alpha1\nkind: Daemon\nmetadata: {name: d}\n"
+        "spec: {module: {image: r.example/a:1}, limits: {memory: 64MiB}}\n"
+    )
+    free = app("red", str(path), interval=3_600_000)
+    readers.follow({"red": free}, str)
+    heard.wait(1)
+    readers.follow({"red": replace(free, ceilings=Ceilings(memory=32 << 20))}, str)
+    heard.wait(2)
+    refused = heard.all[1]
+    assert isinstance(refused, SpecsRefused)
+    assert "must be at most 32MiB" in str(refused.faults[0])
 
 
 def test_an_app_that_went_is_read_no_more(

@@ -24,6 +24,8 @@ from test_workflows import (
 from propeller.model.ids import Key
 from propeller.reconcile.events import RetryFlow
 from propeller.rehearse.fleet import MINUTE, SECOND, Sim
+from propeller.state.database import COMMITTED, STATEMENT
+from propeller.state.failpoints import At, arm, disarm
 
 KEY = Key("Workflow", "default", "report")
 
@@ -119,6 +121,43 @@ def test_asked_twice_it_goes_on_once(failed: Sim) -> None:
     assert "is under way" in second[0]["error"]
     until_ready(failed)
     assert counts(failed, "right") == [2]
+
+
+class KilledError(Exception):
+    """What stands for kill -9 in the middle of a turn."""
+
+
+@pytest.mark.parametrize("point", [STATEMENT, COMMITTED])
+def test_killed_between_any_two_statements_it_is_asked_for_or_not(failed: Sim, point: str) -> None:
+    """Before the commit nothing was asked, after it all of it was; it goes on once in the end."""
+
+    def killed() -> None:
+        raise KilledError
+
+    mended(failed)
+    died = 0
+    for hit in range(1, 100):
+        arm(point, At(hit, killed))
+        try:
+            answers = retry(failed)
+        except KilledError:
+            died += 1
+            disarm()
+            failed.restart_manager()
+            if flow(failed).resumed:
+                break
+            assert "WorkflowResumed" not in failed.manager.reasons()
+            assert counts(failed, "right") == [1]
+            continue
+        finally:
+            disarm()
+        assert "steps" in answers[0]
+        break
+    assert died >= (5 if point == STATEMENT else 1)
+    until_ready(failed)
+    assert failed.manager.reasons().count("WorkflowResumed") == 1
+    assert counts(failed, "read", "left", "right", "join") == [1, 1, 2, 1]
+    assert not failed.started_twice()
 
 
 def test_what_cannot_go_on_is_said(failed: Sim) -> None:

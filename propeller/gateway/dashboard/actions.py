@@ -25,6 +25,7 @@ from propeller.reconcile.events import (
     Confirm,
     Event,
     Reply,
+    RetryFlow,
     SetHold,
     SetProplet,
     Steer,
@@ -68,6 +69,7 @@ def action_entries(loop: Loop, gate: Gate, renderer: Renderer) -> list[Entry]:
     entries = [
         form(f"{THE_OBJECT}/suspend", actions.suspend, "stop an object"),
         form(f"{THE_OBJECT}/resume", actions.resume, "let it go on"),
+        form(f"{THE_OBJECT}/retry", actions.retry, "let a failed run of a Workflow go on"),
         form(f"{THE_OBJECT}/reject", actions.reject, "never run that version"),
         form(f"{THE_OBJECT}/rollback", actions.rollback, "back to what was good"),
         form(f"{THE_OBJECT}/rollout", actions.rollout, "pause, resume or abort a rollout"),
@@ -122,6 +124,12 @@ class Actions:
         """Let it go on."""
         return await self._of_object(
             call, lambda key, reply: SetHold(key=key, suspend=None, reply=reply)
+        )
+
+    async def retry(self, call: Call) -> Response:
+        """Go on after a failure."""
+        return await self._of_object(
+            call, lambda key, reply: RetryFlow(key=key, by=call.by, reply=reply)
         )
 
     async def reject(self, call: Call) -> Response:
