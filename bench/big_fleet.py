@@ -22,10 +22,11 @@ from propeller.model.ids import PropletId
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
 from propeller.reconcile.events import Event
-from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.sourcing import read_once
 from propeller.reconcile.standing import of_reconciler
 from propeller.reconcile.statusfiles import StatusFiles
+from propeller.reconcile.surroundings import Surroundings
 from propeller.registry.blobs import BlobStore
 from propeller.sources.load import Cache
 from propeller.sources.open import open_source

@@ -29,7 +29,8 @@ from propeller.transport.mqtt import MqttTransport
 from propeller.wire import codec
 from propeller.wire.call_messages import WireServe
 from propeller.wire.messages import Entry
-from proplet.pools import Pending, Pool, Result
+from proplet.pending import Pending, Result
+from proplet.pool import Pool
 
 NAME = "functions"
 

@@ -13,15 +13,7 @@ import random
 from collections import Counter
 
 from propeller.errors import WireError
-from propeller.wire.messages import (
-    BlobAck,
-    BlobChunk,
-    Entry,
-    ManagerStatus,
-    Op,
-    Refused,
-    Status,
-)
+from propeller.wire.messages import BlobAck, BlobChunk, Entry, ManagerStatus, Op, Refused, Status
 from proplet.autonomy import Autonomy
 from proplet.documents import Documents
 from proplet.downloads import Downloads
@@ -57,9 +49,6 @@ HEARD = tuple(topic for topic in Topic if topic is not Topic.RELEASES)
 TRUST_EVERY = 2_000
 """Ms between two requests for the trust document."""
 
-MOST_DROPPED = 32
-"""Reasons of dropped messages that a report counts."""
-
 DRAIN_MARGIN = 1500
 """Ms past the grace after which a drain no longer waits for guests."""
 
@@ -89,6 +78,7 @@ class Agent:
         self.counts: Counter[str] = Counter()
         self._releases = Releases(stored.releases, stored.held)
         self._runs = Runs(config, rng, may=self._may)
+        self._held = self._runs.held
         self._downloads = Downloads(config.hello.id, config.chunk, rng)
         self._uploads = Uploads(config.chunk, rng)
         self._operations = Operations(config.hello, ship_training=config.ship_training)
@@ -118,7 +108,7 @@ class Agent:
         self._releases.trusted_anew(self._seals)
         for blob in stored.uploads:
             self._uploads.add(blob, lasting=True)
-        self._runs.load(stored.entries, stored.runs, now, out.append, stored.times)
+        self._held.load(stored.entries, stored.runs, now, out.append, stored.times)
         return self._turn(now, out)
 
     def connected(self, conn: int, now: Now) -> tuple[Effect, ...]:
@@ -158,7 +148,7 @@ class Agent:
 
     def holding(self) -> tuple[Entry, ...]:
         """Entries whose guests run or may come to run: what is granted to guests is theirs."""
-        return self._runs.holding()
+        return self._held.holding()
 
     # -- what is heard ----------------------------------------------------------------------------
 
@@ -346,7 +336,7 @@ class Agent:
 
     def alive(self, key: Key) -> bool:
         """Whether a guest of this run may still write."""
-        live = self._runs.find(key)
+        live = self._held.find(key)
         return live is not None and live.phase is not Phase.ENDED
 
     def log_piece(
@@ -364,20 +354,20 @@ class Agent:
     def _turn(self, now: Now, out: list[Effect]) -> tuple[Effect, ...]:
         """Look at the whole state, whatever happened, and ask for what is due."""
         if self._releases.required:
-            held = self._releases.hold(self._runs.modules(), self._documents.time(now))
+            held = self._releases.hold(self._held.modules(), self._documents.time(now))
             if held is not None:
                 out.append(held)
         self._autonomy.contact(self._connected and self._present, now)
         self._runs.settle(now, out.append, silence=self._autonomy.silence(now))
-        unsaved = self._autonomy.save(self._runs.budget(), now)
+        unsaved = self._autonomy.save(self._held.budget(), now)
         if unsaved is not None:
             out.append(SaveSilence(unsaved))
         self._spare(out)
         self._operations.settle(self._runs, out)
-        if self._runs.changed:
-            self._runs.changed = False
+        if self._held.changed:
+            self._held.changed = False
             self._reporting.mark(now)
-        if not self._runs.moving:
+        if not self._held.moving:
             self._reporting.settled(now)
         away = self._manager is not None and self._manager.state != "online"
         served = self._connected and not away
@@ -406,8 +396,8 @@ class Agent:
             now,
             conn=self._conn,
             observed=self._documents.observed,
-            runs=self._runs.reports(),
-            free=self._runs.free(self._storage),
+            runs=self._held.reports(),
+            free=self._held.free(self._storage),
             metrics=self._numbers,
             clock="Synced" if self._documents.synced(now) else "Unsynced",
             uploads=self._uploads,
@@ -415,17 +405,12 @@ class Agent:
         )
 
     def _numbers(self) -> Named:
-        dropped = tuple(
-            (f"dropped.{reason}", count) for reason, count in sorted(self.counts.items())
-        )
-        own = tuple(one for one in self._vitals if "/" not in one[0])
-        guests = tuple(one for one in self._vitals if "/" in one[0])
-        return self._turns.pick(own, guests, dropped[:MOST_DROPPED])
+        return self._turns.numbers(self._vitals, self.counts)
 
     def _finish_drain(self, now: Now, out: list[Effect]) -> None:
         if self._drain_by is None:
             return
-        if self._runs.idle or now.mono >= self._drain_by:
+        if self._held.idle or now.mono >= self._drain_by:
             if self._connected:
                 self._reporting.at_once(now)
                 self._report(now, out)
@@ -441,7 +426,7 @@ class Agent:
         if served:
             times += [self._downloads.due(), self._uploads.due()]
         times.append(self._drain_by)
-        times.append(self._autonomy.due(self._runs.budget()))
+        times.append(self._autonomy.due(self._held.budget()))
         left = self._runs.spent_in()
         if left is not None and not self._autonomy.there:
             times.append(now.mono + left)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from propeller.errors import WireError
 from propeller.wire.call_messages import MAX_FOLLOW, Call, CallAnswer
 from propeller.wire.messages import Hello
-from proplet.pools import Pending, Pool, Result, refused
+from proplet.pending import Pending, Result, refused
+from proplet.pool import Pool
 from proplet.records import Key
 
 SOURCES = 64

@@ -1,5 +1,5 @@
 """What each guest takes, as named integers for the report: `cpu/1a2b3c4d` and `rss/1a2b3c4d`; what
-a Function has besides is in `pools`.
+a Function has besides is in `pool`.
 
 The eight digits are the first of the object's uid: a device holds few, and bytes may be dear. Where
 a report has no room for all guests they take turns (`turns`).
@@ -15,8 +15,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
+from proplet.runtime.capture import STREAMS, dropped_of
 from proplet.workers import Worker
 
 MOST = 256
@@ -57,6 +59,15 @@ class Gauges:
                 values[f"cpu/{uid}"] += permille
         self._before = seen
         return tuple(sorted(values.items()))
+
+
+def lost_of(logs: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
+    """Bytes of output that made way for newer ones, by guest. logs: uid and folder of each run."""
+    lost = Counter[str]()
+    for uid, folder in islice(logs, MOST):
+        for stream in STREAMS:
+            lost[f"lost/{uid[:NAMED]}"] += dropped_of(folder, stream)
+    return [row for row in lost.items() if row[1]]
 
 
 def _used(pid: int) -> tuple[int, int] | None:

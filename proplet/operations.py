@@ -92,13 +92,13 @@ class Operations:
         out.extend(steps)
         if op.verb == "logs":
             tail, follow = min(op.tail, MOST_TAIL), min(op.follow, MOST_FOLLOW)
-            out.append(TailLog(op.id, runs.log_key(key), op.stream, tail, follow))
+            out.append(TailLog(op.id, runs.held.log_key(key), op.stream, tail, follow))
         else:
             opened.key = key
             self.settle(runs, out)
 
     def _refuse_log(self, key: Key, runs: Runs) -> str:
-        live = runs.find(key)
+        live = runs.held.find(key)
         if live is None:
             return "no such run"
         if live.entry.fl is not None and not self._ship_training:
@@ -111,7 +111,7 @@ class Operations:
         for opened in list(self._open.values()):
             if opened.key is None:
                 continue
-            live = runs.find(opened.key)
+            live = runs.held.find(opened.key)
             if opened.op.verb == "cancel":
                 over = live is None or live.phase is Phase.ENDED
             else:

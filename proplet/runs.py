@@ -12,13 +12,12 @@ versions of one object never run side by side. An entry may ask for the contrary
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
-from propeller.wire.messages import Entry, Free, RunReport
+from propeller.wire.messages import Entry
 from proplet.capacity import Room, need, refusal
 from proplet.effects import (
-    Effect,
     ForgetRun,
     FreeBlob,
     InUse,
@@ -31,17 +30,14 @@ from proplet.effects import (
     Stop,
 )
 from proplet.endings import daemon_ended, delay, once_ended
-from proplet.live import Live, Phase, Why, cut, fresh
+from proplet.inventory import Emit, Inventory
+from proplet.live import Live, Phase, Why, cut
 from proplet.modules import Modules
-from proplet.records import AgentConfig, Key, RunRecord, State, Times, report_of
+from proplet.records import AgentConfig, Key, RunRecord, State, Times
 from proplet.takeover import awaited, older
 from proplet.timetable import Timetable
-from proplet.tombstones import Tombstones
 from proplet.words import milliseconds
 
-_MOVING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STOPPING})
-
-Emit = Callable[[Effect], None]
 May = Callable[[str, Now], str]
 """Why no module of a digest may be started now, "" where it may."""
 
@@ -51,7 +47,7 @@ def _may_all(_digest: str, _now: Now) -> str:
 
 
 class Runs:
-    """The inventory. `changed` is set whenever a report would read differently."""
+    """See the module. held: the inventory that it moves towards what is listed."""
 
     def __init__(self, config: AgentConfig, rng: random.Random, *, may: May = _may_all) -> None:
         self._hello = config.hello
@@ -59,98 +55,17 @@ class Runs:
         self._ceilings = config.ceilings
         self._grace = config.grace
         self._rng = rng
-        self._live: dict[Key, Live] = {}
-        self._tombstones = Tombstones(config.tombstones)
+        self.held = Inventory(config)
         self._modules = Modules()
         self._in_use: frozenset[str] = frozenset()
         self._silence = 0
         self._now = Now(0, 0)
-        self._tables: dict[Key, Timetable] = {}
-        self._times: dict[Key, Times] = {}
         self.draining = False
-        self.changed = False
-
-    # -- what is listed ---------------------------------------------------------------------------
-
-    def load(
-        self,
-        entries: Iterable[Entry],
-        records: Iterable[RunRecord],
-        now: Now,
-        emit: Emit,
-        times: Iterable[tuple[Key, Times]] = (),
-    ) -> None:
-        """Take up what was stored. Guests of the last boot are dead: a once-run is Interrupted."""
-        self._times = dict(times)
-        known: dict[Key, RunRecord] = {}
-        for record in records:
-            if record.mode == "once" and record.state is State.RUNNING:
-                ended = replace(
-                    record,
-                    state=State.INTERRUPTED,
-                    error="cut short: the proplet went down while it ran",
-                    ended=now.wall,
-                )
-                emit(SaveRun(ended))
-                known[record.key] = ended
-            else:
-                known[record.key] = record
-        for entry in entries:
-            live = fresh(entry)
-            stored = known.pop(live.key, None)
-            if stored is not None:
-                self._resume(live, stored)
-            self._live[live.key] = live
-        for record in known.values():
-            self._tombstones.bury(record, emit)
-        self.changed = True
-
-    @staticmethod
-    def _resume(live: Live, stored: RunRecord) -> None:
-        live.record = stored
-        over = (State.SUCCEEDED, State.FAILED, State.INTERRUPTED, State.REFUSED)
-        if stored.state in over and (stored.mode == "once" or not live.stale):
-            live.phase = Phase.ENDED
-            live.ready = stored.state is State.SUCCEEDED
 
     def want(self, entries: tuple[Entry, ...], emit: Emit) -> None:
         """The list as it now is, whole."""
-        listed = {(entry.uid, entry.run): entry for entry in entries}
-        for key, live in self._live.items():
-            live.wanted = key in listed
-        for key, entry in listed.items():
-            known = self._live.get(key)
-            if known is None:
-                self._live[key] = self._arrive(entry, emit)
-            elif known.entry.digest == entry.digest:
-                known.entry = entry  # only how it takes over may differ
-            else:
-                self._change(known, entry)
+        self.held.want(entries, emit)
         self.retry_fetches()
-        self.changed = True
-
-    def _arrive(self, entry: Entry, emit: Emit) -> Live:
-        live = fresh(entry)
-        buried = self._tombstones.dig_up(live.key)
-        if buried is not None:
-            live.record = buried
-            live.phase = Phase.ENDED
-            live.ready = buried.state is State.SUCCEEDED
-            emit(SaveRun(live.record))
-        return live
-
-    def _change(self, live: Live, entry: Entry) -> None:
-        live.entry = entry
-        live.trouble = ""
-        never_ran = live.record.starts == 0
-        if never_ran and live.record.mode != entry.mode:
-            live.record = replace(fresh(entry).record, state=live.record.state)
-        if live.phase is Phase.ENDED and (live.daemon or never_ran):
-            live.record = replace(live.record, failures=0, error="")
-            live.go(Phase.WAITING)
-        elif live.phase is Phase.BACK_OFF:
-            live.record = replace(live.record, failures=0)
-            live.due = 0
 
     # -- answers of the shell ---------------------------------------------------------------------
 
@@ -162,7 +77,7 @@ class Runs:
         """It could not be had; tried again when the list changes, a manager comes online, or in a
         while."""
         self._modules.gave_up(digest, words, now)
-        self.changed = True
+        self.held.changed = True
 
     def retry_fetches(self) -> None:
         """Forget which fetches were given up."""
@@ -170,28 +85,28 @@ class Runs:
 
     def prepared(self, key: Key, digest: str) -> None:
         """The module fits the entry `digest` of the run and is compiled."""
-        live = self._live.get(key)
+        live = self.held.live.get(key)
         if live is not None and live.asked == digest:
             live.prepared, live.unfit = digest, ""
 
     def unfit(self, key: Key, digest: str, words: str) -> None:
         """The module cannot do what the entry `digest` says, and why."""
-        live = self._live.get(key)
+        live = self.held.live.get(key)
         if live is not None and live.asked == digest:
             live.unfit = words
 
     def ended(self, key: Key, outcome: Outcome, now: Now, emit: Emit) -> None:
         """A guest is gone. Anything but a live run is ignored."""
         self._now = now
-        for owner, table in self._tables.items():
+        for owner, table in self.held.tables.items():
             child = table.child
             if child is not None and (child.uid, child.run) == key:
-                self._slot_over(self._live[owner], table, outcome, now, emit)
+                self._slot_over(self.held.live[owner], table, outcome, now, emit)
                 return
-        live = self._live.get(key)
+        live = self.held.live.get(key)
         if live is None or not live.alive:
             return
-        self.changed = True
+        self.held.changed = True
         record = replace(
             live.record,
             exit=outcome.exit,
@@ -224,23 +139,19 @@ class Runs:
         live.ready = record.state is State.SUCCEEDED
         live.trouble = ""
         live.go(Phase.ENDED)
-        self.changed = True
+        self.held.changed = True
         emit(SaveRun(record))
 
     # -- operations -------------------------------------------------------------------------------
 
-    def find(self, key: Key) -> Live | None:
-        """The run, if the inventory holds it."""
-        return self._live.get(key)
-
     def cancel(self, key: Key, emit: Emit) -> str:
         """Stop a run for good. Returns why it cannot be, or ""."""
-        live = self._live.get(key)
+        live = self.held.live.get(key)
         if live is None:
             return "no such run"
         if live.phase is Phase.ENDED:
             return f"already {live.record.state.value}"
-        for one in older(live, self._live.values()):
+        for one in older(live, self.held.live.values()):
             if one.phase is Phase.RUNNING:  # it would go on until this one is ready
                 self._stop(one, Why.REMOVED, emit)
         if live.alive:
@@ -252,7 +163,7 @@ class Runs:
 
     def restart(self, key: Key, emit: Emit) -> str:
         """Start a daemon afresh. Returns why it cannot be, or ""."""
-        live = self._live.get(key)
+        live = self.held.live.get(key)
         if live is None or not live.wanted:
             return "no such run"
         if not live.daemon:
@@ -264,13 +175,13 @@ class Runs:
             live.due = 0
             if live.phase is Phase.ENDED:
                 live.go(Phase.WAITING)
-        self.changed = True
+        self.held.changed = True
         return ""
 
     def drain(self, emit: Emit) -> None:
         """Start nothing any more and stop what runs; once-runs and calls may use the grace."""
         self.draining = True
-        for live in self._live.values():
+        for live in self.held.live.values():
             if live.phase is Phase.RUNNING:
                 self._stop(
                     live,
@@ -284,8 +195,8 @@ class Runs:
             return
         live.why, live.ready = why, False
         live.go(Phase.STOPPING)
-        self.changed = True
-        table = self._tables.get(live.key)
+        self.held.changed = True
+        table = self.held.tables.get(live.key)
         if table is None or table.child is not None:
             child = None if table is None else table.child
             emit(Stop(live.key if child is None else (child.uid, child.run), grace))
@@ -300,25 +211,25 @@ class Runs:
         silence: ms without a word of the manager.
         """
         self._silence, self._now = silence, now
-        room = Room(self._hello, self._live.values())
-        for live in self._live.values():
+        room = Room(self._hello, self.held.live.values())
+        for live in self.held.live.values():
             if live.wanted:
                 self._advance(live, room, now, emit)
-        unwanted = [live for live in self._live.values() if not live.wanted]
+        unwanted = [live for live in self.held.live.values() if not live.wanted]
         gone = [live for live in unwanted if self._retire(live, emit)]
         used = self._modules.needed(
-            live.entry for live in self._live.values() if live.phase is not Phase.ENDED
+            live.entry for live in self.held.live.values() if live.phase is not Phase.ENDED
         )
         if used != self._in_use:
             self._in_use = used
             self._modules.keep_only(used)
             emit(InUse(used))
-        for new in [live for live in self._live.values() if live.wanted and live.kills_first]:
+        for new in [live for live in self.held.live.values() if live.wanted and live.kills_first]:
             before = [live for live in gone if live.record.uid == new.record.uid]
             for digest in {live.entry.module.digest for live in before} - used:
                 emit(FreeBlob(digest))
             if before:
-                self._advance(new, Room(self._hello, self._live.values()), now, emit)
+                self._advance(new, Room(self._hello, self.held.live.values()), now, emit)
 
     def _advance(self, live: Live, room: Room, now: Now, emit: Emit) -> None:
         match live.phase:
@@ -331,7 +242,7 @@ class Runs:
                     and now.mono - live.began >= live.entry.ready_after
                 ):
                     live.ready = True
-                    self.changed = True
+                    self.held.changed = True
                 if live.timed:
                     self._keep_time(live, now, emit)
                 elif live.daemon and self._alone(live.entry):
@@ -356,11 +267,11 @@ class Runs:
 
     def _keep_time(self, live: Live, now: Now, emit: Emit) -> None:
         """Begin what its time has come for; take in what an edit says between two runs."""
-        table = self._tables[live.key]
+        table = self.held.tables[live.key]
         if live.stale and table.child is None and self._obtain(live, now, emit):
             live.record = replace(live.record, digest=live.entry.digest)
             table.entry = live.entry
-            self.changed = True
+            self.held.changed = True
             emit(SaveRun(live.record))
         words = self._alone(live.entry) or ("" if now.synced else "its clock is not set")
         if words and words != live.trouble and now.synced:
@@ -375,7 +286,7 @@ class Runs:
         if table.times != before:
             emit(SaveTimes(live.key, table.times))
         if fired is not None:
-            self.changed = True
+            self.held.changed = True
             emit(Start(fired, 0))
         elif cuts and table.child is not None and not table.cutting:
             table.cutting = True
@@ -401,26 +312,20 @@ class Runs:
         emit(SaveTimes(live.key, table.times))
         for key in gone:
             emit(ForgetRun(key))
-        self.changed = True
+        self.held.changed = True
         if live.phase is Phase.STOPPING:
             self.ended(live.key, Outcome(ok=False), now, emit)
 
     def _table(self, live: Live, now: Now, emit: Emit) -> None:
         """Its schedule is kept from now on."""
-        if live.key in self._tables:
-            self._tables[live.key].entry = live.entry
+        if live.key in self.held.tables:
+            self.held.tables[live.key].entry = live.entry
             return
-        times = self._times.pop(live.key, Times())
+        times = self.held.times.pop(live.key, Times())
         name = f"{live.entry.uid}|{self._hello.id}"
-        table = self._tables[live.key] = Timetable(live.entry, times, name)
+        table = self.held.tables[live.key] = Timetable(live.entry, times, name)
         if table.booted(now, delay=lambda failed: delay(table.entry, failed, self._rng)):
             emit(SaveTimes(live.key, table.times))
-
-    def log_key(self, key: Key) -> Key:
-        """Where the logs of a run are: of a schedule, those of its newest run."""
-        table = self._tables.get(key)
-        told = () if table is None else table.told()
-        return table.key_of(told[-1]) if table is not None and told else key
 
     def _obtain(self, live: Live, now: Now, emit: Emit) -> bool:
         """Whether the entry can be started; asks for what is missing. Refuses what never can."""
@@ -440,7 +345,7 @@ class Runs:
             self._trouble(live, words)
             self._show(live, Phase.WAITING)
             return False
-        if live.kills_first and older(live, self._live.values()):
+        if live.kills_first and older(live, self.held.live.values()):
             return False
         blob = self._modules.want(entry, now, emit)
         if not blob.present:
@@ -462,16 +367,11 @@ class Runs:
             return ""
         return f"no word of the manager for {milliseconds(entry.autonomy)} (placement.autonomy)"
 
-    def budget(self) -> int | None:
-        """The least autonomy of what is listed, None where all goes on for ever."""
-        held = (live.entry.autonomy for live in self._live.values() if live.wanted)
-        return min((each for each in held if each is not None), default=None)
-
     def spent_in(self) -> int | None:
         """Ms of silence from the last `settle` on until one more budget is spent."""
         left = (
             live.entry.autonomy - self._silence
-            for live in self._live.values()
+            for live in self.held.live.values()
             if live.entry.autonomy is not None and live.phase is not Phase.ENDED
         )
         return min((each for each in left if each > 0), default=None)
@@ -479,12 +379,12 @@ class Runs:
     def _trouble(self, live: Live, words: str) -> None:
         if live.trouble != words:
             live.trouble = words
-            self.changed = True
+            self.held.changed = True
 
     def _show(self, live: Live, phase: Phase) -> None:
         if live.phase is not Phase.RUNNING and live.phase is not phase:
             live.go(phase)
-            self.changed = True
+            self.held.changed = True
 
     def _start(self, live: Live, now: Now, emit: Emit) -> None:
         assert live.daemon or live.record.starts == 0, f"{live.key}: started twice"
@@ -506,7 +406,7 @@ class Runs:
         live.memory = need(live.entry)
         live.ready = live.daemon and live.entry.ready_after == 0
         live.go(Phase.RUNNING)
-        self.changed = True
+        self.held.changed = True
         emit(SaveRun(live.record))
         self._modules.started(live.entry)
         if live.timed:
@@ -520,78 +420,16 @@ class Runs:
         if live.phase is Phase.STOPPING:
             return False
         if live.phase is Phase.RUNNING:
-            if self.draining or not awaited(live, self._live.values(), self._hello, emit):
+            if self.draining or not awaited(live, self.held.live.values(), self._hello, emit):
                 self._stop(live, Why.REMOVED, emit)
             if live.alive:
                 return False
-        del self._live[live.key]
-        table = self._tables.pop(live.key, None)
-        if table is not None or self._times.pop(live.key, None) is not None:
-            emit(SaveTimes(live.key, None))
-        if table is not None:
-            for past in table.told():
-                emit(ForgetRun(table.key_of(past)))
-        self.changed = True
-        self._tombstones.bury(live.record, emit)
-        emit(ForgetRun(live.key))
+        self.held.drop(live, emit)
         return True
 
-    def modules(self) -> frozenset[str]:
-        """Of everything that is listed."""
-        return frozenset(live.entry.module.digest for live in self._live.values() if live.wanted)
-
-    def holding(self) -> tuple[Entry, ...]:
-        """Of every run that has not ended."""
-        children = (table.child for table in self._tables.values())
-        held = (live.entry for live in self._live.values() if live.phase is not Phase.ENDED)
-        return (*held, *(child for child in children if child is not None))
-
-    # -- what is told -----------------------------------------------------------------------------
-
-    @property
-    def idle(self) -> bool:
-        """No guest is alive."""
-        return not any(live.alive for live in self._live.values())
-
-    @property
-    def moving(self) -> bool:
-        """Whether some run is on its way to something else, and will mostly be there in ms."""
-        return any(live.phase in _MOVING for live in self._live.values())
-
-    def reports(self) -> tuple[RunReport, ...]:
-        """The inventory, sorted by (uid, run)."""
-        return tuple(self._report(live) for _, live in sorted(self._live.items()))
-
-    def _report(self, live: Live) -> RunReport:
-        told = report_of(
-            live.record,
-            state=live.state,
-            ready=live.ready,
-            error=live.record.error or cut(live.trouble),
-        )
-        table = self._tables.get(live.key)
-        if table is None:
-            return told
-        return replace(told, past=table.told(), lost=table.times.lost)
-
-    def free(self, storage: int) -> Free:
-        """What is left for more."""
-        return Room(self._hello, self._live.values()).free(storage)
+    # -- time -------------------------------------------------------------------------------------
 
     def due(self) -> int | None:
         """When `settle` has something to do by the clock alone (monotonic ms)."""
-        times = [live.due for live in self._live.values() if live.phase is Phase.BACK_OFF]
-        times += [
-            live.began + live.entry.ready_after
-            for live in self._live.values()
-            if live.phase is Phase.RUNNING and live.daemon and not live.ready
-        ]
-        for key, table in self._tables.items():
-            at = table.due() if self._live[key].phase is Phase.RUNNING else None
-            if at is not None and not self._live[key].trouble:
-                # Looked at every minute: a wall clock can be set.
-                times.append(self._now.mono + min(60_000, max(1, at - self._now.wall)))
-        again = self._modules.due()
-        if again is not None:
-            times.append(again)
-        return min(times, default=None)
+        times = (self.held.due(self._now), self._modules.due())
+        return min((at for at in times if at is not None), default=None)

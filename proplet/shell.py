@@ -15,19 +15,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import assert_never
 
-from propeller.errors import PropellerError, Unavailable, WireError
+from propeller.errors import Unavailable, WireError
 from propeller.transport.base import Connected, Disconnected, Event, Received, Transport, Will
 from propeller.wire import codec
 from propeller.wire.call_messages import Call, CallAnswer
-from propeller.wire.messages import (
-    BlobGet,
-    BlobPut,
-    Hello,
-    Message,
-    OpAnswer,
-    Report,
-    Status,
-)
+from propeller.wire.messages import BlobGet, BlobPut, Hello, Message, OpAnswer, Report, Status
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel, Kind
 from proplet.agent import Agent
@@ -46,7 +38,6 @@ from proplet.effects import (
     Persist,
     Prepare,
     Publish,
-    Purpose,
     Quit,
     SaveDesired,
     SaveReleases,
@@ -67,7 +58,7 @@ from proplet.effects import (
 )
 from proplet.logs import LogReads
 from proplet.post import Post
-from proplet.pulls import PAUSES, Pull, Pulls
+from proplet.pulls import Pull
 from proplet.records import Key
 from proplet.runtime.talk import Words
 from proplet.seals import sealed
@@ -75,6 +66,7 @@ from proplet.store import Store
 from proplet.supervisor import Supervisor
 from proplet.switchboard import Switchboard
 from proplet.timing import clock, mono
+from proplet.transfers import Transfers
 from proplet.vitals import Vitals
 from proplet.witness import Witness
 
@@ -145,10 +137,11 @@ class Shell:
             send=self._return,
             traced=witness.called,
         )
-        self._pulls = None if pull is None else Pulls(pull, self.post)
+        self._transfers = Transfers(
+            self, agent, blobs=blobs, hello=hello, pull=pull, witness=witness
+        )
         self._logs = LogReads(agent.alive)
         self._vitals = Vitals(blobs)
-        self._wanted: dict[str, Fetch] = {}
         self._backlog: deque[Effect] = deque()
         self._retry: int | None = None
         self._wake = 0
@@ -177,7 +170,7 @@ class Shell:
         """Stop guests, tell it, and leave; asked a second time, leave at once."""
         self._draining += 1
         if self._draining == 1:
-            self.post(lambda: self._do(self._agent.drain(clock())))
+            self.post(lambda: self.do(self._agent.drain(clock())))
         else:
             self._over = True
             os.eventfd_write(self._bell, 1)
@@ -187,7 +180,7 @@ class Shell:
     def run(self) -> None:
         """Until drained. Guests of the store are started before any broker is there."""
         try:
-            self._do(self._agent.boot(clock()))
+            self.do(self._agent.boot(clock()))
             self._post.grant(self._agent.holding())
             self._transport.start(self.post, self._will(1))
             while not self._over:
@@ -210,7 +203,7 @@ class Shell:
         self._supervisor.tick()
         self._post.tick()
         for piece in self._logs.poll(mono()):
-            self._do(
+            self.do(
                 self._agent.log_piece(
                     piece.op,
                     clock(),
@@ -230,7 +223,7 @@ class Shell:
                 storage = self._blobs.left()
                 self._witness.looked(metrics, storage=storage)
                 self._agent.vitals(storage=storage, metrics=metrics)
-            self._do(self._agent.tick(clock()))
+            self.do(self._agent.tick(clock()))
 
     def _pause(self) -> float:
         times = [self._wake, self._supervisor.due(), self._logs.due(), self._retry]
@@ -254,7 +247,7 @@ class Shell:
                 elif known is not None:
                     if known is Topic.DESIRED:
                         self._witness.heard()
-                    self._do(self._agent.hear(known, payload, clock()))
+                    self.do(self._agent.hear(known, payload, clock()))
             case Connected(connects):
                 self._connected = True
                 self._witness.connected(True)
@@ -262,14 +255,14 @@ class Shell:
                 _log.info("connected (%d)", connects)
                 self._calls.connected(connects)
                 self._transport.subscribe([self._channel.call(self._hello.id)])
-                self._do(self._agent.connected(connects, clock()))
+                self.do(self._agent.connected(connects, clock()))
                 self._post.connected()
             case Disconnected(reason):
                 self._connected = False
                 self._witness.connected(False)
                 _log.warning("lost the broker: %s", reason)
                 self._post.disconnected()
-                self._do(self._agent.disconnected(clock()))
+                self.do(self._agent.disconnected(clock()))
             case _:
                 what()
 
@@ -282,16 +275,16 @@ class Shell:
     def prepared(self, key: Key, digest: str) -> None:
         """Part of `Answers`."""
         self._witness.prepared(key)
-        self.post(lambda: self._do(self._agent.prepared(key, digest, clock())))
+        self.post(lambda: self.do(self._agent.prepared(key, digest, clock())))
 
     def unfit(self, key: Key, digest: str, words: str) -> None:
         """Part of `Answers`."""
         self._witness.prepared(key, words)
-        self.post(lambda: self._do(self._agent.unfit(key, digest, words, clock())))
+        self.post(lambda: self.do(self._agent.unfit(key, digest, words, clock())))
 
     def ended(self, key: Key, outcome: Outcome) -> None:
         """Part of `Answers`."""
-        self.post(lambda: self._do(self._agent.ended(key, outcome, clock())))
+        self.post(lambda: self.do(self._agent.ended(key, outcome, clock())))
 
     def talk(self, key: Key, message: Words) -> None:
         """A guest has a message, or asks for one."""
@@ -299,7 +292,7 @@ class Shell:
 
     # -- doing ---------------------------------------------------------------------------------
 
-    def _do(self, effects: Iterable[Effect]) -> None:
+    def do(self, effects: Iterable[Effect]) -> None:
         """Persist, then act. What cannot be persisted holds back everything after it."""
         self._backlog.extend(effects)
         if self._retry is None:
@@ -334,13 +327,13 @@ class Shell:
                     self._transport.unsubscribe(filters)
                 self._transport.subscribe(filters)
             case Publish(message, retain):
-                self._publish(message, retain=retain)
+                self.publish(message, retain=retain)
             case SendChunk():
-                self._put(effect)
+                self._transfers.put(effect)
             case Fetch():
-                self._fetch(effect)
+                self._transfers.fetch(effect)
             case WriteChunk():
-                self._write(effect)
+                self._transfers.write(effect)
             case KeepBlob(_, data):
                 with suppress(Unavailable):  # it stays unsent; the next report tries again
                     self._blobs.keep(data)
@@ -349,7 +342,7 @@ class Shell:
                 self._supervisor.forget_native()
             case InUse(digests):
                 self._blobs.spare(digests)
-                self._wanted = {d: w for d, w in self._wanted.items() if d in digests}
+                self._transfers.spare(digests)
                 self._supervisor.forget_native()
             case Prepare(entry):
                 self._supervisor.prepare(entry)
@@ -373,7 +366,8 @@ class Shell:
             case _:
                 assert_never(effect)
 
-    def _publish(self, message: Message, *, retain: bool = False) -> None:
+    def publish(self, message: Message, *, retain: bool = False) -> None:
+        """Sign it and say it."""
         id_ = self._hello.id
         match message:
             case Report():
@@ -398,7 +392,7 @@ class Shell:
         taken = self._transport.publish(topic, payload, retain=retain)
         self._witness.told(message)
         if not taken and self._connected and isinstance(message, Report):
-            self.post(lambda: self._do(self._agent.untold(clock())))
+            self.post(lambda: self.do(self._agent.untold(clock())))
 
     def _return(self, src: str, answer: CallAnswer) -> None:
         """The answer of a call, to the gateway that asked. One that is lost is asked for again."""
@@ -408,79 +402,3 @@ class Shell:
             _log.error("an answer is not sent: %s", error)
             return
         self._transport.publish(self._channel.call_answer(self._hello.id, src), payload)
-
-    # -- blobs ---------------------------------------------------------------------------------
-
-    def _put(self, wanted: SendChunk) -> None:
-        try:
-            data = self._blobs.read(wanted.digest, wanted.off, wanted.length)
-        except FileNotFoundError:
-            digest = wanted.digest
-            self.post(lambda: self._do(self._agent.upload_lost(digest, clock())))
-            return
-        self._publish(
-            BlobPut(
-                id=self._hello.id,
-                inst=self._hello.inst,
-                digest=wanted.digest,
-                off=wanted.off,
-                total=wanted.total,
-                data=data,
-            )
-        )
-
-    def _fetch(self, wanted: Fetch) -> None:
-        digest = wanted.digest
-        self._wanted[digest] = wanted
-        if self._blobs.has(digest):
-            self.post(lambda: self._fetched(digest))
-            return
-        try:
-            self._blobs.room_for(wanted.size - self._blobs.have(digest))
-        except Unavailable as error:
-            words = error.what
-            self.post(lambda: self._do(self._agent.fetch_failed(digest, words, clock())))
-            return
-        if wanted.image is not None and self._pulls is not None:
-            into = self._blobs.pulled(digest)
-            pauses = () if "@" in wanted.image else PAUSES  # see `Fetch`
-            self._pulls.begin(wanted.image, digest, into, self._pulled, pauses=pauses)
-        else:
-            self.post(lambda: self._fetch_from(wanted))
-
-    def _fetch_from(self, wanted: Fetch) -> None:
-        have = self._blobs.have(wanted.digest)
-        self._do(self._agent.fetch_from(wanted.digest, wanted.size, have, clock()))
-
-    def _pulled(self, digest: str, trouble: str) -> None:
-        """A direct pull is over; what it could not get is asked for over MQTT."""
-        wanted = self._wanted.get(digest)
-        if wanted is None:
-            return
-        if not trouble:
-            try:
-                self._blobs.adopt(digest)
-                self._fetched(digest)
-            except (WireError, OSError) as error:
-                trouble = str(error)
-        if trouble:
-            _log.warning("%s: %s; asking over MQTT", wanted.image, trouble)
-            self._fetch_from(wanted)
-
-    def _write(self, chunk: WriteChunk) -> None:
-        digest = chunk.digest
-        try:
-            if not self._blobs.write(digest, chunk.off, chunk.total, chunk.data):
-                return
-        except PropellerError as error:
-            words = error.what
-            self.post(lambda: self._do(self._agent.fetch_failed(digest, words, clock())))
-            return
-        self.post(lambda: self._fetched(digest))
-
-    def _fetched(self, digest: str) -> None:
-        self._witness.fetched(digest)
-        wanted = self._wanted.pop(digest, None)
-        body = wanted is not None and wanted.purpose is Purpose.BODY
-        data = self._blobs.read(digest) if body else None
-        self._do(self._agent.fetched(digest, clock(), data))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import selectors
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, cast
@@ -24,14 +23,13 @@ from proplet.disk import make_directory
 from proplet.effects import Outcome
 from proplet.externals import MARK, External
 from proplet.externals import NONE as NO_EXTERNALS
-from proplet.gauges import MOST, NAMED, Gauges
+from proplet.gauges import Gauges, lost_of
 from proplet.modelfiles import lay_out
 from proplet.opening import Openings
 from proplet.outcomes import died, outcome_of
 from proplet.points import Points
 from proplet.pools import Pools, job_of
 from proplet.records import Key
-from proplet.runtime.capture import STREAMS, dropped_of
 from proplet.runtime.fit import Facts, entrypoint, topic_rows, why_unfit
 from proplet.runtime.talk import Words
 from proplet.seals import unsealed
@@ -150,8 +148,10 @@ class Supervisor:
     def start(self, entry: Entry) -> None:
         """Start the guest, or get ready for calls of it; answered by `ended`."""
         if not self._points.ready(entry):
-            words = "an output of this device does not answer: what drove it before is not undone"
-            self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
+            self._cannot(
+                (entry.uid, entry.run),
+                "an output of this device does not answer: what drove it before is not undone",
+            )
             return
         if entry.serve is not None:
             self._serve(entry)
@@ -168,12 +168,10 @@ class Supervisor:
             secrets = self._unseal(entry)
             worker = self._workers.take()
         except WireError as error:
-            words = f"its secrets cannot be opened here: {error.what}"
-            self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
+            self._cannot((entry.uid, entry.run), f"its secrets cannot be opened here: {error.what}")
             return
         except OSError as error:
-            words = f"no process could be started: {error.strerror}"
-            self._answers.ended((entry.uid, entry.run), Outcome(ok=False, error=words))
+            self._cannot((entry.uid, entry.run), f"no process could be started: {error.strerror}")
             return
         worker.key, worker.entry = (entry.uid, entry.run), entry
         if entry.timeout is not None:
@@ -185,10 +183,9 @@ class Supervisor:
         try:
             mounts = self._shown(entry)
         except OSError as error:
-            words = f"its models cannot be laid out: {error.strerror}"
             worker.done = True
             self._workers.kill(worker)
-            self._answers.ended(worker.key, Outcome(ok=False, error=words))
+            self._cannot(worker.key, f"its models cannot be laid out: {error.strerror}")
             return
         job = {
             "do": "run",
@@ -214,6 +211,10 @@ class Supervisor:
         self._workers.send(worker, job)
         self._workers.warm()
 
+    def _cannot(self, key: Key, words: str) -> None:
+        """It does not start."""
+        self._answers.ended(key, Outcome(ok=False, error=words))
+
     def _shown(self, entry: Entry) -> list[tuple[str, str, bool]]:
         """Directories of the guest: those of the device, and its models. Raises OSError."""
         mounts = [
@@ -228,15 +229,13 @@ class Supervisor:
         try:
             secrets = self._unseal(entry)
         except WireError as error:
-            words = f"its secrets cannot be opened here: {error.what}"
-            self._answers.ended(key, Outcome(ok=False, error=words))
+            self._cannot(key, f"its secrets cannot be opened here: {error.what}")
             return
         make_directory(self.logs(key))
         try:
             mounts = self._shown(entry)
         except OSError as error:
-            words = f"its models cannot be laid out: {error.strerror}"
-            self._answers.ended(key, Outcome(ok=False, error=words))
+            self._cannot(key, f"its models cannot be laid out: {error.strerror}")
             return
         self.pools.open(
             entry,
@@ -303,15 +302,11 @@ class Supervisor:
         now = self._clock()
         workers = self._workers.all()
         keys = {one.key for one in workers if one.key is not None and not one.done}
-        lost = Counter[str]()
-        for key in sorted(keys)[:MOST]:
-            for stream in STREAMS:
-                lost[f"lost/{key[0][:NAMED]}"] += dropped_of(self.logs(key), stream)
         return (
             *self._gauges.read(workers, now),
             *self.pools.gauges(now),
             *self._telling.gauges(),
-            *(row for row in lost.items() if row[1]),
+            *lost_of((key[0], self.logs(key)) for key in sorted(keys)),
             *((f"dropped.{name}", count) for name, count in sorted(self._points.counts.items())),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from proplet.gauges import MOST, NAMED
-from proplet.pools import keep_told
+from proplet.pool import keep_told
 from proplet.records import Key
 
 

@@ -15,7 +15,7 @@ from propeller.wire.call_messages import Call
 from propeller.wire.messages import Entry, Report
 from propeller.wire.trace import Context, parse
 from proplet.effects import Fetch, Prepare, Purpose, SaveDesired, Start
-from proplet.pools import Result
+from proplet.pending import Result
 from proplet.records import Key
 
 WAITING = ("Pending", "Fetching")

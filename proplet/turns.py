@@ -7,7 +7,7 @@ whole guests in turn, each report going on where the last one ended. What a gues
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MOST_NAMES = 64
 """Named integers in a report."""
@@ -15,6 +15,9 @@ MOST_OF_ONE = 8
 """Of one guest, what it tells of itself left out."""
 MOST_TOLD = 4
 """Numbers a guest tells of itself, in one report."""
+
+MOST_DROPPED = 32
+"""Reasons of dropped messages that a report counts."""
 
 Named = tuple[tuple[str, int], ...]
 
@@ -25,6 +28,13 @@ class Turns:
     def __init__(self) -> None:
         self._last = ""
         self._names: dict[str, str] = {}
+
+    def numbers(self, vitals: Named, dropped: Mapping[str, int]) -> Named:
+        """What the next report says of what was measured, and of messages dropped by reason."""
+        counts = tuple((f"dropped.{reason}", count) for reason, count in sorted(dropped.items()))
+        own = tuple(one for one in vitals if "/" not in one[0])
+        guests = tuple(one for one in vitals if "/" in one[0])
+        return self.pick(own, guests, counts[:MOST_DROPPED])
 
     def pick(self, own: Named, guests: Named, dropped: Named) -> Named:
         """What the next report says. guests: names like `cpu/1a2b3c4d`, in any order."""

@@ -11,7 +11,7 @@ from collections import Counter
 from propeller.wire.call_messages import Call
 from propeller.wire.messages import Entry, Report
 from proplet.effects import SaveDesired, Start
-from proplet.pools import Result
+from proplet.pending import Result
 from proplet.records import Key
 from proplet.tracing import Tracing
 

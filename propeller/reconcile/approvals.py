@@ -22,7 +22,7 @@ from propeller.reconcile.world import World
 from propeller.state.records import Approval, Event, GuardRecord, Pause, PlanRecord
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 REASON = "GuardTripped"
 
@@ -176,7 +176,7 @@ class Approvals:
         self._unblock(trip.app)
         world = self._world
         uids = {uid for uid in trip.uids if uid in world.objects}
-        uids.update(world.apps_named(trip.app))
+        uids.update(world.relations.apps_named(trip.app))
         self._uids[trip.app] = frozenset(uids)
         for uid in uids:
             key = world.objects[uid].object.meta.key

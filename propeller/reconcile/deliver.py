@@ -24,7 +24,7 @@ from propeller.wire.messages import BlobRef, Desired, Entry
 
 if TYPE_CHECKING:
     from propeller.reconcile.fleet import Fleet
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 INLINE_LIMIT = 8 * 1024
 """Bytes of a document body that travel inline; longer ones are blobs (rule k)."""
@@ -136,7 +136,7 @@ class Delivery:
             seen,
             fence=self._fence,
             broker_differs=asked is not None
-            and self._fleet.differs_at_broker(seen.id, asked.fence, asked.gen, asked.digest),
+            and self._fleet.retained.differs(seen.id, asked.fence, asked.gen, asked.digest),
             welcomed=seen.id in self._republish,
             now=now,
             backoff=self._patience(seen),
@@ -223,7 +223,7 @@ class Delivery:
             frame = seal("desired", body, key)
             topic = self._around.channel.desired(proplet)
             if self._around.transport.publish(topic, frame, retain=True):
-                self._fleet.published(proplet, asked.fence, asked.gen, asked.digest)
+                self._fleet.retained.published(proplet, asked.fence, asked.gen, asked.digest)
             else:
                 self._dues[proplet] = now + 1_000
         self._pending = {}

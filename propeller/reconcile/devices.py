@@ -112,7 +112,7 @@ class DeviceKeys:
                 text = self._enrolled[proplet] = enrolled.text
         if text is not None:
             return text
-        declared = world.declared_proplet(proplet)
+        declared = world.relations.declared_proplet(proplet)
         if declared is not None and declared.public_key is not None:
             return declared.public_key
         seen = world.proplets.get(proplet)
@@ -153,7 +153,7 @@ class DeviceKeys:
 
     def resolve(self, seen: Seen, world: World) -> Seen:
         """`seen` with labels, scheduling and capacities of spec and runtime holds, and its box."""
-        declared: Proplet | None = world.declared_proplet(seen.id)
+        declared: Proplet | None = world.relations.declared_proplet(seen.id)
         seen = resolved_proplet(seen, declared=declared, hold=world.holds.get(seen.id))
         box = self._box(seen, declared)
         return seen if box == seen.box else replace(seen, box=box)

@@ -78,7 +78,7 @@ class Entries:
         A run that ended on an earlier instance of the device (wiped, replaced) is not listed, or
         the new instance would run it again.
         """
-        past = self._world.past.get(proplet, {})
+        past = self._world.runs.past.get(proplet, {})
         entries = []
         for uid in self._world.holders.get(proplet, ()):
             assignment = self._world.assignments[uid][proplet]

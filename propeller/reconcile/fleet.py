@@ -2,40 +2,34 @@
 
 Owns the conversation up to "who is there and what do they hold"; what they should hold is
 `deliver`'s. Answers the lettered rules of docs/reference/protocol.md: (a) instances, (c) fences,
-(f) an empty store starts nothing, (h) silence counts only while our own echo works, (i) the
-bootstrap, (j) retained documents are compared.
+(f) an empty store starts nothing, (i) the bootstrap; `silence` answers (h), `retained` (j).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from propeller.errors import WireError
-from propeller.model.ids import PropletId, RunId, Uid
-from propeller.model.inventory import Assignment
+from propeller.model.ids import PropletId
 from propeller.model.seen import Presence, Seen
-from propeller.plan.liveness import Path, Verdict, judge
-from propeller.plan.runs import parse_cause
 from propeller.reconcile.bootstrap import Bootstrap, Command, Marker, Subscribe, Unsubscribe
 from propeller.reconcile.events import BlobStored
 from propeller.reconcile.hear import Hearing
 from propeller.reconcile.ownwords import OwnWords
+from propeller.reconcile.retained import Retained
 from propeller.reconcile.sighting import known_devices
+from propeller.reconcile.silence import Silence
 from propeller.reconcile.world import World
-from propeller.state.records import Asked, Event
+from propeller.state.records import Event
 from propeller.transport.base import Received, Will
-from propeller.wire.codec import decode, decode_tasks, encode
+from propeller.wire.codec import decode, encode
 from propeller.wire.frame import open_frame, seal
-from propeller.wire.messages import Desired, Echo, Entry
+from propeller.wire.messages import Echo
 from propeller.wire.topics import Heard, Kind
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
-
-NEVER = 2**53 - 1
-"""A time no clock here reaches (Unix ms)."""
+    from propeller.reconcile.surroundings import Surroundings
 
 ECHO_EVERY = 10_000
 FIRST_ECHO = 1_000_000_000
@@ -57,11 +51,7 @@ class Fleet:
         self.heard = False
         self.fenced_out = False
         self.connected_now = False
-        self.fleet_silent = False
-        self.silent_sites: Mapping[PropletId, str] = {}
-        self._sites: frozenset[str] = frozenset()
-        self._silence_confirmed = 0
-        self._path = Path()
+        self.silence = Silence(world)
         self.echo_ms: int | None = None
         """How long our own word took to the broker and back, last time."""
         self._echo_n = 0
@@ -87,13 +77,9 @@ class Fleet:
         self._outbox: list[tuple[str, bytes, bool]] = []
         self._commands: list[Command] = []
         self._broker_lost = False
-        self._retained: dict[PropletId, tuple[int, int, str]] = {}
-        self._recovered: dict[PropletId, tuple[Entry, ...]] = {}
+        self.retained = Retained(world, around)
         self._suspects: dict[PropletId, tuple[int, int]] = {}
-        self._liveness_due: int | None = None
-        self._judge_now = True
         self._recovering = world.store.meta("recovering") == "1"
-        self._retained_unchecked = False
 
     # -- what others ask ----------------------------------------------------------------------
 
@@ -109,19 +95,6 @@ class Fleet:
             )
         return ""
 
-    @property
-    def no_moves(self) -> str:
-        """Why no copy may be replaced for its proplet's silence, or ""."""
-        if self.fleet_silent:
-            return "more than a fifth of the fleet fell silent together (FleetSilent)"
-        return ""
-
-    @property
-    def echo_since(self) -> int:
-        """Silence counts from here at the earliest (Unix ms, rule h): never while no echo comes."""
-        since = self._path.works_since(self._around.clock())
-        return NEVER if since is None else since
-
     def begin_recovery(self) -> None:
         """Rule (f): an empty store, though there may be a fleet: nothing starts until it spoke."""
         self._recovering = True
@@ -131,7 +104,7 @@ class Fleet:
         """Declared proplets that have not reported to this store."""
         return sorted(
             PropletId(proplet.meta.key.name)
-            for proplet in self._world.declared()
+            for proplet in self._world.relations.declared()
             if not self._reported(PropletId(proplet.meta.key.name))
         )
 
@@ -141,7 +114,10 @@ class Fleet:
 
     def refresh(self) -> None:
         """Declared proplets, labels and holds changed: bring every Seen in line."""
-        declared = {PropletId(proplet.meta.key.name): proplet for proplet in self._world.declared()}
+        declared = {
+            PropletId(proplet.meta.key.name): proplet
+            for proplet in self._world.relations.declared()
+        }
         self._world.declared_now = declared
         others = [name for name in self._world.proplets if name not in declared]
         for proplet_id in [*declared, *others]:
@@ -167,10 +143,9 @@ class Fleet:
         self._world.handings.connected(now)
         for voice in self._voices.values():
             voice.begin(self._conn, now)
-        self._retained = {}
-        self._retained_unchecked = True
+        self.retained.begin()
         self.hearing.heard_since_connect = set()
-        self._path = self._path.reconnected(now)
+        self.silence.reconnected(now)
         self._echo_at = now
         self._commands += self.bootstrap.begin(list(known_devices(self._world)), now)
         self._commands.append(Subscribe((self._around.channel.poke,)))
@@ -182,7 +157,7 @@ class Fleet:
             self._event(now, "Warning", "BrokerLost", reason, None)
             self._world.handings.lost(reason, now)
         self.connected_now = False
-        self._path = self._path.lost(now)
+        self.silence.lost(now)
         self.bootstrap.lost()
         for voice in self._voices.values():
             voice.lost()
@@ -227,8 +202,7 @@ class Fleet:
             return
         if echo.conn != self._conn:
             return
-        self._judge_now = self._judge_now or self._path.works_since(now) is None
-        self._path = self._path.heard(now)
+        self.silence.echoed(now)
         self.echo_ms = max(0, now - echo.at)
         self._world.handings.echoed(echo.at, now)
         if echo.n < FIRST_ECHO:
@@ -252,11 +226,11 @@ class Fleet:
             topic = self._around.channel.desired(proplet)
             self._commands += [Unsubscribe((topic,)), Subscribe((topic,))]
         wishes.reread, wishes.missed, wishes.refused = set(), set(), set()
-        self._judge_now, wishes.parting = self._judge_now or wishes.parting, False
+        if wishes.parting:
+            self.silence.look()
+        wishes.parting = False
         for proplet, fence in wishes.fence_seen.items():
-            asked = self._world.asked.get(proplet)
-            known = max(self._fence, asked.fence if asked else 0)
-            if fence <= known:
+            if fence <= self._known_fence(proplet):
                 self._trust_again(proplet, now)
             elif proplet not in self._suspects:
                 self._suspects[proplet] = (fence, now)
@@ -268,102 +242,30 @@ class Fleet:
                 voice.distrusted(now)
         wishes.distrusted = False
 
-    # -- retained documents -------------------------------------------------------------------
-
     def _desired(self, proplet: PropletId, received: Received, now: int) -> None:
         """A desired document as the broker holds it: ours, an older one of ours, or foreign."""
-        self._look_at_desired(proplet, received.payload, now)
-        asked = self._world.asked.get(proplet)
-        if asked is not None and self.differs_at_broker(
-            proplet, asked.fence, asked.gen, asked.digest
-        ):
-            self._world.touched.deliveries.add(proplet)
-
-    def _look_at_desired(self, proplet: PropletId, payload: bytes, now: int) -> None:
-        if not payload:
-            self._retained[proplet] = (0, 0, "")
-            return
         try:
-            opened = open_frame("desired", payload, self._around.devices.manager_keys)
-            document = decode(Desired, opened.body)
-            if document.to != proplet:
-                raise WireError("id_mismatch", f"the document of {document.to}")
+            fence = self.retained.look(proplet, received.payload, max_fence=self._fence, now=now)
         except WireError as error:
             self.hearing.dropped[f"desired_{error.reject}"] += 1
-            self._retained[proplet] = (-1, -1, "")
             return
-        told = self._retained[proplet] = (document.fence, document.gen, document.digest)
+        if fence is None:
+            return
         self._suspects.pop(proplet, None)
-        asked = self._world.asked.get(proplet)
-        if asked is not None and told == (asked.fence, asked.gen, asked.digest):
-            self._world.handings.kept(asked, now)
-        if document.fence > max(self._fence, asked.fence if asked else 0):
-            if self.fenced_out:
-                return
+        if fence > self._known_fence(proplet) and not self.fenced_out:
             self.fenced_out = True
             self._event(
                 now,
                 "Warning",
                 "FencedOut",
-                f"another reconciler of this fleet wrote fence {document.fence} for {proplet}; "
+                f"another reconciler of this fleet wrote fence {fence} for {proplet}; "
                 f"ours is {self._fence}: this one stops writing",
                 proplet,
             )
-            return
-        if asked is None:
-            self._adopt(proplet, document, opened.body, now)
 
-    def _adopt(self, proplet: PropletId, document: Desired, body: bytes, now: int) -> None:
-        """Our own document from before the store was lost: it is what we asked."""
-        tasks = document.tasks
-        if tasks is None and document.body is not None:
-            data = self._around.read_blob(document.body.digest)
-            tasks = decode_tasks(data) if data is not None else None
-        self._world.put_asked(
-            Asked(
-                proplet=proplet,
-                inst=document.inst,
-                fence=document.fence,
-                gen=document.gen,
-                digest=document.digest,
-                asked_at=now,
-                due=now,
-                attempts=0,
-                body=body,
-            )
-        )
-        self._recovered[proplet] = tasks or ()
-
-    def take_recovered(self) -> list[Assignment]:
-        """Copies that recovered documents speak of. Forgets them."""
-        copies = []
-        for proplet, entries in sorted(self._recovered.items()):
-            for entry in entries:
-                cause = parse_cause(entry.cause)
-                copies.append(
-                    Assignment(
-                        uid=Uid(entry.uid),
-                        proplet=proplet,
-                        run=RunId(entry.run),
-                        cause=entry.cause,
-                        attempt=cause.attempt if cause else 1,
-                        assigned_at=0,
-                    )
-                )
-        self._recovered = {}
-        return copies
-
-    def differs_at_broker(self, proplet: PropletId, fence: int, gen: int, digest: str) -> bool:
-        """Whether the broker holds something else than what we asked (rule j)."""
-        held = self._retained.get(proplet)
-        return held is not None and held != (fence, gen, digest)
-
-    def published(self, proplet: PropletId, fence: int, gen: int, digest: str) -> None:
-        """What the broker holds once our message arrived."""
+    def _known_fence(self, proplet: PropletId) -> int:
         asked = self._world.asked.get(proplet)
-        if asked is not None and (asked.fence, asked.gen) == (fence, gen):
-            self._world.handings.published(asked, self._around.clock())
-        self._retained[proplet] = (fence, gen, digest)
+        return max(self._fence, asked.fence if asked else 0)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -377,9 +279,7 @@ class Fleet:
             self._echo_at = now
             self._echo_n += 1
             self._say_to_ourselves(FIRST_ECHO + self._echo_n, now)
-        due = self._liveness_due is not None and now >= self._liveness_due
-        if due or self._judge_now or self._world.touched.facts_moved:
-            self._judge(now)
+        self.silence.tick(now)
         for proplet, (fence, since) in list(self._suspects.items()):
             if now >= since + SUSPECT_TIMEOUT:
                 del self._suspects[proplet]
@@ -393,8 +293,7 @@ class Fleet:
 
     def confirm(self, by: str, now: int) -> None:
         """An operator says: go on without those that are not heard."""
-        self._silence_confirmed = now
-        self._judge_now = True
+        self.silence.confirm(now)
         self.end_recovery(f"confirmed by {by}", now)
 
     def end_recovery(self, why: str, now: int) -> None:
@@ -411,51 +310,7 @@ class Fleet:
         if not self.heard:
             self.heard = True
             self._world.touched.everything = True
-        if self._retained_unchecked:
-            self._retained_unchecked = False
-            for proplet, asked in self._world.asked.items():
-                held = self._retained.setdefault(proplet, (0, 0, ""))
-                if held != (asked.fence, asked.gen, asked.digest):
-                    self._world.touched.deliveries.add(proplet)
-
-    def _judge(self, now: int) -> None:
-        verdict = judge(
-            self._world.proplets, self._path, now=now, confirmed=self._silence_confirmed
-        )
-        for proplet, (presence, since) in verdict.changes.items():
-            seen = self._world.proplets[proplet]
-            self._world.put_seen(
-                replace(
-                    seen,
-                    presence=presence,
-                    offline_since=since,
-                    will_at=None if presence is Presence.OFFLINE else seen.will_at,
-                )
-            )
-            if presence is Presence.OFFLINE:
-                self._event(now, "Warning", "Silent", f"{proplet} fell silent", proplet)
-        if verdict.fleet_silent != self.fleet_silent:
-            self.fleet_silent = verdict.fleet_silent
-            self._world.touched.everything = True
-        self._note_sites(verdict, now)
-        self._liveness_due, self._judge_now = verdict.due, False
-
-    def _note_sites(self, verdict: Verdict, now: int) -> None:
-        """Sites that fell silent as one, and those that are back."""
-        if verdict.held != self.silent_sites:
-            self.silent_sites = verdict.held
-            self._world.touched.everything = True
-        for site in sorted(verdict.sites.keys() - self._sites):
-            gone, there = verdict.sites[site]
-            words = (
-                f"{gone} of {there} proplets with {site} fell silent together: nothing of theirs is"
-                " moved until enough are back; `propeller confirm fleet` moves it all the same"
-            )
-            self._event(now, "Warning", "SiteSilent", words, None)
-        for site in sorted(self._sites - verdict.sites.keys()):
-            words = f"proplets with {site} do not stay away together any more"
-            self._event(now, "Info", "SiteBack", words, None)
-        self._sites = frozenset(verdict.sites)
+        self.retained.all_read()
 
     def _foreign(self, proplet: PropletId, fence: int, now: int) -> None:
         seen = self._world.proplets.get(proplet)
@@ -479,7 +334,7 @@ class Fleet:
 
     def due(self) -> int | None:
         """When `tick` has something to do (Unix ms)."""
-        dues = [self.bootstrap.due(), self._liveness_due]
+        dues = [self.bootstrap.due(), self.silence.due]
         dues += [voice.due() for voice in self._voices.values()]
         if self.connected_now:
             dues.append(self._echo_at + ECHO_EVERY)

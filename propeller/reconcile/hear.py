@@ -14,21 +14,20 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from sys import intern
 
 from propeller.errors import WireError
-from propeller.model.conditions import moment
-from propeller.model.ids import Digest, PropletId, RunId, Uid
-from propeller.model.seen import Facts, Presence, RunState, Seen, SeenRun
+from propeller.model.ids import Digest, PropletId
+from propeller.model.seen import Facts, Presence, Seen
 from propeller.reconcile.deliver import delivered
 from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.gauges import taken
 from propeller.reconcile.pastruns import PastRuns
+from propeller.reconcile.runwords import said_of, seen_run
 from propeller.reconcile.world import World
 from propeller.state.records import Event
 from propeller.transport.base import Received
 from propeller.wire.codec import decode, decode_inventory
-from propeller.wire.messages import Hello, Report, RunReport, Status
+from propeller.wire.messages import Hello, Report, Status
 from propeller.wire.topics import Channel
 
 DUPLICATE_WINDOW = 10 * 60_000
@@ -188,7 +187,7 @@ class Hearing:
         elif quarantine == "DuplicateIdentity":
             quarantine = ""
         if seen.inst:
-            for run in self._world.bury(seen.id, at=now):
+            for run in self._world.runs.bury(seen.id, at=now):
                 self._event(
                     now, "Warning", "Lost", f"run {run.run} was lost with its storage", seen.id
                 )
@@ -337,60 +336,16 @@ class Hearing:
         self._inventories[proplet] = report.inventory
         self.heard_since_connect.add(proplet)
         before = self._world.proplets[proplet].runs
-        seen_runs = (_seen_run(run) for run in runs)
+        seen_runs = (seen_run(run) for run in runs)
         taken = {(run.uid, run.run): run for run in seen_runs}
         self._world.put_runs(proplet, taken)
         for told in runs:
             self.wishes.events += self._past_runs.take(proplet, told, now)
         for name, run in taken.items():
-            was = before.get(name)
-            if was is None or was.state != run.state:
-                self._tell(proplet, run, now)
-            if run.spent and (was is None or was.spent != run.spent):
-                self._tell_spent(proplet, run, now)
-
-    def _tell(self, proplet: PropletId, run: SeenRun, now: int) -> None:
-        held = self._world.objects.get(run.uid)
-        if held is None or run.state not in _WORDS:
-            return
-        severity = "Info" if run.state is RunState.SUCCEEDED else "Warning"
-        if run.state is RunState.RUNNING:
-            severity = "Info"
-        message = f"{_WORDS[run.state]} on {proplet}"
-        if run.error:
-            message += f": {run.error}"
-        elif run.result is not None and run.state is RunState.SUCCEEDED:
-            message += f": {run.result.strip()[:120]}"
-        self.wishes.events.append(
-            Event(
-                at=now,
-                severity=severity,
-                reason=str(run.state),
-                message=message,
-                key=held.object.meta.key,
-                proplet=proplet,
-            )
-        )
-
-    def _tell_spent(self, proplet: PropletId, run: SeenRun, now: int) -> None:
-        """A device stopped a copy by itself, as its spec says."""
-        held = self._world.objects.get(run.uid)
-        if held is None:
-            return
-        words = (
-            f"{proplet} stopped it at {moment(run.spent)} by its own clock: no word of the manager"
-            " for placement.autonomy"
-        )
-        self.wishes.events.append(
-            Event(
-                at=now,
-                severity="Warning",
-                reason="AutonomySpent",
-                message=words,
-                key=held.object.meta.key,
-                proplet=proplet,
-            )
-        )
+            held = self._world.objects.get(run.uid)
+            if held is not None:
+                key = held.object.meta.key
+                self.wishes.events += said_of(run, before.get(name), key, proplet, now)
 
     # -- shared -------------------------------------------------------------------------------
 
@@ -424,37 +379,6 @@ class Hearing:
         )
 
 
-_WORDS = {
-    RunState.RUNNING: "running",
-    RunState.BACK_OFF: "waiting to start again",
-    RunState.SUCCEEDED: "succeeded",
-    RunState.FAILED: "failed",
-    RunState.INTERRUPTED: "was interrupted",
-    RunState.REFUSED: "was refused",
-}
-
-
 def _same(inside: str, topic: str) -> None:
     if inside != topic:
         raise WireError("id_mismatch", f"{inside!r} speaks on the topic of {topic!r}")
-
-
-def _seen_run(run: RunReport) -> SeenRun:
-    blob = run.result_blob
-    return SeenRun(
-        uid=Uid(intern(run.uid)),
-        run=RunId(run.run),
-        digest=Digest(run.digest),
-        cause=intern(run.cause),
-        state=RunState(run.state),
-        exit=run.exit,
-        result=run.result,
-        result_digest=Digest(blob.digest) if blob else None,
-        result_size=blob.size if blob else 0,
-        error=run.error,
-        restarts=run.restarts,
-        ready=run.ready,
-        started=run.started,
-        ended=run.ended,
-        spent=run.spent,
-    )

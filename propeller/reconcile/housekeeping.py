@@ -21,7 +21,7 @@ from propeller.wire.messages import Desired
 
 if TYPE_CHECKING:
     from propeller.reconcile.deliver import Delivery
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 TABLES_EVERY = 60_000
 BLOBS_EVERY = 3_600_000

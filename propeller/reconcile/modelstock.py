@@ -12,7 +12,7 @@ from propeller.model.specs import Daemon, Task
 from propeller.reconcile.world import World
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 AGAIN = 15_000
 """ms until what is still missing is asked for again."""

@@ -31,7 +31,8 @@ from propeller.reconcile.world import World
 from propeller.state.records import StatusRow
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Reconciler, Surroundings
+    from propeller.reconcile.reconciler import Reconciler
+    from propeller.reconcile.surroundings import Surroundings
 
 LARGE = 20
 """Copies from which on an object's status is projected lazily."""
@@ -243,11 +244,11 @@ class Projection:
         """What depends on it is looked at again: nobody polls."""
         if self._ready_at.get(held.uid, 0) != generation:
             self._ready_at[held.uid] = generation
-            self._world.touched.objects.update(self._world.links().dependents(held.uid))
+            self._world.touched.objects.update(self._world.relations.links().dependents(held.uid))
 
     def _wake_apps(self, held: Held) -> None:
         """An App's readiness is that of its objects."""
-        self._world.touched.statuses.update(self._world.apps_named(held.object.meta.app))
+        self._world.touched.statuses.update(self._world.relations.apps_named(held.object.meta.app))
 
     def _note_runs(self, held: Held) -> None:
         """Keep the history of runs in line with what devices report."""
@@ -255,7 +256,7 @@ class Projection:
             seen = self._world.proplets.get(proplet)
             run = seen.runs.get((held.uid, assignment.run)) if seen else None
             if run is not None:
-                self._world.note_run(held.object.meta.key, assignment, run)
+                self._world.runs.note(held.object.meta.key, assignment, run)
 
     def _document(self, held: Held, summary: Summary, reconciler: Reconciler) -> dict[str, object]:
         meta = held.object.meta

@@ -21,7 +21,7 @@ from propeller.state.failpoints import fail_point
 from propeller.state.records import Event
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
     from propeller.writeback.promotions import Target
     from propeller.writeback.sidebranch import Base
 

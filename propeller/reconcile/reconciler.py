@@ -8,42 +8,16 @@ second, durable one, then publish, then project the status.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from collections.abc import Iterable
+from dataclasses import replace
 
-from propeller.model.checks import Probe
-from propeller.model.ids import Digest, Key, PropletId, Uid
-from propeller.model.inventory import Assignment
-from propeller.model.promotion import Proposal
-from propeller.model.quotas import Quota
-from propeller.model.scoring import Asking
-from propeller.model.seen import Seen
-from propeller.model.signing import Rule
-from propeller.model.specs import ModelFile, ModuleRef
+from propeller.model.ids import PropletId, Uid
 from propeller.plan.placement import Looks
 from propeller.plan.planner import affected, plan
-from propeller.plan.types import (
-    Adopt,
-    Advance,
-    Assign,
-    Blocked,
-    Conduct,
-    Correct,
-    Fire,
-    Forget,
-    Gone,
-    LetIn,
-    Plan,
-    Policy,
-    Proceed,
-    Release,
-    Rescale,
-    Snapshot,
-)
+from propeller.plan.types import Blocked, Plan, Policy, Snapshot
 from propeller.reconcile.allotment import note_quotas
+from propeller.reconcile.carrying import Carrying
 from propeller.reconcile.deliver import Delivery
-from propeller.reconcile.devices import DeviceKeys
 from propeller.reconcile.events import (
     BlobStored,
     Event,
@@ -61,8 +35,6 @@ from propeller.reconcile.events import (
 )
 from propeller.reconcile.fleet import Fleet
 from propeller.reconcile.housekeeping import Housekeeping
-from propeller.reconcile.learning import Work
-from propeller.reconcile.modelshelf import Due
 from propeller.reconcile.modelstock import ModelStock
 from propeller.reconcile.project import Projection
 from propeller.reconcile.promotions import Promotions
@@ -72,104 +44,15 @@ from propeller.reconcile.rounds import Rounds
 from propeller.reconcile.scorebook import ScoreBook
 from propeller.reconcile.specs import Specs
 from propeller.reconcile.standing import of_reconciler
-from propeller.reconcile.statusfiles import StatusFiles
+from propeller.reconcile.surroundings import Surroundings
 from propeller.reconcile.tracing import Tracing
 from propeller.reconcile.world import World
-from propeller.registry.blobs import BlobStore
-from propeller.secrets.vault import Vault
-from propeller.state.base import Journal, Store
 from propeller.state.records import Event as StoredEvent
-from propeller.state.records import RunRecord
-from propeller.telemetry.spans import Send
-from propeller.transport.base import Connected, Disconnected, Received, Transport
-from propeller.wire.signing import SigningKey
-from propeller.wire.topics import Channel, Kind
-
-MAX_BODY = 4 << 20
-"""Bytes of the largest document or report taken from a blob."""
+from propeller.transport.base import Connected, Disconnected, Received
+from propeller.wire.topics import Kind
 
 ROUNDS = 3
 """Plans in one turn at most: carrying one out may leave something to do at once."""
-
-
-def _nothing(_proplet: PropletId, _digest: Digest) -> None:
-    return
-
-
-def _no_stock(_key: Key, _model: ModelFile) -> None:
-    return
-
-
-def _nobody_scores(_asking: Asking) -> None:
-    """Where no plugin is asked, nothing is placed that waits for one."""
-
-
-def _nobody_opens(_uid: Uid, _proposal: Proposal | None) -> None:
-    """Where specs come from no repository, nothing can be pushed to it."""
-
-
-def _nobody_measures(_probe: Probe) -> None:
-    """Where nothing outside is asked, a check is inconclusive for want of an answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Everything a reconciler is given: it makes nothing of this itself.
-
-    clock: Unix ms. new_id: a fresh id for an operation. resolve: hand a module reference to a
-    worker, which posts `ModuleResolved`. source_id: names this manager on its own topics.
-    keys_predate: the key directory is older than the store (rule f: there may be a fleet).
-    vault: opens Secrets; None where no identity is configured.
-    learn: hand work of a federated job to a worker, which posts `Learned`; None: there are none.
-    key_p256: what signs for devices that know only P-256; None: they cannot be spoken to.
-    drop_upload: what a proplet uploaded is not needed any more.
-    publish: hand the model of a round to the thread that pushes it; None: there is none.
-    measure: hand a measurement to a worker, which posts `Measured`.
-    score: hand a question for a plugin to a worker, which posts `Scored`.
-    signing: who has to vouch for modules. quotas: how much a namespace may have.
-    stock: hand a model of an object's guests to a worker, which keeps its blob.
-    trace: takes spans of what becomes of a commit; None: nobody wants them.
-    propose: hand a promotion to whoever opens it and posts `PromotionOpened`; None: not any more.
-    """
-
-    store: Store
-    journal: Journal
-    transport: Transport
-    channel: Channel
-    key: SigningKey
-    devices: DeviceKeys
-    blobs: BlobStore
-    status: StatusFiles
-    clock: Callable[[], int]
-    new_id: Callable[[], str]
-    resolve: Callable[[ModuleRef], None]
-    domain: str
-    source_id: str
-    keys_predate: bool
-    key_p256: SigningKey | None = None
-    vault: Vault | None = None
-    learn: Callable[[Work], None] | None = None
-    drop_upload: Callable[[PropletId, Digest], None] = _nothing
-    publish: Callable[[Due], None] | None = None
-    measure: Callable[[Probe], None] = _nobody_measures
-    score: Callable[[Asking], None] = _nobody_scores
-    signing: tuple[Rule, ...] = ()
-    quotas: Mapping[str, Quota] = field(default_factory=dict)
-    stock: Callable[[Key, ModelFile], None] = _no_stock
-    trace: Send | None = None
-    propose: Callable[[Uid, Proposal | None], None] = _nobody_opens
-
-    def key_for(self, seen: Seen | None) -> SigningKey:
-        """What signs for this device."""
-        if self.key_p256 is not None and seen is not None and seen.facts is not None:
-            return self.key_p256 if seen.facts.p256 else self.key
-        return self.key
-
-    def read_blob(self, digest: str) -> bytes | None:
-        """A document or report that travelled as a blob; None when it is not here (yet)."""
-        if not self.blobs.has(digest) or self.blobs.size(digest) > MAX_BODY:
-            return None
-        return self.blobs.read(digest)
 
 
 class Reconciler:
@@ -195,6 +78,7 @@ class Reconciler:
         self.rounds = Rounds(self.world, around)
         self.stock = ModelStock(self.world, around)
         self.promotions = Promotions(self.world, around)
+        self.carrying = Carrying(self, around)
         self.requests = Requests(self.world, around, self.specs, self.fleet, self.rollouts)
         self.blocked: dict[Uid, Blocked] = {}
         self.wakeups: dict[Uid, dict[PropletId, int]] = {}
@@ -262,7 +146,7 @@ class Reconciler:
             case SourceSilent():
                 self.specs.silent(event, now)
             case ModuleResolved():
-                self.specs.resolved(event, now)
+                self.specs.modules.resolved(event, now)
             case BlobStored():
                 self.fleet.stored(event, now)
                 self.rounds.arrived(event.digest)
@@ -340,10 +224,10 @@ class Reconciler:
             modules=world.modules,
             policy=Policy(
                 hold=self.fleet.hold,
-                no_moves=self.fleet.no_moves,
-                silent_sites=self.fleet.silent_sites,
-                echo_since=self.fleet.echo_since,
-                discovery_apps=world.discovery_apps(),
+                no_moves=self.fleet.silence.no_moves,
+                silent_sites=self.fleet.silence.sites,
+                echo_since=self.fleet.silence.echo_since(self._around.clock()),
+                discovery_apps=world.relations.discovery_apps(),
                 windows=world.windows.by_app(world.objects.values()),
                 released=self._around.devices.released,
                 signing=self._around.signing,
@@ -351,7 +235,7 @@ class Reconciler:
             ),
             delivered=self.delivery,
             holders=world.holders,
-            waits=self._waits if world.links() else None,
+            waits=self._waits if world.relations.links() else None,
             secrets=world.secrets.known,
             courses=world.versions.courses,
             current=world.entries.is_current,
@@ -374,7 +258,7 @@ class Reconciler:
 
     def _waits(self, uid: Uid) -> str:
         world = self.world
-        return world.links().waits(uid, world.objects, self.projection.ready_generation)
+        return world.relations.links().waits(uid, world.objects, self.projection.ready_generation)
 
     def _decide(self, now: int) -> None:
         self._recover(now)
@@ -386,7 +270,7 @@ class Reconciler:
             if not decision.actions and not self.delivery.has_work(now):
                 return
             with self.store.transaction(durable=True):
-                self._carry_out(decision, now)
+                self.carrying.out(decision.actions, now)
                 self.delivery.decide(now)
             self.delivery.publish(now)
             if self.delivery.cut:
@@ -394,7 +278,7 @@ class Reconciler:
 
     def _recover(self, now: int) -> None:
         """What retained documents told while the store was empty becomes assignments again."""
-        copies = self.fleet.take_recovered()
+        copies = self.fleet.retained.take_recovered()
         if not copies:
             return
         with self.store.transaction():
@@ -470,124 +354,10 @@ class Reconciler:
         for uid in [uid for uid in self.blocked if uid not in self.world.objects]:
             del self.blocked[uid]
 
-    def _carry_out(self, decision: Plan, now: int) -> None:
-        for action in decision.actions:
-            world = self.world
-            match action:
-                case Assign() | Adopt():
-                    self._assign(action, now)
-                case Release():
-                    before = world.assignments[action.uid][action.proplet]
-                    world.put_assignment(replace(before, releasing=True))
-                    words = f"taken off {action.proplet}: {action.reason}"
-                    self._event(now, "Preempted" if action.preempted else "Released", words, action)
-                case Gone():
-                    world.drop_assignment(action.uid, action.proplet)
-                    self._event(now, "Gone", f"gone from {action.proplet}", action)
-                case Forget():
-                    self._event(now, "Deleted", action.reason, action)
-                    self.projection.forget(world.objects[action.uid])
-                    self.tracing.gone(world.objects[action.uid], now)
-                    self.rounds.forget(action.uid)
-                    world.flows.forget(action.uid, self._around.journal)
-                    world.drop_held(action.uid)
-                    self.blocked.pop(action.uid, None)
-                    self.wakeups.pop(action.uid, None)
-                case Correct():
-                    self._correct(action, now)
-                case LetIn():
-                    world.let_in(action.uid)
-                    self._event(now, "LetIn", action.reason, action)
-                case Conduct():
-                    self.rounds.conducted(action, now)
-                case Proceed():
-                    self._proceed(action, now)
-                case Rescale():
-                    world.put_scale(action.scale)
-                    self._tell(action, now)
-                case Advance():
-                    self.rollouts.advance(action, now)
-                case Fire():
-                    self._around.journal.append("slot", {"uid": action.uid, "slot": action.slot})
-                    held = world.objects[action.uid]
-                    world.put_held(replace(held, last_slot=action.slot))
-                case _:
-                    assert_never(action)
-
-    def _correct(self, action: Correct, now: int) -> None:
-        self.world.put_corrections(action.corrections)
-        for proplet in action.proplets:
-            self.delivery.ask_anew(proplet)
-        self._tell(action, now)
-
-    def _proceed(self, action: Proceed, now: int) -> None:
-        self.world.put_flow(action.flow, self._around.journal)
-        self._tell(action, now)
-
-    def _tell(self, action: Correct | Proceed | Rescale, now: int) -> None:
-        for note in action.notes:
-            self.store.add_event(
-                StoredEvent(
-                    at=now,
-                    severity="Warning" if note.warning else "Info",
-                    reason=note.reason,
-                    message=note.message,
-                    key=action.key,
-                    revision=self.specs.revision_name,
-                )
-            )
-
-    def _assign(self, action: Assign | Adopt, now: int) -> None:
-        before = self.world.assignments.get(action.uid, {}).get(action.proplet)
-        same = before is not None and before.run == action.run and not before.releasing
-        self.world.put_assignment(
-            Assignment(
-                uid=action.uid,
-                proplet=action.proplet,
-                run=action.run,
-                cause=action.cause,
-                attempt=action.attempt,
-                assigned_at=before.assigned_at if before is not None and same else now,
-                version=action.version,
-            )
-        )
-        reason = "Adopted" if isinstance(action, Adopt) else "Assigned"
-        self._event(now, reason, f"{action.reason}: on {action.proplet}", action)
-        if same:
-            # The run goes on, and so does its record. Its device may have nothing new to say.
-            self.world.touched.objects.add(action.uid)
-            return
-        self.world.put_record(
-            RunRecord(
-                uid=action.uid,
-                key=action.key,
-                run=action.run,
-                proplet=action.proplet,
-                cause=action.cause,
-                attempt=action.attempt,
-                state="Pending",
-                assigned_at=now,
-            )
-        )
-
-    def _event(
-        self,
-        now: int,
-        reason: str,
-        message: str,
-        action: Assign | Adopt | Release | Gone | Forget | LetIn,
-    ) -> None:
-        self.store.add_event(
-            StoredEvent(
-                at=now,
-                severity="Info",
-                reason=reason,
-                message=message,
-                key=action.key,
-                proplet=None if isinstance(action, Forget | LetIn) else action.proplet,
-                revision=self.specs.revision_name,
-            )
-        )
+    def forget(self, uid: Uid) -> None:
+        """Nothing that an earlier plan said of it counts."""
+        self.blocked.pop(uid, None)
+        self.wakeups.pop(uid, None)
 
     # -- time ---------------------------------------------------------------------------------
 

@@ -46,8 +46,8 @@ from propeller.wire.messages import Op, OpAnswer
 
 if TYPE_CHECKING:
     from propeller.reconcile.fleet import Fleet
-    from propeller.reconcile.reconciler import Surroundings
     from propeller.reconcile.specs import Specs
+    from propeller.reconcile.surroundings import Surroundings
 
 
 class Requests:
@@ -79,7 +79,7 @@ class Requests:
                 self._drop(request, now)
             case Deposit():
                 self._answer(request.reply, deposit(self._world, request, now))
-                self._specs.want_module()
+                self._specs.modules.resolve(every=False)
             case Withdraw():
                 self._answer(request.reply, withdraw(self._world, request, now))
             case Operate():
@@ -231,7 +231,7 @@ class Requests:
                 changed_at=now,
             )
         )
-        self._specs.want_module()
+        self._specs.modules.resolve(every=False)
         self._answer(request.reply, {"done": True, "uid": thing.meta.uid})
 
     def _drop(self, request: Drop, now: int) -> None:

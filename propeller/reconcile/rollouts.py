@@ -28,7 +28,7 @@ from propeller.reconcile.world import World
 from propeller.state.records import Event
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 PATIENCE = 60_000
 """Ms until a measurement nobody answered has no value."""

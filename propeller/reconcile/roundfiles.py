@@ -21,7 +21,7 @@ from propeller.plan.records import terms_digest
 from propeller.reconcile.world import World
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 LATER = 5_000
 """ms until a file that the disk refused is tried again."""

@@ -17,50 +17,33 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from propeller.errors import Conflict, PropellerError, Unavailable, UsageError
-from propeller.model.checks import Probe, Reading
-from propeller.model.ids import Digest, Key, PropletId
-from propeller.model.module import Resolved
+from propeller.model.ids import PropletId
 from propeller.model.quotas import Quota
 from propeller.model.signing import Rule
-from propeller.model.specs import ModelFile, ModuleRef, Proplet
+from propeller.model.specs import Proplet
 from propeller.reconcile.blobservice import BlobService, BlobWork
+from propeller.reconcile.blobthread import BlobThread
 from propeller.reconcile.collector import leave_alone
 from propeller.reconcile.devices import DeviceKeys, FleetKeys
-from propeller.reconcile.events import (
-    Event,
-    Learned,
-    Measured,
-    ModuleResolved,
-    Remark,
-    Scored,
-    SpecsTaken,
-    Tick,
-)
+from propeller.reconcile.events import Event, SpecsTaken, Tick
 from propeller.reconcile.inbox import Inbox, Pace
-from propeller.reconcile.learning import Gather, Work
-from propeller.reconcile.learningwork import Workshop, perform
-from propeller.reconcile.modelshelf import Due, ModelShelf
 from propeller.reconcile.offlinewords import OfflineWords
 from propeller.reconcile.outlets import NO_PLAN, Ground, OutletPlan, Outlets
 from propeller.reconcile.pluginimages import PluginImages
 from propeller.reconcile.poke import Pokes
 from propeller.reconcile.readers import AppReaders, Library
-from propeller.reconcile.reconciler import Reconciler, Surroundings
-from propeller.reconcile.running import Running
-from propeller.reconcile.scorework import ScoreWork
+from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.signals import Signals
 from propeller.reconcile.sourcing import SourceReader
 from propeller.reconcile.statusfiles import StatusFiles
+from propeller.reconcile.surroundings import Surroundings
+from propeller.reconcile.workers import Bench, Workers
 from propeller.registry.blobs import BlobStore
 from propeller.registry.cosignkey import PublicKey
-from propeller.registry.lineage import push_round
-from propeller.registry.models import model_of, pull_model
 from propeller.registry.registries import Registries
-from propeller.registry.resolve import resolve
 from propeller.registry.spool import Spool
 from propeller.secrets.age import Identities
 from propeller.secrets.vault import Vault
@@ -79,7 +62,6 @@ from propeller.transport.mqtt import MqttTransport
 from propeller.wire.keyring import Keyring
 from propeller.wire.signing import P256, VerifyKey
 from propeller.wire.topics import Channel
-from propeller.writeback.probes import Probes
 
 log = logging.getLogger("propeller.reconcile")
 
@@ -132,21 +114,6 @@ class Service:
         self.inbox = Inbox()
         self.signals = Signals(waiting=self.inbox.waiting, dropped=lambda: self.inbox.dropped)
         self.stop = threading.Event()
-        self._blob_queue: queue.SimpleQueue[Received | Connected | Disconnected | None] = (
-            queue.SimpleQueue()
-        )
-        self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="modules")
-        self._folding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aggregators")
-        self.plugin_images = PluginImages(
-            self._resolved, self._wasm_of, self._workers.submit, rules=settings.signing
-        )
-        self._running = Running()
-        self._models = ModelShelf(self._push_model)
-        self._scores = ScoreWork(
-            self._wasm_of,
-            lambda asking, answer: self.inbox.put(Scored(asking, answer)),
-        )
-        self._meters = Probes(lambda probe, reading: self.inbox.put(Measured(probe, reading)))
         self._connected = False
         self._lease: LeaseHeld | None = None
         self.pokes = Pokes(self.look)
@@ -186,6 +153,20 @@ class Service:
         )
         self._offline_words = OfflineWords(self.keys)
         self._offline_words.read(self.devices)
+        self._workers = Workers(
+            Bench(
+                registries=settings.registries,
+                signing_keys=settings.signing_keys,
+                blobs=self.blobs,
+                spool=self.spool,
+                key=self.keys.manager(),
+                key_of=lambda proplet: self.devices.key_of(proplet, self.reconciler.world),
+                post=self.inbox.put,
+            )
+        )
+        self.plugin_images = PluginImages(
+            self._workers.resolved, self.blobs.read, self._workers.submit, rules=settings.signing
+        )
         source_id = "manager"
         self._control: Transport = MqttTransport(
             settings.endpoint(f"{settings.domain}-{settings.channel}-{source_id}"), self._rng
@@ -208,24 +189,25 @@ class Service:
             status=StatusFiles(state.status, self.outlets.file_changed),
             clock=self._clock,
             new_id=self._new_id,
-            resolve=self._resolve,
+            resolve=self._workers.resolve,
             domain=settings.domain,
             source_id=source_id,
             keys_predate=not self.keys.created,
             vault=Vault(settings.identities, self.keys.fleet_secret()),
-            learn=self._learn,
-            drop_upload=self._drop_upload,
-            publish=self._models.put,
-            measure=self._measure,
-            score=self._scores.submit,
+            learn=self._workers.learn,
+            drop_upload=self._workers.drop_upload,
+            publish=self._workers.publish,
+            measure=self._workers.measure,
+            score=self._workers.score,
             signing=settings.signing,
             quotas=settings.quotas,
-            stock=self._stock,
+            stock=self._workers.stock,
             trace=settings.trace,
             propose=self.outlets.propose,
         )
         self.reconciler = Reconciler(self._around)
         self.blob_service = self._make_blob_service()
+        self._blob_thread = BlobThread(self.blob_service, self._clock)
         self.reader = self._reader_of(settings.source)
         self.app_readers = AppReaders(
             Library(
@@ -242,8 +224,7 @@ class Service:
     def start(self) -> None:
         """Start every thread but the loop, which is `run`."""
         self._control.start(self._from_broker, self.reconciler.fleet.will())
-        self._blob_link.start(self._blob_queue.put)
-        self._blob_thread = threading.Thread(target=self._serve_blobs, name="blobs", daemon=True)
+        self._blob_link.start(self._blob_thread.hear)
         self._blob_thread.start()
         self.outlets.start()
         self.reader.start()
@@ -393,70 +374,6 @@ class Service:
     def _enrolled(self, proplet: PropletId) -> VerifyKey | None:
         return self.keys.enrolled(proplet)
 
-    def _resolve(self, ref: ModuleRef) -> None:
-        self._workers.submit(lambda: self.inbox.put(ModuleResolved(ref, self._resolved(ref))))
-
-    def _resolved(self, ref: ModuleRef) -> Resolved:
-        return resolve(
-            ref,
-            registries=self._settings.registries,
-            blobs=self.blobs,
-            keys=self._settings.signing_keys,
-        )
-
-    def _learn(self, work: Work) -> None:
-        shop = Workshop(
-            blobs=self.blobs,
-            find=lambda spec: model_of(
-                spec.image, spec.initial, registries=self._settings.registries, blobs=self.blobs
-            ),
-            key_of=lambda proplet: self.devices.key_of(proplet, self.reconciler.world),
-            running=self._running,
-        )
-        # Somebody's module may take a minute: it keeps no other work waiting.
-        slow = isinstance(work, Gather) and work.terms.aggregator
-        pool = self._folding if slow else self._workers
-        pool.submit(lambda: self.inbox.put(Learned(perform(work, shop))))
-
-    def _push_model(self, one: Due) -> None:
-        push_round(
-            one.image,
-            one.tag,
-            self.blobs.read(one.model.digest),
-            one.record,
-            registries=self._settings.registries,
-            key=self.keys.manager(),
-        )
-
-    def _stock(self, key: Key, model: ModelFile) -> None:
-        def work() -> None:
-            try:
-                pull_model(
-                    model.image or "",
-                    model.digest,
-                    registries=self._settings.registries,
-                    blobs=self.blobs,
-                )
-            except (PropellerError, OSError) as error:
-                words = f"model {model.name} cannot be had from {model.image}: {error}"
-                self.inbox.put(
-                    Remark(severity="Warning", reason="ModelUnavailable", message=words, key=key)
-                )
-
-        self._workers.submit(work)
-
-    def _drop_upload(self, proplet: PropletId, digest: Digest) -> None:
-        self.spool.drop(proplet, digest)
-        self.blobs.delete(digest)
-
-    def _wasm_of(self, digest: Digest) -> bytes:
-        return self.blobs.read(digest)
-
-    def _measure(self, probe: Probe) -> None:
-        if not self._meters.submit(probe):
-            reading = Reading(slot=probe.slot, words="too much else is being measured")
-            self.inbox.put(Measured(probe, reading))
-
     def _make_outlets(self) -> Outlets:
         settings = self._settings
         return Outlets(
@@ -477,23 +394,6 @@ class Service:
         return self._control.publish(topic, body)
 
     # -- blobs --------------------------------------------------------------------------------
-
-    def _serve_blobs(self) -> None:
-        service = self.blob_service
-        due: int | None = None
-        while True:
-            wait = 1.0 if due is None else max(0.0, (due - self._clock()) / 1000)
-            try:
-                event = self._blob_queue.get(timeout=wait)
-                if event is None:
-                    return
-                if isinstance(event, Connected):
-                    service.connected()
-                elif isinstance(event, Received):
-                    service.hear(event)
-            except queue.Empty:
-                pass
-            due = service.turn()
 
     def _make_blob_service(self) -> BlobService:
         return BlobService(
@@ -521,13 +421,8 @@ class Service:
         self.reader.stop()
         self.app_readers.stop()
         self.outlets.stop()
-        self._workers.shutdown(wait=False, cancel_futures=True)
-        self._folding.shutdown(wait=False, cancel_futures=True)
-        self._running.stop()
-        self._models.stop()
-        self._meters.stop()
-        self._scores.stop()
-        self._blob_queue.put(None)
+        self._workers.stop()
+        self._blob_thread.stop()
         self._say_goodbye()
         self._control.close()
         self._blob_link.close()

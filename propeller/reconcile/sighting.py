@@ -91,6 +91,6 @@ def resolved_proplet(seen: Seen, *, declared: Proplet | None, hold: PropletHold 
 
 def known_devices(world: World) -> Iterable[PropletId]:
     """Every proplet to listen for by id, declared ones first, each once, sorted."""
-    declared = sorted(PropletId(proplet.meta.key.name) for proplet in world.declared())
+    declared = sorted(PropletId(proplet.meta.key.name) for proplet in world.relations.declared())
     rest = sorted(set(world.proplets) - set(declared))
     return [*declared, *rest]

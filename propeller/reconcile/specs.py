@@ -1,4 +1,4 @@
-"""What is wanted: revisions, module references, holds.
+"""What is wanted: revisions and holds. Which modules they mean is with `modulebook`.
 
 Takes a revision whole or not at all. A refused one changes nothing but the record of the attempt.
 """
@@ -9,31 +9,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from propeller.model.ids import Digest, Key, PropletId, Uid, is_digest
+from propeller.model.ids import Digest, PropletId, Uid, is_digest
 from propeller.model.inventory import Held
-from propeller.model.module import Module, ModuleProblem, Resolved
-from propeller.model.signing import keys_of
-from propeller.model.specs import App, Modular, ModuleRef, Suspend
-from propeller.plan.admission import UNSIGNED, opinions
+from propeller.model.specs import App, Suspend
 from propeller.plan.diff import diff
 from propeller.plan.guards import change_digest
 from propeller.plan.moves import identified
 from propeller.plan.types import Blocked
 from propeller.reconcile.appsources import Known, Sources
-from propeller.reconcile.events import ModuleResolved, Reply, SourceSilent, SpecsRefused, SpecsTaken
+from propeller.reconcile.events import Reply, SourceSilent, SpecsRefused, SpecsTaken
 from propeller.reconcile.intake import Intake
+from propeller.reconcile.modulebook import ModuleBook
 from propeller.reconcile.world import World
 from propeller.state.records import Event, HistoryRow, PropletHold, RevisionRecord
 
 if TYPE_CHECKING:
-    from propeller.reconcile.reconciler import Surroundings
-
-RETRY_BASE, RETRY_CAP = 5_000, 300_000
-"""ms between attempts to resolve a module whose registry did not answer: doubling, capped."""
-
-
-LOOK_AGAIN = 60_000
-"""ms until signatures are looked for again where a rule misses one."""
+    from propeller.reconcile.surroundings import Surroundings
 
 KNOWN_SIGNERS = 500
 """Attempts to take the source that are looked through at start for who signed what."""
@@ -45,10 +36,7 @@ class Specs:
     def __init__(self, world: World, around: Surroundings) -> None:
         self._world = world
         self._around = around
-        self._attempts: dict[ModuleRef, int] = {}
-        self._retry_at: dict[ModuleRef, int] = {}
-        self._resolving: set[ModuleRef] = set()
-        self._looked_for_keys = not around.signing
+        self.modules = ModuleBook(world, around)
         self.looked = False
         self._signers = {
             one.name: one.signed_by
@@ -124,8 +112,8 @@ class Specs:
             self._world.put_module(ref, module)
         freed = self.intake.accept(event.app, event, now, handed)
         if not same:
-            self._resolve_images(every=True)
-            self._drop_unused_modules()
+            self.modules.resolve(every=True)
+            self.modules.drop_unused()
         self.sources.follow()
         for other in freed:
             uids = frozenset(thing.meta.uid for thing in other.revision.objects.values())
@@ -265,98 +253,6 @@ class Specs:
             )
         )
 
-    # -- modules ------------------------------------------------------------------------------
-
-    def _wanted_refs(self) -> set[ModuleRef]:
-        return {
-            held.object.module
-            for held in self._world.objects.values()
-            if isinstance(held.object, Modular) and held.deleted_at is None
-        }
-
-    def _resolve_images(self, *, every: bool) -> None:
-        """Hand references to the worker: all unpinned ones once a revision, else the missing."""
-        for ref in sorted(self._wanted_refs(), key=str):
-            known = self._world.modules.get(ref)
-            stale = every and ref.file is None and (ref.digest is None or ref.aot)
-            stale = stale or self._needs_looking(ref, known)
-            if ref in self._resolving or (known is not None and not stale):
-                continue
-            self._resolving.add(ref)
-            self._around.resolve(ref)
-
-    def _needs_looking(self, ref: ModuleRef, known: Resolved | None) -> bool:
-        """Whether the signatures of a module were not looked for with the keys there are now."""
-        rules = self._around.signing
-        if not rules or ref.image is None or not isinstance(known, Module):
-            return False
-        if known.signed is None or known.signed.looked != keys_of(rules):
-            return True
-        return not self._looked_for_keys and bool(self._doubts(ref, known))
-
-    def _doubts(self, ref: ModuleRef, module: Module) -> dict[str, Key]:
-        """What rules say against a module, and of which object."""
-        words: dict[str, Key] = {}
-        for held in self._world.objects.values():
-            if isinstance(held.object, Modular) and held.object.module == ref:
-                for one in opinions(held, module, self._around.signing):
-                    if one.words:
-                        words.setdefault(one.words, held.object.meta.key)
-        return words
-
-    def _opinions(self, ref: ModuleRef, module: Module, now: int) -> None:
-        """Tell what rules say against a module, and look again in a while."""
-        words = self._doubts(ref, module)
-        if words and ref.image is not None:
-            self._retry_at[ref] = now + LOOK_AGAIN
-        if self._world.modules.get(ref) == module:
-            return
-        for text, key in sorted(words.items()):
-            self._world.store.add_event(
-                Event(at=now, severity="Warning", reason=UNSIGNED, message=text, key=key)
-            )
-
-    def resolved(self, event: ModuleResolved, now: int) -> None:
-        """A worker is done with a reference."""
-        ref, resolved = event.ref, event.resolved
-        self._resolving.discard(ref)
-        if isinstance(resolved, ModuleProblem) and resolved.retry:
-            attempt = self._attempts[ref] = self._attempts.get(ref, 0) + 1
-            delay = min(RETRY_CAP, RETRY_BASE * 2 ** min(attempt - 1, 10))
-            self._retry_at[ref] = now + delay
-            known = self._world.modules.get(ref)
-            if known is not None and not isinstance(known, ModuleProblem):
-                return  # a registry that is down does not take away what was resolved before
-        else:
-            self._attempts.pop(ref, None)
-            self._retry_at.pop(ref, None)
-        if isinstance(resolved, ModuleProblem) and self._world.modules.get(ref) != resolved:
-            self._world.store.add_event(
-                Event(
-                    at=now,
-                    severity="Warning",
-                    reason=resolved.reason,
-                    message=f"{ref}: {resolved.message}",
-                )
-            )
-        if isinstance(resolved, Module) and self._around.signing:
-            self._opinions(ref, resolved, now)
-        self._world.put_module(ref, resolved)
-
-    def _drop_unused_modules(self) -> None:
-        used = {
-            held.object.module
-            for held in self._world.objects.values()
-            if isinstance(held.object, Modular)
-        }
-        for ref in [ref for ref in self._world.modules if ref not in used]:
-            self._world.store.drop_module(ref)
-            del self._world.modules[ref]
-
-    def want_module(self) -> None:
-        """An object came from elsewhere than a revision: see that its module is resolved."""
-        self._resolve_images(every=False)
-
     # -- holds --------------------------------------------------------------------------------
 
     def hold(self, held: Held, suspend: Suspend | None) -> None:
@@ -409,24 +305,14 @@ class Specs:
 
     def tick(self, now: int) -> None:
         """Try again what a registry did not answer; end suspensions whose time is over."""
-        if not self._looked_for_keys:
-            self._resolve_images(every=False)
-            self._looked_for_keys = True
+        self.modules.tick(now)
         if self.intake.resumes is not None and self.intake.resumes <= now:
             self.retake(now)
-        due = [ref for ref, at in self._retry_at.items() if at <= now]
-        for ref in due:
-            del self._retry_at[ref]
-            if ref in self._wanted_refs() and ref not in self._resolving:
-                self._resolving.add(ref)
-                self._around.resolve(ref)
 
     def due(self) -> int | None:
         """When `tick` has something to do (Unix ms)."""
-        dues = [*self._retry_at.values()]
-        if self.intake.resumes is not None:
-            dues.append(self.intake.resumes)
-        return min(dues, default=None)
+        dues = [self.modules.due(), self.intake.resumes]
+        return min((due for due in dues if due is not None), default=None)
 
 
 def _proplet_hold(entry: Mapping[str, object]) -> PropletHold:

@@ -25,7 +25,7 @@ from propeller.wire.trace import Context, root
 
 if TYPE_CHECKING:
     from propeller.reconcile.project import Projection
-    from propeller.reconcile.reconciler import Surroundings
+    from propeller.reconcile.surroundings import Surroundings
 
 RECENT = 50
 """Attempts to take a source among which the one that was accepted is looked for."""

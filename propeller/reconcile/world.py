@@ -13,22 +13,21 @@ from dataclasses import replace
 from propeller.model.drift import Corrections
 from propeller.model.federated import FederatedTask
 from propeller.model.flow import Flow
-from propeller.model.ids import Digest, Key, PropletId, RunId, Uid
+from propeller.model.ids import Key, PropletId, RunId, Uid
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module, Resolved
 from propeller.model.rounds import Learning
 from propeller.model.scaling import Called, Scale
-from propeller.model.seen import RunState, Seen, SeenRun
-from propeller.model.specs import App, Discovery, Modular, ModuleRef, Proplet, Secret, Workflow
+from propeller.model.seen import Seen, SeenRun
+from propeller.model.specs import App, Modular, ModuleRef, Proplet, Secret, Workflow
 from propeller.model.versions import Course
-from propeller.plan.depends import Links, needs
 from propeller.plan.findings import strays_among, strays_on
-from propeller.reconcile.deposits import SOURCELESS
 from propeller.reconcile.entries import Entries
 from propeller.reconcile.flowbook import FlowBook
 from propeller.reconcile.handings import Handings
 from propeller.reconcile.learningbook import LearningBook
-from propeller.reconcile.runrecords import as_seen, record_of
+from propeller.reconcile.relations import Relations
+from propeller.reconcile.runbook import RunBook
 from propeller.reconcile.samples import History
 from propeller.reconcile.secretbook import SecretBook
 from propeller.reconcile.secretusers import SecretUsers, given_to, name_of
@@ -42,7 +41,7 @@ from propeller.reconcile.versionbook import VersionBook
 from propeller.reconcile.windowbook import WindowBook
 from propeller.secrets.vault import Vault
 from propeller.state.base import Journal, Store
-from propeller.state.records import Asked, PropletHold, RunRecord
+from propeller.state.records import Asked, PropletHold
 
 
 class World:
@@ -67,8 +66,7 @@ class World:
         self.holds: dict[PropletId, PropletHold] = {
             hold.proplet: hold for hold in store.proplet_holds()
         }
-        self._noted: dict[PropletId, dict[Uid, SeenRun]] = {}
-        self.past: dict[PropletId, dict[tuple[Uid, RunId], SeenRun]] = {}
+        self.runs = RunBook(self)
         self.grants: dict[PropletId, frozenset[str]] = {}
         self.declared_now: Mapping[PropletId, Proplet] = {}
         self._secret_users = SecretUsers()
@@ -82,15 +80,12 @@ class World:
         self.wanted: dict[Uid, Called] = {}
         self.corrections: dict[Uid, Corrections] = {row.uid: row for row in store.corrections()}
         self.strays: dict[Uid, set[PropletId]] = {}
-        self._declared: dict[PropletId, Proplet] | None = None
-        self._discovery: frozenset[str] | None = None
-        self._apps: dict[str, list[Uid]] | None = None
-        self._links: Links | None = None
+        self.relations = Relations(self.objects, self.touched)
         for assignment in store.assignments():
             self._index(assignment)
         for held in self.objects.values():
             self._secret_users.note(None, held)
-        self._remember_past()
+        self.runs.remember()
         self.strays = strays_among(self.proplets, self.assignments)
         # What was asked is most likely still wanted: nobody says otherwise until it was looked at,
         # except of what is to be taken back, which is gone only when a later document was taken.
@@ -115,58 +110,6 @@ class World:
     def find(self, key: Key) -> Held | None:
         """The object of that name, tombstones included."""
         return next((held for held in self.objects.values() if held.object.meta.key == key), None)
-
-    def declared(self) -> list[Proplet]:
-        """The Proplet objects that are wanted."""
-        return list(self._declarations().values())
-
-    def declared_proplet(self, proplet: PropletId) -> Proplet | None:
-        """How `proplet` is declared, if it is."""
-        return self._declarations().get(proplet)
-
-    def _declarations(self) -> dict[PropletId, Proplet]:
-        if self._declared is None:
-            self._declared = {
-                PropletId(held.object.meta.key.name): held.object
-                for held in self.objects.values()
-                if isinstance(held.object, Proplet) and held.deleted_at is None
-            }
-        return self._declared
-
-    def apps_named(self, name: str) -> list[Uid]:
-        """The App objects of that name, in any namespace."""
-        if self._apps is None:
-            self._apps = {}
-            for held in self.objects.values():
-                if isinstance(held.object, App):
-                    self._apps.setdefault(held.object.meta.key.name, []).append(held.uid)
-        return self._apps.get(name, [])
-
-    def links(self) -> Links:
-        """Who depends on whom."""
-        if self._links is None:
-            self._links = Links(self.objects)
-        return self._links
-
-    def _relink(self, before: Held, after: Held) -> None:
-        """An object came, went or changed: does that concern who depends on whom?"""
-        part = any(needs(one.object) or isinstance(one.object, App) for one in (before, after))
-        if self._links is not None and (part or self._links):
-            self.touched.objects.update(
-                uid for uid in self._links.dependents(after.uid) if uid in self.objects
-            )
-            self._links = None
-
-    def discovery_apps(self) -> frozenset[str]:
-        """Apps whose work may go to undeclared proplets. The implicit App allows it."""
-        if self._discovery is None:
-            allowed = {
-                held.object.meta.key.name
-                for held in self.objects.values()
-                if isinstance(held.object, App) and held.object.discovery is Discovery.ALLOW
-            }
-            self._discovery = frozenset(allowed | {"default"} | SOURCELESS)
-        return self._discovery
 
     def put_learning(self, uid: Uid, learning: Learning) -> None:
         """How far a federated job is. Its copies are told with their assignments."""
@@ -244,7 +187,7 @@ class World:
             self.entries.forget(held.uid)
             self.touched.documents.update(self.assignments.get(held.uid, ()))
         if before is None or before.deleted_at != held.deleted_at or before.object != held.object:
-            self._relink(held if before is None else before, held)
+            self.relations.relink(held if before is None else before, held)
         if isinstance(held.object, App):
             self.windows.apps_changed()
         if isinstance(held.object, Workflow):
@@ -257,7 +200,7 @@ class World:
         if isinstance(held.object, Secret) and self.secrets.put(held):
             self._secret_moved(name_of(held.object))
         if isinstance(held.object, Proplet | App):
-            self._declared = self._discovery = self._apps = None
+            self.relations.forget_names()
             self.touched.everything = True
 
     def let_in(self, uid: Uid) -> None:
@@ -307,7 +250,7 @@ class World:
         self.store.drop_held(uid)
         held = self.objects.pop(uid)
         self._secret_users.note(held, None)
-        self._relink(held, held)
+        self.relations.relink(held, held)
         self.entries.forget(uid)
         self.versions.drop(uid)
         self.windows.forget(uid)
@@ -317,7 +260,7 @@ class World:
         self.touched.objects.discard(uid)
         self.touched.statuses.discard(uid)
         if isinstance(held.object, Proplet | App):
-            self._declared = self._discovery = self._apps = None
+            self.relations.forget_names()
             self.windows.apps_changed()
             self.touched.everything = True
 
@@ -326,21 +269,10 @@ class World:
         self.store.put_assignment(assignment)
         before = self.assignments.get(assignment.uid, {}).get(assignment.proplet)
         if before is not None and (before.run != assignment.run or assignment.releasing):
-            self._forget_past(assignment.proplet, (assignment.uid, before.run))
+            self.runs.forget_past(assignment.proplet, (assignment.uid, before.run))
         self._index(assignment)
         self._note_strays(assignment.proplet, {assignment.uid})
         self._changed(assignment.uid, assignment.proplet)
-
-    def _forget_past(self, proplet: PropletId, name: tuple[Uid, RunId]) -> None:
-        """What ended on an earlier instance of the device counts no longer."""
-        past = self.past.get(proplet, {})
-        if past.pop(name, None) is None:
-            return
-        seen = self.proplets[proplet]
-        if name in seen.runs:
-            self.store.put_runs(proplet, (), (name,))
-            rest = {other: run for other, run in seen.runs.items() if other != name}
-            self.proplets[proplet] = replace(seen, runs=rest)
 
     def drop_assignment(self, uid: Uid, proplet: PropletId) -> None:
         """The device confirmed that the copy is gone."""
@@ -349,9 +281,9 @@ class World:
         if not self.assignments[uid]:
             del self.assignments[uid]
         self.holders[proplet].discard(uid)
-        self._forget_past(proplet, (uid, dropped.run))
+        self.runs.forget_past(proplet, (uid, dropped.run))
         self._note_strays(proplet, {uid})
-        self._noted.get(proplet, {}).pop(uid, None)
+        self.runs.forget_noted(uid, proplet)
         self.entries.forget_copy(uid, proplet)
         self._changed(uid, proplet)
 
@@ -393,7 +325,7 @@ class World:
         """Take a whole inventory; writes only what moved. Returns the uids that moved."""
         seen = self.proplets[proplet]
         before = seen.runs
-        merged = {**self.past.get(proplet, {}), **runs}
+        merged = {**self.runs.past.get(proplet, {}), **runs}
         changed = []
         for name, run in merged.items():
             known = before.get(name)
@@ -436,48 +368,12 @@ class World:
         self.store.put_asked(asked)
         self.asked[asked.proplet] = replace(asked, body=b"")
 
-    def put_record(self, record: RunRecord) -> None:
-        """The history of a run begins."""
-        self.store.put_run(record)
-        self._noted.get(record.proplet, {}).pop(record.uid, None)
-
-    def note_run(self, key: Key, assignment: Assignment, run: SeenRun) -> None:
-        """Keep the history of a run in line with what its device reports."""
-        noted = self._noted.setdefault(assignment.proplet, {})
-        if noted.get(assignment.uid) is not run:
-            self.store.put_run(record_of(key, assignment, run))
-            noted[assignment.uid] = run
-
-    def bury(self, proplet: PropletId, *, at: int) -> list[SeenRun]:
-        """The device has a new instance: what its old one ended stays ended, open runs are Lost.
-
-        Daemons are simply started again by the new instance. Returns the runs that were lost.
-        """
-        lost = []
-        past: dict[tuple[Uid, RunId], SeenRun] = {}
-        for name, run in self.proplets[proplet].runs.items():
-            if run.cause.startswith("daemon"):
-                continue
-            if not run.state.ended:
-                run = replace(  # noqa: PLW2901 - the buried form of the same run
-                    run,
-                    state=RunState.INTERRUPTED,
-                    error="Lost: the device came back with empty storage",
-                    ended=at,
-                )
-                lost.append(run)
-            # No digest: the mark, in the store too, of what this instance never had.
-            past[name] = replace(run, digest=Digest(""))
-        self.past[proplet] = past
-        self.put_runs(proplet, {})
-        return lost
-
     # -- inside -------------------------------------------------------------------------------
 
     def touch_statuses(self, proplet: PropletId) -> None:
         """What is said of this proplet and of what it holds may have changed."""
         self.touched.statuses.update(self.holders.get(proplet, ()))
-        declared = self.declared_proplet(proplet)
+        declared = self.relations.declared_proplet(proplet)
         if declared is not None:
             self.touched.statuses.add(declared.meta.uid)
 
@@ -518,25 +414,3 @@ class World:
             self.touched.statuses.add(uid)
             if held.deleted_at is not None:
                 self.touched.objects.add(uid)  # its last copy may just have gone
-
-    def _remember_past(self) -> None:
-        """After a restart: runs that were buried, and ended ones the device no longer lists."""
-        for record in self.store.current_runs():
-            uid, proplet = record.uid, record.proplet
-            assignment = self.assignments.get(uid, {}).get(proplet)
-            if assignment is None or assignment.run != record.run:
-                continue
-            seen = self.proplets.get(proplet)
-            known = seen.runs.get((uid, assignment.run)) if seen is not None else None
-            if known is not None and record_of(record.key, assignment, known) == record:
-                self._noted.setdefault(proplet, {})[uid] = known
-            if known is not None and not known.digest:
-                self.past.setdefault(proplet, {})[(uid, assignment.run)] = known
-            elif (
-                seen is not None
-                and not assignment.releasing
-                and not record.cause.startswith("daemon")
-                and RunState(record.state).ended
-                and (uid, assignment.run) not in seen.runs
-            ):
-                self.past.setdefault(proplet, {})[(uid, assignment.run)] = as_seen(record)

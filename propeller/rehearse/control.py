@@ -34,10 +34,11 @@ from propeller.reconcile.events import (
 from propeller.reconcile.learning import Work
 from propeller.reconcile.learningwork import Workshop, perform
 from propeller.reconcile.readers import LateSource
-from propeller.reconcile.reconciler import Reconciler, Surroundings
+from propeller.reconcile.reconciler import Reconciler
 from propeller.reconcile.scorework import ScoreWork
 from propeller.reconcile.sourcing import read_once
 from propeller.reconcile.statusfiles import StatusFiles
+from propeller.reconcile.surroundings import Surroundings
 from propeller.registry.blobs import BlobStore
 from propeller.registry.spool import Spool
 from propeller.secrets.vault import Vault

@@ -15,7 +15,7 @@ from propeller.model.functions import Calls as CallSpec
 from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.messages import Hello, Status
 from proplet.calls import Calls
-from proplet.pools import Pending, Result, refused
+from proplet.pending import Pending, Result, refused
 
 NAME = "plant-a/f"
 UID = "9b1c8a44-7d2e-5f61-8c3a-4be0b8d7e902"

@@ -22,7 +22,8 @@ from propeller.wire.signing import SigningKey
 from proplet.blobs import Blobs
 from proplet.effects import Outcome
 from proplet.externals import External
-from proplet.pools import Pending, Pool, Result
+from proplet.pending import Pending, Result
+from proplet.pool import Pool
 from proplet.records import Key
 from proplet.supervisor import Supervisor
 from proplet.training import Trainer

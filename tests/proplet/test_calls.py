@@ -10,7 +10,7 @@ from propeller.wire.call_messages import Call, CallAnswer
 from propeller.wire.messages import Hello
 from proplet import calls as memory
 from proplet.calls import Calls
-from proplet.pools import Pending, Result
+from proplet.pending import Pending, Result
 from tests.property.test_calls import RUN, UID, hello
 
 BODY = "x" * 1000

@@ -6,19 +6,9 @@ import base64
 from typing import TYPE_CHECKING
 
 import pytest
-from proplet_component_wat import (
-    EXITS,
-    FAILS,
-    FLOODS,
-    HELLO,
-    SHOW,
-    SPINS,
-    TRAPS,
-    TYPED,
-    echo,
-)
+from proplet_component_wat import EXITS, FAILS, FLOODS, HELLO, SHOW, SPINS, TRAPS, TYPED, echo
 
-from proplet.pools import Result
+from proplet.pending import Result
 
 if TYPE_CHECKING:
     from conftest import Maker, Up, Workshop

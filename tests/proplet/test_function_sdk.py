@@ -14,8 +14,8 @@ import pytest
 from propeller.wire.call_messages import WireServe
 from propeller.wire.point_messages import WirePoint
 from propeller.wire.topic_messages import WireTopic
+from proplet.pending import Pending, Result
 from proplet.points import Points, read_output, read_sensor, together
-from proplet.pools import Pending, Result
 
 if TYPE_CHECKING:
     from conftest import Maker

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from propeller.wire.call_messages import WireServe
-from proplet.pools import Pending, Result
+from proplet.pending import Pending, Result
 
 if TYPE_CHECKING:
     from conftest import Maker, Up

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from proplet.gauges import Gauges
-from proplet.pools import MOST_KEPT, keep_told
+from proplet.pool import MOST_KEPT, keep_told
 from proplet.turns import MOST_NAMES, MOST_TOLD, Turns
 
 

@@ -14,8 +14,8 @@ import wasmtime
 
 from propeller.wire.call_messages import WireServe
 from propeller.wire.point_messages import WirePoint
+from proplet.pending import Pending
 from proplet.points import Points, read_output, read_sensor, there, together
-from proplet.pools import Pending
 from proplet.runtime.pointfiles import Unanswered, read_number, write_number
 from proplet.runtime.points import PointImports
 

@@ -19,7 +19,7 @@ from propeller.wire.messages import Entry, Observed, Report, RunReport, WireModu
 from propeller.wire.trace import parse
 from proplet.effects import Fetch, Prepare, Purpose, SaveDesired, Start
 from proplet.metrics import METRICS, Server
-from proplet.pools import Result
+from proplet.pending import Result
 from proplet.tracing import Tracing
 from proplet.witness import Signs, Witness
 

@@ -308,7 +308,7 @@ def test_h_many_that_fall_silent_together_move_nothing_until_someone_confirms(
     for name in lost:
         sim.broker.cut(name)
     sim.run(10 * MINUTE)
-    assert sim.manager.reconciler.fleet.fleet_silent
+    assert sim.manager.reconciler.fleet.silence.whole
     assert sim.running() == {"Daemon/default/d": [home]}
     sim.manager.ask(lambda reply: Confirm(what="fleet", by="ann", reply=reply))
     sim.run(MINUTE)
@@ -335,8 +335,8 @@ def test_h_a_site_that_falls_silent_as_one_moves_nothing_until_it_is_back(tmp_pa
         sim.broker.cut(name)
     sim.run(10 * MINUTE)
     fleet = sim.manager.reconciler.fleet
-    assert not fleet.fleet_silent
-    assert set(fleet.silent_sites) == set(names[:3])
+    assert not fleet.silence.whole
+    assert set(fleet.silence.sites) == set(names[:3])
     assert sim.running()["Daemon/default/d"] == before
     said = [event for event in sim.manager.store.events() if event.reason == "SiteSilent"]
     assert [one.message.partition(":")[0] for one in said] == [
@@ -345,7 +345,7 @@ def test_h_a_site_that_falls_silent_as_one_moves_nothing_until_it_is_back(tmp_pa
     for name in names[:3]:
         sim.broker.heal(name)
     sim.run(5 * MINUTE)
-    assert fleet.silent_sites == {}
+    assert fleet.silence.sites == {}
     assert sim.running()["Daemon/default/d"] == before
 
 
@@ -358,7 +358,7 @@ def test_h_silence_of_many_one_after_the_other_is_no_fleet_silence(tmp_path: Pat
         homes = [name for name in sim.running()["Daemon/default/d"] if sim.proplets[name].alive]
         sim.proplets[homes[0]].kill()
         sim.run(5 * MINUTE)
-    assert not sim.manager.reconciler.fleet.fleet_silent
+    assert not sim.manager.reconciler.fleet.silence.whole
     assert len(sim.running()["Daemon/default/d"]) == 1
 
 
