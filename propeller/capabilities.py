@@ -73,6 +73,7 @@ COMPONENT_WASI: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "wasi:clocks/wall-clock": ("Clock",),
         "wasi:filesystem/preopens": (),
         "wasi:filesystem/types": (),
+        "wasi:http/outgoing-handler": (),
         "wasi:http/types": (),
         "wasi:io/error": (),
         "wasi:io/poll": (),

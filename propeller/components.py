@@ -21,8 +21,8 @@ RUN: Final = "wasi:cli/run"
 HANDLER: Final = "wasi:http/incoming-handler"
 COMMAND: Final = "_start"
 
-_TYPES: Final = "wasi:http/types"
-_CLIENT: Final = "wasi:http/outgoing-handler"
+TYPES: Final = "wasi:http/types"
+CLIENT: Final = "wasi:http/outgoing-handler"
 
 
 def is_handler(exports: Sequence[str], entrypoint: str) -> bool:
@@ -31,22 +31,18 @@ def is_handler(exports: Sequence[str], entrypoint: str) -> bool:
     return entrypoint == COMMAND and HANDLER in plain and RUN not in plain
 
 
-def import_problem(imports: Iterable[str], *, handler: bool) -> str:
+def calls_out(imports: Iterable[str]) -> bool:
+    """Whether it sends HTTP requests: for that its spec needs `run.http`."""
+    return any(unversioned(name) == CLIENT for name in imports)
+
+
+def import_problem(imports: Sequence[str], *, handler: bool) -> str:
     """Why a component that imports these names cannot be served, "" when it can."""
+    lone = not handler and not calls_out(imports)
     for name in imports:
         plain = unversioned(name)
-        if plain == _TYPES and not handler:
-            return (
-                f"{HTTP}: it imports {_TYPES}, which a handler of requests gets and nobody else:"
-                " no guest calls out from here"
-            )
-        if plain == _CLIENT:
-            return (
-                f"{HTTP}: it imports {_CLIENT}, and no guest calls out from here: nothing holds"
-                " the HTTP client of wasmtime's Python package to an allow-list"
-            )
-        if plain.startswith("wasi:filesystem/") and handler:
-            return f"{HTTP}: it imports {name[:80]}, and a handler of requests gets no files"
+        if plain == TYPES and lone:
+            return f"{HTTP}: it imports {TYPES}, and neither handles requests nor sends any"
         if plain.startswith("wasi:sockets/"):
             return f"{IMPORT}: it imports {name[:80]}, and no guest gets a socket"
         if plain not in COMPONENT_WASI:
@@ -71,6 +67,14 @@ def export_problem(exports: Sequence[str], entrypoint: str, *, called: bool) -> 
     if any(names(name, wanted) for name in exports):
         return ""
     return f"{EXPORT}: it exports no {wanted[:80]!r}; {_there(exports)}"
+
+
+def fileless(imports: Sequence[str], *, handler: bool) -> str:
+    """What to say of files for a component that gets none, "" where it may have some."""
+    if handler or calls_out(imports):
+        what = "handles" if handler else "sends"
+        return f"{HTTP}: it {what} requests, and such a component gets no files"
+    return ""
 
 
 def uncalled() -> str:

@@ -29,6 +29,7 @@ from proplet.ceilings import Ceilings
 from proplet.metrics import Server
 from proplet.opening import KeySource, Openings, OwnKeys
 from proplet.orphans import kill_orphans
+from proplet.outlets import Outlets
 from proplet.points import Points, together
 from proplet.points import there as points_there
 from proplet.pulls import Pull
@@ -108,6 +109,7 @@ def serve(settings: config.Settings) -> int:
     )
     outputs = Points(points)
     outputs.rest()
+    outlets = Outlets(settings.http_allow, settings.http_networks, settings.http_ca)
     chunk = max(512, min(65536, settings.max_payload - 1024))
     agent_config = AgentConfig(
         hello=hello,
@@ -121,6 +123,7 @@ def serve(settings: config.Settings) -> int:
             timeout=settings.guest_timeout,
             output=settings.guest_output,
             encrypted=settings.encrypted == "Required",
+            outlets=outlets,
         ),
     )
     rng = random.Random(secrets.randbits(64))  # noqa: S311  jitter, nothing secret
@@ -181,6 +184,7 @@ def serve(settings: config.Settings) -> int:
                 samples=settings.fl_samples,
                 ship=settings.fl_logs == "Ship",
             ),
+            outlets=outlets,
             site=None if settings.site is None else Gateway(settings.site, answers.post),
         ),
     )
@@ -280,7 +284,10 @@ def make_hello(
         max_payload=settings.max_payload,
         min_run_interval=0,
         heartbeat=settings.heartbeat,
-        imports=(*offered(settings.deny), *externals.offered(settings.externals)),
+        imports=(
+            *offered(settings.deny, settings.http_allow),
+            *externals.offered(settings.externals),
+        ),
         components=True,
         mounts=tuple(
             f"{name}:rw" if writable else name

@@ -67,11 +67,14 @@ class Compiling:
         return self._directory / native_name(entry.module.digest, fuel=fuel, exact=exact)
 
     def form(self, entry: Entry) -> str:
-        """What its module is: "core", "component", or "handler" of requests."""
+        """What its module is: "core", "component", "handler" of requests, or "caller": a component
+        that sends some."""
         facts = self._facts.get(_looks(entry))
         if facts is None or not facts.component:
             return "core"
-        return "handler" if facts.handler else "component"
+        if facts.handler:
+            return "handler"
+        return "caller" if facts.calls_out else "component"
 
     def _known(self, entry: Entry) -> Facts | None:
         """What was found in its module, if its native code is at hand as well."""

@@ -17,7 +17,8 @@ from typing import Any
 
 from propeller.capabilities import CAPABILITIES
 from propeller.errors import Fault, SpecError
-from proplet import externals, points
+from propeller.outgoing import Network, Rule, parse_rule
+from proplet import externals, outlets, points
 from proplet.settingsfile import read_file
 from proplet.settingwords import (
     existing_file,
@@ -84,6 +85,9 @@ class Settings:
     guest_timeout: int | None
     guest_output: int | None
     deny: tuple[str, ...]
+    http_allow: tuple[Rule, ...]
+    http_networks: tuple[Network, ...]
+    http_ca: Path | None
     externals: Mapping[str, externals.External]
     sensors: Sequence[points.Point]
     outputs: Sequence[points.Point]
@@ -327,6 +331,31 @@ SETTINGS = (
         "deny", _one_of(*CAPABILITIES), None, (), "Clock, Random or Sleep: given to no guest", True
     ),
     Setting(
+        "http_allow",
+        parse_rule,
+        None,
+        (),
+        "[METHODS ]http(s)://HOST[:PORT][/PATH] guests may send requests to, as often as needed",
+        many=True,
+    ),
+    Setting(
+        "http_networks",
+        outlets.read_network,
+        None,
+        (),
+        "local network that names in httpAllow may lead to, as 192.168.7.0/24",
+        many=True,
+        flag="--http-network",
+    ),
+    Setting(
+        "http_ca",
+        existing_file,
+        None,
+        (),
+        "PEM file of a CA for these besides the system's",
+        file=True,
+    ),
+    Setting(
         "externals",
         externals.read_engine,
         None,
@@ -449,6 +478,8 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
         points.together(values["sensors"], values["outputs"])
     except ValueError as error:
         faults.append(Fault("command line", 0, "sensors", str(error)))
+    if len(values["http_allow"]) > outlets.MOST:
+        faults.append(Fault("command line", 0, "httpAllow", f"more than {outlets.MOST} rules"))
     if faults:
         raise SpecError(faults)
     del values["password_file"]
@@ -497,6 +528,8 @@ def shown(settings: Settings) -> Sequence[str]:
             value = ", ".join(externals.shown(value))
         if setting.field in ("sensors", "outputs"):
             value = ", ".join(points.shown(value))
+        if setting.field in ("http_allow", "http_networks"):
+            value = ", ".join(str(one) for one in value)
         if isinstance(value, Address):
             where = f"{value.host}:{value.port}"
             scheme = "mqtts://" if value.tls else "mqtt://"

@@ -32,8 +32,10 @@ def job_of(
     memory: int | None,
     topics: list[tuple[str, str, int, int]],
     points: Sequence[tuple[object, ...]] = (),
+    http: dict[str, object] | None = None,
 ) -> dict[str, object]:
-    """What a worker of the pool is told first. memory: bytes where the entry says nothing."""
+    """What a worker of the pool is told first. memory: bytes where the entry says nothing.
+    http: as `Outlets` tells it."""
     assert entry.serve is not None
     return {
         "do": "serve",
@@ -51,6 +53,7 @@ def job_of(
         "fuel": entry.fuel,
         "topics": topics,
         "points": points,
+        "http": http,
     }
 
 

@@ -27,6 +27,8 @@ from proplet.gauges import Gauges, lost_of
 from proplet.modelfiles import lay_out
 from proplet.opening import Openings
 from proplet.outcomes import died, outcome_of
+from proplet.outlets import NONE as NO_OUTLETS
+from proplet.outlets import Outlets
 from proplet.points import Points
 from proplet.pools import Pools, job_of
 from proplet.records import Key
@@ -71,7 +73,8 @@ class Supervisor:
     and for a compilation; None bounds neither. deny: capabilities no guest gets. trainer: what
     rounds of federated learning need; without one they are refused. talk: hears of messages of
     guests, of at most max_message bytes. site: who holds rounds in this device's place.
-    externals: engines besides ours, by name. points: sensors and outputs of this device.
+    externals: engines besides ours, by name. points: sensors and outputs of this device. outlets:
+    where guests may send HTTP requests.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class Supervisor:
         max_message: int = MAX_MESSAGE,
         site: Gateway | None = None,
         points: Points | None = None,
+        outlets: Outlets = NO_OUTLETS,
     ) -> None:
+        self._outlets = outlets
         self._points = Points() if points is None else points
         self._talk = talk
         self._max_message = max_message
@@ -205,6 +210,7 @@ class Supervisor:
             "ring": entry.mode == "daemon",
             "topics": topic_rows(entry, self._max_message),
             "points": self._points.rows(entry),
+            "http": self._outlets.told(entry),
             **self._lesson(entry),
             **self._elsewhere(entry, secrets),
         }
@@ -248,6 +254,7 @@ class Supervisor:
                 memory=self._memory,
                 topics=topic_rows(entry, self._max_message),
                 points=self._points.rows(entry),
+                http=self._outlets.told(entry),
             ),
             logs=self.logs(key),
             log_limit=min(entry.output, self._max_output),

@@ -182,6 +182,7 @@ static PP_APART bool wants_more(struct pp_view entry, uint8_t mode, struct pp_wo
 		{PP_ENTRY_SCHEDULE, "this device keeps no schedules"},
 		{PP_ENTRY_MODELS, "this device hands no models to guests"},
 		{PP_ENTRY_TOPICS, "this device carries no messages of guests"},
+		{PP_ENTRY_HTTP, "this device lets no guest send HTTP requests"},
 	};
 	const struct proplet_text engine = pp_text(pp_field(entry, PP_ENTRY_EXTERNAL));
 

@@ -52,11 +52,13 @@ const int64_t pp_limits[] = {
 	INT64_C(65536),
 	INT64_C(1000),
 	INT64_C(4096),
+	INT64_C(120),
+	INT64_C(16),
+	INT64_C(1048576),
 	INT64_C(128),
 	INT64_C(40),
 	INT64_C(31),
 	INT64_C(4294967295),
-	INT64_C(16),
 	INT64_C(5),
 	INT64_C(8),
 	INT64_C(4),
@@ -74,7 +76,6 @@ const int64_t pp_limits[] = {
 	INT64_C(65),
 	INT64_C(-9007199254740991),
 	INT64_C(80),
-	INT64_C(1048576),
 	INT64_C(255),
 	INT64_C(800),
 };
@@ -141,96 +142,99 @@ static const struct pp_kind kind_15 = {PP_INT, 0, 2, 11, NULL};
 static const struct pp_kind kind_16 = {PP_INT, 0, 2, 12, NULL};
 static const struct pp_kind kind_17 = {PP_INT, 0, 2, 13, NULL};
 static const struct pp_kind kind_18 = {PP_TEXT, 0, 0, 14, NULL};
-static const struct pp_kind kind_19 = {PP_ENUM, 0, 0, 10, words_3};
-static const struct pp_kind kind_20 = {PP_TEXT, 0, 0, 15, NULL};
-static const struct pp_kind kind_21 = {PP_INT, 0, 10, 16, NULL};
-static const struct pp_kind kind_22 = {PP_INT, 0, 2, 17, NULL};
-static const struct pp_kind kind_23 = {PP_HEX, 1, 0, 18, NULL};
-static const struct pp_kind kind_24 = {PP_ENUM, 0, 0, 19, words_4};
-static const struct pp_kind kind_25 = {PP_HEX, 0, 0, 18, NULL};
-static const struct pp_kind kind_26 = {PP_HEX, 0, 0, 20, NULL};
-static const struct pp_kind kind_27 = {PP_TEXT, 0, 0, 4, NULL};
-static const struct pp_kind kind_28 = {PP_NAMED, 0, 14, 3, &kind_27};
-static const struct pp_kind kind_29 = {PP_ENUM, 0, 0, 1, words_5};
-static const struct pp_kind kind_30 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_secure};
-static const struct pp_kind kind_31 = {PP_REF, 0, 0, 0, NULL};
-static const struct pp_kind kind_32 = {PP_ENUM, 0, 0, 21, words_6};
-static const struct pp_kind kind_33 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_module};
-static const struct pp_kind kind_34 = {PP_TEXT, 0, 0, 11, NULL};
-static const struct pp_kind kind_35 = {PP_LIST, 0, 0, 14, &kind_34};
-static const struct pp_kind kind_36 = {PP_ENV, 0, 22, 14, NULL};
-static const struct pp_kind kind_37 = {PP_TEXT, 1, 0, 11, NULL};
-static const struct pp_kind kind_38 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_mount};
-static const struct pp_kind kind_39 = {PP_LIST, 0, 0, 18, &kind_38};
-static const struct pp_kind kind_40 = {PP_ENUM, 0, 0, 1, words_7};
-static const struct pp_kind kind_41 = {PP_INT, 0, 0, 17, NULL};
-static const struct pp_kind kind_42 = {PP_PACKED, 0, 0, 23, NULL};
-static const struct pp_kind kind_43 = {PP_NAMED, 0, 14, 14, &kind_42};
-static const struct pp_kind kind_44 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_training};
-static const struct pp_kind kind_45 = {PP_ENUM, 0, 0, 10, words_8};
-static const struct pp_kind kind_46 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_serve};
-static const struct pp_kind kind_47 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_model};
-static const struct pp_kind kind_48 = {PP_LIST, 0, 0, 20, &kind_47};
-static const struct pp_kind kind_49 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_topic};
-static const struct pp_kind kind_50 = {PP_LIST, 0, 0, 18, &kind_49};
-static const struct pp_kind kind_51 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_schedule};
-static const struct pp_kind kind_52 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_point};
-static const struct pp_kind kind_53 = {PP_LIST, 0, 0, 18, &kind_52};
-static const struct pp_kind kind_54 = {PP_INT, 0, 2, 2, NULL};
-static const struct pp_kind kind_55 = {PP_ENUM, 0, 0, 1, words_9};
-static const struct pp_kind kind_56 = {PP_TEXT, 0, 0, 24, NULL};
-static const struct pp_kind kind_57 = {PP_TEXT, 0, 0, 25, NULL};
-static const struct pp_kind kind_58 = {PP_TEXT, 0, 0, 26, NULL};
-static const struct pp_kind kind_59 = {PP_NAMED, 0, 14, 3, &kind_58};
-static const struct pp_kind kind_60 = {PP_PACKED, 0, 0, 27, NULL};
-static const struct pp_kind kind_61 = {PP_INT, 0, 0, 28, NULL};
-static const struct pp_kind kind_62 = {PP_ENUM, 0, 0, 19, words_10};
-static const struct pp_kind kind_63 = {PP_INT, 0, 0, 29, NULL};
-static const struct pp_kind kind_64 = {PP_TEXT, 1, 0, 4, NULL};
-static const struct pp_kind kind_65 = {PP_TEXT, 1, 0, 26, NULL};
-static const struct pp_kind kind_66 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
-static const struct pp_kind kind_67 = {PP_LIST, 0, 0, 4, &kind_66};
-static const struct pp_kind kind_68 = {PP_TEXT, 0, 0, 30, NULL};
-static const struct pp_kind kind_69 = {PP_ENUM, 0, 0, 31, words_11};
-static const struct pp_kind kind_70 = {PP_INT, 0, 32, 17, NULL};
-static const struct pp_kind kind_71 = {PP_TEXT, 1, 0, 9, NULL};
-static const struct pp_kind kind_72 = {PP_BOOL, 0, 0, 0, NULL};
-static const struct pp_kind kind_73 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
-static const struct pp_kind kind_74 = {PP_LIST, 0, 0, 33, &kind_73};
-static const struct pp_kind kind_75 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
-static const struct pp_kind kind_76 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
-static const struct pp_kind kind_77 = {PP_LIST, 0, 0, 4, &kind_76};
-static const struct pp_kind kind_78 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
-static const struct pp_kind kind_79 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
-static const struct pp_kind kind_80 = {PP_INT, 0, 34, 7, NULL};
-static const struct pp_kind kind_81 = {PP_NAMED, 0, 14, 3, &kind_80};
-static const struct pp_kind kind_82 = {PP_ENUM, 0, 0, 10, words_12};
-static const struct pp_kind kind_83 = {PP_ENUM, 0, 0, 10, words_13};
-static const struct pp_kind kind_84 = {PP_LIST, 0, 0, 8, &kind_18};
-static const struct pp_kind kind_85 = {PP_LIST, 0, 0, 3, &kind_18};
-static const struct pp_kind kind_86 = {PP_LIST, 0, 0, 20, &kind_7};
-static const struct pp_kind kind_87 = {PP_NAMED, 0, 14, 3, &kind_9};
-static const struct pp_kind kind_88 = {PP_LIST, 0, 0, 18, &kind_41};
-static const struct pp_kind kind_89 = {PP_TEXT, 0, 0, 35, NULL};
-static const struct pp_kind kind_90 = {PP_LIST, 0, 0, 3, &kind_89};
-static const struct pp_kind kind_91 = {PP_ENUM, 0, 0, 1, words_14};
-static const struct pp_kind kind_92 = {PP_ENUM, 0, 0, 21, words_15};
-static const struct pp_kind kind_93 = {PP_ENUM, 0, 0, 1, words_16};
-static const struct pp_kind kind_94 = {PP_TEXT, 1, 0, 13, NULL};
-static const struct pp_kind kind_95 = {PP_INT, 0, 2, 36, NULL};
-static const struct pp_kind kind_96 = {PP_ENUM, 0, 0, 1, words_17};
-static const struct pp_kind kind_97 = {PP_INT, 0, 0, 37, NULL};
-static const struct pp_kind kind_98 = {PP_LIST, 0, 0, 18, &kind_7};
-static const struct pp_kind kind_99 = {PP_INT, 0, 2, 7, NULL};
-static const struct pp_kind kind_100 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
-static const struct pp_kind kind_101 = {PP_LIST, 0, 0, 3, &kind_100};
-static const struct pp_kind kind_102 = {PP_LIST, 0, 0, 38, &kind_5};
-static const struct pp_kind kind_103 = {PP_ENUM, 0, 0, 1, words_18};
-static const struct pp_kind kind_104 = {PP_TEXT, 1, 0, 25, NULL};
-static const struct pp_kind kind_105 = {PP_NAMED, 0, 14, 9, &kind_80};
+static const struct pp_kind kind_19 = {PP_LIST, 0, 0, 15, &kind_18};
+static const struct pp_kind kind_20 = {PP_INT, 0, 2, 16, NULL};
+static const struct pp_kind kind_21 = {PP_TEXT, 0, 0, 17, NULL};
+static const struct pp_kind kind_22 = {PP_ENUM, 0, 0, 10, words_3};
+static const struct pp_kind kind_23 = {PP_TEXT, 0, 0, 18, NULL};
+static const struct pp_kind kind_24 = {PP_INT, 0, 10, 19, NULL};
+static const struct pp_kind kind_25 = {PP_INT, 0, 2, 20, NULL};
+static const struct pp_kind kind_26 = {PP_HEX, 1, 0, 15, NULL};
+static const struct pp_kind kind_27 = {PP_ENUM, 0, 0, 21, words_4};
+static const struct pp_kind kind_28 = {PP_HEX, 0, 0, 15, NULL};
+static const struct pp_kind kind_29 = {PP_HEX, 0, 0, 22, NULL};
+static const struct pp_kind kind_30 = {PP_TEXT, 0, 0, 4, NULL};
+static const struct pp_kind kind_31 = {PP_NAMED, 0, 17, 3, &kind_30};
+static const struct pp_kind kind_32 = {PP_ENUM, 0, 0, 1, words_5};
+static const struct pp_kind kind_33 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_secure};
+static const struct pp_kind kind_34 = {PP_REF, 0, 0, 0, NULL};
+static const struct pp_kind kind_35 = {PP_ENUM, 0, 0, 23, words_6};
+static const struct pp_kind kind_36 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_module};
+static const struct pp_kind kind_37 = {PP_TEXT, 0, 0, 11, NULL};
+static const struct pp_kind kind_38 = {PP_LIST, 0, 0, 17, &kind_37};
+static const struct pp_kind kind_39 = {PP_ENV, 0, 24, 17, NULL};
+static const struct pp_kind kind_40 = {PP_TEXT, 1, 0, 11, NULL};
+static const struct pp_kind kind_41 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_mount};
+static const struct pp_kind kind_42 = {PP_LIST, 0, 0, 15, &kind_41};
+static const struct pp_kind kind_43 = {PP_ENUM, 0, 0, 1, words_7};
+static const struct pp_kind kind_44 = {PP_INT, 0, 0, 20, NULL};
+static const struct pp_kind kind_45 = {PP_PACKED, 0, 0, 25, NULL};
+static const struct pp_kind kind_46 = {PP_NAMED, 0, 17, 17, &kind_45};
+static const struct pp_kind kind_47 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_training};
+static const struct pp_kind kind_48 = {PP_ENUM, 0, 0, 10, words_8};
+static const struct pp_kind kind_49 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_serve};
+static const struct pp_kind kind_50 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_model};
+static const struct pp_kind kind_51 = {PP_LIST, 0, 0, 22, &kind_50};
+static const struct pp_kind kind_52 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_topic};
+static const struct pp_kind kind_53 = {PP_LIST, 0, 0, 15, &kind_52};
+static const struct pp_kind kind_54 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_schedule};
+static const struct pp_kind kind_55 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_point};
+static const struct pp_kind kind_56 = {PP_LIST, 0, 0, 15, &kind_55};
+static const struct pp_kind kind_57 = {PP_SHAPE, 0, 0, 0, &pp_shape_wire_http};
+static const struct pp_kind kind_58 = {PP_INT, 0, 2, 2, NULL};
+static const struct pp_kind kind_59 = {PP_ENUM, 0, 0, 1, words_9};
+static const struct pp_kind kind_60 = {PP_TEXT, 0, 0, 26, NULL};
+static const struct pp_kind kind_61 = {PP_TEXT, 0, 0, 27, NULL};
+static const struct pp_kind kind_62 = {PP_TEXT, 0, 0, 28, NULL};
+static const struct pp_kind kind_63 = {PP_NAMED, 0, 17, 3, &kind_62};
+static const struct pp_kind kind_64 = {PP_PACKED, 0, 0, 29, NULL};
+static const struct pp_kind kind_65 = {PP_INT, 0, 0, 30, NULL};
+static const struct pp_kind kind_66 = {PP_ENUM, 0, 0, 21, words_10};
+static const struct pp_kind kind_67 = {PP_INT, 0, 0, 31, NULL};
+static const struct pp_kind kind_68 = {PP_TEXT, 1, 0, 4, NULL};
+static const struct pp_kind kind_69 = {PP_TEXT, 1, 0, 28, NULL};
+static const struct pp_kind kind_70 = {PP_SHAPE, 0, 0, 0, &pp_shape_entry};
+static const struct pp_kind kind_71 = {PP_LIST, 0, 0, 4, &kind_70};
+static const struct pp_kind kind_72 = {PP_TEXT, 0, 0, 32, NULL};
+static const struct pp_kind kind_73 = {PP_ENUM, 0, 0, 33, words_11};
+static const struct pp_kind kind_74 = {PP_INT, 0, 34, 20, NULL};
+static const struct pp_kind kind_75 = {PP_TEXT, 1, 0, 9, NULL};
+static const struct pp_kind kind_76 = {PP_BOOL, 0, 0, 0, NULL};
+static const struct pp_kind kind_77 = {PP_SHAPE, 0, 0, 0, &pp_shape_past_run};
+static const struct pp_kind kind_78 = {PP_LIST, 0, 0, 35, &kind_77};
+static const struct pp_kind kind_79 = {PP_SHAPE, 0, 0, 0, &pp_shape_observed};
+static const struct pp_kind kind_80 = {PP_SHAPE, 0, 0, 0, &pp_shape_run_report};
+static const struct pp_kind kind_81 = {PP_LIST, 0, 0, 4, &kind_80};
+static const struct pp_kind kind_82 = {PP_SHAPE, 0, 0, 0, &pp_shape_refused};
+static const struct pp_kind kind_83 = {PP_SHAPE, 0, 0, 0, &pp_shape_free};
+static const struct pp_kind kind_84 = {PP_INT, 0, 36, 7, NULL};
+static const struct pp_kind kind_85 = {PP_NAMED, 0, 17, 3, &kind_84};
+static const struct pp_kind kind_86 = {PP_ENUM, 0, 0, 10, words_12};
+static const struct pp_kind kind_87 = {PP_ENUM, 0, 0, 10, words_13};
+static const struct pp_kind kind_88 = {PP_LIST, 0, 0, 8, &kind_21};
+static const struct pp_kind kind_89 = {PP_LIST, 0, 0, 3, &kind_21};
+static const struct pp_kind kind_90 = {PP_LIST, 0, 0, 22, &kind_7};
+static const struct pp_kind kind_91 = {PP_NAMED, 0, 17, 3, &kind_9};
+static const struct pp_kind kind_92 = {PP_LIST, 0, 0, 15, &kind_44};
+static const struct pp_kind kind_93 = {PP_TEXT, 0, 0, 37, NULL};
+static const struct pp_kind kind_94 = {PP_LIST, 0, 0, 3, &kind_93};
+static const struct pp_kind kind_95 = {PP_ENUM, 0, 0, 1, words_14};
+static const struct pp_kind kind_96 = {PP_ENUM, 0, 0, 23, words_15};
+static const struct pp_kind kind_97 = {PP_ENUM, 0, 0, 1, words_16};
+static const struct pp_kind kind_98 = {PP_TEXT, 1, 0, 13, NULL};
+static const struct pp_kind kind_99 = {PP_ENUM, 0, 0, 1, words_17};
+static const struct pp_kind kind_100 = {PP_INT, 0, 0, 38, NULL};
+static const struct pp_kind kind_101 = {PP_LIST, 0, 0, 15, &kind_7};
+static const struct pp_kind kind_102 = {PP_INT, 0, 2, 7, NULL};
+static const struct pp_kind kind_103 = {PP_SHAPE, 0, 0, 0, &pp_shape_trusted_key};
+static const struct pp_kind kind_104 = {PP_LIST, 0, 0, 3, &kind_103};
+static const struct pp_kind kind_105 = {PP_LIST, 0, 0, 39, &kind_5};
+static const struct pp_kind kind_106 = {PP_ENUM, 0, 0, 1, words_18};
+static const struct pp_kind kind_107 = {PP_TEXT, 1, 0, 27, NULL};
+static const struct pp_kind kind_108 = {PP_NAMED, 0, 17, 9, &kind_84};
 
-const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_66};
-const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_76};
+const struct pp_kind pp_kind_tasks = {PP_LIST, 0, 0, 4, &kind_70};
+const struct pp_kind pp_kind_inventory = {PP_LIST, 0, 0, 4, &kind_80};
 
 static const struct pp_field wire_serve_fields[] = {
 	{1, 1, 0, "interface", &kind_0},
@@ -323,10 +327,21 @@ const struct pp_shape pp_shape_wire_point = {
 	"WirePoint", wire_point_fields, wire_point_sorted, 4, 2, 3, 1,
 };
 
+static const struct pp_field wire_http_fields[] = {
+	{1, 1, 0, "allow", &kind_19},
+	{2, 1, 0, "requests", &kind_16},
+	{3, 1, 0, "timeout", &kind_6},
+	{4, 1, 0, "body", &kind_20},
+};
+static const uint8_t wire_http_sorted[] = {0, 3, 1, 2};
+const struct pp_shape pp_shape_wire_http = {
+	"WireHttp", wire_http_fields, wire_http_sorted, 4, 0, 0, 0,
+};
+
 static const struct pp_field wire_mount_fields[] = {
-	{1, 1, 0, "name", &kind_18},
+	{1, 1, 0, "name", &kind_21},
 	{2, 1, 0, "path", &kind_9},
-	{3, 1, 0, "access", &kind_19},
+	{3, 1, 0, "access", &kind_22},
 };
 static const uint8_t wire_mount_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_wire_mount = {
@@ -334,10 +349,10 @@ const struct pp_shape pp_shape_wire_mount = {
 };
 
 static const struct pp_field wire_secure_fields[] = {
-	{1, 1, 0, "range", &kind_20},
-	{2, 1, 0, "bits", &kind_21},
-	{3, 1, 0, "most", &kind_22},
-	{4, 1, 0, "members", &kind_22},
+	{1, 1, 0, "range", &kind_23},
+	{2, 1, 0, "bits", &kind_24},
+	{3, 1, 0, "most", &kind_25},
+	{4, 1, 0, "members", &kind_25},
 	{5, 0, 0, "blob", &kind_12},
 };
 static const uint8_t wire_secure_sorted[] = {1, 4, 3, 2, 0};
@@ -346,21 +361,21 @@ const struct pp_shape pp_shape_wire_secure = {
 };
 
 static const struct pp_field wire_training_fields[] = {
-	{1, 1, 0, "job", &kind_23},
-	{2, 1, 0, "round", &kind_22},
-	{3, 1, 0, "attempt", &kind_22},
-	{4, 1, 0, "step", &kind_24},
+	{1, 1, 0, "job", &kind_26},
+	{2, 1, 0, "round", &kind_25},
+	{3, 1, 0, "attempt", &kind_25},
+	{4, 1, 0, "step", &kind_27},
 	{5, 1, 0, "format", &kind_7},
-	{6, 1, 0, "nonce", &kind_25},
-	{7, 1, 0, "seed", &kind_26},
+	{6, 1, 0, "nonce", &kind_28},
+	{7, 1, 0, "seed", &kind_29},
 	{8, 0, 0, "model", &kind_12},
 	{9, 0, 0, "layout", &kind_12},
-	{10, 0, 9, "params", &kind_28},
-	{11, 0, 1, "guest", &kind_29},
+	{10, 0, 9, "params", &kind_31},
+	{11, 0, 1, "guest", &kind_32},
 	{12, 0, 0, "samples", &kind_6},
-	{13, 0, 0, "clip", &kind_20},
-	{14, 0, 0, "noise", &kind_20},
-	{15, 0, 0, "secure", &kind_30},
+	{13, 0, 0, "clip", &kind_23},
+	{14, 0, 0, "noise", &kind_23},
+	{15, 0, 0, "secure", &kind_33},
 	{16, 0, 0, "control", &kind_12},
 	{17, 0, 0, "image", &kind_8},
 };
@@ -370,63 +385,64 @@ const struct pp_shape pp_shape_wire_training = {
 };
 
 static const struct pp_field entry_fields[] = {
-	{1, 1, 0, "uid", &kind_23},
-	{2, 1, 0, "ref", &kind_31},
-	{3, 1, 0, "run", &kind_25},
+	{1, 1, 0, "uid", &kind_26},
+	{2, 1, 0, "ref", &kind_34},
+	{3, 1, 0, "run", &kind_28},
 	{4, 1, 0, "cause", &kind_7},
-	{5, 1, 0, "mode", &kind_32},
+	{5, 1, 0, "mode", &kind_35},
 	{6, 1, 0, "digest", &kind_5},
-	{7, 1, 0, "module", &kind_33},
-	{8, 1, 0, "entrypoint", &kind_18},
-	{9, 0, 10, "args", &kind_35},
-	{10, 0, 10, "env", &kind_36},
-	{11, 0, 0, "stdin", &kind_37},
-	{12, 0, 10, "mounts", &kind_39},
+	{7, 1, 0, "module", &kind_36},
+	{8, 1, 0, "entrypoint", &kind_21},
+	{9, 0, 10, "args", &kind_38},
+	{10, 0, 10, "env", &kind_39},
+	{11, 0, 0, "stdin", &kind_40},
+	{12, 0, 10, "mounts", &kind_42},
 	{13, 0, 0, "memory", &kind_6},
 	{14, 0, 0, "fuel", &kind_6},
 	{15, 0, 0, "timeout", &kind_6},
 	{16, 0, 11, "output", &kind_6},
-	{17, 0, 2, "restart", &kind_40},
+	{17, 0, 2, "restart", &kind_43},
 	{18, 0, 12, "backoffBase", &kind_6},
 	{19, 0, 13, "backoffCap", &kind_6},
-	{20, 0, 0, "maxRestarts", &kind_41},
+	{20, 0, 0, "maxRestarts", &kind_44},
 	{21, 0, 2, "readyAfter", &kind_6},
-	{22, 0, 9, "sealed", &kind_43},
-	{23, 0, 0, "fl", &kind_44},
-	{24, 0, 0, "update", &kind_45},
-	{25, 0, 0, "serve", &kind_46},
-	{26, 0, 10, "models", &kind_48},
-	{27, 0, 10, "topics", &kind_50},
+	{22, 0, 9, "sealed", &kind_46},
+	{23, 0, 0, "fl", &kind_47},
+	{24, 0, 0, "update", &kind_48},
+	{25, 0, 0, "serve", &kind_49},
+	{26, 0, 10, "models", &kind_51},
+	{27, 0, 10, "topics", &kind_53},
 	{28, 0, 0, "autonomy", &kind_6},
 	{29, 0, 0, "external", &kind_11},
-	{30, 0, 0, "schedule", &kind_51},
-	{32, 0, 10, "points", &kind_53},
+	{30, 0, 0, "schedule", &kind_54},
+	{32, 0, 10, "points", &kind_56},
+	{33, 0, 0, "http", &kind_57},
 };
-static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 19, 12, 4, 25, 6, 11, 15, 30, 20, 1, 16, 2, 29, 21, 24, 10, 14, 26, 0, 23};
+static const uint8_t entry_sorted[] = {8, 27, 17, 18, 3, 5, 7, 9, 28, 22, 13, 31, 19, 12, 4, 25, 6, 11, 15, 30, 20, 1, 16, 2, 29, 21, 24, 10, 14, 26, 0, 23};
 const struct pp_shape pp_shape_entry = {
-	"Entry", entry_fields, entry_sorted, 31, 0, 0, 0,
+	"Entry", entry_fields, entry_sorted, 32, 0, 0, 0,
 };
 
 static const struct pp_field call_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
-	{2, 1, 0, "verb", &kind_55},
+	{2, 1, 0, "verb", &kind_59},
 	{3, 1, 0, "to", &kind_11},
-	{4, 1, 0, "inst", &kind_25},
-	{5, 1, 0, "boot", &kind_41},
-	{6, 1, 0, "conn", &kind_41},
+	{4, 1, 0, "inst", &kind_28},
+	{5, 1, 0, "boot", &kind_44},
+	{6, 1, 0, "conn", &kind_44},
 	{7, 1, 0, "src", &kind_11},
-	{8, 1, 0, "n", &kind_41},
-	{9, 1, 0, "uid", &kind_23},
-	{10, 1, 0, "run", &kind_25},
+	{8, 1, 0, "n", &kind_44},
+	{9, 1, 0, "uid", &kind_26},
+	{10, 1, 0, "run", &kind_28},
 	{11, 0, 14, "timeout", &kind_6},
 	{12, 0, 15, "method", &kind_7},
-	{13, 0, 16, "path", &kind_56},
-	{14, 0, 16, "query", &kind_57},
-	{15, 0, 9, "headers", &kind_59},
-	{16, 0, 17, "body", &kind_60},
+	{13, 0, 16, "path", &kind_60},
+	{14, 0, 16, "query", &kind_61},
+	{15, 0, 9, "headers", &kind_63},
+	{16, 0, 17, "body", &kind_64},
 	{17, 0, 16, "trace", &kind_7},
-	{18, 0, 2, "follow", &kind_61},
+	{18, 0, 2, "follow", &kind_65},
 };
 static const uint8_t call_sorted[] = {16, 5, 6, 18, 15, 1, 4, 12, 8, 13, 14, 10, 7, 11, 3, 17, 9, 0, 2};
 const struct pp_shape pp_shape_call = {
@@ -434,22 +450,22 @@ const struct pp_shape pp_shape_call = {
 };
 
 static const struct pp_field call_answer_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "call", &kind_11},
-	{3, 1, 0, "inst", &kind_25},
-	{4, 1, 0, "boot", &kind_41},
-	{5, 1, 0, "state", &kind_62},
+	{3, 1, 0, "inst", &kind_28},
+	{4, 1, 0, "boot", &kind_44},
+	{5, 1, 0, "state", &kind_66},
 	{6, 0, 16, "cause", &kind_7},
-	{7, 0, 2, "status", &kind_63},
-	{8, 0, 9, "headers", &kind_59},
-	{9, 0, 17, "body", &kind_60},
-	{10, 0, 16, "error", &kind_64},
+	{7, 0, 2, "status", &kind_67},
+	{8, 0, 9, "headers", &kind_63},
+	{9, 0, 17, "body", &kind_64},
+	{10, 0, 16, "error", &kind_68},
 	{11, 0, 2, "wait", &kind_6},
 	{12, 0, 2, "took", &kind_6},
-	{13, 0, 16, "log", &kind_65},
+	{13, 0, 16, "log", &kind_69},
 	{14, 0, 2, "lost", &kind_6},
-	{15, 0, 2, "n", &kind_41},
+	{15, 0, 2, "n", &kind_44},
 };
 static const uint8_t call_answer_sorted[] = {9, 4, 2, 6, 10, 8, 1, 3, 13, 14, 15, 5, 7, 12, 0, 11};
 const struct pp_shape pp_shape_call_answer = {
@@ -457,14 +473,14 @@ const struct pp_shape pp_shape_call_answer = {
 };
 
 static const struct pp_field desired_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "to", &kind_11},
-	{2, 1, 0, "inst", &kind_25},
+	{2, 1, 0, "inst", &kind_28},
 	{3, 1, 0, "fence", &kind_6},
 	{4, 1, 0, "gen", &kind_6},
 	{5, 1, 0, "iat", &kind_6},
 	{6, 1, 0, "digest", &kind_5},
-	{7, 0, 0, "tasks", &kind_67},
+	{7, 0, 0, "tasks", &kind_71},
 	{8, 0, 0, "body", &kind_12},
 	{9, 0, 0, "notAfter", &kind_6},
 	{10, 0, 16, "trace", &kind_7},
@@ -487,7 +503,7 @@ const struct pp_shape pp_shape_observed = {
 static const struct pp_field refused_fields[] = {
 	{1, 1, 0, "fence", &kind_6},
 	{2, 1, 0, "gen", &kind_6},
-	{3, 1, 0, "digest", &kind_68},
+	{3, 1, 0, "digest", &kind_72},
 	{4, 1, 0, "reason", &kind_7},
 };
 static const uint8_t refused_sorted[] = {2, 0, 1, 3};
@@ -497,12 +513,12 @@ const struct pp_shape pp_shape_refused = {
 
 static const struct pp_field past_run_fields[] = {
 	{1, 1, 0, "slot", &kind_6},
-	{2, 1, 0, "state", &kind_69},
-	{3, 0, 1, "attempt", &kind_22},
-	{4, 0, 0, "exit", &kind_70},
-	{5, 0, 0, "result", &kind_71},
+	{2, 1, 0, "state", &kind_73},
+	{3, 0, 1, "attempt", &kind_25},
+	{4, 0, 0, "exit", &kind_74},
+	{5, 0, 0, "result", &kind_75},
 	{6, 0, 0, "resultBlob", &kind_12},
-	{7, 0, 16, "error", &kind_71},
+	{7, 0, 16, "error", &kind_75},
 	{8, 0, 2, "started", &kind_6},
 	{9, 0, 2, "ended", &kind_6},
 };
@@ -512,22 +528,22 @@ const struct pp_shape pp_shape_past_run = {
 };
 
 static const struct pp_field run_report_fields[] = {
-	{1, 1, 0, "uid", &kind_23},
-	{2, 1, 0, "run", &kind_25},
+	{1, 1, 0, "uid", &kind_26},
+	{2, 1, 0, "run", &kind_28},
 	{3, 1, 0, "digest", &kind_5},
 	{4, 1, 0, "cause", &kind_7},
-	{5, 1, 0, "state", &kind_69},
-	{6, 0, 0, "exit", &kind_70},
-	{7, 0, 0, "result", &kind_71},
+	{5, 1, 0, "state", &kind_73},
+	{6, 0, 0, "exit", &kind_74},
+	{7, 0, 0, "result", &kind_75},
 	{8, 0, 0, "resultBlob", &kind_12},
-	{9, 0, 16, "error", &kind_71},
-	{10, 0, 2, "restarts", &kind_41},
-	{11, 0, 18, "ready", &kind_72},
+	{9, 0, 16, "error", &kind_75},
+	{10, 0, 2, "restarts", &kind_44},
+	{11, 0, 18, "ready", &kind_76},
 	{12, 0, 2, "started", &kind_6},
 	{13, 0, 2, "ended", &kind_6},
 	{14, 0, 2, "spent", &kind_6},
-	{15, 0, 10, "past", &kind_74},
-	{16, 0, 2, "lost", &kind_41},
+	{15, 0, 10, "past", &kind_78},
+	{16, 0, 2, "lost", &kind_44},
 };
 static const uint8_t run_report_sorted[] = {3, 2, 12, 8, 5, 15, 14, 10, 9, 6, 7, 1, 13, 11, 4, 0};
 const struct pp_shape pp_shape_run_report = {
@@ -536,7 +552,7 @@ const struct pp_shape pp_shape_run_report = {
 
 static const struct pp_field free_fields[] = {
 	{1, 0, 2, "memory", &kind_6},
-	{2, 0, 2, "tasks", &kind_41},
+	{2, 0, 2, "tasks", &kind_44},
 	{3, 0, 2, "storage", &kind_6},
 };
 static const uint8_t free_sorted[] = {0, 2, 1};
@@ -545,20 +561,20 @@ const struct pp_shape pp_shape_free = {
 };
 
 static const struct pp_field report_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
-	{2, 1, 0, "inst", &kind_25},
-	{3, 1, 0, "boot", &kind_41},
-	{4, 1, 0, "seq", &kind_41},
-	{5, 1, 0, "conn", &kind_41},
-	{6, 1, 0, "observed", &kind_75},
+	{2, 1, 0, "inst", &kind_28},
+	{3, 1, 0, "boot", &kind_44},
+	{4, 1, 0, "seq", &kind_44},
+	{5, 1, 0, "conn", &kind_44},
+	{6, 1, 0, "observed", &kind_79},
 	{7, 1, 0, "inventory", &kind_5},
-	{8, 0, 0, "tasks", &kind_77},
+	{8, 0, 0, "tasks", &kind_81},
 	{9, 0, 0, "body", &kind_12},
-	{10, 0, 0, "refused", &kind_78},
-	{11, 0, 9, "free", &kind_79},
-	{12, 0, 9, "metrics", &kind_81},
-	{13, 0, 2, "clock", &kind_82},
+	{10, 0, 0, "refused", &kind_82},
+	{11, 0, 9, "free", &kind_83},
+	{12, 0, 9, "metrics", &kind_85},
+	{13, 0, 2, "clock", &kind_86},
 };
 static const uint8_t report_sorted[] = {9, 3, 13, 5, 11, 1, 2, 7, 12, 6, 10, 4, 8, 0};
 const struct pp_shape pp_shape_report = {
@@ -566,12 +582,12 @@ const struct pp_shape pp_shape_report = {
 };
 
 static const struct pp_field status_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
-	{2, 1, 0, "state", &kind_83},
-	{3, 1, 0, "inst", &kind_25},
-	{4, 1, 0, "boot", &kind_41},
-	{5, 1, 0, "conn", &kind_41},
+	{2, 1, 0, "state", &kind_87},
+	{3, 1, 0, "inst", &kind_28},
+	{4, 1, 0, "boot", &kind_44},
+	{5, 1, 0, "conn", &kind_44},
 };
 static const uint8_t status_sorted[] = {4, 5, 1, 3, 2, 0};
 const struct pp_shape pp_shape_status = {
@@ -579,10 +595,10 @@ const struct pp_shape pp_shape_status = {
 };
 
 static const struct pp_field hello_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
-	{2, 1, 0, "inst", &kind_25},
-	{3, 1, 0, "boot", &kind_41},
+	{2, 1, 0, "inst", &kind_28},
+	{3, 1, 0, "boot", &kind_44},
 	{4, 1, 0, "arch", &kind_7},
 	{5, 1, 0, "os", &kind_7},
 	{6, 1, 0, "runtime", &kind_7},
@@ -590,22 +606,22 @@ static const struct pp_field hello_fields[] = {
 	{8, 1, 0, "agent", &kind_7},
 	{9, 1, 0, "memory", &kind_6},
 	{10, 1, 0, "storage", &kind_6},
-	{11, 1, 0, "tasks", &kind_41},
+	{11, 1, 0, "tasks", &kind_44},
 	{12, 1, 0, "maxModule", &kind_6},
 	{13, 1, 0, "maxPayload", &kind_6},
 	{14, 1, 0, "minRunInterval", &kind_6},
 	{15, 1, 0, "heartbeat", &kind_6},
-	{16, 1, 0, "imports", &kind_84},
-	{17, 1, 0, "components", &kind_72},
-	{18, 1, 0, "mounts", &kind_85},
-	{19, 1, 0, "encodings", &kind_86},
-	{20, 1, 0, "algs", &kind_86},
-	{21, 1, 0, "fetch", &kind_86},
-	{22, 1, 0, "labels", &kind_87},
-	{23, 1, 0, "key", &kind_18},
-	{24, 0, 19, "versions", &kind_88},
-	{25, 0, 16, "box", &kind_18},
-	{26, 0, 10, "points", &kind_90},
+	{16, 1, 0, "imports", &kind_88},
+	{17, 1, 0, "components", &kind_76},
+	{18, 1, 0, "mounts", &kind_89},
+	{19, 1, 0, "encodings", &kind_90},
+	{20, 1, 0, "algs", &kind_90},
+	{21, 1, 0, "fetch", &kind_90},
+	{22, 1, 0, "labels", &kind_91},
+	{23, 1, 0, "key", &kind_21},
+	{24, 0, 19, "versions", &kind_92},
+	{25, 0, 16, "box", &kind_21},
+	{26, 0, 10, "points", &kind_94},
 };
 static const uint8_t hello_sorted[] = {8, 20, 4, 3, 25, 17, 19, 21, 15, 1, 16, 2, 23, 22, 12, 13, 9, 14, 18, 5, 26, 6, 7, 10, 11, 0, 24};
 const struct pp_shape pp_shape_hello = {
@@ -613,18 +629,18 @@ const struct pp_shape pp_shape_hello = {
 };
 
 static const struct pp_field op_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "verb", &kind_7},
 	{3, 1, 0, "to", &kind_11},
-	{4, 1, 0, "inst", &kind_25},
-	{5, 1, 0, "boot", &kind_41},
-	{6, 1, 0, "conn", &kind_41},
+	{4, 1, 0, "inst", &kind_28},
+	{5, 1, 0, "boot", &kind_44},
+	{6, 1, 0, "conn", &kind_44},
 	{7, 1, 0, "src", &kind_11},
-	{8, 1, 0, "n", &kind_41},
-	{9, 0, 0, "uid", &kind_23},
-	{10, 0, 0, "run", &kind_25},
-	{11, 0, 2, "stream", &kind_91},
+	{8, 1, 0, "n", &kind_44},
+	{9, 0, 0, "uid", &kind_26},
+	{10, 0, 0, "run", &kind_28},
+	{11, 0, 2, "stream", &kind_95},
 	{12, 0, 11, "tail", &kind_6},
 	{13, 0, 2, "follow", &kind_6},
 	{14, 0, 0, "notAfter", &kind_6},
@@ -635,15 +651,15 @@ const struct pp_shape pp_shape_op = {
 };
 
 static const struct pp_field op_answer_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "op", &kind_11},
-	{3, 1, 0, "inst", &kind_25},
-	{4, 1, 0, "boot", &kind_41},
-	{5, 1, 0, "n", &kind_41},
-	{6, 1, 0, "state", &kind_92},
-	{7, 0, 2, "stream", &kind_93},
-	{8, 0, 16, "text", &kind_94},
+	{3, 1, 0, "inst", &kind_28},
+	{4, 1, 0, "boot", &kind_44},
+	{5, 1, 0, "n", &kind_44},
+	{6, 1, 0, "state", &kind_96},
+	{7, 0, 2, "stream", &kind_97},
+	{8, 0, 16, "text", &kind_98},
 	{9, 0, 0, "blob", &kind_12},
 	{10, 0, 2, "dropped", &kind_6},
 };
@@ -653,12 +669,12 @@ const struct pp_shape pp_shape_op_answer = {
 };
 
 static const struct pp_field blob_get_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "digest", &kind_5},
 	{3, 1, 0, "off", &kind_6},
-	{4, 1, 0, "len", &kind_95},
-	{5, 1, 0, "req", &kind_41},
+	{4, 1, 0, "len", &kind_20},
+	{5, 1, 0, "req", &kind_44},
 };
 static const uint8_t blob_get_sorted[] = {2, 1, 4, 3, 5, 0};
 const struct pp_shape pp_shape_blob_get = {
@@ -666,11 +682,11 @@ const struct pp_shape pp_shape_blob_get = {
 };
 
 static const struct pp_field blob_ack_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
 	{2, 1, 0, "digest", &kind_5},
 	{3, 1, 0, "have", &kind_6},
-	{4, 1, 0, "state", &kind_96},
+	{4, 1, 0, "state", &kind_99},
 	{5, 0, 16, "reason", &kind_9},
 };
 static const uint8_t blob_ack_sorted[] = {2, 3, 1, 5, 4, 0};
@@ -679,11 +695,11 @@ const struct pp_shape pp_shape_blob_ack = {
 };
 
 static const struct pp_field manager_status_fields[] = {
-	{0, 1, 0, "v", &kind_54},
-	{1, 1, 0, "state", &kind_83},
+	{0, 1, 0, "v", &kind_58},
+	{1, 1, 0, "state", &kind_87},
 	{2, 1, 0, "fence", &kind_6},
 	{3, 1, 0, "src", &kind_11},
-	{4, 1, 0, "conn", &kind_41},
+	{4, 1, 0, "conn", &kind_44},
 };
 static const uint8_t manager_status_sorted[] = {4, 2, 3, 1, 0};
 const struct pp_shape pp_shape_manager_status = {
@@ -691,7 +707,7 @@ const struct pp_shape pp_shape_manager_status = {
 };
 
 static const struct pp_field echo_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "src", &kind_11},
 	{2, 1, 0, "conn", &kind_6},
 	{3, 1, 0, "n", &kind_6},
@@ -703,10 +719,10 @@ const struct pp_shape pp_shape_echo = {
 };
 
 static const struct pp_field trusted_key_fields[] = {
-	{1, 1, 0, "kid", &kind_26},
-	{2, 1, 0, "alg", &kind_97},
-	{3, 1, 0, "pub", &kind_18},
-	{4, 1, 0, "roles", &kind_98},
+	{1, 1, 0, "kid", &kind_29},
+	{2, 1, 0, "alg", &kind_100},
+	{3, 1, 0, "pub", &kind_21},
+	{4, 1, 0, "roles", &kind_101},
 };
 static const uint8_t trusted_key_sorted[] = {1, 0, 2, 3};
 const struct pp_shape pp_shape_trusted_key = {
@@ -714,9 +730,9 @@ const struct pp_shape pp_shape_trusted_key = {
 };
 
 static const struct pp_field trust_fields[] = {
-	{0, 1, 0, "v", &kind_54},
-	{1, 1, 0, "version", &kind_99},
-	{2, 0, 10, "keys", &kind_101},
+	{0, 1, 0, "v", &kind_58},
+	{1, 1, 0, "version", &kind_102},
+	{2, 0, 10, "keys", &kind_104},
 };
 static const uint8_t trust_sorted[] = {2, 0, 1};
 const struct pp_shape pp_shape_trust = {
@@ -724,9 +740,9 @@ const struct pp_shape pp_shape_trust = {
 };
 
 static const struct pp_field releases_fields[] = {
-	{0, 1, 0, "v", &kind_54},
-	{1, 1, 0, "version", &kind_99},
-	{2, 0, 10, "modules", &kind_102},
+	{0, 1, 0, "v", &kind_58},
+	{1, 1, 0, "version", &kind_102},
+	{2, 0, 10, "modules", &kind_105},
 	{3, 0, 0, "notAfter", &kind_6},
 };
 static const uint8_t releases_sorted[] = {2, 3, 0, 1};
@@ -735,14 +751,14 @@ const struct pp_shape pp_shape_releases = {
 };
 
 static const struct pp_field log_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
-	{2, 1, 0, "boot", &kind_41},
-	{3, 1, 0, "n", &kind_41},
-	{4, 1, 0, "stream", &kind_103},
-	{5, 1, 0, "text", &kind_104},
-	{6, 0, 0, "uid", &kind_23},
-	{7, 0, 0, "run", &kind_25},
+	{2, 1, 0, "boot", &kind_44},
+	{3, 1, 0, "n", &kind_44},
+	{4, 1, 0, "stream", &kind_106},
+	{5, 1, 0, "text", &kind_107},
+	{6, 0, 0, "uid", &kind_26},
+	{7, 0, 0, "run", &kind_28},
 	{8, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t log_sorted[] = {2, 8, 1, 3, 7, 4, 5, 6, 0};
@@ -751,12 +767,12 @@ const struct pp_shape pp_shape_log = {
 };
 
 static const struct pp_field metrics_fields[] = {
-	{0, 1, 0, "v", &kind_54},
+	{0, 1, 0, "v", &kind_58},
 	{1, 1, 0, "id", &kind_11},
-	{2, 1, 0, "boot", &kind_41},
-	{3, 1, 0, "n", &kind_41},
+	{2, 1, 0, "boot", &kind_44},
+	{3, 1, 0, "n", &kind_44},
 	{4, 1, 0, "at", &kind_6},
-	{5, 1, 0, "values", &kind_105},
+	{5, 1, 0, "values", &kind_108},
 	{6, 0, 2, "dropped", &kind_6},
 };
 static const uint8_t metrics_sorted[] = {4, 2, 6, 1, 3, 0, 5};

@@ -1,8 +1,8 @@
 """`propeller invoke NAME [ARG ...]`: call a Function and print its answer.
 
 Through the reconciler that is running here. Arguments are numbers of an export; a body comes by
-`--data` or `--json`. Exit: 0 it answered, 2 it cannot be called so, 3 it failed or its fate is not
-known, 4 try again later.
+`--data`, `--json` or `--wave`. Exit: 0 it answered, 2 it cannot be called so, 3 it failed or its
+fate is not known, 4 try again later.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from propeller.state.layout import StateDir
 
 MOST = 1 << 20
+WAVE = "text/x-wave"
+"""The content type of arguments in WAVE, and then of the answer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="TEXT", help="the request; @FILE reads a file, @- standard input"
     )
     parser.add_argument("--json", metavar="TEXT", help="the request, which must be JSON")
+    parser.add_argument(
+        "--wave", metavar="TEXT", help='arguments of a component\'s export in WAVE, as (1, "two")'
+    )
     parser.add_argument("--path", default="", help="what follows the name: /fn/NAMESPACE/NAME/PATH")
     parser.add_argument("--method", default="POST", help="of the request (POST)")
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE")
@@ -82,11 +87,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _body(args: argparse.Namespace) -> bytes:
-    given = [one for one in (args.data, args.json) if one is not None]
+    given = [one for one in (args.data, args.json, args.wave) if one is not None]
     if len(given) + bool(args.args) > 1:
-        raise UsageError("say one of ARG, --data and --json")
+        raise UsageError("say one of ARG, --data, --json and --wave")
     if args.args:
         return json.dumps(args.args).encode()
+    if args.wave is not None:
+        return str(args.wave).encode()
     if args.json is not None:
         try:
             json.loads(args.json)
@@ -110,6 +117,8 @@ def _headers(args: argparse.Namespace) -> dict[str, str]:
     found: dict[str, str] = {}
     if args.json is not None or args.args:
         found["Content-Type"] = "application/json"
+    if args.wave is not None:
+        found["Content-Type"] = WAVE
     for one in args.header:
         name, colon, value = one.partition(":")
         if not colon:

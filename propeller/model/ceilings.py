@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from propeller.model.parts import Access, Limits, RunSpec
 from propeller.model.quantities import UNLIMITED, duration_text, size_text
+from propeller.outgoing import Rule, both, covered, parse_rules
 
 Beyond: TypeAlias = "tuple[tuple[str | int, ...], str]"
 """A field of a spec and what is to be said of it."""
@@ -22,8 +23,9 @@ class Ceilings:
     """None: no ceiling. memory, output in bytes, timeout in ms, fuel in wasmtime's units.
 
     workloads: Tasks, Daemons and FederatedTasks of one App. mounts, capabilities, points: the names
-    there may be. writable: whether a mount may be written to. secrets: whether variables may come
-    from Secrets. timeout does not bind a Daemon, which is there to stay.
+    there may be. http: rules that each of `run.http.allow` must be within. writable: whether mounts
+    may be written to. secrets: whether variables may come from Secrets. timeout does not bind a
+    Daemon, which is there to stay.
     """
 
     memory: int | None = None
@@ -36,6 +38,7 @@ class Ceilings:
     capabilities: tuple[str, ...] | None = None
     secrets: bool = True
     points: tuple[str, ...] | None = None
+    http: tuple[Rule, ...] | None = None
 
     def within(self, other: Ceilings) -> Ceilings:
         """The ceilings of who is under both."""
@@ -50,6 +53,7 @@ class Ceilings:
             capabilities=_both(self.capabilities, other.capabilities),
             secrets=self.secrets and other.secrets,
             points=_both(self.points, other.points),
+            http=_met(self.http, other.http),
         )
 
 
@@ -74,6 +78,7 @@ def ceilings_of(given: Mapping[str, Any] | None) -> Ceilings:
         capabilities=None if words is None else tuple(sorted(words)),
         secrets=given["secrets"] == "Allowed",
         points=None if points is None else tuple(sorted(points)),
+        http=None if given.get("http") is None else parse_rules(given["http"]),
     )
 
 
@@ -89,6 +94,8 @@ def ceilings_form(ceilings: Ceilings) -> dict[str, Any]:
     form["mountAccess"] = (Access.READ_WRITE if ceilings.writable else Access.READ_ONLY).value
     if ceilings.capabilities is not None:
         form["capabilities"] = list(ceilings.capabilities)
+    if ceilings.http is not None:
+        form["http"] = [str(rule) for rule in ceilings.http]
     form["secrets"] = "Allowed" if ceilings.secrets else "Denied"
     if ceilings.points is not None:
         form["points"] = list(ceilings.points)
@@ -123,6 +130,11 @@ def beyond(kind: str, run: RunSpec, limits: Limits, ceilings: Ceilings) -> Itera
             yield ("run", "points", index, way), words
     if run.secrets and not ceilings.secrets:
         yield ("run", "env"), "must not use Secrets"
+    if run.http is not None and ceilings.http is not None:
+        for index, rule in enumerate(run.http.allow):
+            if not covered(rule, ceilings.http):
+                there = ", ".join(str(one) for one in ceilings.http) or "none"
+                yield ("run", "http", "allow", index), f"{rule} must be within: {there}"
     if ceilings.capabilities is not None:
         there = ", ".join(ceilings.capabilities) or "none"
         if run.capabilities is None:
@@ -139,3 +151,9 @@ def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[s
     if one is None or other is None:
         return other if one is None else one
     return tuple(sorted({*one} & {*other}))
+
+
+def _met(one: tuple[Rule, ...] | None, other: tuple[Rule, ...] | None) -> tuple[Rule, ...] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return both(one, other)

@@ -40,6 +40,7 @@ from propeller.model.specs import (
     EventFilter,
     Function,
     Guards,
+    HttpGrant,
     Limits,
     Meta,
     Missed,
@@ -77,6 +78,7 @@ from propeller.model.specs import (
 from propeller.model.steps import Step
 from propeller.model.windows import Window, WindowKind
 from propeller.model.workflow import edges, flow_key, step_of
+from propeller.outgoing import parse_rules
 
 Canonical: TypeAlias = Mapping[str, Any]
 """A mapping of canonical values. `Any` because JSON has no static shape; the schema gave it one."""
@@ -278,6 +280,18 @@ def _run(given: Canonical, runtime: Canonical | None = None) -> RunSpec:
             )
             for row in given.get("points", ())
         ),
+        http=_http(given.get("http")),
+    )
+
+
+def _http(given: Canonical | None) -> HttpGrant | None:
+    if given is None:
+        return None
+    return HttpGrant(
+        allow=parse_rules(given["allow"]),
+        requests=given["requests"],
+        timeout=given["timeout"],
+        body=given["maxBody"],
     )
 
 

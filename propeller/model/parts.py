@@ -10,6 +10,7 @@ from propeller.model.canonical import Value
 from propeller.model.ids import Digest, Key, PropletId, Uid
 from propeller.model.scoring import Scorer
 from propeller.model.selector import Selector
+from propeller.outgoing import Rule
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,6 +143,20 @@ class PointGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpGrant:
+    """HTTP requests a guest may send. allow: rules of `propeller.outgoing`, sorted.
+
+    requests: in one call, and in each minute of what runs longer. timeout: ms of one request.
+    body: bytes of one body, either way.
+    """
+
+    allow: tuple[Rule, ...]
+    requests: int
+    timeout: int
+    body: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What is run and with what. `args` are text; an export's own types parse them.
 
@@ -150,6 +165,7 @@ class RunSpec:
     `capabilities` are what it is granted besides (`propeller.capabilities`); None grants all.
     `models` are files it may read. `topics` are those it may publish to and hear. `external`: the
     engine that runs it, "" for the proplet's own. `points` are the device's it may read and write.
+    `http`: requests it may send, None for none.
     """
 
     entrypoint: str = "_start"
@@ -163,6 +179,7 @@ class RunSpec:
     external: str = ""
     topics: tuple[TopicGrant, ...] = ()
     points: tuple[PointGrant, ...] = ()
+    http: HttpGrant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from propeller.model.functions import Calls, Trigger
 from propeller.model.ids import Digest, Key
 from propeller.model.parts import (
     Access,
+    HttpGrant,
     Limits,
     Meta,
     ModelFile,
@@ -40,6 +41,7 @@ from propeller.model.windows import Window
 __all__ = [
     "Access",
     "FederatedTask",
+    "HttpGrant",
     "Limits",
     "Meta",
     "ModelFile",

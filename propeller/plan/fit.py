@@ -24,18 +24,22 @@ from propeller.capabilities import (
     offered_by,
     unversioned,
 )
+from propeller.components import CLIENT, calls_out
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
 from propeller.model.specs import (
     Access,
     Function,
+    HttpGrant,
     Modular,
     Mount,
     PointGrant,
+    RunSpec,
     Timed,
     TopicGrant,
     Workload,
 )
+from propeller.outgoing import HTTP_WORD, covered, rules_in
 from propeller.wire.point_messages import OUTPUT
 
 NOT_HEARD = "has not said hello yet"
@@ -68,6 +72,8 @@ def fit(obj: Workload, module: Module, facts: Facts | None, memory: int | None) 
         lacks_grant(module.imports, obj.run.capabilities)
         or lacks_topic(module.imports, obj.run.topics)
         or lacks_point(module.imports, obj.run.points)
+        or lacks_requests(module.imports, obj.run)
+        or _lacks_origins(obj.run.http, facts.imports)
         or _lacks_imports(module.imports, _offered(engine, facts.imports))
         or _lacks_memory(module.memory_min, obj.limits.memory, memory)
         or _lacks_memory_for_calls(obj, module, memory)
@@ -111,6 +117,13 @@ def lacks_point(wanted: Iterable[Import], granted: Collection[PointGrant]) -> st
     if POINT_WRITE in names and not any(one.write for one in granted):
         return f"imports {GUEST}.{POINT_WRITE}, which needs a point with write in run.points"
     return None
+
+
+def lacks_requests(wanted: Iterable[Import], run: RunSpec) -> str | None:
+    """Whether a component sends HTTP requests and its spec grants it none."""
+    if run.http is not None or not calls_out(item.module for item in wanted):
+        return None
+    return f"imports {CLIENT}, which needs run.http"
 
 
 def lacks_box(obj: Workload, box: Box) -> str | None:
@@ -220,6 +233,19 @@ def _lacks_points(wanted: Iterable[PointGrant], offered: frozenset[str]) -> str 
             return f'has no sensor "{point.read}"'
         if point.write is not None and f"{point.write}{OUTPUT}" not in offered:
             return f'has no output "{point.write}"'
+    return None
+
+
+def _lacks_origins(grant: HttpGrant | None, offered: frozenset[str]) -> str | None:
+    """Whether the owner of a device forbids some of what a guest is granted."""
+    if grant is None:
+        return None
+    if HTTP_WORD not in offered:
+        return "lets no guest send HTTP requests (httpAllow)"
+    there = rules_in(offered)
+    for rule in grant.allow:
+        if not covered(rule, there):
+            return f"does not let out {rule} (httpAllow)"
     return None
 
 

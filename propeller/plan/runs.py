@@ -83,6 +83,11 @@ def run_digest(obj: Workload, module: Module, secrets: Mapping[str, str] = NO_SE
         told["points"] = [
             [one.name, one.read or "", one.write or "", one.rate] for one in run.points
         ]
+    if run.http is not None:
+        told["http"] = [
+            [str(rule) for rule in run.http.allow],
+            *(run.http.requests, run.http.timeout, run.http.body),
+        ]
     if secrets:
         told["secrets"] = [[name, secrets[name]] for name in sorted(secrets)]
     return Digest(canonical_digest(told))

@@ -18,6 +18,7 @@ from propeller.model.specs import (
     Daemon,
     FederatedTask,
     Function,
+    HttpGrant,
     Proplet,
     RestartPolicy,
     Secret,
@@ -29,6 +30,7 @@ from propeller.plan.fit import instance_need
 from propeller.plan.training import trainer
 from propeller.wire.call_messages import WireServe
 from propeller.wire.codec import decode, decode_tasks, entry_digest
+from propeller.wire.http_messages import WireHttp
 from propeller.wire.messages import (
     BlobRef,
     Desired,
@@ -105,6 +107,7 @@ def template(held: Held, module: Module) -> Entry:
             WirePoint(name=point.name, read=point.read, write=point.write, rate=point.rate)
             for point in run.points
         ),
+        http=_http(run.http),
         # What planning sets aside, so that a device never lacks room that planning saw.
         memory=None if spec.limits.memory is None else instance_need(spec, module),
         fuel=spec.limits.fuel,
@@ -120,6 +123,17 @@ def template(held: Held, module: Module) -> Entry:
         external=run.external or None,
         schedule=_schedule(spec) if isinstance(spec, Timed) else None,
         serve=_serving(spec) if isinstance(spec, Function) else None,
+    )
+
+
+def _http(grant: HttpGrant | None) -> WireHttp | None:
+    if grant is None:
+        return None
+    return WireHttp(
+        allow=tuple(str(rule) for rule in grant.allow),
+        requests=grant.requests,
+        timeout=grant.timeout,
+        body=grant.body,
     )
 
 

@@ -13,7 +13,7 @@ from propeller.model.ceilings import Ceilings, beyond
 from propeller.model.module import Module
 from propeller.model.quantities import size_text
 from propeller.model.specs import Modular
-from propeller.plan.fit import lacks_grant, lacks_point, lacks_topic
+from propeller.plan.fit import lacks_grant, lacks_point, lacks_requests, lacks_topic
 from propeller.sources.apps import Claim
 from propeller.sources.function_rules import calling_problem
 from propeller.sources.nodes import Path
@@ -37,6 +37,9 @@ def refusals(
     denied = lacks_grant(module.imports, made.run.capabilities)
     if denied is not None:
         yield ("run", "capabilities"), f"{made.module} {denied}"
+    mute = lacks_requests(module.imports, made.run)
+    if mute is not None:
+        yield ("run", "http"), f"{made.module} {mute}"
     deaf = lacks_topic(module.imports, made.run.topics)
     if deaf is not None:
         yield ("run", "topics"), f"{made.module} {deaf}"

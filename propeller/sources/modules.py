@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from propeller.components import export_problem, import_problem, is_handler
+from propeller.components import export_problem, fileless, import_problem, is_handler
 from propeller.errors import WireError
 from propeller.model.ids import Digest, sha256_digest
 from propeller.model.module import Export, Import, Module
@@ -153,9 +153,12 @@ def call_problem(run: RunSpec, module: Module, *, called: bool = False) -> tuple
     if module.component:
         exports = [one.name for one in module.exports]
         handler = is_handler(exports, run.entrypoint)
-        refused = import_problem((one.module for one in module.imports), handler=handler)
+        refused = import_problem([one.module for one in module.imports], handler=handler)
         if refused:
             return ("module",), refused
+        files = fileless([one.module for one in module.imports], handler=handler)
+        if files and (run.mounts or run.models):
+            return ("run", "mounts" if run.mounts else "models"), files
         wrong = export_problem(exports, run.entrypoint, called=called)
         return (here, wrong) if wrong else None
     found = next((one for one in module.exports if one.name == run.entrypoint), None)

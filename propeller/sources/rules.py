@@ -18,6 +18,7 @@ from propeller.model.windows import DEVICE
 from propeller.sources import (
     federated_rules,
     function_rules,
+    http_rules,
     native_rules,
     plugins,
     point_rules,
@@ -65,6 +66,7 @@ def problems(kind: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _models(spec["run"].get("models", ()))
     yield from topic_rules.problems(kind, spec["run"].get("topics", ()))
     yield from point_rules.problems(kind, spec["run"].get("points", ()))
+    yield from http_rules.problems(kind, spec["run"].get("http"))
     if kind == "FederatedTask":
         yield from _selector(("cohort",), spec["cohort"])
         yield from federated_rules.problems(spec)
@@ -202,6 +204,8 @@ def _app(spec: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("source", "git", "url"), error.what
         if {"..", "."} & set(git.get("path", "").split("/")):
             yield ("source", "git", "path"), "must be inside the repository"
+    ceilings = spec.get("ceilings") or {}
+    yield from http_rules.rules(("ceilings", "http"), ceilings.get("http") or ())
     if "schedule" in spec:
         if "interval" in spec:
             yield ("schedule",), "must not stand beside interval"

@@ -28,6 +28,8 @@ def problems(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         yield ("run", "topics"), "are not given to an external engine"
     if run.get("points"):
         yield ("run", "points"), "are not given to an external engine"
+    if run.get("http"):
+        yield ("run", "http"), "is not given to an external engine"
     if spec["limits"]["fuel"] != UNLIMITED:
         yield ("limits", "fuel"), "is not counted by an external engine: say Unlimited"
     if spec["module"].get("encrypted") == "Required":

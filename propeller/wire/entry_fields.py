@@ -5,6 +5,7 @@ Apart from `fields` for its length; the same rules hold (numbers are given once,
 
 from __future__ import annotations
 
+from propeller.outgoing import MAX_RULE, MAX_RULES
 from propeller.wire import messages as m
 from propeller.wire.basic_fields import (
     DIGEST,
@@ -17,6 +18,7 @@ from propeller.wire.basic_fields import (
     WORD,
 )
 from propeller.wire.call_fields import SERVE
+from propeller.wire.http_messages import MOST_HTTP_BODY, MOST_REQUESTS, WireHttp
 from propeller.wire.kinds import (
     MAX_U32,
     enum,
@@ -129,6 +131,15 @@ POINT = shape(
     ],
     exclusive=Exclusive(("read", "write"), needed=True),
 )
+HTTP = shape(
+    WireHttp,
+    [
+        Field(1, "allow", listed(text(MAX_RULE), MAX_RULES), "Rules of what may leave."),
+        Field(2, "requests", integer(1, MOST_REQUESTS), "In a call, and in each minute."),
+        Field(3, "timeout", TIME, "Milliseconds of one request."),
+        Field(4, "body", integer(1, MOST_HTTP_BODY), "Bytes of one body, either way."),
+    ],
+)
 MOUNT = shape(
     m.WireMount,
     [
@@ -232,5 +243,6 @@ ENTRY = shape(
         Field(29, "external", ENGINE, "The engine of the device that runs it; absent: its own."),
         Field(30, "schedule", SCHEDULE.kind, "When it is run; only with mode timed."),
         Field(32, "points", listed(POINT.kind, MAX_POINTS), "Sensors and outputs, by a name."),
+        Field(33, "http", HTTP.kind, "HTTP requests it may send."),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from propeller.wire.call_messages import Call, CallAnswer, WireServe
+from propeller.wire.http_messages import WireHttp
 from propeller.wire.point_messages import WirePoint
 from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
@@ -169,6 +170,7 @@ class Entry:
     autonomy: int | None = None
     schedule: WireSchedule | None = None
     points: tuple[WirePoint, ...] = ()
+    http: WireHttp | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 What wasmtime's package does for core modules it does for these by other names; this is the one
 place that knows them. A guest gets `wasi:cli`, `clocks`, `filesystem`, `io` and `random` from
-wasmtime; sockets are linked with them, but a component that imports them was refused before.
+wasmtime, or from `proxy_host` where it sends HTTP requests; sockets are linked with the former, but
+a component that imports them was refused before.
 """
 
 from __future__ import annotations
@@ -107,13 +108,17 @@ def facts(component: Component, engine: Engine, entrypoint: str) -> dict[str, ob
 class Loaded:
     """A component that was compiled, and the linker to start it with."""
 
-    def __init__(self, engine: Engine, native: Path, entrypoint: str) -> None:
-        """Raises WasmtimeError, OSError, Unservable."""
+    def __init__(
+        self, engine: Engine, native: Path, entrypoint: str, linker: Linker | None = None
+    ) -> None:
+        """linker: of a host of ours, None: wasmtime's own. Raises WasmtimeError, OSError,
+        Unservable."""
         check_owner(native)
         self._component = Component.deserialize_file(engine, str(native))
         self.engine = engine
-        self._linker = Linker(engine)
-        self._linker.add_wasip2()
+        self._linker = Linker(engine) if linker is None else linker
+        if linker is None:
+            self._linker.add_wasip2()
         found = find(self._component, engine, entrypoint)
         if found is None:
             raise WasmtimeError(f"exports no function {entrypoint!r}")
@@ -138,14 +143,15 @@ def lookup(instance: Instance, store: Store, path: Sequence[str]) -> Func:
 
 
 def ready(
-    engine: Engine, native: Path, job: Mapping[str, object]
+    engine: Engine, native: Path, job: Mapping[str, object], linker: Linker | None = None
 ) -> Callable[[Store], Callable[[], str | None]]:
-    """What starts a run: an instance first, then its call, whose text is the result.
+    """What starts a run: an instance first, then its call, whose text is the result. linker: of
+    `Loaded`.
 
     Raises WasmtimeError, OSError, Misfit, Unservable.
     """
     entrypoint, args = str(job["entrypoint"]), cast("list[str]", job["args"])
-    loaded = Loaded(engine, native, entrypoint)
+    loaded = Loaded(engine, native, entrypoint, linker)
     made = loaded.signature
     values = [] if entrypoint == COMMAND else read_texts(made.params, args)
 

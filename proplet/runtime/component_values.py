@@ -44,7 +44,7 @@ def read_texts(params: Sequence[tuple[str, Shape]], texts: Sequence[str]) -> lis
 
     Raises Misfit.
     """
-    _count(params, len(texts))
+    count(params, len(texts))
     values = []
     for (name, shape), text in zip(params, texts, strict=True):
         if shape in (Plain("string"), Plain("char")):
@@ -69,11 +69,12 @@ def read_body(params: Sequence[tuple[str, Shape]], body: bytes) -> list[object]:
         given = [given[name] for name, _ in params]
     elif not isinstance(given, list):
         given = [given]
-    _count(params, len(given))
+    count(params, len(given))
     return [read(shape, value, name) for (name, shape), value in zip(params, given, strict=True)]
 
 
-def _count(params: Sequence[tuple[str, Shape]], given: int) -> None:
+def count(params: Sequence[tuple[str, Shape]], given: int) -> None:
+    """Raises Misfit where there are more arguments than parameters, or fewer."""
     if len(params) != given:
         wanted = ", ".join(f"{name}: {text_of(shape)}" for name, shape in params)
         words = "argument" if len(params) == 1 else "arguments"

@@ -23,7 +23,7 @@ MOST_HEADERS = 64
 JSON = (("content-type", "application/json"),)
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _STATUS = re.compile(r"([1-5][0-9]{2})( .*)?")
-_OF_THE_HOP = frozenset(
+OF_THE_HOP = frozenset(
     {
         "connection",
         "content-length",
@@ -109,7 +109,7 @@ def answer_of(stdout: bytes) -> Said:
             if found is None or int(found[1]) < 200:
                 raise Wrong(f"its Status line says {value[:40]!r}")
             status = int(found[1])
-        elif name not in _OF_THE_HOP:
+        elif name not in OF_THE_HOP:
             kept.append((name, value))
     _check_size(body)
     return Said(body, status, tuple(kept))
@@ -152,7 +152,7 @@ def kept_headers(rows: Sequence[tuple[str, str]]) -> Headers:
     for name, value in rows:
         if _NAME.fullmatch(name) is None or not value.isascii() or not value.isprintable():
             raise Wrong(f"its answer has a header that is none: {name[:40]!r}")
-    return tuple((name, value) for name, value in rows if name not in _OF_THE_HOP)
+    return tuple((name, value) for name, value in rows if name not in OF_THE_HOP)
 
 
 def _check_size(body: bytes) -> None:

@@ -23,7 +23,8 @@ from propeller.capabilities import (
     interfaces_without,
     left_without,
 )
-from propeller.components import uncalled
+from propeller.components import CLIENT, uncalled
+from propeller.outgoing import Rule, words_of
 from propeller.wire.messages import Entry
 from proplet.runtime.values import read_args
 
@@ -60,9 +61,11 @@ PROPELLER_NAMES = (
 """What a guest may import besides: see `imports`, `topics` and `points`."""
 
 
-def offered(denied: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """What the agent says it provides: WASI by its name, or by function where some are denied."""
-    ours = (FL, MODELS, TOPICS, AUTONOMY, TIMED, *interfaces_without(denied))
+def offered(denied: tuple[str, ...] = (), rules: tuple[Rule, ...] = ()) -> tuple[str, ...]:
+    """What the agent says it provides: WASI by its name, or by function where some are denied.
+    rules: of its owner, for HTTP requests."""
+    interfaces = [name for name in interfaces_without(denied) if rules or name != CLIENT]
+    ours = (FL, MODELS, TOPICS, AUTONOMY, TIMED, *interfaces, *words_of(rules))
     if not denied:
         return (WASI, GUEST, *ours)
     left = sorted(WASI_NAMES - left_without(denied))
@@ -83,8 +86,8 @@ class Facts:
     first import of `propeller` that is about a call, or "". publishes, hears: whether it imports
     what sends messages, what takes them; reads, writes: what reads sensors, what drives outputs.
     component: whether it is one; the types of its functions are then those of WIT. handler: whether
-    requests go to its wasi:http handler. params, results: types of the entry point, None when there
-    is no such function. functions: a few names that there are.
+    requests go to its wasi:http handler. calls_out: whether it sends some. params, results: types
+    of the entry point, None when there is no such function. functions: a few names that there are.
     """
 
     trouble: str = ""
@@ -101,6 +104,7 @@ class Facts:
     memory_min: int = 0
     component: bool = False
     handler: bool = False
+    calls_out: bool = False
 
 
 def entrypoint(entry: Entry) -> str:
@@ -132,6 +136,7 @@ def facts_from(told: Mapping[str, object]) -> Facts:
         memory_min=cast(int, told.get("memory_min", 0)),
         component=told.get("component") is True,
         handler=told.get("handler") is True,
+        calls_out=told.get("calls_out") is True,
     )
 
 
@@ -173,6 +178,10 @@ def _why_no_component(facts: Facts, entry: Entry) -> str:
     assert facts.params is not None
     if entry.fl is not None:
         return "is a component: a trainer is a core module"
+    if (facts.handler or facts.calls_out) and (entry.mounts or entry.models):
+        return "handles or sends HTTP requests: such a component gets no files"
+    if facts.calls_out and entry.http is None:
+        return f"needs {CLIENT} and is granted no requests (run.http)"
     if entry.serve is not None:
         if entry.serve.interface == "Bytes":
             return "is a component: Bytes is for core modules"

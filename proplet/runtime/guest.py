@@ -142,6 +142,8 @@ def _ready(
         from proplet.runtime import component
 
         return component.ready(warm.engine, native, job)
+    if job.get("form") == "caller":
+        return _caller(job, native, warm)
     module = Module.deserialize_file(warm.engine, str(native))
     if warm.training is None:
         _link(module, job, warm)
@@ -154,6 +156,50 @@ def _ready(
     return make
 
 
+def _caller(
+    job: Mapping[str, object], native: Path, warm: Warm
+) -> Callable[[Store], Callable[[], str | None]]:
+    """The same for a component that sends HTTP requests. Raises as `_ready`."""
+    from proplet.runtime import component
+    from proplet.runtime.proxy_host import Host, terms_from
+    from proplet.runtime.proxy_io import Exited
+
+    ends = warm.streams.ends
+    env = [(name, value) for name, value in cast("list[list[str]]", job["env"])]
+    host = Host(env, _into(ends["stderr"]), _into(ends["stdout"]), terms_from(job))
+    command = job["entrypoint"] == "_start"
+    args = cast("list[str]", job["args"]) if command else []
+    host.io.args = [str(job["name"]), *args]
+    host.io.stdin = (cast("str | None", job["stdin"]) or "").encode()
+    make = component.ready(warm.engine, native, job, host.linker(warm.engine))
+
+    def start(store: Store) -> Callable[[], str | None]:
+        call = make(store)
+        host.begin()
+
+        def run() -> str | None:
+            try:
+                return call()
+            except Exited as error:
+                if error.failed or not command:
+                    raise
+                return None
+
+        return run
+
+    return start
+
+
+def _into(end: int) -> Callable[[bytes], None]:
+    """What writes to a pipe, whole."""
+
+    def say(data: bytes) -> None:
+        while data:
+            data = data[os.write(end, data) :]
+
+    return say
+
+
 def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
     """Offer what the module imports of the guest interface."""
     if all(one.module != GUEST for one in module.imports):
@@ -163,12 +209,7 @@ def _link(module: Module, job: Mapping[str, object], warm: Warm) -> None:
     from proplet.runtime.told import Told
     from proplet.runtime.topics import Topics, rows_of
 
-    end = warm.streams.ends["stderr"]
-
-    def say(line: bytes) -> None:
-        while line:
-            line = line[os.write(end, line) :]
-
+    say = _into(warm.streams.ends["stderr"])
     topics = Topics(warm.watch.send, rows_of(job))
     warm.watch.heard = topics.put
     env = dict(cast("list[tuple[str, str]]", job["env"]))

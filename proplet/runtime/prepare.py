@@ -23,7 +23,7 @@ from propeller.capabilities import (
     left_without,
     unversioned,
 )
-from propeller.components import export_problem, import_problem, is_handler
+from propeller.components import calls_out, export_problem, import_problem, is_handler
 from propeller.errors import WireError
 from propeller.registry.wasm import WasmFacts, inspect
 from proplet.runtime.engine import engine, is_whole, keep, keep_in_memory
@@ -92,7 +92,7 @@ def _core(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str,
 def _component(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict[str, object]:
     from wasmtime.component import Component
 
-    from proplet.runtime import component, proxy
+    from proplet.runtime import component, proxy_host
     from proplet.runtime.shapes import Unservable
 
     imports = [wanted.module for wanted in facts.imports]
@@ -109,6 +109,7 @@ def _component(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict
     told: dict[str, object] = {
         "component": True,
         "handler": handler,
+        "calls_out": calls_out(imports),
         "missing": missing,
         "memory_min": facts.memory_min,
     }
@@ -122,8 +123,10 @@ def _component(job: Mapping[str, object], wasm: bytes, facts: WasmFacts) -> dict
         made = Component(engine, wasm)
         _keep(job, made.serialize())
     try:
+        if handler or told["calls_out"]:
+            told |= proxy_host.facts(made, engine, calls_out=calls_out(imports))
         if handler:
-            return {**told, **proxy.facts(made, engine)}
+            return {**told, "params": [], "results": []}
         return {**told, **component.facts(made, engine, entrypoint)}
     except Unservable as error:
         return {"trouble": str(error)}

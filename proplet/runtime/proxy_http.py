@@ -1,19 +1,20 @@
 """`wasi:http/types` for a component that handles requests, made by hand. Runs in workers only.
 
 One `Exchange` a call: it makes the request and the outparam that wasmtime's package cannot, and
-has the response afterwards. The client's side of the interface is not here: nobody calls out.
+has the response afterwards. The client's side of the interface is in `proxy_client`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from wasmtime.component import ResourceHost, Variant
 
 from propeller.wire.call_messages import MAX_BODY, MAX_HEADERS
 from proplet.runtime.exchange import Asked, Said, Wrong, kept_headers
-from proplet.runtime.proxy_io import Interface, Io, Things
+from proplet.runtime.proxy_io import Broken, Call, Dropped, Interface, Io, Reading, Things
 
 Rows = list[tuple[str, bytes]]
 
@@ -40,21 +41,41 @@ class Request:
 
 @dataclass(slots=True)
 class Body:
-    """`incoming-body`, and `future-trailers` of which there are none."""
+    """`incoming-body`."""
 
-    data: bytes = b""
+    source: Reading
     taken: bool = False
+
+    def dropped(self) -> None:
+        if isinstance(self.source, Dropped):
+            self.source.dropped()
+
+
+class Trailers:
+    """`future-trailers`, of which there are none."""
+
+
+class OutBody:
+    """`outgoing-body`. put: takes what is written. finish: it is whole; drop: it never will be."""
+
+    def __init__(
+        self,
+        put: Callable[[bytes], None],
+        finish: Callable[[], Variant | None],
+        drop: Callable[[], None],
+    ) -> None:
+        self.put, self.finish, self.dropped = put, finish, drop
+        self.written = False
 
 
 @dataclass(slots=True)
 class Response:
-    """`outgoing-response` and its `outgoing-body`."""
+    """`outgoing-response`."""
 
     headers: Headers
     status: int = 200
     body: bytearray = field(default_factory=bytearray)
     taken: bool = False
-    written: bool = False
 
     def put(self, data: bytes) -> None:
         if len(self.body) + len(data) > MAX_BODY:
@@ -93,14 +114,15 @@ class Exchange:
         rows = [(name, value.decode("latin-1")) for name, value in answer.headers.rows]
         return Said(bytes(answer.body), answer.status, kept_headers(rows))
 
-    def interface(self) -> Interface:
-        """`wasi:http/types`."""
+    def interface(self, more: Mapping[str, Call] = MappingProxyType({})) -> Interface:
+        """`wasi:http/types`. more: functions besides those of who answers."""
         resources = (
             *("fields", "incoming-request", "incoming-body", "future-trailers"),
             *("response-outparam", "outgoing-response", "outgoing-body", "outgoing-request"),
             *("request-options", "incoming-response", "future-incoming-response"),
         )
         return resources, {
+            **more,
             "[constructor]fields": lambda: self._fields([]),
             "[static]fields.from-list": self._from_list,
             "[method]fields.get": self._get,
@@ -130,7 +152,7 @@ class Exchange:
             "[method]outgoing-body.write": self._write,
             "[static]outgoing-body.finish": self._finish,
             "[static]response-outparam.set": self._answered,
-            "http-error-code": lambda *_: None,
+            "http-error-code": lambda it: self._things.get(it, Broken).code,
         }
 
     # -- fields ----------------------------------------------------------------------------------
@@ -186,18 +208,18 @@ class Exchange:
         if request.taken:
             return None
         request.taken = True
-        return self._things.give("incoming-body", Body(self._asked.body))
+        return self._things.give("incoming-body", Body(Reading(self._asked.body)))
 
     def _stream(self, it: int) -> ResourceHost | None:
         body = self._things.get(it, Body)
         if body.taken:
             return None
         body.taken = True
-        return self._io.input(body.data)
+        return self._io.input(body.source)
 
     def _finish_incoming(self, it: int) -> ResourceHost:
-        self._things.take(it, Body)
-        return self._things.give("future-trailers", Body())
+        self._things.take(it, Body).dropped()
+        return self._things.give("future-trailers", Trailers())
 
     # -- the response ----------------------------------------------------------------------------
 
@@ -219,18 +241,18 @@ class Exchange:
         if response.taken:
             return None
         response.taken = True
-        return self._things.give("outgoing-body", response)
+        whole = OutBody(response.put, lambda: None, lambda: None)
+        return self._things.give("outgoing-body", whole)
 
     def _write(self, it: int) -> ResourceHost | None:
-        response = self._of(it)
-        if response.written:
+        body = self._things.get(it, OutBody)
+        if body.written:
             return None
-        response.written = True
-        return self._io.output(response.put)
+        body.written = True
+        return self._io.output(body.put)
 
     def _finish(self, it: int, _trailers: int | None) -> Variant | None:
-        self._things.take(it, Response)
-        return None
+        return self._things.take(it, OutBody).finish()
 
     def _answered(self, it: int, response: int | Variant) -> None:
         self._things.take(it, Outparam)

@@ -1,18 +1,19 @@
-"""`wasi:io`, `cli`, `clocks` and `random` for components that answer HTTP requests.
+"""`wasi:io`, `cli`, `clocks` and `random` for components that answer HTTP requests or send some.
 
 Runs in workers only. wasmtime's package has these as well, but nothing in Python can make one of
-its streams, and a body has to be one: so a handler gets all of them from here, and none from there.
-Everything it reads and writes is in memory, so a stream is always ready, and only a timer is waited
-for.
+its streams, and a body has to be one: so these get all of them from here, and none from there.
+Everything it reads and writes is in memory, so a stream is always ready, but for the body of a
+response that it asked for itself (`proxy_client`).
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from wasmtime import Engine, StoreContext, WasmtimeError
 from wasmtime.component import (
@@ -37,6 +38,8 @@ MOST_THINGS = 4096
 """Streams, headers, bodies and timers that one call may have at a time."""
 PIECE = 64 * 1024
 """Bytes that are read or written at a time."""
+LOOK = 0.25
+"""Seconds between two looks at the time of a guest that waits for others."""
 
 
 class Reading:
@@ -45,8 +48,12 @@ class Reading:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
+    def ready(self) -> bool:
+        """Whether a read gives something, or the end."""
+        return True
+
     def read(self, most: int) -> bytes | None:
-        """None at the end, where WASI says closed."""
+        """None at the end, where WASI says closed; b"" before anything came. Raises Broken."""
         if self._at >= len(self._data):
             return None
         piece = self._data[self._at : self._at + min(most, PIECE)]
@@ -71,11 +78,27 @@ class Timer:
         return time.monotonic_ns() >= self.at
 
 
+class Gate:
+    """A pollable of what others bring."""
+
+    def __init__(self, ready: Callable[[], bool]) -> None:
+        self.ready = ready
+
+
+class Broken(Exception):
+    """A stream that failed. code: of `wasi:http`."""
+
+    def __init__(self, code: Variant) -> None:
+        super().__init__(code.tag)
+        self.code = code
+
+
 class Exited(ReturnedError):
     """The guest called `exit`. failed: with err."""
 
     def __init__(self, failed: bool) -> None:
-        super().__init__("exit 1" if failed else "exited before it answered")
+        super().__init__("exit 1" if failed else "exited before it answered", int(failed))
+        self.failed = failed
 
 
 class Things:
@@ -116,7 +139,16 @@ class Things:
 
     def dropped(self, _store: StoreContext, handle: int) -> None:
         """The guest let go of it."""
-        self._all.pop(handle, None)
+        thing = self._all.pop(handle, None)
+        if isinstance(thing, Dropped):
+            thing.dropped()
+
+
+@runtime_checkable
+class Dropped(Protocol):
+    """What wants to know that the guest let go of it."""
+
+    def dropped(self) -> None: ...
 
 
 class TooMuch(Refusal):
@@ -158,17 +190,26 @@ def _numbered(call: Call) -> Call:
 
 
 class Io:
-    """See the module. say: takes what the guest writes to stdout and stderr."""
+    """See the module. say: takes what the guest writes to stderr, and to stdout where nothing else
+    does. bell: rings when a Gate may have opened. env, args, stdin: of the next call."""
 
     def __init__(
-        self, things: Things, env: list[tuple[str, str]], say: Callable[[bytes], None]
+        self,
+        things: Things,
+        env: list[tuple[str, str]],
+        say: Callable[[bytes], None],
+        out: Callable[[bytes], None] | None = None,
     ) -> None:
-        self._things, self._env, self._say = things, env, say
+        self._things, self._say, self._out = things, say, out or say
+        self.env = env
+        self.args: list[str] = []
+        self.stdin = b""
+        self.bell = threading.Condition()
 
     def interfaces(self) -> dict[str, Interface]:
         """By name."""
         return {
-            "wasi:io/error": (("error",), {"[method]error.to-debug-string": _nothing("")}),
+            "wasi:io/error": (("error",), {"[method]error.to-debug-string": self._told}),
             "wasi:io/poll": (
                 ("pollable",),
                 {
@@ -178,14 +219,14 @@ class Io:
                 },
             ),
             "wasi:io/streams": (("input-stream", "output-stream"), self._streams()),
-            "wasi:cli/stdin": ((), {"get-stdin": lambda: self._give_input(b"")}),
-            "wasi:cli/stdout": ((), {"get-stdout": lambda: self.output(self._say)}),
+            "wasi:cli/stdin": ((), {"get-stdin": lambda: self.input(Reading(self.stdin))}),
+            "wasi:cli/stdout": ((), {"get-stdout": lambda: self.output(self._out)}),
             "wasi:cli/stderr": ((), {"get-stderr": lambda: self.output(self._say)}),
             "wasi:cli/environment": (
                 (),
                 {
-                    "get-environment": lambda: list(self._env),
-                    "get-arguments": list,
+                    "get-environment": lambda: list(self.env),
+                    "get-arguments": lambda: list(self.args),
                     "initial-cwd": _nothing(None),
                 },
             ),
@@ -225,11 +266,9 @@ class Io:
             ),
         }
 
-    def input(self, data: bytes) -> ResourceHost:
+    def input(self, reading: Reading) -> ResourceHost:
         """A stream for the guest to read from."""
-        return self._things.give("input-stream", Reading(data))
-
-    _give_input = input
+        return self._things.give("input-stream", reading)
 
     def output(self, put: Callable[[bytes], None]) -> ResourceHost:
         """A stream for the guest to write to."""
@@ -239,23 +278,54 @@ class Io:
         """A pollable of what is there."""
         return self._timer(0)
 
+    def gate(self, ready: Callable[[], bool]) -> ResourceHost:
+        """A pollable of what others bring. ready: asked while the bell is held."""
+        return self._things.give("pollable", Gate(ready))
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Until it is: who brings something rings the bell, and time is looked at now and then."""
+        with self.bell:
+            while not ready():
+                self.bell.wait(LOOK)
+
+    def error(self, code: Variant) -> ResourceHost:
+        """An error of a stream."""
+        return self._things.give("error", Broken(code))
+
+    def _told(self, handle: int) -> str:
+        return self._things.get(handle, Broken).code.tag
+
     # -- timers ----------------------------------------------------------------------------------
 
     def _timer(self, at: int) -> ResourceHost:
         return self._things.give("pollable", Timer(at))
 
     def _ready(self, handle: int) -> bool:
-        return self._things.get(handle, Timer).ready()
+        with self.bell:
+            return self._pollable(handle).ready()
 
     def _block(self, handle: int) -> None:
-        _sleep_until(self._things.get(handle, Timer).at)
+        self._poll([handle])
 
     def _poll(self, handles: list[int]) -> list[int]:
         if not handles:
             raise WasmtimeError("poll of nothing")
-        timers = [self._things.get(handle, Timer) for handle in handles]
-        _sleep_until(min(timer.at for timer in timers))
-        return [index for index, timer in enumerate(timers) if timer.ready()]
+        all_ = [self._pollable(handle) for handle in handles]
+        timers = [one for one in all_ if isinstance(one, Timer)]
+        if len(timers) == len(all_):
+            _sleep_until(min(timer.at for timer in timers))
+        with self.bell:
+            while not (there := [index for index, one in enumerate(all_) if one.ready()]):
+                soon = min((timer.at for timer in timers), default=None)
+                left = LOOK if soon is None else (soon - time.monotonic_ns()) / 1e9
+                self.bell.wait(max(0.0, min(LOOK, left)))
+        return there
+
+    def _pollable(self, handle: int) -> Timer | Gate:
+        thing = self._things.get(handle, object)
+        if not isinstance(thing, Timer | Gate):
+            raise WasmtimeError("a handle of nothing")
+        return thing
 
     # -- streams ---------------------------------------------------------------------------------
 
@@ -264,10 +334,10 @@ class Io:
         its = "[method]output-stream"
         return {
             f"{own}.read": self._read,
-            f"{own}.blocking-read": self._read,
+            f"{own}.blocking-read": self._blocking(self._read),
             f"{own}.skip": self._skip,
-            f"{own}.blocking-skip": self._skip,
-            f"{own}.subscribe": lambda _self: self.ready(),
+            f"{own}.blocking-skip": self._blocking(self._skip),
+            f"{own}.subscribe": lambda it: self.gate(self._things.get(it, Reading).ready),
             f"{its}.check-write": lambda _self: PIECE,
             f"{its}.write": self._write,
             f"{its}.blocking-write-and-flush": self._write,
@@ -277,18 +347,35 @@ class Io:
             f"{its}.write-zeroes": self._zeroes,
             f"{its}.blocking-write-zeroes-and-flush": self._zeroes,
             f"{its}.splice": self._splice,
-            f"{its}.blocking-splice": self._splice,
+            f"{its}.blocking-splice": self._blocking_splice,
         }
 
-    def _read(self, handle: int, most: int) -> bytes | None:
-        return self._things.get(handle, Reading).read(most)
+    def _blocking(self, call: Call) -> Call:
+        """The same once there is something to be had."""
 
-    def _skip(self, handle: int, most: int) -> int | None:
+        def blocking(handle: int, most: int) -> object:
+            self.wait(self._things.get(handle, Reading).ready)
+            return call(handle, most)
+
+        return blocking
+
+    def _read(self, handle: int, most: int) -> bytes | ResourceHost | None:
+        reading = self._things.get(handle, Reading)
+        try:
+            with self.bell:
+                return reading.read(most)
+        except Broken as error:
+            return self.error(error.code)
+
+    def _skip(self, handle: int, most: int) -> int | ResourceHost | None:
         piece = self._read(handle, most)
-        return None if piece is None else len(piece)
+        return len(piece) if isinstance(piece, bytes) else piece
 
     def _write(self, handle: int, data: bytes) -> Variant:
-        self._things.get(handle, Writing).put(data)
+        try:
+            self._things.get(handle, Writing).put(data)
+        except Broken as error:
+            return Variant("err", self.error(error.code))
         return Variant("ok")
 
     def _zeroes(self, handle: int, count: int) -> Variant:
@@ -296,12 +383,16 @@ class Io:
             raise WasmtimeError("more zeroes than check-write allows")
         return self._write(handle, bytes(count))
 
-    def _splice(self, handle: int, source: int, most: int) -> int | None:
-        piece = self._things.get(source, Reading).read(most)
-        if piece is None:
-            return None
-        self._things.get(handle, Writing).put(piece)
-        return len(piece)
+    def _splice(self, handle: int, source: int, most: int) -> int | ResourceHost | None:
+        piece = self._read(source, most)
+        if not isinstance(piece, bytes):
+            return piece
+        said = self._write(handle, piece)
+        return said.payload if said.tag == "err" else len(piece)
+
+    def _blocking_splice(self, handle: int, source: int, most: int) -> object:
+        self.wait(self._things.get(source, Reading).ready)
+        return self._splice(handle, source, most)
 
 
 def _nothing(value: object) -> Call:

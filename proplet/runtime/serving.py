@@ -444,6 +444,11 @@ def serve(
 
         ComponentServing(job, engine, linker, connection, early).run()
         return
+    if job.get("form") == "caller":
+        from proplet.runtime.component_serving import CallerServing
+
+        CallerServing(job, engine, linker, connection, early).run()
+        return
     if job.get("form") == "handler":
         from proplet.runtime.proxy import HandlerServing
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from propeller.model.module import Import
-from propeller.model.specs import Access, Mount
+from propeller.model.specs import Access, HttpGrant, Mount
+from propeller.outgoing import parse_rules
 from propeller.plan.fit import fit, memory_need, size_text
 from propeller.plan.runs import run_digest
 
@@ -194,3 +195,43 @@ def test_the_memory_set_aside_is_no_more_than_the_module_can_use(
 def test_sizes_read_well(size: int, text: str) -> None:
     """Binary units, exact where they divide."""
     assert size_text(size) == text
+
+
+def asking(*allow: str) -> HttpGrant:
+    return HttpGrant(allow=parse_rules(allow), requests=1, timeout=1000, body=1000)
+
+
+@pytest.mark.parametrize(
+    ("allow", "words", "why"),
+    [
+        (("https://a.example/v1",), {"propeller:http", "http:https://a.example"}, None),
+        (("https://a.example",), set(), "lets no guest send HTTP requests (httpAllow)"),
+        (("https://a.example",), {"http:https://a.example"}, "lets no guest send HTTP requests"),
+        (
+            ("https://a.example", "https://b.example"),
+            {"propeller:http", "http:https://a.example", "http:nonsense"},
+            "does not let out https://b.example (httpAllow)",
+        ),
+        ((), {"propeller:http"}, "imports wasi:http/outgoing-handler, which needs run.http"),
+    ],
+)
+def test_requests_leave_only_where_the_owner_lets_all_of_them_out(
+    w: Any, allow: tuple[str, ...], words: set[str], why: str | None
+) -> None:
+    """The word for the capability and a rule that covers each of the grant's; a device may list
+    what is no rule."""
+    sends = "wasi:http/outgoing-handler"
+    facts = w.facts(components=True, imports=frozenset({sends, *words}))
+    module = w.module(component=True, imports=(Import(f"{sends}@0.2.3", ""),))
+    said = fit(w.task("add", http=asking(*allow) if allow else None), module, facts, 64 * MIB)
+    assert said == why if why is None else why in str(said)
+
+
+def test_another_grant_is_another_run(w: Any) -> None:
+    """What a guest may reach is part of what is run; without one the digest is what it was."""
+    module = w.module()
+    digests = {
+        run_digest(w.task("add", http=grant), module)
+        for grant in (None, asking("https://a.example"), asking("https://b.example"))
+    }
+    assert len(digests) == 3

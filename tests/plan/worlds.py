@@ -160,6 +160,7 @@ def task(name: str, placement: PlacementSpec | None = None, **more: Any) -> Task
             env=tuple(more.pop("env", ())),
             mounts=tuple(more.pop("mounts", ())),
             external=more.pop("external", ""),
+            http=more.pop("http", None),
         ),
         "limits": Limits(memory=more.pop("memory", MIB), fuel=None, timeout=None, output=65536),
         "retries": Retries(

@@ -22,6 +22,8 @@ from propeller.wire.signing import SigningKey
 from proplet.blobs import Blobs
 from proplet.effects import Outcome
 from proplet.externals import External
+from proplet.outlets import NONE as NO_OUTLETS
+from proplet.outlets import Outlets
 from proplet.pending import Pending, Result
 from proplet.pool import Pool
 from proplet.records import Key
@@ -45,7 +47,9 @@ def _beside(name: str) -> None:
 _beside("agent_world")
 _beside("component_wat")
 _beside("handler_wat")
+_beside("caller_wat")
 _beside("hand_manager")
+_beside("http_peer")
 
 
 def clock() -> int:
@@ -65,6 +69,7 @@ class Workshop:
     ends: int = 0
     ship: bool = True
     externals: dict[str, External] = field(default_factory=dict)
+    outlets: Outlets = NO_OUTLETS
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -81,6 +86,7 @@ class Workshop:
                 "p1", KEY, self.blobs, state=self.directory / "leftovers", ship=self.ship
             ),
             externals=self.externals,
+            outlets=self.outlets,
         )
 
     def prepared(self, key: Key, digest: str) -> None:
@@ -150,9 +156,12 @@ def make_workshop(tmp_path: Path) -> Iterator[Maker]:
     made: list[Workshop] = []
 
     def make(
-        mounts: dict[str, tuple[Path, bool]] | None = None, directory: Path | None = None
+        mounts: dict[str, tuple[Path, bool]] | None = None,
+        directory: Path | None = None,
+        outlets: Outlets = NO_OUTLETS,
     ) -> Workshop:
-        made.append(Workshop(directory or tmp_path / "proplet", mounts or {}))
+        directory = directory or tmp_path / "proplet"
+        made.append(Workshop(directory, mounts or {}, outlets=outlets))
         return made[-1]
 
     yield make
@@ -238,9 +247,10 @@ def up(make_workshop: Maker) -> Up:
         queue: int = 4,
         ready: int = 1,
         invocations: int = 1,
+        outlets: Outlets = NO_OUTLETS,
         **changes: object,
     ) -> Server:
-        shop = make_workshop()
+        shop = make_workshop(outlets=outlets)
         serve = WireServe(
             interface=interface or ("Command" if entrypoint == "_start" else "Values"),
             concurrency=concurrency,

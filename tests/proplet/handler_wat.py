@@ -34,7 +34,7 @@ _ERRORS = """
     (export "error-code" (type $error-code (eq $codes)))
 """
 
-_TYPES = f"""
+TYPES = f"""
   (import "wasi:io/error@0.2.3" (instance $errors (export "error" (type (sub resource)))))
   (alias export $errors "error" (type $error))
   (import "wasi:io/poll@0.2.3" (instance $poll (export "pollable" (type $p (sub resource)))
@@ -104,13 +104,14 @@ _TYPES = f"""
         (result (result (error $error-code)))))
     (export "[static]response-outparam.set"
       (func (param "param" (own $outparam))
-        (param "response" (result (own $response) (error $error-code)))))))
+        (param "response" (result (own $response) (error $error-code)))))
+    ))
   (alias export $http "incoming-request" (type $request))
   (alias export $http "response-outparam" (type $outparam))
   (alias export $http "fields" (type $fields))
 """
 
-_FUNCTIONS = {
+FUNCTIONS = {
     # name: (instance, function, parameters of the lowered one, its result)
     "block": ("poll", "[method]pollable.block", "i32", ""),
     "poll": ("poll", "poll", "i32 i32 i32", ""),
@@ -149,15 +150,15 @@ def handler(body: str, data: str = "") -> str:
     lowered = "".join(
         f'(core func ${name} (canon lower (func ${where} "{what}")'
         " (memory $memory) (realloc $realloc)))"
-        for name, (where, what, _, _) in _FUNCTIONS.items()
+        for name, (where, what, _, _) in FUNCTIONS.items()
     )
-    given = " ".join(f'(export "{name}" (func ${name}))' for name in _FUNCTIONS)
+    given = " ".join(f'(export "{name}" (func ${name}))' for name in FUNCTIONS)
     taken = "".join(
         f'(import "host" "{name}" (func ${name} (param {params})'
         f" {f'(result {result})' if result else ''}))"
-        for name, (_, _, params, result) in _FUNCTIONS.items()
+        for name, (_, _, params, result) in FUNCTIONS.items()
     )
-    return f"""(component {_TYPES}
+    return f"""(component {TYPES}
   (core module $libc (memory (export "memory") 4) (global $next (mut i32) (i32.const 65536))
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
       (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))

@@ -180,7 +180,7 @@ def importing(name: str) -> str:
         (
             importing("wasi:http/outgoing-handler@0.2.0"),
             "_start",
-            "ComponentHttp: it imports wasi:h",
+            "ComponentExport: it is no command",
         ),
         (importing("wasi:http/types@0.2.9"), "_start", "ComponentHttp: it imports wasi:http/types"),
         (importing("acme:door/lock@1.0.0"), "_start", "nobody provides to a component"),

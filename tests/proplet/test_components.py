@@ -87,6 +87,13 @@ def test_arguments_come_as_a_list_by_name_or_in_the_query(up: Up) -> None:
     assert body_of(server.call(b"[40, 2]")) == b"42"
     assert body_of(server.call(b'{"b": 2, "a": 40}')) == b"42"
     assert body_of(server.call(query="a=40&b=2")) == b"42"
+    wave = [["content-type", "text/x-wave; charset=utf-8"]]
+    said = server.call(b"(40, 2)", headers=wave)
+    assert body_of(said) == b"42"
+    assert said.headers == (("content-type", "text/x-wave"),)
+    refused = server.call(b"(40, two)", headers=wave)
+    assert (refused.state, refused.cause) == ("refused", "request")
+    assert "b must be a whole number, not 'two)' at character 6" in refused.error
     bad = {
         b"[1]": "it takes 2 arguments (a: s32, b: s32), 1 given",
         b"{": "the body is not JSON",

@@ -10,6 +10,8 @@ from proplet_handler_wat import ECHO, handler
 from wasmtime import Store, WasmtimeError
 from wasmtime.component import Component
 
+from propeller.wire.call_messages import WireServe
+from propeller.wire.messages import WireMount
 from proplet.runtime.component import lookup
 from proplet.runtime.engine import engine
 from proplet.runtime.exchange import Asked, Wrong
@@ -117,12 +119,28 @@ def test_a_handler_is_called_and_not_run(workshop: Workshop) -> None:
 
 
 def test_a_handler_that_asks_for_more_is_refused(workshop: Workshop) -> None:
-    """The client's half of `wasi:http/types` is not there, nor are files."""
+    """What is no function of `wasi:http`, and files."""
     half = ECHO.replace("[method]fields.get", "[method]fields.steal")
-    files = ECHO.replace(
-        "(component ", '(component (import "wasi:filesystem/types@0.2.0" (instance)) ', 1
-    )
-    for number, (module, words) in enumerate(
-        ((half, "[method]fields.steal of wasi:http/types"), (files, "gets no files")), 1
-    ):
-        assert words in workshop.prepare(workshop.entry(module, number))
+    assert "[method]fields.steal of wasi:http/types" in workshop.prepare(workshop.entry(half))
+    mounts = (WireMount(name="data", path="/data", access="ReadOnly"),)
+    serve = WireServe(interface="Command", concurrency=1, queue=1, ready=0, invocations=1)
+    entry = workshop.entry(ECHO, 2, mode="serve", serve=serve, mounts=mounts)
+    assert "such a component gets no files" in workshop.prepare(entry)
+
+
+FILES = """(import "wasi:filesystem/types@0.2.3" (instance $types
+    (export "descriptor" (type $d (sub resource)))
+    (type $kinds (enum "access" "bad-descriptor")) (export "error-code" (type $code (eq $kinds)))
+    (export "[method]descriptor.sync"
+      (func (param "self" (borrow $d)) (result (result (error $code)))))))
+  (alias export $types "descriptor" (type $descriptor))
+  (import "wasi:filesystem/preopens@0.2.3" (instance
+    (alias outer 1 $descriptor (type $d)) (export "descriptor" (type $own (eq $d)))
+    (export "get-directories" (func (result (list (tuple (own $own) string)))))))"""
+
+
+def test_a_handler_may_import_the_files_it_has_not(up: Up) -> None:
+    """As what most toolchains build does: there are no directories."""
+    server = up(ECHO.replace("(component ", f"(component {FILES} ", 1), env=(("RATE", "5"),))
+    result = server.call(b"", method="GET", path="a", headers=[["x-who", "ana"]])
+    assert base64.b64decode(result.body) == b"/aana5"

@@ -82,6 +82,20 @@ BEYOND = {
         ),
         "spec.run.env: must not use Secrets",
     ),
+    "http": (
+        "{http: ['GET https://*.example.com']}",
+        (
+            "run: {entrypoint: add, args: ['1', '2'], http: {allow:"
+            " ['GET https://a.example.com/v1', 'https://b.example.com']}}",
+        ),
+        "p/t.yaml:6: spec.run.http.allow[1]: https://b.example.com must be within:"
+        " GET https://*.example.com",
+    ),
+    "no-http": (
+        "{http: []}",
+        ("run: {entrypoint: add, args: ['1', '2'], http: {allow: ['https://b.example.com']}}",),
+        "https://b.example.com must be within: none",
+    ),
     "capabilities-open": (
         "{capabilities: [Sleep]}",
         (ADD,),
@@ -185,6 +199,7 @@ def test_a_module_that_imports_more_than_it_is_granted_is_refused(loading):
 def test_ceilings_come_back_as_they_were_stored(loading, add_wat):
     """What is written down is what is read, with and without ceilings."""
     ceilings = "{memory: 1MiB, fuel: 5, timeout: 1s, output: 1KiB, workloads: 2, mounts: [b, a],"
+    ceilings += " http: ['https://a.example'],"
     ceilings += " mountAccess: ReadOnly, capabilities: [Sleep, Clock], secrets: Denied}"
     files = {"a.yaml": an_app("x", "p", ceilings), "p/none.yaml": ""}
     made = loading(files).objects[Key("App", "default", "x")]

@@ -142,18 +142,18 @@ def test_a_handler_of_requests_is_called_and_nothing_else() -> None:
         ("", "", "spec.run.entrypoint: ComponentExport: it is no command"),
         (
             f'(import "wasi:filesystem/types@0.2.0" (instance)) {HANDLER}',
-            "",
-            "spec.module: ComponentHttp: it imports wasi:filesystem/types@0.2.0, and a handler",
+            "  run: {mounts: [{name: data}]}\n",
+            "spec.run.mounts: ComponentHttp: it handles requests, and such a component gets",
         ),
         (
             '(import "wasi:http/types@0.2.0" (instance))',
             "",
-            "spec.module: ComponentHttp: it imports wasi:http/types, which a handler of requests",
+            "spec.module: ComponentHttp: it imports wasi:http/types, and neither handles",
         ),
         (
             '(import "wasi:http/outgoing-handler@0.2.0" (instance))',
             "",
-            "spec.module: ComponentHttp: it imports wasi:http/outgoing-handler",
+            "spec.run.entrypoint: ComponentExport: it is no command",
         ),
         (
             '(import "wasi:sockets/tcp@0.2.0" (instance))',

@@ -11,6 +11,7 @@ from propeller.wire import call_messages as calls
 from propeller.wire import messages as m
 from propeller.wire.boxes import BoxKey, Place, PointKey, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
+from propeller.wire.http_messages import WireHttp
 from propeller.wire.point_messages import WirePoint
 from propeller.wire.timed_messages import WireSchedule
 from propeller.wire.topic_messages import WireTopic
@@ -101,6 +102,16 @@ TALKING = replace(
         WireTopic(name="in", subscribe="cmds/+"),
     ),
 )
+CALLING = replace(
+    SMALL,
+    http=WireHttp(
+        allow=("GET HEAD http://*.sensors.example:8080", "https://api.example.com/v1"),
+        requests=16,
+        timeout=10_000,
+        body=262_144,
+    ),
+)
+CALLING = replace(CALLING, digest=entry_digest(CALLING))
 TALKING = replace(TALKING, digest=entry_digest(TALKING))
 SENSING = replace(
     SMALL,
@@ -325,6 +336,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((TALKING,)),
         tasks=(TALKING,),
+    ),
+    "desired: HTTP requests of a guest": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=13,
+        iat=NOW,
+        digest=tasks_digest((CALLING,)),
+        tasks=(CALLING,),
     ),
     "desired: sensors and outputs of a guest": m.Desired(
         to="gw-01",
