@@ -1,5 +1,4 @@
-/* A thermostat on real points: reads a sensor, drives an output, with a degree between on and off,
- * and tells how warm it is.
+/* A thermostat on real points: reads a sensor, drives an output, with a degree between on and off.
  *
  *     clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -I../sdk/c -o heater.wasm heater.c
  */
@@ -52,7 +51,6 @@ PROPELLER_EXPORT(_start) void _start(void)
 			PROPELLER_LOG(PROPELLER_WARNING, "the sensor says nothing");
 		} else {
 			heat = here < aim - 1 ? 1 : here > aim ? 0 : heat;
-			PROPELLER_METRIC("temperature", here);
 		}
 		if (PROPELLER_WRITE("heater", heat) != 0) {
 			PROPELLER_LOG(PROPELLER_WARNING, "the heater was not driven");

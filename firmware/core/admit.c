@@ -17,6 +17,8 @@
 #define PAGE 65536
 #define WASI "wasi_snapshot_preview1"
 #define FL "propeller_fl"
+#define READS "propeller.point_read"
+#define WRITES "propeller.point_write"
 
 /* Every function of WASI preview 1: an engine that offers the module offers these. */
 static const char *const wasi[] = {
@@ -41,6 +43,7 @@ struct module {
 	uint64_t memory_min;
 	uint32_t missing; /* imports nobody offers */
 	bool trains, found;
+	bool reads, writes; /* whether it imports what reads sensors, what drives outputs */
 	uint32_t entry; /* index of the function that is called */
 	uint32_t exported; /* functions, named in `there` */
 	struct pp_words *there; /* names of functions that are exported */
@@ -324,9 +327,14 @@ static bool is_offered(struct module *m, const char *offer, uint32_t module_at, 
 	while (dot < len && offer[dot] != '.') {
 		dot++;
 	}
-	return dot < len &&
-	       pp_binary_is(&m->b, module_at, module_len, (struct proplet_text){offer, dot}) &&
-	       pp_binary_is(&m->b, name_at, name_len, pp_words_of(offer + dot + 1));
+	if (dot == len ||
+	    !pp_binary_is(&m->b, module_at, module_len, (struct proplet_text){offer, dot}) ||
+	    !pp_binary_is(&m->b, name_at, name_len, pp_words_of(offer + dot + 1))) {
+		return false;
+	}
+	m->reads = m->reads || strcmp(offer, READS) == 0;
+	m->writes = m->writes || strcmp(offer, WRITES) == 0;
+	return true;
 }
 
 static void judge_import(struct module *m, uint32_t module_at, uint32_t module_len,
@@ -578,6 +586,32 @@ static bool may_train(struct module *m, struct pp_words *why)
 	return !m->b.bad && params == 0;
 }
 
+/* Whether it reads or drives something of the device and is granted nothing for that. */
+static bool is_blind(const struct module *m, struct pp_words *why)
+{
+	const struct pp_view entry = {m->guest->entry, m->guest->entry_len};
+	struct pp_items items;
+	struct pp_view item;
+	bool reads = false, writes = false;
+
+	if (!m->reads && !m->writes) {
+		return false;
+	}
+	for (items = pp_items(pp_field(entry, PP_ENTRY_POINTS)); pp_next(&items, &item);) {
+		reads = reads || pp_has(item, PP_WIRE_POINT_READ);
+		writes = writes || pp_has(item, PP_WIRE_POINT_WRITE);
+	}
+	if (m->reads && !reads) {
+		pp_words_add(why, "needs " READS " and is granted no sensor (run.points)");
+		return true;
+	}
+	if (m->writes && !writes) {
+		pp_words_add(why, "needs " WRITES " and is granted no output (run.points)");
+		return true;
+	}
+	return false;
+}
+
 static bool judge(struct module *m, struct pp_words *why)
 {
 	const struct proplet_guest *const guest = m->guest;
@@ -599,6 +633,9 @@ static bool judge(struct module *m, struct pp_words *why)
 		pp_words_text(why, guest->entrypoint);
 		pp_words_add(why, "'; it exports: ");
 		pp_words_text(why, m->exported == 0 ? pp_words_of("none") : pp_words_all(m->there));
+		return false;
+	}
+	if (is_blind(m, why)) {
 		return false;
 	}
 	if (guest->trains) {

@@ -93,7 +93,7 @@ size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *
 {
 	const struct proplet_config *const c = &p->config;
 
-	pp_put_map(out, c->box == NULL ? 24 : 25);
+	pp_put_map(out, 24U + (c->box != NULL) + (c->point_count > 0));
 	named_number(out, PP_HELLO_V, 1);
 	named_text(out, PP_HELLO_ID, c->id);
 	pp_put_bytes_in(out, PP_HELLO_INST, inst, 16);
@@ -114,6 +114,13 @@ size_t pp_hello_write(struct proplet *p, const uint8_t inst[16], struct pp_out *
 	named_text(out, PP_HELLO_KEY, c->key);
 	if (c->box != NULL) {
 		named_text(out, PP_HELLO_BOX, c->box);
+	}
+	if (c->point_count > 0) {
+		pp_put_key(out, PP_HELLO_POINTS);
+		pp_put_list(out, c->point_count);
+		for (size_t i = 0; i < c->point_count; i++) {
+			text(out, c->points[i]);
+		}
 	}
 	if (out->full) {
 		return 0;

@@ -211,11 +211,41 @@ static PP_APART bool wants_more(struct pp_view entry, uint8_t mode, struct pp_wo
 	return false;
 }
 
+/* A point is offered under its own name as a sensor, with :w behind it as an output. */
+static PP_APART bool point_refused(struct pp_view offers, struct pp_view point, struct pp_words *why)
+{
+	const bool write = pp_has(point, PP_WIRE_POINT_WRITE);
+	const struct proplet_text name =
+		pp_text_in(point, write ? PP_WIRE_POINT_WRITE : PP_WIRE_POINT_READ);
+	struct pp_items items = pp_items(offers);
+	struct pp_view item;
+	bool first = true;
+
+	while (pp_next(&items, &item)) {
+		const struct proplet_text one = pp_text(item);
+
+		if (one.len == name.len + (write ? 2 : 0) && memcmp(one.at, name.at, name.len) == 0 &&
+		    (!write || memcmp(one.at + name.len, ":w", 2) == 0)) {
+			return false;
+		}
+	}
+	pp_words_add(why, write ? "no output '" : "no sensor '");
+	pp_words_text(why, name);
+	pp_words_add(why, "' here; offered: ");
+	for (items = pp_items(offers); pp_next(&items, &item); first = false) {
+		pp_words_add(why, first ? "" : ", ");
+		pp_words_text(why, pp_text(item));
+	}
+	pp_words_add(why, first ? "none" : "");
+	return true;
+}
+
 bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_words *why)
 {
 	const struct pp_view entry = {run->entry, run->entry_len};
 	struct pp_items mounts = pp_items(pp_field(entry, PP_ENTRY_MOUNTS));
-	struct pp_view mount;
+	struct pp_items points = pp_items(pp_field(entry, PP_ENTRY_POINTS));
+	struct pp_view mount, point;
 
 	pp_words_init(why);
 	if (wants_more(entry, run->plan.mode, why)) {
@@ -241,6 +271,11 @@ bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_wo
 	}
 	while (pp_next(&mounts, &mount)) {
 		if (mount_refused(pp_field(a->hello, PP_HELLO_MOUNTS), mount, why)) {
+			return true;
+		}
+	}
+	while (pp_next(&points, &point)) {
+		if (point_refused(pp_field(a->hello, PP_HELLO_POINTS), point, why)) {
 			return true;
 		}
 	}

@@ -5,6 +5,10 @@
 
 #include "natives.h"
 #include "values.h"
+#ifdef PROPLET_POINTS
+#include "proplet/tables.h"
+#include "proplet/wire.h"
+#endif
 
 enum { FREE, RUNS, ENDED };
 
@@ -246,6 +250,96 @@ static void end_lesson(struct proplet_runner *runner, struct proplet_job *job,
 	}
 }
 
+#ifdef PROPLET_POINTS
+/* The place of a point among the device's; its count where there is none. */
+static size_t place_of(const struct proplet_points *points, struct proplet_text name, bool output)
+{
+	size_t at = 0;
+
+	while (at < points->count &&
+	       (points->list[at].output != output || strlen(points->list[at].name) != name.len ||
+		memcmp(points->list[at].name, name.at, name.len) != 0)) {
+		at++;
+	}
+	return at;
+}
+
+static bool grant(struct proplet_slot *slot, const struct proplet_guest *guest, size_t *used)
+{
+	const struct pp_view entry = {guest->entry, guest->entry_len};
+	const struct proplet_points *const points = slot->runner->points;
+	struct proplet_sense *const sense = &slot->sense;
+	struct pp_items items;
+	struct pp_view item;
+
+	sense->points = points;
+	sense->count = 0;
+	atomic_store(&sense->driven, 0);
+	if (points == NULL) {
+		return true;
+	}
+	items = pp_items(pp_field(entry, PP_ENTRY_POINTS));
+	while (sense->count < PROPLET_GRANTS_MAX && pp_next(&items, &item)) {
+		const bool write = pp_has(item, PP_WIRE_POINT_WRITE);
+		const size_t at = place_of(
+			points, pp_text_in(item, write ? PP_WIRE_POINT_WRITE : PP_WIRE_POINT_READ),
+			write);
+		const int64_t rate = pp_int(pp_field(item, PP_WIRE_POINT_RATE), 10);
+		struct proplet_grant *const one = &sense->grants[sense->count];
+
+		if (at == points->count) {
+			continue; /* refused before; a guest is told that there is none */
+		}
+		one->name = copied(slot, used, pp_text_in(item, PP_WIRE_POINT_NAME));
+		if (one->name == NULL) {
+			return false;
+		}
+		one->point = (uint8_t)at;
+		one->write = write;
+		one->rate = rate < points->list[at].rate ? (uint16_t)rate : points->list[at].rate;
+		one->tokens = (int64_t)one->rate * 1000;
+		one->at = guest_mono(slot);
+		sense->count++;
+	}
+	slot->job.sense = sense;
+	return true;
+}
+
+/* What this guest alone drove becomes safe. */
+static void release(struct proplet_runner *runner, struct proplet_slot *slot)
+{
+	unsigned driven = atomic_exchange(&slot->sense.driven, 0);
+
+	for (unsigned i = 0; i < runner->engine.slots; i++) {
+		if (atomic_load(&runner->slots[i].state) == RUNS) {
+			driven &= ~atomic_load(&runner->slots[i].sense.driven);
+		}
+	}
+	if (driven != 0) {
+		proplet_points_rest(runner->points, driven);
+	}
+}
+
+void proplet_runner_sense(struct proplet_runner *runner, const struct proplet_points *points)
+{
+	static const char *const ours[] = {"propeller.config_get", "propeller.log",
+					   "propeller.now_ms",     "propeller.random",
+					   "propeller.point_read", "propeller.point_write"};
+	size_t count = 0;
+
+	for (; runner->engine.imports[count] != NULL; count++) {
+		runner->offered[count] = runner->engine.imports[count];
+	}
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		runner->offered[count++] = ours[i];
+	}
+	runner->offered[count] = NULL;
+	runner->engine.imports = runner->offered;
+	runner->points = points;
+	proplet_points_rest(points, ~0U);
+}
+#endif
+
 /* Nothing of a guest's variables is left behind. */
 static void forget_texts(struct proplet_slot *slot)
 {
@@ -269,6 +363,12 @@ static int begin(struct proplet_runner *runner, struct proplet_slot *slot,
 		proplet_put_text(why, cap, 0, wrong);
 		return PROPLET_FULL;
 	}
+#ifdef PROPLET_POINTS
+	if (!grant(slot, guest, &slot->texts_used)) {
+		proplet_put_text(why, cap, 0, "the names of its points do not fit");
+		return PROPLET_FULL;
+	}
+#endif
 	if (!read_module(runner, &slot->job, guest, why, cap)) {
 		return PROPLET_FULL;
 	}
@@ -440,6 +540,9 @@ static bool poll(void *ctx, struct proplet_ended *out)
 			continue;
 		}
 		runner->os->join(runner->os->ctx, i);
+#ifdef PROPLET_POINTS
+		release(runner, slot);
+#endif
 		runner->os->give(runner->os->ctx, slot->job.module);
 		slot->job.module = NULL;
 		memset(out, 0, sizeof(*out));

@@ -10,6 +10,9 @@
 #define PROPLET_RUNNER_H
 
 #include "runtime.h"
+#ifdef PROPLET_POINTS
+#include "points.h"
+#endif
 
 #define PROPLET_SLOTS_MAX 32
 #define PROPLET_WORDS_MAX 64 /* arguments and variables of one guest */
@@ -50,6 +53,9 @@ struct proplet_slot {
 	struct proplet_job job;
 	struct proplet_outcome outcome;
 	const char *words[PROPLET_WORDS_MAX];
+#ifdef PROPLET_POINTS
+	struct proplet_sense sense;
+#endif
 };
 
 /*
@@ -74,6 +80,10 @@ struct proplet_runner {
 	struct proplet_slot *slots;
 	const struct proplet_lessons *lessons; /* NULL: this device takes no part in rounds */
 	uint64_t fuel; /* of an entry that names none; PROPLET_UNLIMITED where guests can be stopped */
+#ifdef PROPLET_POINTS
+	const struct proplet_points *points;
+	const char *offered[9]; /* imports, where there are points */
+#endif
 };
 
 /* Fills runner->engine. `memory`: bytes for guests in all, for hello. */
@@ -88,6 +98,12 @@ void proplet_runner_teach(struct proplet_runner *runner, const struct proplet_le
  * proplet_init, and after `fuel` was set. Such code is verified by nobody: only where the device's own
  * configuration asks for it. False where there is none to run. */
 bool proplet_runner_allow_aot(struct proplet_runner *runner);
+
+#ifdef PROPLET_POINTS
+/* From here on guests may have these points; all outputs are made safe at once, and those that a guest
+ * drove when it ended. After proplet_runner_teach, before proplet_init. */
+void proplet_runner_sense(struct proplet_runner *runner, const struct proplet_points *points);
+#endif
 
 /* Stores bytes as a blob of the guest that ended. False where storage has no room. */
 bool proplet_keep_blob(const struct proplet_port *port, const uint8_t *data, uint32_t size,

@@ -43,6 +43,7 @@ struct proplet_outcome {
 	char text[PROPLET_TEXT_MAX]; /* the values, or why it failed, in words; NUL-terminated */
 };
 
+struct proplet_sense;  /* sensors and outputs it may use: points.h */
 struct proplet_lesson; /* a round of federated learning: fl/lesson.h */
 
 /* Everything one guest is given. Whatever is pointed to lives until `run` returns. */
@@ -64,6 +65,7 @@ struct proplet_job {
 	uint64_t timeout; /* ms at most, by `now_ms`. PROPLET_UNLIMITED stands for each of the three */
 	uint64_t output;  /* bytes of stdout `write` takes, for the words */
 	struct proplet_lesson *lesson; /* NULL: `propeller_fl` is not offered */
+	struct proplet_sense *sense;   /* NULL: it has no points */
 
 	/* The world. `write` gets what the guest says on stream 1 or 2, and returns false where that
 	 * was more than the guest may say: it ends there. `wait` sleeps at most so long, less where it

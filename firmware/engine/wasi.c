@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "calls.h"
-
+#ifdef PROPLET_POINTS
+#include "propeller.h"
+#endif
 #ifdef PROPLET_FL
 #include "../fl/imports.h"
 /* A guest that trains sees no clock, chance or waiting but those of its round. */
@@ -473,6 +475,9 @@ const struct proplet_native proplet_natives[] = {
 	{MODULE, "sock_shutdown", "ii:i", no_file},
 #ifdef PROPLET_FL
 	PROPLET_FL_NATIVES,
+#endif
+#ifdef PROPLET_POINTS
+	PROPLET_GUEST_NATIVES,
 #endif
 };
 

@@ -63,6 +63,7 @@ static void first_line(const struct wasm_bytes *message, char *to, size_t size)
 	const char *end = from + message->size;
 	const char *line = from;
 	size_t length = 0;
+	bool caused = false; /* the last cause counts, not the guest's frames before it */
 
 	for (const char *at = from; at < end;) {
 		const char *next = memchr(at, '\n', (size_t)(end - at));
@@ -72,12 +73,14 @@ static void first_line(const struct wasm_bytes *message, char *to, size_t size)
 		while (first < stop && *first == ' ') {
 			first++;
 		}
-		if (length == 0 && first < stop) {
+		if (stop - first == 10 && memcmp(first, "Caused by:", 10) == 0) {
+			caused = true;
+		} else if (first < stop && (length == 0 || caused)) {
+			if (stop - first > 2 && *first >= '0' && *first <= '9' && first[1] == ':') {
+				first += 3;
+			}
 			line = first;
 			length = (size_t)(stop - first);
-		} else if (stop - first > 2 && *first >= '0' && *first <= '9' && first[1] == ':') {
-			line = first + 3;
-			length = (size_t)(stop - first - 3);
 		}
 		at = next == NULL ? end : next + 1;
 	}

@@ -4,6 +4,7 @@
  *
  *   --memory BYTES --fuel N --timeout MS --output BYTES --stop-after MS --env NAME=value
  *   --stdin TEXT --times N (at once) --pool BYTES
+ *   --sensor NAME=FILE... --output-point NAME=FILE... (as port/posix/pointfiles.h; granted by that name)
  *
  * stdout is the guest's; the end goes to stderr as `END exit=N: text`. Exit: 0 returned, 1 else.
  */
@@ -17,6 +18,35 @@
 #include <unistd.h>
 
 #include "runtime.h"
+#ifdef PROPLET_POINTS
+#include "pointfiles.h"
+
+static struct points points;
+
+static void add_point(bool output, const char *text)
+{
+	const char *why = "";
+
+	if (!points_add(&points, output, text, &why)) {
+		fprintf(stderr, "%s: %s\n", text, why);
+		exit(2);
+	}
+}
+
+static void grant_all(struct proplet_sense *sense)
+{
+	sense->points = &points.slots;
+	for (; sense->count < points.slots.count && sense->count < PROPLET_GRANTS_MAX; sense->count++) {
+		const struct proplet_point *const point = &points.list[sense->count];
+
+		sense->grants[sense->count] = (struct proplet_grant){.name = point->name,
+								     .point = (uint8_t)sense->count,
+								     .write = point->output,
+								     .rate = point->rate,
+								     .tokens = point->rate * 1000};
+	}
+}
+#endif
 
 struct world {
 	pthread_mutex_t lock;
@@ -101,6 +131,9 @@ struct one {
 	struct proplet_runtime *runtime;
 	struct proplet_job job;
 	struct proplet_outcome out;
+#ifdef PROPLET_POINTS
+	struct proplet_sense sense;
+#endif
 	atomic_int done;
 	pthread_t thread;
 };
@@ -216,10 +249,19 @@ int main(int argc, char **argv)
 			job.stdin_size = strlen(value);
 		} else if (strcmp(argv[at], "--env") == 0 && job.env_count < 16) {
 			env[job.env_count++] = value;
+#ifdef PROPLET_POINTS
+		} else if (strcmp(argv[at], "--sensor") == 0) {
+			add_point(false, value);
+		} else if (strcmp(argv[at], "--output-point") == 0) {
+			add_point(true, value);
+#endif
 		} else {
 			usage();
 		}
 	}
+#ifdef PROPLET_POINTS
+	points_open(&points);
+#endif
 	job.env = env;
 	if (at < argc) {
 		job.entrypoint = argv[at++];
@@ -231,6 +273,10 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < times; i++) {
 		ones[i].runtime = runtime;
 		ones[i].job = job;
+#ifdef PROPLET_POINTS
+		grant_all(&ones[i].sense);
+		ones[i].job.sense = &ones[i].sense;
+#endif
 		ones[i].job.module = read_whole(argv[2], &ones[i].job.module_size);
 		if (ones[i].job.module == NULL) {
 			fprintf(stderr, "%s: cannot be read\n", argv[2]);
@@ -250,6 +296,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s exit=%d: %s\n", proplet_end_word(out->end), (int)out->exit,
 			out->text);
 		code |= out->end != PROPLET_END_RETURNED;
+#ifdef PROPLET_POINTS
+		proplet_points_rest(&points.slots, atomic_load(&ones[i].sense.driven));
+#endif
 		free(ones[i].job.module);
 	}
 	free(ones);

@@ -31,6 +31,7 @@ from agent_script import (  # noqa: E402  found by the path set above
 from propeller.wire import codec  # noqa: E402
 from propeller.wire.frame import seal  # noqa: E402
 from propeller.wire.messages import BlobRef, WireAot, WireModule, WireMount  # noqa: E402
+from propeller.wire.point_messages import WirePoint  # noqa: E402
 from proplet.effects import Outcome  # noqa: E402
 
 FOLDER = HERE.parent.parent / "schemas" / "wire" / "vectors" / "agent"
@@ -183,6 +184,10 @@ def capacity() -> Script:
     script.started(*many)
     script.wait(100)
     script.ended(many[0], Outcome(ok=False, error="exit status 1"))
+    script.wait(2_000)
+    sense = a_task(11, points=(WirePoint(name="t", read="temperature"),))
+    drive = a_task(12, points=(WirePoint(name="heat", write="relay", rate=1),))
+    script.want(sense, drive, gen=3)
     script.wait(2_000)
     return script
 

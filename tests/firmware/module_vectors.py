@@ -22,7 +22,7 @@ from propeller.wire.messages import Entry, WireModule  # noqa: E402
 from proplet.runtime.fit import WASI, WASI_NAMES, Facts, why_unfit  # noqa: E402
 
 FILE = "firmware/tests/vectors/modules.json"
-OFFERED = (WASI, "propeller.now", "propeller.log")
+OFFERED = (WASI, "propeller.now", "propeller.log", "propeller.point_read", "propeller.point_write")
 NAMES = 8
 
 START = '(module (func (export "_start")))'
@@ -53,6 +53,17 @@ TEXTS: dict[str, tuple[str, str, int | None]] = {
     ),
     "an import by name": (
         '(module (import "propeller" "now" (func (result i64))) (func (export "_start")))',
+        "_start",
+        None,
+    ),
+    "a sensor that is not granted": (
+        '(module (import "propeller" "point_read" (func (param i32 i32 i32) (result i32)))'
+        '(import "propeller" "point_write" (func)) (func (export "_start")))',
+        "_start",
+        None,
+    ),
+    "an output that is not granted": (
+        '(module (import "propeller" "point_write" (func)) (func (export "_start")))',
         "_start",
         None,
     ),
@@ -174,8 +185,11 @@ def facts(wasm: bytes, entrypoint: str) -> Facts:
         and f"{one.module}.{one.name}" not in OFFERED
     )
     entry = next((one for one in found.exports if one.name == entrypoint), None)
+    asked = {one.name for one in found.imports if one.module == "propeller"}
     return Facts(
         missing=missing,
+        reads="point_read" in asked,
+        writes="point_write" in asked,
         params=None if entry is None else entry.params,
         functions=tuple(one.name for one in found.exports[:NAMES]),
         memory_min=found.memory_min,

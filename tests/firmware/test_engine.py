@@ -11,19 +11,25 @@ import os
 import struct
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import wasmtime
 from cbuild import FIRMWARE, SANITIZED, compile_to
 
+from propeller.wire.point_messages import WirePoint
+from proplet.points import Points, read_output, read_sensor, together
+from proplet.runtime.imports import Imports
+from proplet.runtime.pointfiles import Unanswered, read_number
+from proplet.runtime.points import PointImports
 from proplet.runtime.values import read_args, write_results
 
 MODULES = FIRMWARE.parent / "examples" / "modules"
 LIBRARY = next(Path(wasmtime.__file__).parent.glob("*/_libwasmtime.*"))
-PLACES = ("decimal.c", "values.c", "wasi.c", "words.c", "wasmtime.c")
+PLACES = ("decimal.c", "propeller.c", "values.c", "wasi.c", "words.c", "wasmtime.c")
 
 TYPES = """
 (module (memory (export "memory") 1)
@@ -121,7 +127,9 @@ def _build(place: Path) -> tuple[str, Path]:
         return "wamr", build / "engine" / "proplet-run"
     sources = [FIRMWARE / "tools" / "proplet-run.c"]
     sources += [FIRMWARE / "engine" / name for name in PLACES]
-    flags = [*SANITIZED, "-I", str(FIRMWARE / "engine")]
+    sources.append(FIRMWARE / "port" / "posix" / "pointfiles.c")
+    flags = [*SANITIZED, "-I", str(FIRMWARE / "engine"), "-I", str(FIRMWARE / "port" / "posix")]
+    flags.append("-DPROPLET_POINTS")
     return str(LIBRARY), compile_to(
         place / "run", sources, *flags, libs=["-ldl", "-lm", "-pthread"]
     )
@@ -133,11 +141,18 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Run:
     place = tmp_path_factory.mktemp("engine")
     engine, program = _build(place)
 
-    def run(module: str | Path, *words: str, options: dict[str, str] | None = None) -> End:
+    def run(
+        module: str | Path, *words: str, options: Mapping[str, str | tuple[str, ...]] | None = None
+    ) -> End:
         text = module if isinstance(module, str) else module.read_text()
         path = place / f"{abs(hash(text))}-{threading.get_ident()}.wasm"
         path.write_bytes(bytes(wasmtime.wat2wasm(text)))
-        given = [word for name, value in (options or {}).items() for word in (f"--{name}", value)]
+        given = [
+            word
+            for name, value in (options or {}).items()
+            for each in ((value,) if isinstance(value, str) else value)
+            for word in (f"--{name}", each)
+        ]
         done = subprocess.run(
             [program, engine, path, *given, *words],
             capture_output=True,
@@ -277,3 +292,89 @@ def test_what_cannot_run_is_refused(guest: Run) -> None:
     assert "plant" in missing.text
     assert guest(TYPES, "nosuch").text == "exports no function of that name"
     assert guest(TYPES, "nothing") == End(b"", "returned", 0, "")
+
+
+# Drives an output and reads it back, asks for what it may not have, and says what it was answered.
+SENSES = """
+(module
+  (import "propeller" "point_read" (func $read (param i32 i32 i32) (result i32)))
+  (import "propeller" "point_write" (func $write (param i32 i32 f64) (result i32)))
+  (import "propeller" "config_get" (func $get (param i32 i32 i32 i32) (result i32)))
+  (import "propeller" "log" (func $log (param i32 i32 i32)))
+  (import "propeller" "now_ms" (func $now (result i64)))
+  (import "propeller" "random" (func $random (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "tempheatbackelseNAME")
+  (func (export "run") (result i32 f64 i32 i32 i32 i32 f64 i32 i32 i32 i32)
+    (call $read (i32.const 0) (i32.const 4) (i32.const 64))
+    (f64.load (i32.const 64))
+    (call $write (i32.const 4) (i32.const 4) (f64.const 2))
+    (call $write (i32.const 4) (i32.const 4) (f64.div (f64.const 0) (f64.const 0)))
+    (call $write (i32.const 4) (i32.const 4) (f64.const 1))
+    (call $read (i32.const 8) (i32.const 4) (i32.const 72))
+    (f64.load (i32.const 72))
+    (call $read (i32.const 4) (i32.const 4) (i32.const 72))
+    (call $write (i32.const 0) (i32.const 4) (f64.const 0))
+    (call $write (i32.const 4) (i32.const 4) (f64.const 0))
+    (call $get (i32.const 16) (i32.const 4) (i32.const 96) (i32.const 2))
+    (call $random (i32.const 100) (i32.const 8))
+    (call $log (i32.const 1) (i32.const 0) (i32.const 4))
+    (if (i64.lt_s (call $now) (i64.const 1000000000000)) (then (unreachable))))
+  (func (export "stray") (result i32)
+    (call $read (i32.const 0) (i32.const 4) (i32.const 65530)))
+  (func (export "long") (result i32)
+    (call $read (i32.const 0) (i32.const 129) (i32.const 64))))
+"""
+
+
+def _points(place: Path) -> list[str]:
+    """A sensor in millidegrees, a relay of three writes a second, and what the relay shows."""
+    (place / "temp").write_text("-21500\n")
+    (place / "relay").write_text("7\n")
+    return [
+        f"temp={place}/temp scale=0.001 unit=Cel",
+        f"heat={place}/relay min=0 max=1 safe=0 rate=3",
+        f"back={place}/relay",
+    ]
+
+
+def test_points_and_their_guest_are_answered_as_on_linux(guest: Run, tmp_path: Path) -> None:
+    """The same module with the same settings, value for value; afterwards the output is safe, and
+    a bad address or name ends it in the same words."""
+    temp, heat, back = _points(tmp_path)
+    config = Points(together([read_sensor(temp), read_sensor(back)], [read_output(heat)]))
+    grants = tuple(
+        WirePoint(name=name, rate=1000, **{"write" if name == "heat" else "read": name})
+        for name in ("temp", "heat", "back")
+    )
+    entry = SimpleNamespace(points=grants)
+    engine = wasmtime.Engine()
+    linker, store = wasmtime.Linker(engine), wasmtime.Store(engine)
+    logged: list[bytes] = []
+    Imports({"NAME": "ana"}, logged.append).link(linker)
+    PointImports(lambda _told: None, config.rows(entry), clock=lambda: 100.0).link(linker)
+    instance = linker.instantiate(store, wasmtime.Module(engine, SENSES))
+    results = instance.exports(store)["run"](store)
+    linux = write_results(["i32", "f64", *["i32"] * 4, "f64", *["i32"] * 4], results)
+    assert linux == "0,-21.5,-2,-2,0,0,1.0,-1,-1,-3,3"
+    assert logged == [b"warning: temp\n"]
+    options = {"sensor": (temp, back), "output-point": heat, "env": "NAME=ana"}
+    assert guest(SENSES, "run", options=options) == End(b"", "returned", 0, linux)
+    assert (tmp_path / "relay").read_text() == "0\n", "what its guest drove is safe"
+    outside = "rejected: an address outside of its memory"
+    assert guest(SENSES, "stray", options=options) == End(b"", "refused", 0, outside)
+    assert guest(SENSES, "long", options=options).text == "a name has at most 128 bytes"
+    nobody = guest(SENSES, "run").text
+    assert nobody == "-1,0.0,-1,-1,-1,-1,0.0,-1,-1,-1,-1"
+
+
+def test_a_sensor_that_says_nothing_is_told_as_on_linux(guest: Run, tmp_path: Path) -> None:
+    """-4 for what is no number, as the Linux proplet reads it."""
+    options = {"sensor": _points(tmp_path)[0]}
+    for text in ("", "on", "nan", "inf", "0x1", "1_0", " 5 x", "-1.5e3\n"):
+        (tmp_path / "temp").write_text(text)
+        try:
+            wanted = f"0,{read_number(str(tmp_path / 'temp')) * 0.001},"
+        except Unanswered:
+            wanted = "-4,0.0,"
+        assert guest(SENSES, "run", options=options).text.startswith(wanted), text

@@ -13,7 +13,7 @@ from propeller.wire.boxes import BoxKey
 from propeller.wire.signing import SigningKey
 
 PORT = FIRMWARE / "port" / "posix"
-FLAGS = (*SANITIZED, "-I", str(PORT))
+FLAGS = (*SANITIZED, "-I", str(PORT), "-I", str(FIRMWARE / "engine"))
 
 # Prints what settings say; signs nothing without a key.
 SHOW = """
@@ -33,6 +33,11 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < s.label_count; i++) {
 		printf(" %s=%s", s.labels[i].name, s.labels[i].value);
 	}
+	for (size_t i = 0; i < s.points.slots.count; i++) {
+		const struct proplet_point *p = &s.points.list[i];
+		printf(" %s:%d:%g:%g:%g:%g:%g:%u", p->name, p->output, p->scale, p->offset, p->low,
+			p->high, p->safe, p->rate);
+	}
 	printf(" %s", s.trust);
 	if (s.data != NULL && keys_open(&keys, s.key, s.box_key, s.data)) {
 		printf(" %s %s", keys.box_text, keys.text);
@@ -48,8 +53,8 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that reads settings and opens the key as proplet-posix does."""
     place = tmp_path_factory.mktemp("show")
     (place / "show.c").write_text(SHOW)
-    sources = [place / "show.c", PORT / "settings.c", PORT / "keys.c"]
-    return compile_to(place / "show", sources, *FLAGS, libs=["-lyaml", "-lsodium"])
+    sources = [place / "show.c", PORT / "settings.c", PORT / "keys.c", PORT / "pointfiles.c"]
+    return compile_to(place / "show", sources, *FLAGS, libs=["-lyaml", "-lsodium", "-lm"])
 
 
 def test_files_keep_their_promises(tmp_path: Path) -> None:
@@ -81,10 +86,16 @@ heartbeat: 5m
 memory: 2MiB
 maxPayload: 1280
 labels: {zone: north, board: mini}
+sensors:
+  temperature: /sys/t scale=0.001 offset=-3 unit=Cel
+outputs: [fan=/sys/f min=10 max=100 scale=0.4 safe=60 rate=2]
 """
-    ran = _told(show, tmp_path, text, "--heartbeat", "500ms", "--label", "zone=south")
+    more = ("--label", "zone=south", "--output-point", "lamp=/sys/l")
+    ran = _told(show, tmp_path, text, "--heartbeat", "500ms", *more)
     assert ran.status == 0, ran.text
-    wanted = f"tank ::1:8883 1 1024 500 {2 << 20} zone=south board=mini {tmp_path}/root.pub"
+    wanted = f"tank ::1:8883 1 1024 500 {2 << 20} zone=south board=mini"
+    wanted += " temperature:0:0.001:-3:0:1:0:1000 fan:1:0.4:0:10:100:60:2 lamp:1:1:0:0:1:0:1000"
+    wanted += f" {tmp_path}/root.pub"
     assert ran.text.startswith(wanted)
 
 
@@ -130,6 +141,13 @@ def test_an_encryption_key_stands_beside_it(show: Path, tmp_path: Path) -> None:
         ("id: a\ntrust: b\nmaxPayload: 1KiB\nchunk: 1KiB\n", "chunk: at most"),
         ("id: a\ntrust: b\nbroker: nowhere\n", "broker: wanted host:port"),
         ("id: a\ntrust: b\ntlsCert: c\n", "a certificate and its key come together"),
+        ("id: a\ntrust: b\nsensors: [a]\n", "sensors: wanted NAME=/FILE"),
+        ("id: a\ntrust: b\nsensors: {a: x}\n", "sensors: wanted NAME=/FILE"),
+        ("id: a\ntrust: b\nsensors: {a: /x safe=1}\n", "sensors: a word is none of scale="),
+        ("id: a\ntrust: b\nsensors: {a: /x scale=0}\n", "sensors: scale must not be 0"),
+        ("id: a\ntrust: b\noutputs: {a: /x safe=2}\n", "outputs: safe is not between"),
+        ("id: a\ntrust: b\noutputs: {a: /x rate=0x1}\n", "outputs: a word is none of"),
+        ("id: a\ntrust: b\nsensors: [a=/x, a=/y]\n", "sensors: a name is given twice"),
         ("- a\n", "not a mapping"),
         ("id: [\n", "proplet.yaml"),
     ],

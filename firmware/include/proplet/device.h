@@ -46,6 +46,9 @@ struct proplet_config {
 	/* Directories for guests that train, as entries name them; most devices have one or none. */
 	const char *const *mounts;
 	size_t mount_count;
+	/* Sensors for guests by name, and outputs, whose names end in :w (engine/points.h). */
+	const char *const *points;
+	size_t point_count;
 };
 
 #ifndef PROPLET_GUESTS

@@ -303,6 +303,12 @@ static bool make_engine(void)
 			    settings->learning);
 	proplet_runner_teach(&device.runner, &device.school.lessons);
 #endif
+#ifdef PROPLET_POINTS
+	points_open(&device.settings.points);
+	if (settings->points.slots.count > 0) {
+		proplet_runner_sense(&device.runner, &settings->points.slots);
+	}
+#endif
 	return threads_watch(&device.threads);
 }
 
@@ -356,6 +362,10 @@ static bool make_proplet(void)
 #ifdef PROPLET_FL
 		.mounts = settings->mounts,
 		.mount_count = settings->mount_count,
+#endif
+#ifdef PROPLET_POINTS
+		.points = settings->points.offered,
+		.point_count = settings->points.slots.count,
 #endif
 	};
 	int error = proplet_init(&device.proplet, &config, &device.port, &device.runner.engine,

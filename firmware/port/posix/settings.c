@@ -10,7 +10,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum kind { TEXT, FILE_NAME, DURATION, SIZE, NUMBER, LABEL, MOUNT, IGNORED };
+enum kind { TEXT, FILE_NAME, DURATION, SIZE, NUMBER, LABEL, MOUNT, SENSOR, OUTPUT, IGNORED };
 
 struct setting {
 	const char *key;  /* in the file */
@@ -55,6 +55,8 @@ static const struct setting known[] = {
 	{"engine", "engine", TEXT, AT(engine), NULL},
 	{"aot", "aot", TEXT, AT(aot), "Never"},
 	{"mounts", "mount", MOUNT, 0, NULL},
+	{"sensors", "sensor", SENSOR, 0, NULL},
+	{"outputs", "output-point", OUTPUT, 0, NULL},
 	{"flMemory", "fl-memory", SIZE, AT(learning), "64MiB"},
 	/* Of the Linux proplet, and of no use here: the same file serves both. */
 	{"logLevel", "log-level", IGNORED, 0, NULL},
@@ -176,6 +178,7 @@ static bool set(struct settings *settings, const struct setting *setting, const 
 		const char *directory, const char *text)
 {
 	void *to = (char *)settings + setting->offset;
+	const char *why;
 
 	switch (setting->kind) {
 	case TEXT:
@@ -197,6 +200,10 @@ static bool set(struct settings *settings, const struct setting *setting, const 
 		return set_label(settings, where, text);
 	case MOUNT:
 		return set_mount(settings, where, directory, text);
+	case SENSOR:
+	case OUTPUT:
+		return points_add(&settings->points, setting->kind == OUTPUT, text, &why) ||
+		       fault(where, setting->key, why);
 	case IGNORED:
 		return true;
 	}
@@ -222,7 +229,7 @@ static const char *scalar(yaml_document_t *document, int item)
 		       : NULL;
 }
 
-/* A mapping or a list of labels or mounts. */
+/* A mapping or a list of labels, mounts or points. */
 static bool many(struct settings *settings, const struct setting *setting,
 		 yaml_document_t *document, yaml_node_t *node, const char *path,
 		 const char *directory)
@@ -234,8 +241,11 @@ static bool many(struct settings *settings, const struct setting *setting,
 		     item < node->data.sequence.items.top; item++) {
 			const char *one = scalar(document, *item);
 
-			if (one == NULL || !set(settings, setting, path, directory, one)) {
-				return one != NULL || fault(path, setting->key, "wanted texts");
+			if (one == NULL) {
+				return fault(path, setting->key, "wanted texts");
+			}
+			if (!set(settings, setting, path, directory, one)) {
+				return false;
 			}
 		}
 		return true;
@@ -280,7 +290,7 @@ static bool take_document(struct settings *settings, yaml_document_t *document, 
 		if (setting == NULL || node == NULL) {
 			return fault(path, key == NULL ? "" : key, "unknown setting");
 		}
-		if (setting->kind == LABEL || setting->kind == MOUNT) {
+		if (setting->kind >= LABEL && setting->kind <= OUTPUT) {
 			if (!many(settings, setting, document, node, path, directory)) {
 				return false;
 			}

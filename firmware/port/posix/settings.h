@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pointfiles.h"
 #include "proplet/device.h"
 
 #define LABELS_MAX 32
@@ -25,6 +26,7 @@ struct settings {
 	/* Directories for guests that train. */
 	const char *mounts[MOUNTS_MAX], *directories[MOUNTS_MAX];
 	unsigned mount_count;
+	struct points points; /* sensors and outputs for guests */
 
 	char *host; /* of broker */
 	uint16_t port;
