@@ -37,6 +37,10 @@ AUTONOMY: Final = "propeller:autonomy"
 TIMED: Final = "propeller:timed"
 """What an agent lists that keeps schedules by its own clock (`schedule.runOn: Proplet`)."""
 
+SLOTS: Final = "propeller:slots"
+"""What an agent lists that keeps schedules told as slots: it knows neither cron's language nor
+time zones, and holds few results."""
+
 GUEST: Final = "propeller"
 """The module whose functions are the guest interface (docs/reference/guest.md)."""
 

@@ -324,8 +324,11 @@ class Runs:
         times = self.held.times.pop(live.key, Times())
         name = f"{live.entry.uid}|{self._hello.id}"
         table = self.held.tables[live.key] = Timetable(live.entry, times, name)
-        if table.booted(now, delay=lambda failed: delay(table.entry, failed, self._rng)):
+        gone = table.booted(now, delay=lambda failed: delay(table.entry, failed, self._rng))
+        if gone is not None:
             emit(SaveTimes(live.key, table.times))
+            for key in gone:
+                emit(ForgetRun(key))
 
     def _obtain(self, live: Live, now: Now, emit: Emit) -> bool:
         """Whether the entry can be started; asks for what is missing. Refuses what never can."""

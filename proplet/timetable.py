@@ -152,15 +152,14 @@ class Timetable:
         )
         return self._note(past, now, alone=alone, again=not outcome.ok, delay=delay)
 
-    def booted(self, now: Now, *, delay: Callable[[int], int]) -> bool:
-        """Guests of the last boot are dead. Whether one was."""
+    def booted(self, now: Now, *, delay: Callable[[int], int]) -> list[Key] | None:
+        """Guests of the last boot are dead: keys of runs that are held no more; None: none was."""
         running = self.times.running
         if running is None:
-            return False
+            return None
         words = "cut short: the proplet went down while it ran"
         past = replace(running, state=State.INTERRUPTED.value, error=words, ended=now.wall)
-        self._note(past, now, alone=True, again=True, delay=delay)
-        return True
+        return self._note(past, now, alone=True, again=True, delay=delay)
 
     def _note(
         self, past: PastRun, now: Now, *, alone: bool, again: bool, delay: Callable[[int], int]

@@ -269,7 +269,9 @@ void pp_agent_boot(struct pp_agent *a, const struct pp_stored *stored, struct pp
 		(void)pp_uploads_add(a, stored->uploads[i].digest, stored->uploads[i].size, true);
 	}
 	pp_autonomy_booted(a, stored, now);
+	a->now = now;
 	pp_runs_load(a, (struct pp_view){a->memory.desired, a->desired_len}, now);
+	pp_times_load(a);
 	pp_turn(a, now);
 }
 
@@ -385,14 +387,18 @@ void pp_agent_ended(struct pp_agent *a, const uint8_t uid[16], const uint8_t run
 		    const struct pp_outcome *outcome, struct pp_now now)
 {
 	struct pp_run *const found = pp_runs_find(a, uid, run);
+	struct pp_run *const kept = pp_times_owner(a, uid, run);
 
+	a->now = now;
 	if (outcome->has_blob) {
 		(void)pp_emit_digest(a, PP_DO_SAVE_UPLOAD, outcome->blob, outcome->blob_size);
 		if (!pp_uploads_add(a, outcome->blob, outcome->blob_size, true)) {
 			pp_say(a, PROPLET_ERROR, "too many results wait to be sent: one is not");
 		}
 	}
-	if (found != NULL && pp_run_alive(found)) {
+	if (kept != NULL) {
+		pp_times_over(a, kept, outcome, now);
+	} else if (found != NULL && pp_run_alive(found)) {
 		pp_runs_ended(a, found, outcome, now);
 	}
 	pp_turn(a, now);

@@ -80,7 +80,7 @@ static uint16_t entries_of(size_t runs, uint8_t slots)
 static PP_APART int make_agent(struct proplet *p, const struct proplet_memory *memory, size_t hello_len)
 {
 	const struct pp_shell shell = {p, pp_shell_effect, pp_shell_chance, pp_shell_load_run,
-				       pp_ring_tell};
+				       pp_shell_load_times, pp_ring_tell};
 	const struct pp_agent_config config = {
 		.hello = p->hello,
 		.hello_len = hello_len,

@@ -11,6 +11,7 @@ struct pp_now proplet_now(struct proplet *p);
 /* shell.c: effects of the agent */
 int pp_shell_effect(void *ctx, const struct pp_effect *effect);
 int64_t pp_shell_chance(void *ctx, int64_t low, int64_t high);
+int pp_shell_load_times(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len);
 int pp_shell_load_run(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len);
 
 /* stored.c: records */
@@ -41,8 +42,11 @@ void pp_blobs_free(struct proplet *p, const uint8_t *digest);
 
 /* guests.c: what is prepared, started, stopped, ended, logged */
 bool pp_guests_pump(struct proplet *p);
-int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restarts);
-void pp_guests_stop(struct proplet *p, const struct pp_run *run, int64_t grace);
+/* run_id: of the guest; that of a time of a schedule is not the run's own */
+int pp_guests_start(struct proplet *p, const struct pp_run *run, const uint8_t *run_id,
+		    uint32_t restarts);
+void pp_guests_stop(struct proplet *p, const struct pp_run *run, const uint8_t *run_id,
+		    int64_t grace);
 void pp_guests_tail(struct proplet *p, const struct pp_effect *effect);
 int64_t pp_guests_due(const struct proplet *p);
 

@@ -61,13 +61,14 @@ static struct proplet_text trains_at(struct pp_view fl, struct proplet_text othe
 				   : "train");
 }
 
-static void make_guest(struct proplet_guest *guest, const struct proplet *p, const struct pp_run *run)
+static void make_guest(struct proplet_guest *guest, const struct proplet *p, const struct pp_run *run,
+		       const uint8_t *run_id)
 {
 	const struct pp_view entry = {run->entry, run->entry_len};
 
 	memset(guest, 0, sizeof *guest);
 	memcpy(guest->uid, run->uid, 16);
-	memcpy(guest->run, run->run, 16);
+	memcpy(guest->run, run_id, 16);
 	memcpy(guest->module, run->plan.module, 32);
 	guest->daemon = run->plan.mode == PP_ENTRY_MODE_DAEMON;
 	guest->module_size = (uint32_t)run->plan.module_size;
@@ -108,7 +109,8 @@ static struct proplet_place *place_of(struct proplet *p, const uint8_t *uid, con
 	return NULL;
 }
 
-int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restarts)
+int pp_guests_start(struct proplet *p, const struct pp_run *run, const uint8_t *run_id,
+		    uint32_t restarts)
 {
 	struct proplet_guest guest;
 	struct proplet_place *place;
@@ -120,7 +122,7 @@ int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restar
 	place = &p->places[i];
 	memset(place, 0, sizeof *place);
 	memcpy(place->uid, run->uid, 16);
-	memcpy(place->run, run->run, 16);
+	memcpy(place->run, run_id, 16);
 	place->taken = true;
 	place->stop_at = -1;
 	for (unsigned j = 0; j < PROPLET_LOGS; j++) {
@@ -132,7 +134,7 @@ int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restar
 		place->failed = true;
 		return PROPLET_FULL;
 	}
-	make_guest(&guest, p, run);
+	make_guest(&guest, p, run, run_id);
 	guest.slot = (uint8_t)i;
 	if (guest.trains) { /* its update will need a place */
 		pp_blobs_make_room(p, run->plan.input_size[0] + 4096);
@@ -145,9 +147,10 @@ int pp_guests_start(struct proplet *p, const struct pp_run *run, uint32_t restar
 	return PROPLET_OK;
 }
 
-void pp_guests_stop(struct proplet *p, const struct pp_run *run, int64_t grace)
+void pp_guests_stop(struct proplet *p, const struct pp_run *run, const uint8_t *run_id,
+		    int64_t grace)
 {
-	struct proplet_place *const place = place_of(p, run->uid, run->run);
+	struct proplet_place *const place = place_of(p, run->uid, run_id);
 
 	if (place == NULL) {
 		return;
@@ -224,7 +227,7 @@ static PP_APART int judge(struct proplet *p, const struct pp_run *run, struct pp
 	struct proplet_guest guest;
 	int why;
 
-	make_guest(&guest, p, run);
+	make_guest(&guest, p, run, run->run);
 	pp_words_init(words);
 	if (pp_boxes_refuse(p, &guest, words)) {
 		return PROPLET_REFUSED;

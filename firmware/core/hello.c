@@ -51,6 +51,7 @@ static void native(struct pp_out *out, const char *target)
 
 static void lists(const struct proplet *p, struct pp_out *out)
 {
+	const bool keeps_time = p->agent.memory.times_count > 0;
 	size_t count = 0;
 
 	/* What the engine offers guests, and what this agent keeps. */
@@ -58,8 +59,11 @@ static void lists(const struct proplet *p, struct pp_out *out)
 		count++;
 	}
 	pp_put_key(out, PP_HELLO_IMPORTS);
-	pp_put_list(out, count + 1 + (p->engine->aot != NULL));
+	pp_put_list(out, count + 1 + keeps_time + (p->engine->aot != NULL));
 	text(out, "propeller:autonomy");
+	if (keeps_time) {
+		text(out, "propeller:slots");
+	}
 	for (size_t i = 0; i < count; i++) {
 		text(out, p->engine->imports[i]);
 	}

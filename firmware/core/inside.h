@@ -134,6 +134,8 @@ bool pp_is_older(const struct pp_run *run, const struct pp_run *newer);
 bool pp_has_older(const struct pp_agent *a, const struct pp_run *run);
 bool pp_awaited(struct pp_agent *a, const struct pp_run *old);
 bool pp_stale(const struct pp_run *run);
+/* Is it to stay: a guest that is kept running, a schedule? */
+bool pp_lasts(const struct pp_run *run);
 bool pp_kills_first(const struct pp_run *run);
 bool pp_hands_over(const struct pp_run *run);
 bool pp_could_start(const struct pp_run *run);
@@ -149,6 +151,25 @@ void pp_autonomy_save(struct pp_agent *a, struct pp_now now);
 int64_t pp_autonomy_due(const struct pp_agent *a, struct pp_now now);
 /* Why it may not go on, or begin, without the manager. */
 bool pp_alone(const struct pp_agent *a, const struct pp_plan *plan, struct pp_words *why);
+
+/* -- timetable.c: schedules that are kept here -------------------------------------------- */
+
+void pp_times_load(struct pp_agent *a);
+/* Is a place left for the schedule of this run? */
+bool pp_times_room(const struct pp_agent *a, const struct pp_run *run);
+void pp_times_begin(struct pp_agent *a, struct pp_run *run, struct pp_now now);
+/* Begin what its time has come for; take in what an edit says between two runs. */
+void pp_times_keep(struct pp_agent *a, struct pp_run *run, struct pp_now now);
+void pp_times_stop(struct pp_agent *a, struct pp_run *run, struct pp_effect *effect);
+/* The schedule that began this run of a guest; NULL: none. */
+struct pp_run *pp_times_owner(const struct pp_agent *a, const uint8_t *uid, const uint8_t *child);
+void pp_times_over(struct pp_agent *a, struct pp_run *run, const struct pp_outcome *outcome,
+		   struct pp_now now);
+void pp_times_leave(struct pp_agent *a, const struct pp_run *run);
+int64_t pp_times_due(const struct pp_agent *a, const struct pp_run *run);
+/* The run whose log is meant: of a schedule, its newest. */
+const uint8_t *pp_times_log(const struct pp_agent *a, const struct pp_run *run);
+size_t pp_times_report(const struct pp_agent *a, const struct pp_run *run, struct pp_out *out);
 
 /* -- modules.c --------------------------------------------------------------------------- */
 

@@ -17,7 +17,8 @@ void pp_run_end(struct pp_agent *a, struct pp_run *run)
 
 void pp_run_stop(struct pp_agent *a, struct pp_run *run, enum pp_why why, int64_t grace)
 {
-	const struct pp_effect effect = {.what = PP_DO_STOP, .run = run, .grace = grace};
+	struct pp_effect effect = {
+		.what = PP_DO_STOP, .run = run, .run_id = run->run, .grace = grace};
 
 	if (run->phase == PP_PHASE_STOPPING && grace == 0 && why != PP_WHY_CANCELLED) {
 		return;
@@ -26,6 +27,10 @@ void pp_run_stop(struct pp_agent *a, struct pp_run *run, enum pp_why why, int64_
 	run->ready = false;
 	run->phase = PP_PHASE_STOPPING;
 	a->changed = true;
+	if (run->mode == PP_ENTRY_MODE_TIMED) {
+		pp_times_stop(a, run, &effect);
+		return;
+	}
 	(void)pp_emit(a, &effect);
 }
 
@@ -69,9 +74,9 @@ static void gave_up(struct pp_agent *a, struct pp_run *run)
 }
 
 /* Ms until it is started again after so many failures in a row: doubling, half of it chance. */
-static int64_t delay(struct pp_agent *a, const struct pp_run *run)
+int64_t pp_run_delay(struct pp_agent *a, const struct pp_run *run, uint32_t failures)
 {
-	const unsigned times = run->failures > 41 ? 40 : run->failures - 1;
+	const unsigned times = failures > 41 ? 40 : failures - 1;
 	uint64_t full = run->plan.backoff_base;
 
 	for (unsigned i = 0; i < times && full < run->plan.backoff_cap; i++) {
@@ -110,7 +115,7 @@ static void daemon_ended(struct pp_agent *a, struct pp_run *run, enum pp_why why
 	} else {
 		run->state = PP_BACK_OFF;
 		run->failures = failures;
-		run->due = now.mono + delay(a, run);
+		run->due = now.mono + pp_run_delay(a, run, failures);
 		run->phase = PP_PHASE_BACK_OFF;
 		(void)pp_run_save(a, run);
 	}
@@ -134,7 +139,7 @@ void pp_runs_ended(struct pp_agent *a, struct pp_run *run, const struct pp_outco
 	run->ended = now.wall;
 	run->why = PP_WHY_NONE;
 	run->ready = false;
-	if (run->mode == PP_ENTRY_MODE_DAEMON) {
+	if (pp_lasts(run)) {
 		daemon_ended(a, run, why, outcome->ok, now);
 	} else {
 		once_ended(a, run, why, outcome->ok);
@@ -181,7 +186,7 @@ const char *pp_runs_restart(struct pp_agent *a, const uint8_t *uid, const uint8_
 	if (run == NULL || !run->wanted) {
 		return "no such run";
 	}
-	if (run->mode != PP_ENTRY_MODE_DAEMON) {
+	if (!pp_lasts(run)) {
 		return "a task's run is never started again; give it a new runKey";
 	}
 	run->failures = 0;
@@ -242,9 +247,12 @@ int64_t pp_runs_due(const struct pp_agent *a)
 	for (size_t i = 0; i < a->run_count; i++) {
 		const struct pp_run *const run = &a->memory.runs[i];
 
+		if (run->mode == PP_ENTRY_MODE_TIMED) {
+			due = pp_min(due, pp_times_due(a, run));
+		}
 		if (run->phase == PP_PHASE_BACK_OFF) {
 			due = pp_min(due, run->due);
-		} else if (run->phase == PP_PHASE_RUNNING && run->mode == PP_ENTRY_MODE_DAEMON &&
+		} else if (run->phase == PP_PHASE_RUNNING && pp_lasts(run) &&
 			   !run->ready) {
 			due = pp_min(due, run->began + (int64_t)run->plan.ready_after);
 		}
@@ -339,5 +347,8 @@ void pp_run_report(const struct pp_agent *a, const struct pp_run *run, struct pp
 	number(out, PP_RUN_REPORT_STARTED, run->started, &count);
 	number(out, PP_RUN_REPORT_ENDED, run->ended, &count);
 	number(out, PP_RUN_REPORT_SPENT, run->spent, &count);
+	if (run->mode == PP_ENTRY_MODE_TIMED) {
+		count += pp_times_report(a, run, out);
+	}
 	pp_put_close(out, mark, PP_MAJOR_MAP, count);
 }

@@ -133,7 +133,7 @@ static const char *refuse_log(const struct pp_agent *a, const struct pp_op *op)
 static void tail(struct pp_agent *a, const struct pp_op *op, int64_t most, int64_t follow,
 		 uint8_t stream)
 {
-	const struct pp_effect effect = {
+	struct pp_effect effect = {
 		.what = PP_DO_TAIL_LOG,
 		.op = op->id,
 		.uid = op->uid,
@@ -144,6 +144,9 @@ static void tail(struct pp_agent *a, const struct pp_op *op, int64_t most, int64
 		.follow = pp_min(follow, MOST_FOLLOW),
 	};
 
+	if (effect.run != NULL) {
+		effect.run_id = pp_times_log(a, effect.run);
+	}
 	(void)pp_emit(a, &effect);
 }
 
@@ -167,7 +170,7 @@ static PP_APART void act_on_run(struct pp_agent *a, struct pp_op *op)
 	/* What would be refused changes nothing, so it may be asked first. */
 	if (run == NULL || (!op->cancel && !run->wanted) ||
 	    (op->cancel && run->phase == PP_PHASE_ENDED) ||
-	    (!op->cancel && run->mode != PP_ENTRY_MODE_DAEMON)) {
+	    (!op->cancel && !pp_lasts(run))) {
 		why = op->cancel ? pp_runs_cancel(a, op->uid, op->run, &words)
 				 : pp_runs_restart(a, op->uid, op->run);
 	} else if (a->op_count == PP_OPEN) {

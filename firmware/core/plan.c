@@ -2,6 +2,7 @@
  * What an entry asks for, what fits on this device, and which older run gives way to which newer
  * one: the twin of proplet/capacity.py and takeover.py.
  */
+#include "calendar.h"
 #include "inside.h"
 
 static void read_blob(struct pp_view ref, uint8_t digest[32], uint64_t *size)
@@ -52,20 +53,25 @@ void pp_plan_read(struct pp_plan *plan, struct pp_view entry)
 	}
 }
 
+bool pp_lasts(const struct pp_run *run)
+{
+	return run->mode != PP_ENTRY_MODE_ONCE;
+}
+
 bool pp_stale(const struct pp_run *run)
 {
-	return run->mode == PP_ENTRY_MODE_DAEMON && memcmp(run->digest, run->plan.digest, 32) != 0;
+	return pp_lasts(run) && memcmp(run->digest, run->plan.digest, 32) != 0;
 }
 
 bool pp_kills_first(const struct pp_run *run)
 {
-	return run->mode == PP_ENTRY_MODE_DAEMON &&
+	return pp_lasts(run) &&
 	       run->plan.update == 1 + PP_ENTRY_UPDATE_KILL_THEN_DOWNLOAD;
 }
 
 bool pp_hands_over(const struct pp_run *run)
 {
-	return run->mode == PP_ENTRY_MODE_DAEMON &&
+	return pp_lasts(run) &&
 	       run->plan.update == 1 + PP_ENTRY_UPDATE_HAND_OVER;
 }
 
@@ -171,15 +177,30 @@ static bool mount_refused(struct pp_view offers, struct pp_view mount, struct pp
 
 static const char *const modes[] = {"once", "daemon", "serve", "timed"};
 
+static bool keeps_time(const struct pp_agent *a, struct pp_view entry, struct pp_words *why)
+{
+	const struct pp_view schedule = pp_field(entry, PP_ENTRY_SCHEDULE);
+	struct pp_slots slots;
+
+	if (a->memory.times_count == 0) {
+		pp_words_add(why, "this device keeps no schedules");
+		return false;
+	}
+	if (!pp_slots_read(pp_field(schedule, PP_WIRE_SCHEDULE_SLOTS), &slots)) {
+		pp_words_add(why, "the schedule comes without slots: no time zones are known here");
+		return false;
+	}
+	return true;
+}
+
 /* What an entry may ask of others and this agent does not know how to keep. */
-static PP_APART bool wants_more(struct pp_view entry, uint8_t mode, struct pp_words *why)
+static PP_APART bool wants_more(const struct pp_agent *a, struct pp_view entry, uint8_t mode, struct pp_words *why)
 {
 	static const struct {
 		uint8_t field;
 		const char *words;
 	} asked[] = {
 		{PP_ENTRY_SERVE, "this device takes no calls"},
-		{PP_ENTRY_SCHEDULE, "this device keeps no schedules"},
 		{PP_ENTRY_MODELS, "this device hands no models to guests"},
 		{PP_ENTRY_TOPICS, "this device carries no messages of guests"},
 		{PP_ENTRY_HTTP, "this device lets no guest send HTTP requests"},
@@ -192,10 +213,15 @@ static PP_APART bool wants_more(struct pp_view entry, uint8_t mode, struct pp_wo
 			return true;
 		}
 	}
-	if (mode != PP_ENTRY_MODE_ONCE && mode != PP_ENTRY_MODE_DAEMON) {
-		pp_words_add(why, "mode '");
-		pp_words_add(why, modes[mode & 3]);
-		pp_words_add(why, "' is not known here");
+	if (mode == PP_ENTRY_MODE_SERVE) {
+		pp_words_add(why, "mode 'serve' is not known here");
+		return true;
+	}
+	if ((mode == PP_ENTRY_MODE_TIMED) != pp_has(entry, PP_ENTRY_SCHEDULE)) {
+		pp_words_add(why, "an entry says when it is run if it is run by a schedule");
+		return true;
+	}
+	if (mode == PP_ENTRY_MODE_TIMED && !keeps_time(a, entry, why)) {
 		return true;
 	}
 	if (pp_has(entry, PP_ENTRY_EXTERNAL)) {
@@ -248,7 +274,7 @@ bool pp_refusal(const struct pp_agent *a, const struct pp_run *run, struct pp_wo
 	struct pp_view mount, point;
 
 	pp_words_init(why);
-	if (wants_more(entry, run->plan.mode, why)) {
+	if (wants_more(a, entry, run->plan.mode, why)) {
 		return true;
 	}
 	if (run->plan.mode != run->mode) {
@@ -365,13 +391,13 @@ static bool needs_it(struct pp_agent *a, const struct pp_run *newer)
 
 bool pp_awaited(struct pp_agent *a, const struct pp_run *old)
 {
-	if (old->mode != PP_ENTRY_MODE_DAEMON) {
+	if (!pp_lasts(old)) {
 		return false;
 	}
 	for (size_t i = 0; i < a->run_count; i++) {
 		const struct pp_run *const one = &a->memory.runs[i];
 
-		if (!one->gone && one->wanted && one->mode == PP_ENTRY_MODE_DAEMON &&
+		if (!one->gone && one->wanted && pp_lasts(one) &&
 		    memcmp(one->uid, old->uid, 16) == 0 && needs_it(a, one)) {
 			return true;
 		}

@@ -267,7 +267,7 @@ static void change(struct pp_agent *a, struct pp_run *run, struct pp_view entry)
 		fresh_record(a, run, entry); /* its state stays */
 	}
 	if (run->phase == PP_PHASE_ENDED &&
-	    (run->mode == PP_ENTRY_MODE_DAEMON || never_ran)) {
+	    (pp_lasts(run) || never_ran)) {
 		run->failures = 0;
 		pp_note_set(a, &run->note[PP_NOTE_ERROR], pp_words_of(""));
 		run->phase = PP_PHASE_WAITING;
@@ -291,10 +291,13 @@ static void retire(struct pp_agent *a, struct pp_run *run)
 		if (a->draining || !pp_awaited(a, run)) {
 			pp_run_stop(a, run, PP_WHY_REMOVED, 0);
 		}
-		return;
+		if (pp_run_alive(run)) {
+			return;
+		}
 	}
 	run->gone = true;
 	a->changed = true;
+	pp_times_leave(a, run);
 	record = record_of(a, run);
 	bury(a, &record, run->slot);
 	run->slot = UINT16_MAX; /* the stone's now, or nobody's */
@@ -505,7 +508,7 @@ void pp_runs_load(struct pp_agent *a, struct pp_view list, struct pp_now now)
 
 /* -- towards what is listed --------------------------------------------------------------------- */
 
-static void trouble(struct pp_agent *a, struct pp_run *run, struct proplet_text words)
+void pp_run_trouble(struct pp_agent *a, struct pp_run *run, struct proplet_text words)
 {
 	if (!pp_note_is(a, run->note[PP_NOTE_TROUBLE], words)) {
 		pp_note_set(a, &run->note[PP_NOTE_TROUBLE], words);
@@ -533,7 +536,7 @@ static bool unfit_or_refused(struct pp_agent *a, struct pp_run *run)
 		pp_words_text(&why, pp_note_get(a, run->note[PP_NOTE_UNFIT]));
 	}
 	if (run->phase == PP_PHASE_RUNNING) {
-		trouble(a, run, pp_words_all(&why));
+		pp_run_trouble(a, run, pp_words_all(&why));
 		return true;
 	}
 	run->state = PP_REFUSED;
@@ -552,13 +555,12 @@ static PP_APART bool not_now(struct pp_agent *a, struct pp_run *run, struct pp_n
 	    !pp_releases_forbid(a, run->plan.module, now, &why)) {
 		return false;
 	}
-	trouble(a, run, pp_words_all(&why));
+	pp_run_trouble(a, run, pp_words_all(&why));
 	show(a, run, PP_PHASE_WAITING);
 	return true;
 }
 
-/* Can the entry be started? Asks for what is missing, refuses what never can. */
-static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
+bool pp_run_obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 {
 	struct pp_effect effect = {.what = PP_DO_PREPARE, .run = run};
 	struct pp_blob *missing;
@@ -570,13 +572,13 @@ static bool obtain(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	}
 	missing = pp_modules_want(a, &run->plan, now, &present);
 	if (!present) {
-		trouble(a, run,
+		pp_run_trouble(a, run,
 			missing == NULL ? pp_words_of("") : pp_note_get(a, missing->failed));
 		show(a, run, PP_PHASE_FETCHING);
 		return false;
 	}
 	if (pp_could_start(run)) {
-		trouble(a, run, pp_words_of(""));
+		pp_run_trouble(a, run, pp_words_of(""));
 		return true;
 	}
 	if (!run->has_asked || memcmp(run->asked, run->plan.digest, 32) != 0) {
@@ -607,13 +609,17 @@ static PP_APART int save_start(struct pp_agent *a, const struct pp_run *run, str
 
 static void start(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 {
-	struct pp_effect effect = {.what = PP_DO_START, .run = run};
+	struct pp_effect effect = {.what = PP_DO_START, .run = run, .run_id = run->run};
 
 	if (run->mode == PP_ENTRY_MODE_ONCE && run->starts > 0) {
 		return; /* never twice, whatever led here */
 	}
+	if (run->mode == PP_ENTRY_MODE_TIMED && !pp_times_room(a, run)) {
+		pp_run_trouble(a, run, pp_words_of("as many schedules as fit are kept already"));
+		return;
+	}
 	if (save_start(a, run, now) != PROPLET_OK) {
-		trouble(a, run, pp_words_of("its start could not be stored"));
+		pp_run_trouble(a, run, pp_words_of("its start could not be stored"));
 		return;
 	}
 	memcpy(run->digest, run->plan.digest, 32);
@@ -627,10 +633,14 @@ static void start(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	run->began = now.mono;
 	run->why = PP_WHY_NONE;
 	run->memory = run->plan.memory;
-	run->ready = run->mode == PP_ENTRY_MODE_DAEMON && run->plan.ready_after == 0;
+	run->ready = pp_lasts(run) && run->plan.ready_after == 0;
 	run->phase = PP_PHASE_RUNNING;
 	a->changed = true;
 	pp_modules_started(a, &run->plan);
+	if (run->mode == PP_ENTRY_MODE_TIMED) {
+		pp_times_begin(a, run, now);
+		return;
+	}
 	effect.restarts = run->starts - 1;
 	(void)pp_emit(a, &effect);
 }
@@ -639,10 +649,14 @@ static void advance_running(struct pp_agent *a, struct pp_run *run, struct pp_no
 {
 	struct pp_words why;
 
-	if (run->mode == PP_ENTRY_MODE_DAEMON && !run->ready &&
+	if (pp_lasts(run) && !run->ready &&
 	    now.mono - run->began >= (int64_t)run->plan.ready_after) {
 		run->ready = true;
 		a->changed = true;
+	}
+	if (run->mode == PP_ENTRY_MODE_TIMED) {
+		pp_times_keep(a, run, now);
+		return;
 	}
 	if (run->mode == PP_ENTRY_MODE_DAEMON && pp_alone(a, &run->plan, &why)) {
 		run->spent = now.wall;
@@ -654,7 +668,7 @@ static void advance_running(struct pp_agent *a, struct pp_run *run, struct pp_no
 	if (pp_stale(run) && !a->draining &&
 	    ((pp_kills_first(run) && !pp_refusal(a, run, &why) &&
 	      !pp_releases_forbid(a, run->plan.module, now, &why)) ||
-	     obtain(a, run, now))) {
+	     pp_run_obtain(a, run, now))) {
 		pp_run_stop(a, run, PP_WHY_REPLACED, 0);
 	}
 }
@@ -678,7 +692,7 @@ static void advance(struct pp_agent *a, struct pp_run *run, struct pp_now now)
 	case PP_PHASE_PREPARING:
 		break;
 	}
-	if (obtain(a, run, now) && !a->draining && pp_fits(a, run)) {
+	if (pp_run_obtain(a, run, now) && !a->draining && pp_fits(a, run)) {
 		start(a, run, now);
 	}
 }
@@ -723,6 +737,7 @@ void pp_runs_settle(struct pp_agent *a, struct pp_now now)
 {
 	struct pp_run *const runs = a->memory.runs;
 
+	a->now = now;
 	for (size_t i = 0; i < a->run_count; i++) {
 		if (runs[i].wanted) {
 			advance(a, &runs[i], now);

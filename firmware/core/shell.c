@@ -109,6 +109,12 @@ int pp_shell_effect(void *ctx, const struct pp_effect *e)
 		return pp_stored_save_uploads(p, e->digest, e->size, NULL);
 	case PP_DO_DROP_UPLOAD:
 		return pp_stored_save_uploads(p, NULL, 0, e->digest);
+	case PP_DO_SAVE_TIMES: {
+		const uint16_t id = (uint16_t)(PROPLET_REC_TIMES + e->slot);
+
+		return e->data == NULL ? p->port->del(p->port->ctx, id)
+				       : p->port->put(p->port->ctx, id, e->data, e->len);
+	}
 	case PP_DO_SAVE_SILENCE:
 		return pp_stored_save_silence(p, e->iat, e->at);
 	case PP_DO_SUBSCRIBE:
@@ -125,9 +131,9 @@ int pp_shell_effect(void *ctx, const struct pp_effect *e)
 		pp_blobs_free(p, e->digest);
 		return PROPLET_OK;
 	case PP_DO_START:
-		return pp_guests_start(p, e->run, e->restarts);
+		return pp_guests_start(p, e->run, e->run_id, e->restarts);
 	case PP_DO_STOP:
-		pp_guests_stop(p, e->run, e->grace);
+		pp_guests_stop(p, e->run, e->run_id, e->grace);
 		return PROPLET_OK;
 	case PP_DO_TAIL_LOG:
 		pp_guests_tail(p, e);

@@ -8,6 +8,7 @@ set(PROPLET_CORE_SOURCES
   binary.c
   blobs.c
   boxes.c
+  calendar.c
   cbor.c
   device.c
   documents.c
@@ -30,6 +31,7 @@ set(PROPLET_CORE_SOURCES
   runs.c
   shell.c
   stored.c
+  timetable.c
   tables.c
   topics.c
   trust.c

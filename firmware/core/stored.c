@@ -185,6 +185,13 @@ int pp_stored_save_run(struct proplet *p, const struct pp_effect *e)
 	return p->port->put(p->port->ctx, id, out.at, out.len);
 }
 
+int pp_shell_load_times(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len)
+{
+	const struct proplet *const p = ctx;
+
+	return p->port->get(p->port->ctx, (uint16_t)(PROPLET_REC_TIMES + slot), buf, cap, len);
+}
+
 int pp_shell_load_run(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len)
 {
 	const struct proplet *const p = ctx;

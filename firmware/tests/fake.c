@@ -19,6 +19,7 @@ static uint8_t desired[4096], incoming[4096], scratch[4096], early[3 * 256], tol
 static char notes[8192];
 static struct pp_run runs[8];
 static struct pp_stone stones[8];
+static struct pp_times times[4];
 static struct pp_blob blobs[24];
 
 /* -- power -------------------------------------------------------------------------------------- */
@@ -694,8 +695,9 @@ static bool poll(void *ctx, struct proplet_ended *out)
 			large_result(f, out);
 		} else if (out->ok) {
 			out->has_result = true;
+			out->result_len = (uint16_t)(f->result_len > 0 ? f->result_len : 2);
+			memset(out->result, 'x', out->result_len);
 			memcpy(out->result, "42", 2);
-			out->result_len = 2;
 		} else {
 			memcpy(out->error, "stopped", 7);
 			out->error_len = 7;
@@ -817,7 +819,7 @@ void fake_init(struct fake *f)
 		.desired = desired, .incoming = incoming, .document = sizeof desired,
 		.scratch = scratch, .scratch_size = sizeof scratch, .notes = notes,
 		.notes_size = sizeof notes, .runs = runs, .run_count = 8, .stones = stones,
-		.stone_count = 8, .blobs = blobs, .blob_count = 24, .early = early,
+		.stone_count = 8, .times = times, .times_count = 4, .blobs = blobs, .blob_count = 24, .early = early,
 		.early_size = sizeof early, .told = told, .told_size = sizeof told, .body = body,
 		.body_size = sizeof body,
 	};

@@ -91,6 +91,7 @@ struct fake {
 	char secret[256]; /* the last that a guest was given, as NAME=value */
 	const char *start_error; /* what start() answers, NULL: it starts */
 	unsigned life; /* polls a task lives */
+	unsigned result_len; /* bytes of a result; 0: two */
 	char log[256];
 };
 

@@ -13,6 +13,7 @@
 #define RUNS 64
 #define STONES 64
 #define SLOTS (RUNS + STONES)
+#define TIMES 8
 
 static struct pp_agent agent;
 static struct pp_run runs[RUNS];
@@ -23,6 +24,9 @@ static uint8_t desired[1 << 16], incoming[1 << 16], scratch[1 << 16], early[3 * 
 static char notes[60000], words[4096], root[256], topic_word[64];
 static uint8_t stored[SLOTS][2048];
 static size_t stored_len[SLOTS];
+static struct pp_times times[TIMES];
+static uint8_t stored_times[TIMES][2048];
+static size_t times_len[TIMES];
 
 static char said[1 << 20];
 static size_t said_len;
@@ -126,6 +130,8 @@ static const char *state_word(unsigned state)
 	return names[state];
 }
 
+static const char *const modes[] = {"once", "daemon", "serve", "timed"};
+
 static void say_record(const struct pp_record *r)
 {
 	say("\"record\": {\"uid\": \"");
@@ -136,7 +142,7 @@ static void say_record(const struct pp_record *r)
 	say_digest("digest", r->digest);
 	say(", ");
 	say_text("cause", r->cause);
-	say(", \"mode\": \"%s\", \"state\": \"%s\", ", r->mode ? "daemon" : "once",
+	say(", \"mode\": \"%s\", \"state\": \"%s\", ", modes[r->mode],
 	    state_word(r->state));
 	if (r->has_exit) {
 		say("\"exit\": %lld, ", (long long)r->exit);
@@ -170,6 +176,121 @@ static void save_record(const struct pp_effect *e)
 	pp_record_write(&made, e->record);
 	stored_len[e->slot] = made.len;
 	CHECK(!made.full && pp_record_read(stored[e->slot], made.len, &back), "a record reads back");
+}
+
+/* -- schedules ------------------------------------------------------------------------------ */
+
+#define HEAD 91 /* bytes of a schedule's record before its results */
+
+static void say_past(struct pp_view past)
+{
+	struct pp_view blob = pp_field(past, PP_PAST_RUN_RESULT_BLOB);
+	size_t len;
+
+	say("{\"slot\": %lld, \"state\": \"%s\", \"attempt\": %lld, ",
+	    (long long)pp_int_in(past, PP_PAST_RUN_SLOT),
+	    state_word((unsigned)pp_int_in(past, PP_PAST_RUN_STATE)),
+	    (long long)pp_int(pp_field(past, PP_PAST_RUN_ATTEMPT), 1));
+	if (pp_has(past, PP_PAST_RUN_EXIT)) {
+		say("\"exit\": %lld, ", (long long)pp_int_in(past, PP_PAST_RUN_EXIT));
+	}
+	if (pp_has(past, PP_PAST_RUN_RESULT)) {
+		say_text("result", pp_text_in(past, PP_PAST_RUN_RESULT));
+		say(", ");
+	}
+	if (blob.at != NULL) {
+		say("\"resultBlob\": {");
+		say_digest("digest", pp_bytes_in(blob, PP_BLOB_REF_DIGEST, &len));
+		say(", \"size\": %lld}, ", (long long)pp_int_in(blob, PP_BLOB_REF_SIZE));
+	}
+	say_text("error", pp_text_in(past, PP_PAST_RUN_ERROR));
+	say(", \"started\": %lld, \"ended\": %lld}",
+	    (long long)pp_int_in(past, PP_PAST_RUN_STARTED),
+	    (long long)pp_int_in(past, PP_PAST_RUN_ENDED));
+}
+
+static void save_times(const struct pp_effect *e)
+{
+	const struct pp_times *const t = e->times;
+	struct pp_items past;
+	struct pp_view one;
+	bool first = true;
+
+	times_len[e->slot] = 0;
+	say("\"do\": \"saveTimes\", ");
+	say_key(e->uid, e->run_id);
+	if (e->data == NULL) {
+		return;
+	}
+	memcpy(stored_times[e->slot], e->data, e->len);
+	times_len[e->slot] = e->len;
+	say(", \"times\": {\"began\": %lld, \"last\": %lld, \"attempt\": %u, \"due\": %lld, "
+	    "\"lost\": %u, ",
+	    (long long)t->began, (long long)t->last, t->attempt, (long long)t->due, t->lost);
+	if (t->running) {
+		say("\"running\": {\"slot\": %lld, \"state\": \"Running\", \"attempt\": %u, "
+		    "\"error\": \"\", \"started\": %lld, \"ended\": 0}, ",
+		    (long long)t->slot, t->slot_attempt, (long long)t->started);
+	}
+	say("\"past\": [");
+	past = (struct pp_items){e->data + HEAD, e->data + e->len, t->past};
+	while (pp_next(&past, &one)) {
+		say("%s", first ? "" : ", ");
+		say_past(one);
+		first = false;
+	}
+	say("]}");
+}
+
+/* What a time of a schedule is begun with: the entry of a run of its own. */
+static void say_child(const struct pp_effect *e)
+{
+	static uint8_t made[1 << 16];
+	const struct pp_view entry = {e->run->entry, e->run->entry_len};
+	struct pp_items items = pp_items(entry);
+	struct pp_view key, value;
+	struct pp_out child;
+	char cause[40] = "";
+
+	for (unsigned i = 0; i < TIMES; i++) {
+		if (times[i].used && memcmp(times[i].child, e->run_id, 16) == 0) {
+			snprintf(cause, sizeof cause, "cron:%lld", (long long)times[i].slot);
+		}
+	}
+	pp_out_init(&child, made, sizeof made);
+	pp_put_map(&child, pp_count(entry) - 1);
+	while (pp_next(&items, &key) && pp_next(&items, &value)) {
+		const int64_t number = pp_int(key, -1);
+
+		if (number == PP_ENTRY_SCHEDULE) {
+			continue;
+		}
+		pp_put_raw(&child, key.at, key.len);
+		if (number == PP_ENTRY_RUN) {
+			pp_put_bytes(&child, e->run_id, 16);
+		} else if (number == PP_ENTRY_CAUSE) {
+			pp_put_text(&child, cause, strlen(cause));
+		} else if (number == PP_ENTRY_MODE) {
+			pp_put_int(&child, PP_ENTRY_MODE_ONCE);
+		} else {
+			pp_put_raw(&child, value.at, value.len);
+		}
+	}
+	pp_json_shape(&pp_shape_entry, (struct pp_view){made, child.len}, false, 0, out);
+}
+
+static int load_times(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len)
+{
+	(void)ctx;
+	if (slot >= TIMES || times_len[slot] == 0) {
+		return PROPLET_MISSING;
+	}
+	if (times_len[slot] > cap) {
+		return PROPLET_FULL;
+	}
+	memcpy(buf, stored_times[slot], times_len[slot]);
+	*len = times_len[slot];
+	return PROPLET_OK;
 }
 
 static int by_bytes(const void *one, const void *other)
@@ -271,6 +392,9 @@ static int effect(void *ctx, const struct pp_effect *e)
 		say("\"do\": \"dropUpload\", ");
 		say_digest("digest", e->digest);
 		break;
+	case PP_DO_SAVE_TIMES:
+		save_times(e);
+		break;
 	case PP_DO_SAVE_SILENCE:
 		say("\"do\": \"saveSilence\", \"silence\": {\"word\": %lld, \"elapsed\": %lld}",
 		    (long long)e->iat, (long long)e->at);
@@ -332,15 +456,20 @@ static int effect(void *ctx, const struct pp_effect *e)
 	case PP_DO_PREPARE:
 	case PP_DO_START:
 		say("\"do\": \"%s\", \"entry\": ", e->what == PP_DO_START ? "start" : "prepare");
-		pp_json_shape(&pp_shape_entry, (struct pp_view){e->run->entry, e->run->entry_len},
-			      false, 0, out);
+		if (e->what == PP_DO_START && e->run->mode == PP_ENTRY_MODE_TIMED) {
+			say_child(e);
+		} else {
+			pp_json_shape(&pp_shape_entry,
+				      (struct pp_view){e->run->entry, e->run->entry_len}, false, 0,
+				      out);
+		}
 		if (e->what == PP_DO_START) {
 			say(", \"restarts\": %u", e->restarts);
 		}
 		break;
 	case PP_DO_STOP:
 		say("\"do\": \"stop\", ");
-		say_key(e->run->uid, e->run->run);
+		say_key(e->run->uid, e->run_id);
 		say(", \"grace\": %lld", (long long)e->grace);
 		break;
 	case PP_DO_FORGET_RUN:
@@ -478,7 +607,9 @@ static void store_run(json run, unsigned slot)
 	digest_from(json_get(run, "digest"), digest);
 	r.cause = (struct proplet_text){cause, json_text(json_get(run, "cause"), cause, sizeof cause)};
 	r.error = (struct proplet_text){error, json_text(json_get(run, "error"), error, sizeof error)};
-	r.mode = pp_json_is(json_get(run, "mode"), "daemon");
+	while (!pp_json_is(json_get(run, "mode"), modes[r.mode])) {
+		r.mode++;
+	}
 	r.state = (uint8_t)word_index(json_get(run, "state"), state_word, 9);
 	if ((found = json_get(run, "exit")) != NULL) {
 		r.has_exit = true;
@@ -507,9 +638,45 @@ static void store_run(json run, unsigned slot)
 	stored_len[slot] = made.len;
 }
 
+/* A schedule's record, made of what is written down. */
+static void store_times(json one, unsigned slot)
+{
+	static uint8_t items[2048];
+	struct pp_times t = {.used = true};
+	json key = json_first(one), told_of = json_next(key), found;
+	struct pp_out made;
+
+	hex_from(json_first(key), t.uid);
+	hex_from(json_next(json_first(key)), t.run);
+	t.began = json_number(json_get(told_of, "began"));
+	t.last = json_number(json_get(told_of, "last"));
+	t.due = json_number(json_get(told_of, "due"));
+	t.attempt = (uint32_t)json_number(json_get(told_of, "attempt"));
+	t.lost = (uint32_t)json_number(json_get(told_of, "lost"));
+	if ((found = json_get(told_of, "running")) != NULL) {
+		t.running = true;
+		t.slot = json_number(json_get(found, "slot"));
+		t.slot_attempt = (uint32_t)json_number(json_get(found, "attempt"));
+		t.started = json_number(json_get(found, "started"));
+	}
+	pp_out_init(&made, items, sizeof items);
+	for (json past = json_first(json_get(told_of, "past")); past != NULL;
+	     past = json_next(past)) {
+		struct pp_out item;
+
+		pp_out_init(&item, items + made.len, sizeof items - made.len);
+		CHECK(pp_read(&pp_shape_past_run, past,
+			      (size_t)(pp_json_skip(past, json_end) - past), &item) == PP_TAKEN,
+		      "a stored result");
+		made.len += item.len;
+		t.past++;
+	}
+	times_len[slot] = pp_times_write(&t, items, made.len, stored_times[slot]);
+}
+
 static void boot(json head, json line, struct pp_now now)
 {
-	static const struct pp_shell shell = {NULL, effect, chance, load_run, NULL};
+	static const struct pp_shell shell = {NULL, effect, chance, load_run, load_times, NULL};
 	static struct proplet_port port;
 	static uint8_t trust[1 << 16];
 	json on_disk = json_get(line, "stored"), config = json_get(head, "config"), found;
@@ -518,6 +685,7 @@ static void boot(json head, json line, struct pp_now now)
 		.scratch = scratch, .scratch_size = sizeof scratch,
 		.notes = notes, .notes_size = sizeof notes,
 		.runs = runs, .run_count = RUNS, .stones = stones, .stone_count = STONES,
+		.times = times, .times_count = TIMES,
 		.blobs = blobs, .blob_count = 3 * RUNS,
 		.early = early, .early_size = sizeof early, .told = told, .told_size = sizeof told,
 		.body = body, .body_size = sizeof body,
@@ -543,8 +711,13 @@ static void boot(json head, json line, struct pp_now now)
 	crypto_port(&port, NULL);
 	CHECK(pp_agent_init(&agent, &made, &memory, &shell, &port) == PP_TAKEN, "init");
 	memset(stored_len, 0, sizeof stored_len);
+	memset(times_len, 0, sizeof times_len);
 	for (json run = json_first(json_get(on_disk, "runs")); run != NULL; run = json_next(run)) {
 		store_run(run, slot++);
+	}
+	slot = 0;
+	for (json one = json_first(json_get(on_disk, "times")); one != NULL; one = json_next(one)) {
+		store_times(one, slot++);
 	}
 	found = json_get(on_disk, "observed");
 	stored_now.observed.fence = json_number(json_get(found, "fence"));

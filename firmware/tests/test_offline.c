@@ -6,6 +6,13 @@
 #define NONE "0000000000000000000000000000000000000000000000000000000000000000"
 #define D "00000000-0000-0000-0000-00000000000d"
 
+/* Every minute, in UTC. */
+#define SCHEDULE(more)                                                                             \
+	",\"restart\":\"Always\",\"maxRestarts\":0,\"schedule\":{\"cron\":\"* * * * *\"" more ",\"slots\":{"                   \
+	"\"minutes\":\"0fffffffffffffff\",\"hours\":16777215,\"days\":4294967294,\"months\":8190,"    \
+	"\"weekdays\":127}}"
+#define MINUTE 60000
+
 static struct fake f;
 static char text[4000], one[1200], module[72];
 
@@ -61,9 +68,9 @@ static void what_is_not_kept(void)
 	} asked[] = {
 		{"serve", ",\"serve\":{\"interface\":\"Command\"}", "takes no calls"},
 		{"serve", "", "mode 'serve' is not known here"},
-		{"timed", ",\"schedule\":{\"cron\":\"* * * * *\"}", "keeps no schedules"},
-		{"daemon", ",\"schedule\":{\"cron\":\"* * * * *\"}", "keeps no schedules"},
-		{"timed", "", "mode 'timed' is not known here"},
+		{"timed", ",\"schedule\":{\"cron\":\"* * * * *\"}", "comes without slots"},
+		{"daemon", ",\"schedule\":{\"cron\":\"* * * * *\"}", "says when it is run"},
+		{"timed", "", "says when it is run"},
 		{"once", ",\"external\":\"edge\"", "no external engine 'edge' here"},
 		{"once", ",\"topics\":[{\"name\":\"t\",\"publish\":\"x\"}]", "messages of guests"},
 		{"once", ",\"models\":[{\"name\":\"m\",\"blob\":{\"digest\":\"sha256:" NONE "\",\"size\":1}}]",
@@ -76,6 +83,11 @@ static void what_is_not_kept(void)
 		CHECK(fake_state(&f, A) == PP_REFUSED, "%u: state %d", i, fake_state(&f, A));
 		CHECK(error_has(A, asked[i].words), "%u: why", i);
 	}
+	f.memory.times_count = 0;
+	CHECK(fake_boot(&f), "boot");
+	fake_connect(&f);
+	want(20, A, 20, "timed", SCHEDULE(""));
+	CHECK(fake_state(&f, A) == PP_REFUSED && error_has(A, "keeps no schedules"), "no memory for it");
 	CHECK(f.started == 0, "started %u", f.started);
 }
 
@@ -138,10 +150,164 @@ static void a_rotten_record(void)
 	CHECK(!f.guests[0].alive, "spent");
 }
 
+static struct pp_view past(unsigned index)
+{
+	struct pp_items all = pp_items(pp_field(fake_reported(&f, D), PP_RUN_REPORT_PAST));
+	struct pp_view found = {NULL, 0};
+
+	for (unsigned i = 0; i <= index; i++) {
+		if (!pp_next(&all, &found)) {
+			return (struct pp_view){NULL, 0};
+		}
+	}
+	return found;
+}
+
+static size_t told(void)
+{
+	return pp_count(pp_field(fake_reported(&f, D), PP_RUN_REPORT_PAST));
+}
+
+/* Times come with no manager, each is used once, and what became of them is told in order, over a
+ * reboot as well; of results that had to go with nobody to tell so many are counted. */
+static void a_schedule(void)
+{
+	int64_t slot;
+
+	up();
+	fake_manager_online(&f);
+	want(1, D, 2, "timed", SCHEDULE(",\"keep\":3"));
+	CHECK(fake_state(&f, D) == PP_RUNNING && told() == 0, "it is kept, state %d", fake_state(&f, D));
+	fake_run(&f, MINUTE);
+	CHECK(fake_starts(&f, D) == 1 && told() == 1, "%u starts", fake_starts(&f, D));
+	slot = pp_int_in(past(0), PP_PAST_RUN_SLOT);
+	CHECK(slot % MINUTE == 0 && pp_int_in(past(0), PP_PAST_RUN_STATE) == PP_SUCCEEDED, "the first");
+	CHECK(pp_text_in(past(0), PP_PAST_RUN_RESULT).len == 2, "its result");
+	fake_disconnect(&f);
+	fake_run(&f, 2 * MINUTE);
+	CHECK(fake_boot(&f), "boot");
+	fake_run(&f, 2 * MINUTE);
+	CHECK(fake_starts(&f, D) == 5, "%u starts", fake_starts(&f, D));
+	fake_connect(&f);
+	fake_manager_online(&f);
+	fake_run(&f, 1000);
+	CHECK(told() == 3 && pp_int_in(fake_reported(&f, D), PP_RUN_REPORT_LOST) == 2, "%zu told", told());
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK(pp_int_in(past(i), PP_PAST_RUN_SLOT) == slot + (i + 2) * MINUTE, "in order");
+	}
+	want(2, D, 2, "timed", SCHEDULE(",\"keep\":2"));
+	fake_run(&f, MINUTE);
+	CHECK(told() == 2 && fake_starts(&f, D) == 6, "an edit begins nothing anew");
+	fake_desire(&f, 3, "[]");
+	fake_run(&f, 1000);
+	for (unsigned i = 0; i < FAKE_RECORDS; i++) {
+		CHECK(!f.records[i].used || f.records[i].id < PROPLET_REC_TIMES ||
+			      f.records[i].id >= PROPLET_REC_TIMES + 32,
+		      "nothing of it is left");
+	}
+}
+
+/* Long results: as many as a record holds, whatever `history` says; the newest stay. */
+static void long_results(void)
+{
+	up();
+	f.result_len = 250;
+	fake_manager_online(&f);
+	want(1, D, 2, "timed", SCHEDULE(""));
+	fake_disconnect(&f);
+	fake_run(&f, 6 * MINUTE);
+	fake_connect(&f);
+	fake_run(&f, 1000);
+	CHECK(fake_starts(&f, D) == 6 && told() == 3, "%zu told", told());
+	CHECK(pp_int_in(fake_reported(&f, D), PP_RUN_REPORT_LOST) == 3, "and three lost");
+	CHECK(pp_text_in(past(2), PP_PAST_RUN_RESULT).len == 250, "whole");
+}
+
+/* Nothing begins without a clock, nor where its beginning cannot be stored. */
+static void nothing_begins(void)
+{
+	up();
+	f.synced = false;
+	want(1, D, 2, "timed", SCHEDULE(""));
+	fake_run(&f, 2 * MINUTE);
+	CHECK(fake_starts(&f, D) == 0 && error_has(D, "its clock is not set"), "no clock");
+	f.synced = true;
+	f.broken = true;
+	fake_run(&f, 2 * MINUTE);
+	CHECK(fake_starts(&f, D) == 0 && error_has(D, "could not be stored"), "no storage");
+	f.broken = false;
+	fake_run(&f, 2 * MINUTE);
+	CHECK(fake_starts(&f, D) == 2, "%u starts", fake_starts(&f, D));
+	want(2, D, 2, "timed", SCHEDULE(",\"keep\":4"));
+	for (unsigned i = 0; i < FAKE_RECORDS; i++) {
+		if (f.records[i].used && f.records[i].id == PROPLET_REC_TIMES) {
+			f.records[i].data[f.records[i].len - 3] ^= 0xFF;
+		}
+	}
+	CHECK(fake_boot(&f), "boot with a rotten record");
+	fake_run(&f, 2 * MINUTE);
+	CHECK(fake_starts(&f, D) >= 3, "it goes on");
+}
+
+/* As many schedules as there are places; one more waits, and says so. */
+static void no_place(void)
+{
+	size_t len = 0;
+
+	up();
+	for (unsigned i = 0; i < 5; i++) {
+		char uid[40];
+
+		snprintf(uid, sizeof uid, "00000000-0000-0000-0000-0000000000%02u", i + 10);
+		fake_entry(one, sizeof one, uid, i + 1, "timed", module, 639, i + 1, SCHEDULE(""));
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i == 0 ? "[" : ",", one);
+	}
+	snprintf(text + len, sizeof text - len, "]");
+	f.engine.slots = 4;
+	fake_desire(&f, 1, text);
+	fake_run(&f, 1000);
+	CHECK(f.proplet.agent.run_count == 0 || fake_state(&f, "00000000-0000-0000-0000-000000000014") ==
+							 PP_PENDING,
+	      "state %d", fake_state(&f, "00000000-0000-0000-0000-000000000014"));
+}
+
+/* Power fails at every write of a schedule's life: no time is ever begun twice. */
+static void power_cuts(void)
+{
+	unsigned writes, begun;
+
+	for (unsigned at = 0, most = 1; at <= most; at++) {
+		up();
+		want(1, D, 2, "timed", SCHEDULE(",\"keep\":2"));
+		writes = f.writes;
+		f.cut = at % 2 == 0 ? FAKE_BEFORE : FAKE_AFTER;
+		f.cut_at = at == 0 ? 0 : writes + (at + 1) / 2;
+		for (unsigned minutes = 0; minutes < 4; minutes++) {
+			if (!fake_try(&f, MINUTE)) {
+				CHECK(fake_boot(&f), "boot");
+			}
+		}
+		begun = fake_starts(&f, D);
+		CHECK(begun >= 2 && begun <= 4, "cut %u: %u starts", at, begun);
+		for (unsigned i = 0; i < f.started; i++) {
+			for (unsigned j = 0; j < i; j++) {
+				CHECK(memcmp(f.starts[i].run, f.starts[j].run, 16) != 0,
+				      "cut %u: a time was begun twice", at);
+			}
+		}
+		most = at == 0 ? 2 * (f.writes - writes) : most;
+	}
+}
+
 int main(void)
 {
 	what_is_not_kept();
 	a_budget();
 	a_rotten_record();
+	a_schedule();
+	long_results();
+	nothing_begins();
+	no_place();
+	power_cuts();
 	return harness_end("offline");
 }

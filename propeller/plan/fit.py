@@ -17,6 +17,7 @@ from propeller.capabilities import (
     POINT_WRITE,
     PUBLISH,
     RECEIVE,
+    SLOTS,
     TIMED,
     TOPICS,
     engines,
@@ -25,6 +26,7 @@ from propeller.capabilities import (
     unversioned,
 )
 from propeller.components import CLIENT, calls_out
+from propeller.deviceslots import device_slots
 from propeller.model.module import Import, Module
 from propeller.model.seen import Box, Facts
 from propeller.model.specs import (
@@ -41,6 +43,7 @@ from propeller.model.specs import (
 )
 from propeller.outgoing import HTTP_WORD, covered, rules_in
 from propeller.wire.point_messages import OUTPUT
+from propeller.wire.timed_messages import MOST_KEPT_SMALL
 
 NOT_HEARD = "has not said hello yet"
 
@@ -260,6 +263,11 @@ def _lacks_clock(obj: Workload, offered: frozenset[str]) -> str | None:
     """A device that does not know of schedules would take it for something else."""
     if not isinstance(obj, Timed) or TIMED in offered:
         return None
+    if SLOTS in offered:
+        told = device_slots(obj.schedule.cron, obj.schedule.time_zone)
+        if obj.history > MOST_KEPT_SMALL:
+            return f"holds at most {MOST_KEPT_SMALL} results of a schedule (history)"
+        return told if isinstance(told, str) else None
     return "keeps no schedules (schedule.runOn: Proplet)"
 
 

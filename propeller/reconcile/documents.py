@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import assert_never
 
+from propeller.deviceslots import device_slots
 from propeller.model.inventory import Assignment, Held
 from propeller.model.module import Module
 from propeller.model.rollout import Update
@@ -149,6 +150,7 @@ def _mode(daemon: Daemon) -> str:
 
 def _schedule(timed: Timed) -> WireSchedule:
     schedule = timed.schedule
+    slots = device_slots(schedule.cron, schedule.time_zone)
     return WireSchedule(
         cron=schedule.cron,
         zone=schedule.time_zone,
@@ -157,6 +159,7 @@ def _schedule(timed: Timed) -> WireSchedule:
         deadline=schedule.starting_deadline,
         jitter=schedule.jitter,
         keep=timed.history,
+        slots=None if isinstance(slots, str) else slots,
     )
 
 

@@ -21,6 +21,7 @@ from propeller.wire.call_fields import SERVE
 from propeller.wire.http_messages import MOST_HTTP_BODY, MOST_REQUESTS, WireHttp
 from propeller.wire.kinds import (
     MAX_U32,
+    boolean,
     enum,
     hexed,
     integer,
@@ -33,7 +34,7 @@ from propeller.wire.kinds import (
 )
 from propeller.wire.point_messages import MAX_POINT_RATE, MAX_POINTS, WirePoint
 from propeller.wire.shapes import Exclusive, Field, shape
-from propeller.wire.timed_messages import MOST_KEPT, WireSchedule
+from propeller.wire.timed_messages import MOST_KEPT, WireSchedule, WireSlots
 from propeller.wire.topic_messages import (
     MAX_KEPT,
     MAX_MESSAGE,
@@ -96,6 +97,23 @@ MODEL = shape(
         Field(2, "blob", BLOB_REF.kind, "Its bytes."),
     ],
 )
+RULE = listed(integer(0, 2880), 4)
+SLOTS = shape(
+    WireSlots,
+    [
+        Field(1, "minutes", hexed(8), "Bit n: minute n fits."),
+        Field(2, "hours", integer(0, 2**24 - 1), "The same of hours."),
+        Field(3, "days", integer(0, 2**32 - 1), "Days of a month; bit 0: its last."),
+        Field(4, "months", integer(0, 2**13 - 1), "From bit 1 for January on."),
+        Field(5, "weekdays", integer(0, 2**7 - 1), "From bit 0 for Sunday on."),
+        Field(6, "either", boolean(), "A day fits by its number or by its weekday; else by both."),
+        Field(7, "once", boolean(), "A time that the clock shows twice is one slot."),
+        Field(8, "offset", integer(-1440, 1440), "Minutes east of UTC."),
+        Field(9, "summer", integer(-1440, 1440), "The same in summer; absent: there is none."),
+        Field(10, "starts", RULE, "Summer: month, day, weekday, minute of the clock that is left."),
+        Field(11, "ends", RULE, "The same for its end."),
+    ],
+)
 SCHEDULE = shape(
     WireSchedule,
     [
@@ -106,6 +124,7 @@ SCHEDULE = shape(
         Field(5, "deadline", TIME, "Milliseconds until a time is too late."),
         Field(6, "jitter", TIME, "Milliseconds that a run may begin later."),
         Field(7, "keep", integer(1, MOST_KEPT), "Results held."),
+        Field(8, "slots", SLOTS.kind, "The same times without cron's language and time zones."),
     ],
 )
 TOPIC = shape(

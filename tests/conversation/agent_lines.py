@@ -18,11 +18,11 @@ from enum import Enum
 from typing import Any
 
 from propeller.wire import codec
-from propeller.wire.messages import BlobRef, Entry, Hello, Observed
+from propeller.wire.messages import BlobRef, Entry, Hello, Observed, PastRun
 from propeller.wire.signing import VerifyKey
 from proplet.agent import Agent
 from proplet.effects import Effect, Now, Outcome, Publish, Say, Topic
-from proplet.records import AgentConfig, RunRecord, Silence, State, Stored
+from proplet.records import AgentConfig, RunRecord, Silence, State, Stored, Times
 from proplet.seals import Seals
 
 Json = dict[str, Any]
@@ -100,6 +100,18 @@ def blob_from(found: Mapping[str, Any] | None) -> BlobRef | None:
     return None if found is None else BlobRef(digest=found["digest"], size=found["size"])
 
 
+def past_from(found: Json) -> PastRun:
+    names = {camel(field.name): field.name for field in fields(PastRun)}
+    values = {names[name]: value for name, value in found.items()}
+    return PastRun(**{**values, "result_blob": blob_from(found.get("resultBlob"))})
+
+
+def times_from(found: Json) -> Times:
+    past = tuple(past_from(one) for one in found["past"])
+    running = past_from(found["running"]) if "running" in found else None
+    return Times(**{**found, "past": past, "running": running})
+
+
 def stored_from(found: Json) -> Stored:
     """The inverse of `stored_json`."""
     names = {camel(field.name): field.name for field in fields(RunRecord)}
@@ -120,6 +132,7 @@ def stored_from(found: Json) -> Stored:
         held=tuple(found["held"]) if "held" in found else None,
         uploads=tuple(one for one in uploads if one is not None),
         silence=Silence(**found["silence"]) if "silence" in found else None,
+        times=tuple(((key[0], key[1]), times_from(times)) for key, times in found["times"]),
     )
 
 

@@ -143,6 +143,10 @@ class Script:
                 disk["runs"] = [one for one in disk["runs"] if _name(one) != (uid, run)]
             case "saveTrust":
                 disk["trust"] = effect["frame"]
+            case "saveTimes":
+                held = [one for one in disk["times"] if one[0] != effect["key"]]
+                now = [[effect["key"], effect["times"]]] if "times" in effect else []
+                disk["times"] = [*held, *now]
             case "saveSilence":
                 disk["silence"] = effect["silence"]
             case "saveReleases":

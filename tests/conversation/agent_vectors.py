@@ -27,6 +27,7 @@ from agent_script import (  # noqa: E402  found by the path set above
     digest_of,
     document,
 )
+from agent_timed import timed, timed_alone  # noqa: E402
 
 from propeller.wire import codec  # noqa: E402
 from propeller.wire.frame import seal  # noqa: E402
@@ -442,6 +443,8 @@ SCENES: tuple[Scene, ...] = (
     rounds,
     releases,
     alone,
+    timed,
+    timed_alone,
 )
 
 

@@ -40,8 +40,7 @@ def test_every_call_and_every_effect_is_in_some_conversation() -> None:
     effects = {effect["do"] for line in lines for effect in line["effects"]}
     kinds = {kind for part in get_args(Effect) for kind in (get_args(part) or (part,))}
     named = {kind.__name__[0].lower() + kind.__name__[1:] for kind in kinds}
-    # Schedules are kept by the Linux proplet only, so far.
-    assert named - effects == {"say", "saveTimes"}
+    assert named - effects == {"say"}
     assert {line["in"] for line in lines} == {
         "boot", "connected", "disconnected", "hear", "tick", "drain", "fetched", "fetchFrom",
         "fetchFailed", "prepared", "unfit", "ended", "uploadLost", "untold", "logPiece",

@@ -9,6 +9,7 @@ import pytest
 from cbuild import FIRMWARE, SANITIZED, VECTORS, archive, compile_to, core_sources, fl_sources, run
 from make_tables import ROOT, all_files
 from module_vectors import all_files as module_files
+from slot_vectors import all_files as slot_files
 
 TESTS = FIRMWARE / "tests"
 FL = ("-DPROPLET_FL", "-I", str(FIRMWARE / "engine"), "-I", str(FIRMWARE / "fl"))
@@ -73,6 +74,13 @@ def test_a_device_that_is_left_alone(core: Path, tmp_path: Path) -> None:
     """What it does not know how to keep it refuses in words; a budget without the manager is kept
     over reboots, told when it is spent, and costs its storage few writes."""
     run_c(core, tmp_path, "fake.c", "test_offline.c")
+
+
+def test_slots_of_schedules(core: Path, tmp_path: Path) -> None:
+    """When a schedule comes: what the manager's own clock says, around every change of a clock."""
+    for name, text in slot_files().items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, name
+    run_c(core, tmp_path, "test_slots.c", args=(str(TESTS / "vectors"),))
 
 
 def test_the_module_vectors_are_current() -> None:

@@ -161,8 +161,8 @@ def test_a_run_of_the_last_boot_is_interrupted_and_its_slot_is_not_run_again() -
     slot = at("2026-03-28 12:10")
     cut = PastRun(slot=slot, state="Running", started=slot)
     one = table(last=slot, attempt=1, running=cut)
-    assert one.booted(Now(0, slot + MINUTE), delay=lambda _: 1000)
-    assert not one.booted(Now(0, slot + MINUTE), delay=lambda _: 1000)
+    assert one.booted(Now(0, slot + MINUTE), delay=lambda _: 1000) == []
+    assert one.booted(Now(0, slot + MINUTE), delay=lambda _: 1000) is None
     assert [past.state for past in one.told()] == ["Interrupted"]
     assert tick(one, slot + 2 * MINUTE) is None
 

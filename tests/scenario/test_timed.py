@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import pytest
 from specs_text import WAT, proplet_yaml, task_yaml
 
 from propeller.cli.results import _chosen
@@ -224,6 +225,35 @@ def test_a_storm_costs_no_time_and_tells_none_twice(tmp_path: Path) -> None:
     assert len(slots) == len(set(slots)) >= 12
     assert len(slots) == sim.proplets["a"].refs[T]
     assert sim.started_twice() == []
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (", timeZone: Europe/Belgrade", ""),
+        (
+            ", timeZone: Africa/Casablanca",
+            "knows no time zones whose changes follow no yearly rule",
+        ),
+        (", history: 48", "holds at most 16 results of a schedule (history)"),
+        (', cron: "0 4 * * 1#2"', "has no weekdays by number"),
+    ],
+)
+def test_a_device_that_reads_slots_is_given_what_slots_can_say(
+    tmp_path: Path, more: str, why: str
+) -> None:
+    """Firmware: neither cron's language nor time zones; what cannot be said so is said in words."""
+    cron = "" if "cron" in more else ', cron: "*/10 * * * *"'
+    spec = (
+        _spec()
+        .replace(", runOn: Proplet", "")
+        .replace('cron: "*/10 * * * *"', f"runOn: Proplet{more}{cron}")
+    )
+    sim = _plant(tmp_path, spec, imports=(*IMPORTS[:1], "propeller:slots"))
+    sim.run(20_000)
+    text = (sim.state.status / "default" / "Task" / "t.yaml").read_text()
+    assert ("proplet: a" in text) == (not why), text
+    assert why in text
 
 
 def test_a_device_that_keeps_no_schedules_is_given_none(tmp_path: Path) -> None:

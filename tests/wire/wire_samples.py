@@ -13,7 +13,7 @@ from propeller.wire.boxes import BoxKey, Place, PointKey, seal_value
 from propeller.wire.codec import entry_digest, inventory_digest, tasks_digest
 from propeller.wire.http_messages import WireHttp
 from propeller.wire.point_messages import WirePoint
-from propeller.wire.timed_messages import WireSchedule
+from propeller.wire.timed_messages import WireSchedule, WireSlots
 from propeller.wire.topic_messages import WireTopic
 
 INST = "00112233445566778899aabbccddeeff"
@@ -139,6 +139,27 @@ TIMED = replace(
     ),
 )
 TIMED = replace(TIMED, digest=entry_digest(TIMED))
+assert TIMED.schedule is not None
+SLOTTED = replace(
+    TIMED,
+    digest=ADD,
+    schedule=replace(
+        TIMED.schedule,
+        keep=16,
+        slots=WireSlots(
+            minutes="0000200040008001",
+            hours=524_224,
+            days=2**32 - 2,
+            months=8190,
+            weekdays=127,
+            offset=60,
+            summer=120,
+            starts=(3, 25, 0, 120),
+            ends=(10, 25, 0, 180),
+        ),
+    ),
+)
+SLOTTED = replace(SLOTTED, digest=entry_digest(SLOTTED))
 ROUND = replace(
     SMALL,
     ref="FederatedTask/plant-a/anomaly",
@@ -363,6 +384,15 @@ MESSAGES: dict[str, m.Message] = {
         iat=NOW,
         digest=tasks_digest((TIMED,)),
         tasks=(TIMED,),
+    ),
+    "desired: a schedule for a device without time zones": m.Desired(
+        to="gw-01",
+        inst=INST,
+        fence=NOW,
+        gen=13,
+        iat=NOW,
+        digest=tasks_digest((SLOTTED,)),
+        tasks=(SLOTTED,),
     ),
     "desired: a round of federated learning": m.Desired(
         to="gw-01",

@@ -51,6 +51,7 @@ static uint8_t scratch[CONFIG_PROPLET_SCRATCH];
 static char notes[CONFIG_PROPLET_RUNS * 256];
 static struct pp_run runs[CONFIG_PROPLET_RUNS];
 static struct pp_stone stones[CONFIG_PROPLET_STONES];
+static struct pp_times times[MAX(CONFIG_PROPLET_SCHEDULES, 1)];
 static struct pp_blob blobs[3 * CONFIG_PROPLET_RUNS];
 #if CONFIG_PROPLET_RELEASES > 0 /* a digest a run, the list as it came, and as it is read */
 static uint8_t releases[32 * CONFIG_PROPLET_RUNS + 2 * CONFIG_PROPLET_RELEASES];
@@ -151,6 +152,8 @@ static bool make_proplet(void)
 		.run_count = ARRAY_SIZE(runs),
 		.stones = stones,
 		.stone_count = ARRAY_SIZE(stones),
+		.times = times,
+		.times_count = CONFIG_PROPLET_SCHEDULES,
 		.blobs = blobs,
 		.blob_count = ARRAY_SIZE(blobs),
 		.body = body,

@@ -20,6 +20,7 @@
 #define PP_WINDOW 4     /* pieces of a blob asked for at once, at most */
 #define PP_COUNTS 32    /* reasons for which things were dropped */
 #define PP_AGAIN 4
+#define PP_PAST 16      /* results of one schedule held, at most */
 #define PP_HEADROOM 96  /* bytes before a message in the scratch, free for a frame's head */
 
 struct pp_now {
@@ -71,6 +72,10 @@ struct pp_record {
 void pp_record_write(struct pp_out *out, const struct pp_record *record);
 bool pp_record_read(const uint8_t *data, size_t len, struct pp_record *record);
 
+struct pp_times;
+/* A schedule's record: its head, and `len` bytes of results as the report tells them. */
+size_t pp_times_write(const struct pp_times *times, const uint8_t *items, size_t len, uint8_t *to);
+
 /* A piece of the pool of notes. */
 struct pp_note {
 	uint16_t at, len;
@@ -120,6 +125,21 @@ struct pp_stone {
 	uint32_t order;
 };
 
+/* A schedule that is kept: what must not be forgotten, and where it stands. timetable.c */
+struct pp_times {
+	uint8_t uid[16], run[16], child[16]; /* child: the run of a guest it began last */
+	int64_t began;	  /* from when on its slots count, Unix ms; 0: not yet */
+	int64_t last;	  /* the newest slot used up */
+	int64_t due;	  /* when that is run, or run again; 0: it is not */
+	int64_t slot;	  /* of the run that is under way */
+	int64_t started;  /* the same */
+	int64_t next;	  /* the slot to come, once it was looked for */
+	int64_t deadline, jitter;
+	uint32_t attempt, slot_attempt, lost;
+	uint8_t past, keep; /* results stored, and to be held */
+	bool used, kept, running, cutting, looked, skip, replace;
+};
+
 /* A blob that runs need: on disk, asked for, or given up for now. */
 struct pp_blob {
 	uint8_t digest[32];
@@ -140,6 +160,7 @@ enum pp_do {
 	PP_DO_SAVE_RELEASES, /* data, again: a new frame; digest, size: so many that are held */
 	PP_DO_SAVE_UPLOAD,  /* digest, size */
 	PP_DO_DROP_UPLOAD,  /* digest */
+	PP_DO_SAVE_TIMES,   /* key, slot, times, data; data NULL: no more */
 	PP_DO_SAVE_SILENCE, /* iat: the last word of the manager, 0: not known; at: ms since */
 	/* the broker */
 	PP_DO_SUBSCRIBE, /* topics, again */
@@ -153,8 +174,8 @@ enum pp_do {
 	PP_DO_IN_USE,      /* what may be evicted changed: see pp_agent_uses */
 	/* guests */
 	PP_DO_PREPARE, /* run: answered by prepared or unfit */
-	PP_DO_START,   /* run, restarts: answered by ended */
-	PP_DO_STOP,    /* run, grace */
+	PP_DO_START,   /* run, run_id of the guest, restarts: answered by ended */
+	PP_DO_STOP,    /* run, run_id of the guest, grace */
 	PP_DO_FORGET_RUN, /* key */
 	PP_DO_TAIL_LOG,   /* op, run, stream, tail, follow: answered by log_piece */
 	/* the loop */
@@ -173,6 +194,7 @@ struct pp_effect {
 	enum pp_do what;
 	const struct pp_run *run;
 	const struct pp_record *record;
+	const struct pp_times *times;
 	const uint8_t *uid, *run_id; /* of a key */
 	uint16_t slot;
 	const struct pp_observed *observed;
@@ -202,6 +224,8 @@ struct pp_shell {
 	int64_t (*chance)(void *ctx, int64_t low, int64_t high);
 	/* The record stored in `slot`. */
 	int (*load_run)(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len);
+	/* The record of the schedule in place `slot`; NULL with no schedules. */
+	int (*load_times)(void *ctx, uint16_t slot, uint8_t *buf, size_t cap, size_t *len);
 	/* Answers an operation that only looks: text, at most cap bytes of it; 0: no such verb. NULL:
 	 * there are none. */
 	size_t (*tell)(void *ctx, const char *verb, size_t verb_len, char *text, size_t cap);
@@ -238,6 +262,8 @@ struct proplet_memory {
 	size_t run_count;
 	struct pp_stone *stones;     /* finished tasks that may not start again; 1 or more */
 	size_t stone_count;
+	struct pp_times *times;      /* schedules; NULL: keeps none */
+	size_t times_count;          /* at most 32 */
 	struct pp_blob *blobs;       /* three a run is always enough */
 	size_t blob_count;
 	uint8_t *early;              /* pieces that came before their turn; NULL with a window of 1 */
@@ -338,6 +364,7 @@ struct pp_agent {
 		int64_t since, before, saved, word; /* saved: -1: not yet */
 		bool there;
 	} silence; /* autonomy.c */
+	struct pp_now now; /* of the last look at all runs */
 	int64_t silent; /* ms without a word of the manager, as of this turn */
 	int64_t drain_by; /* -1: none */
 	int64_t trust_asked;

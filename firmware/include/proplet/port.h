@@ -40,6 +40,7 @@ enum proplet_record {
 	PROPLET_REC_RELEASES = 0x06, /* the newest release list, as it came */
 	PROPLET_REC_HELD = 0x07,    /* modules that were held while it was good */
 	PROPLET_REC_SILENCE = 0x08, /* the manager's last word, and how long ago */
+	PROPLET_REC_TIMES = 0x10,   /* + place: one schedule each, 32 at most */
 	PROPLET_REC_RUN = 0x100     /* + slot: one run each */
 };
 #define PROPLET_REC_PORT 0x1000
