@@ -25,6 +25,7 @@ from propeller.sources.directory import size_problem
 from propeller.sources.explain import did_you_mean
 from propeller.sources.gitcli import Git, GitFailed
 from propeller.sources.gitobjects import BlobFiles, Blobs, Listing, follow, list_commit
+from propeller.sources.polling import poll
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import MAX_FILES, MAX_TOTAL_BYTES, Tree
 from propeller.sources.trust import Judge, Trust
@@ -123,19 +124,7 @@ class GitSource:
 
     def watch(self, on_change: Callable[[], None], stop: threading.Event) -> None:
         """Asks the remote now and then; calls `on_change` when the answer, or its lack, is new."""
-        before, failures = self._state(), 0
-        while not stop.wait(min(self._interval * 2**failures, max(self._interval, 120.0))):
-            now = self._state()
-            failures = min(failures + 1, 10) if now.startswith("?") else 0
-            if now != before:
-                before = now
-                on_change()
-
-    def _state(self) -> str:
-        try:
-            return self.head()
-        except Unavailable as error:
-            return f"?{error.what}"
+        poll(self.head, on_change, stop, every=self._interval, slowest=120.0)
 
     # -- the remote ---------------------------------------------------------------------------
 

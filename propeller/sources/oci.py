@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from propeller.errors import Unavailable
 from propeller.model.ids import sha256_digest
 from propeller.sources.directory import size_problem
+from propeller.sources.polling import poll
 from propeller.sources.select import IGNORE_FILE, Selection
 from propeller.sources.tree import Tree
 
@@ -82,19 +82,7 @@ class OciSource:
         if self._pinned is not None:
             stop.wait()
             return
-        before, failures = self._state(), 0
-        while not stop.wait(min(self._interval * 2**failures, max(self._interval, 300.0))):
-            now = self._state()
-            failures = min(failures + 1, 10) if now.startswith("?") else 0
-            if now != before:
-                before = now
-                on_change()
-
-    def _state(self) -> str:
-        try:
-            return self.head()
-        except Unavailable as error:
-            return f"?{error.what}"
+        poll(self.head, on_change, stop, every=self._interval, slowest=300.0)
 
 
 def _tree(name: str, published: Published) -> Tree:
