@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNIT = re.compile(r"[A-Za-z0-9%/.*^-]{1,16}")
 _log = logging.getLogger("proplet")
 
-PATIENCE = 1.0
+PATIENCE = 3.0
 """Seconds that a guest's start, or the agent's leaving, waits for outputs to become safe."""
 
 COUNTED: Final = ("pointDenied", "pointFast", "pointFailed")
