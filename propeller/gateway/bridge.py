@@ -55,9 +55,18 @@ class Bridge:
         return outcome
 
     def load(self, files: Mapping[str, bytes]) -> Revision:
-        """Load a small tree that came with a request. Raises SpecError."""
+        """Load a small tree that came with a request: plugins that bind Apps are asked about it.
+
+        Raises SpecError, and Unavailable where one of them has to answer and was late.
+        """
         tree = Tree(name="run", files=dict(files))
-        return load(tree, domain=self._domain, keep=self._service.blobs.put, inspect=inspect)
+        return load(
+            tree,
+            domain=self._domain,
+            keep=self._service.blobs.put,
+            inspect=inspect,
+            bound=self._service.bound(),
+        )
 
     def keep(self, data: bytes) -> str:
         """Keep bytes; their digest."""

@@ -341,10 +341,13 @@ class Service:
         self.reader.look()
         self.app_readers.look()
 
+    def bound(self) -> Bound:
+        """Who binds what is not in the tree: the sources of Apps, what came over the API."""
+        return Bound(self.reconciler.specs.sources.binding, self.blobs.read)
+
     def _follow_apps(self) -> None:
         sources = self.reconciler.specs.sources
-        bound = Bound(sources.binding, self.blobs.read)
-        self.app_readers.follow(sources.wanted(), lambda app: sources.of(app).name, bound)
+        self.app_readers.follow(sources.wanted(), lambda app: sources.of(app).name, self.bound())
 
     def wake(self) -> None:
         """Make the loop look at `stop`."""
