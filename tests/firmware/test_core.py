@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from slot_vectors import all_files as slot_files
 TESTS = FIRMWARE / "tests"
 FL = ("-DPROPLET_FL", "-I", str(FIRMWARE / "engine"), "-I", str(FIRMWARE / "fl"))
 NUMBERS = [FIRMWARE / "engine" / name for name in ("decimal.c", "values.c")]
+CORE_TEXT = 108_000
+"""Bytes of code and constants on x86-64 with `-Os`: a Cortex-M3 takes 0.73 of them, so 79 KB."""
 CRYPTO = (TESTS / "harness.c", TESTS / "crypto_openssl.c")
 
 
@@ -39,17 +42,52 @@ def test_the_tables_are_those_of_the_protocol() -> None:
         assert (ROOT / name).read_text(encoding="utf-8") == text, name
 
 
-def test_no_function_of_the_core_has_a_large_frame(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Every source of the core, built for size as on a device."""
+    flags = ("-c", "-Os", "-fno-pie", "-fno-asynchronous-unwind-tables", "-Wframe-larger-than=512")
+    out = tmp_path_factory.mktemp("small")
+    return [compile_to(out / f"{one.stem}.o", [one], *flags) for one in core_sources()]
+
+
+def test_no_function_of_the_core_has_a_large_frame(small: list[Path]) -> None:
     """A microcontroller's stack is small: no frame of the core is above 512 bytes, and it uses
     neither a heap nor a variable of its own."""
-    for source in core_sources():
-        flags = ("-c", "-Os", "-fno-pie", "-Wframe-larger-than=512")
-        out = compile_to(tmp_path / "part.o", [source], *flags)
+    for out in small:
         symbols = run(Path("/usr/bin/nm"), str(out)).text
         for line in symbols.splitlines():
             kind, name = line.split()[-2:]
-            assert kind not in "BbCDd", f"{source.name}: {line}"
+            assert kind not in "BbCDd", f"{out.stem}: {line}"
             assert name not in ("malloc", "calloc", "realloc", "free", "time", "rand"), line
+
+
+def test_the_core_stays_within_its_flash(small: list[Path]) -> None:
+    """docs/reference/footprint.md gives the core 80 KB of a Cortex-M's flash; what it weighs here
+    goes with it, so a core that outgrows that is seen without a compiler for one."""
+    said = run(Path("/usr/bin/size"), "-t", *map(str, small)).text
+    text = int(said.splitlines()[-1].split()[0])
+    assert text <= CORE_TEXT, f"{text} bytes; see where: size {small[0].parent}/*.o"
+
+
+def test_a_device_with_room_for_less(tmp_path: Path) -> None:
+    """The Zephyr port's CONFIG_PROPLET_SMALL_STATE: the same device and the same conversations with
+    fewer keys, operations, transfers and logs at a time."""
+    listed = (FIRMWARE / "zephyr" / "CMakeLists.txt").read_text(encoding="utf-8")
+    found = re.search(r"PROPLET_SMALL_STATE\)\s*zephyr_compile_definitions\(([^)]*)\)", listed)
+    assert found is not None
+    less = ("-O1", *(f"-D{one}" for one in found[1].split()))
+    library = archive(tmp_path, core_sources(), *less)
+    names = sorted(path.name for path in (VECTORS / "agent").glob("*.json"))
+    programs: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+        (("test_conversation.c",), (str(VECTORS / "agent"), *names)),
+        (("fake.c", "test_device.c"), ()),
+    )
+    for sources, args in programs:
+        files = [*CRYPTO, *(TESTS / name for name in sources), library]
+        program = compile_to(tmp_path / "program", files, *less, libs=["-lcrypto"])
+        ran = run(program, *args)
+        assert ran.status == 0, ran.text
+        assert " 0 failed" in ran.text
 
 
 def test_the_wire_vectors(core: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@
 #include "threads.h"
 #include "wifi.h"
 
-LOG_MODULE_REGISTER(proplet_main);
+LOG_MODULE_REGISTER(proplet_main, CONFIG_PROPLET_LOG_LEVEL);
 
 #define WATCH_MS (CONFIG_PROPLET_WATCHDOG * 1000)
 #define BUSY_MS 50

@@ -24,7 +24,9 @@ set(WAMR_BUILD_LIBC_WASI 0)
 set(WAMR_BUILD_INSTRUCTION_METERING 1) # fuel
 set(WAMR_BUILD_THREAD_MGR 1)           # stop from another thread
 set(WAMR_BUILD_BULK_MEMORY 1)
-set(WAMR_BUILD_REF_TYPES 1)
+if(NOT DEFINED WAMR_BUILD_REF_TYPES)
+  set(WAMR_BUILD_REF_TYPES 1)
+endif()
 set(WAMR_BUILD_SIMD 0)
 # Native code looks up now and then whether it is to stop only where its memory is shared.
 if(WAMR_BUILD_AOT)

@@ -12,11 +12,22 @@
 #include "proplet/port.h"
 #include "proplet/wire.h"
 
-#define PP_KEYS 8       /* of a trust document; more managers and gateways are not taken */
-#define PP_SOURCES 8    /* of operations, each with a counter, in one connection */
-#define PP_OPEN 8       /* operations under way */
-#define PP_TRANSFERS 4  /* blobs on their way down */
-#define PP_UPLOADS 8    /* blobs on their way up */
+/* How much of each there is room for; a small device may have less, the same in every file. */
+#ifndef PP_KEYS
+#define PP_KEYS 8 /* of a trust document; more managers and gateways are not taken */
+#endif
+#ifndef PP_SOURCES
+#define PP_SOURCES 8 /* of operations, each with a counter, in one connection */
+#endif
+#ifndef PP_OPEN
+#define PP_OPEN 8 /* operations under way */
+#endif
+#ifndef PP_TRANSFERS
+#define PP_TRANSFERS 4 /* blobs on their way down */
+#endif
+#ifndef PP_UPLOADS
+#define PP_UPLOADS 8 /* blobs on their way up */
+#endif
 #define PP_WINDOW 4     /* pieces of a blob asked for at once, at most */
 #define PP_COUNTS 32    /* reasons for which things were dropped */
 #define PP_AGAIN 4

@@ -54,8 +54,12 @@ struct proplet_config {
 #ifndef PROPLET_GUESTS
 #define PROPLET_GUESTS 32 /* slots of an engine, at most; the same in every file that sees this */
 #endif
-#define PROPLET_LOGS 4    /* logs read at one time */
+#ifndef PROPLET_LOGS
+#define PROPLET_LOGS 4 /* logs read at one time */
+#endif
+#ifndef PROPLET_HELLO
 #define PROPLET_HELLO 1536 /* bytes of the longest hello */
+#endif
 #define PROPLET_RING 16   /* decisions remembered across boots */
 
 /* A decision, for whoever looks at a device that did something odd. */

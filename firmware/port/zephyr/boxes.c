@@ -14,7 +14,7 @@
 #include "identity.h"
 #include "keys.h"
 
-LOG_MODULE_REGISTER(proplet_boxes);
+LOG_MODULE_REGISTER(proplet_boxes, CONFIG_PROPLET_LOG_LEVEL);
 
 #define TAG 16
 

@@ -13,7 +13,7 @@
 #include "device.h"
 #include "inside.h"
 
-LOG_MODULE_REGISTER(proplet_certs);
+LOG_MODULE_REGISTER(proplet_certs, CONFIG_PROPLET_LOG_LEVEL);
 
 static struct {
 	struct proplet *proplet;

@@ -5,7 +5,7 @@
 #include <zephyr/logging/log.h>
 #include <zephyr/net/sntp.h>
 
-LOG_MODULE_REGISTER(proplet_clock);
+LOG_MODULE_REGISTER(proplet_clock, CONFIG_PROPLET_LOG_LEVEL);
 
 #define ANSWER_MS 1000
 #define FIRST_MS (15 * 1000)

@@ -24,6 +24,19 @@
 #define COMPAT_EVENT uint32_t
 #endif
 
+/* Networking has names of its own from 4.4 on; the old ones are a compatibility mode that will go. */
+#if COMPAT_ZEPHYR(4, 4)
+#define COMPAT_SOCKADDR_STORAGE net_sockaddr_storage
+#define COMPAT_AF_INET NET_AF_INET
+#define COMPAT_SOCK_STREAM NET_SOCK_STREAM
+#define COMPAT_PEER_VERIFY_REQUIRED ZSOCK_TLS_PEER_VERIFY_REQUIRED
+#else
+#define COMPAT_SOCKADDR_STORAGE sockaddr_storage
+#define COMPAT_AF_INET AF_INET
+#define COMPAT_SOCK_STREAM SOCK_STREAM
+#define COMPAT_PEER_VERIFY_REQUIRED TLS_PEER_VERIFY_REQUIRED
+#endif
+
 #if COMPAT_ZEPHYR(4, 4)
 #define COMPAT_NVS_HEADER <zephyr/kvss/nvs.h>
 #define COMPAT_PARTITION(what, label) PARTITION_##what(label)

@@ -17,7 +17,7 @@
 #include "identity.h"
 #include "store.h"
 
-LOG_MODULE_REGISTER(proplet_keys);
+LOG_MODULE_REGISTER(proplet_keys, CONFIG_PROPLET_LOG_LEVEL);
 
 BUILD_ASSERT(sizeof(mbedtls_sha256_context) <= sizeof(struct proplet_hash), "hash state");
 

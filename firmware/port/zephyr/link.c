@@ -19,7 +19,7 @@
 #include "compat.h"
 #include "keys.h"
 
-LOG_MODULE_REGISTER(proplet_link);
+LOG_MODULE_REGISTER(proplet_link, CONFIG_PROPLET_LOG_LEVEL);
 
 enum {
 	BASE_MS = 250,
@@ -33,7 +33,7 @@ static struct {
 	const struct identity *identity;
 	struct proplet *proplet;
 	struct mqtt_client client;
-	struct sockaddr_storage broker;
+	struct COMPAT_SOCKADDR_STORAGE broker;
 	struct mqtt_topic will_topic;
 	struct mqtt_utf8 will_message;
 	char will_name[PROPLET_TOPIC];
@@ -137,7 +137,8 @@ static void on_event(struct mqtt_client *client, const struct mqtt_evt *event)
 
 static bool resolve(void)
 {
-	struct zsock_addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+	struct zsock_addrinfo hints = {.ai_family = COMPAT_AF_INET,
+				       .ai_socktype = COMPAT_SOCK_STREAM};
 	struct zsock_addrinfo *found;
 	char port[8];
 	int error;
@@ -210,7 +211,7 @@ static int secure(void)
 	}
 	if (known == TLS_READY) {
 		link.client.transport.type = MQTT_TRANSPORT_SECURE;
-		tls->peer_verify = TLS_PEER_VERIFY_REQUIRED;
+		tls->peer_verify = COMPAT_PEER_VERIFY_REQUIRED;
 		tls->sec_tag_list = tags;
 		tls->sec_tag_count = ARRAY_SIZE(tags);
 		tls->hostname = link.identity->host;

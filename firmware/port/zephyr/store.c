@@ -17,7 +17,7 @@
 #include "compat.h"
 #include COMPAT_NVS_HEADER
 
-LOG_MODULE_REGISTER(proplet_store);
+LOG_MODULE_REGISTER(proplet_store, CONFIG_PROPLET_LOG_LEVEL);
 
 #define ROOT STORE_ROOT
 #define PATH_MAX_LEN 48 /* root, place, 32 of the digest's digits: nobody makes two alike */

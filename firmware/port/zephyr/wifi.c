@@ -13,7 +13,7 @@
 #include "compat.h"
 #include "identity.h"
 
-LOG_MODULE_REGISTER(proplet_wifi);
+LOG_MODULE_REGISTER(proplet_wifi, CONFIG_PROPLET_LOG_LEVEL);
 
 #define AGAIN_MS (20 * 1000)
 

@@ -20,3 +20,9 @@
 #undef MBEDTLS_CHACHAPOLY_C
 #define MBEDTLS_CHACHAPOLY_C
 #endif
+
+#if defined(CONFIG_PROPLET_TLS_SMALL) && __has_include(<mbedtls/aes.h>)
+#define MBEDTLS_SSL_CIPHERSUITES MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+#define MBEDTLS_AES_SETKEY_DEC_ALT /* forward.c */
+#define MBEDTLS_AES_DECRYPT_ALT
+#endif
