@@ -37,12 +37,12 @@ class Future:
     """`future-incoming-response`."""
 
     sent: Sent
-    bell: Callable[[], None]
+    leave: Callable[[], None]
     taken: bool = False
 
     def dropped(self) -> None:
         if not self.taken:
-            self.bell()
+            self.leave()
 
 
 @dataclass(slots=True)
@@ -50,7 +50,12 @@ class Answer:
     """`incoming-response`."""
 
     sent: Sent
+    leave: Callable[[], None]
     taken: bool = False
+
+    def dropped(self) -> None:
+        if not self.taken:
+            self.leave()
 
 
 class Flow(Reading):
@@ -225,7 +230,7 @@ class Calling:
                 return Variant("some", None)
             future.taken = True
             if future.sent.status:
-                answer = Answer(future.sent)
+                answer = Answer(future.sent, future.leave)
                 return Variant("some", self._things.give("incoming-response", answer))
             return Variant("some", future.sent.code or Variant("connection-terminated"))
 
@@ -237,8 +242,7 @@ class Calling:
         if answer.taken:
             return None
         answer.taken = True
-        sent = answer.sent
-        flow = Flow(sent, lambda: leave(sent, self._io.bell))
+        flow = Flow(answer.sent, answer.leave)
         return self._things.give("incoming-body", Body(flow))
 
 

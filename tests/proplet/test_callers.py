@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from proplet_caller_wat import caller, fetches, to
 from proplet_http_peer import Peer, peer
+from wasmtime.component import ResourceHost, Variant
 
 from propeller.outgoing import parse_rules
 from propeller.wire.http_messages import WireHttp
 from proplet.outlets import Outlets
+from proplet.runtime.outward import AT_ONCE, Terms
+from proplet.runtime.proxy_client import Future
+from proplet.runtime.proxy_host import Host
 
 if TYPE_CHECKING:
     from conftest import Maker, Up, Workshop
@@ -171,3 +175,35 @@ def test_who_sends_requests_is_granted_them(make_workshop: Maker, server: Peer) 
     assert "[method]incoming-response.steal of wasi:http/types" in shop.prepare(
         shop.entry(strange, 2, http=grant(server))
     )
+
+
+@pytest.mark.parametrize("until", ["future", "answer", "body"])
+def test_what_a_guest_lets_go_of_is_given_up(server: Peer, until: str) -> None:
+    """The request, its response or the body: more of them than there may be at once, one after
+    the other, each of them endless."""
+    rules = tuple(parse_rules([server.url]))
+    host = Host([], terms=Terms(rules, rules, requests=100, timeout=60.0))
+    host.begin()
+    http = host.interfaces()["wasi:http/types"][1]
+    handle = host.interfaces()["wasi:http/outgoing-handler"][1]["handle"]
+    own, future = "[method]outgoing-request", "[method]future-incoming-response"
+
+    def rep(made: object) -> int:
+        assert isinstance(made, ResourceHost), made
+        return made.rep
+
+    for _ in range(AT_ONCE + 3):
+        asking = rep(http["[constructor]outgoing-request"](rep(http["[constructor]fields"]())))
+        http[f"{own}.set-authority"](asking, at(server))
+        http[f"{own}.set-path-with-query"](asking, "/drips")
+        http[f"{own}.set-scheme"](asking, Variant("HTTP"))
+        last = coming = rep(handle(asking, None))
+        if until != "future":
+            host.io.wait(host.things.get(coming, Future).sent.headed)
+            got = http[f"{future}.get"](coming)
+            assert isinstance(got, Variant)
+            last = rep(got.payload)
+        if until == "body":
+            last = rep(http["[method]incoming-response.consume"](last))
+        host.things.dropped(None, last)  # type: ignore[arg-type]  # it looks at no store
+    host.begin()
