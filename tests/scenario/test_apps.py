@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app_sources import app, app_yaml, conditions, save
 from plants import plant, until_ready
-from specs_text import EVERYWHERE, WAT, daemon_yaml, with_args
+from specs_text import EVERYWHERE, daemon_yaml, with_args
 
 from propeller.model.conditions import moment
 from propeller.model.ids import Key
@@ -13,24 +14,6 @@ from propeller.model.specs import Suspend
 from propeller.reconcile.events import Confirm, SetHold
 from propeller.reconcile.standing import of_reconciler
 from propeller.rehearse.fleet import MINUTE, SECOND, Sim
-
-
-def app_yaml(name: str, folder: Path, spec: str = "") -> str:
-    """An App with a folder of its own as its source."""
-    return (
-        "---\napiVersion: propeller.dev/v1alpha1\nkind: App\n"
-        f"metadata: {{name: {name}}}\n"
-        f"spec:\n  source: {{directory: {{path: {folder}}}}}\n  discovery: Allow\n{spec}"
-    )
-
-
-def save(sim: Sim, folder: Path, name: str, text: str) -> None:
-    """Somebody commits to the source of an App, and it is looked at."""
-    folder.mkdir(exist_ok=True)
-    (folder / "m.wat").write_text(WAT)
-    (folder / name).write_text(text)
-    if sim.managers:
-        sim.manager.read_apps()
 
 
 def drop(sim: Sim, folder: Path, name: str) -> None:
@@ -48,18 +31,6 @@ def two_apps(tmp_path: Path, spec: str = "") -> tuple[Sim, Path, Path]:
     sim.write("apps.yaml", app_yaml("red", red, spec) + app_yaml("blue", blue, spec))
     until_ready(sim)
     return sim, red, blue
-
-
-def conditions(sim: Sim, key: Key) -> dict[str, tuple[str, str, str]]:
-    reconciler = sim.manager.reconciler
-    held = reconciler.world.find(key)
-    assert held is not None
-    rows = reconciler.projection.conditions(held.uid)
-    return {one.type: (str(one.status), one.reason, one.message) for one in rows}
-
-
-def app(name: str) -> Key:
-    return Key("App", "default", name)
 
 
 def daemon(name: str) -> Key:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from app_sources import app, app_yaml, conditions, save
 from plants import plant, until_ready
 from specs_text import EVERYWHERE, daemon_yaml
-from test_apps import app, app_yaml, conditions, save
-from test_plugins import PLUGIN, RULES
 
 from propeller.rehearse.fleet import SECOND, Sim
 
-RULE = PLUGIN.replace("[Admit, Place]", "[Admit]") + "  binds: Apps\n"
+RULES = (Path(__file__).parents[2] / "examples" / "plugins" / "house-rules.wat").read_text()
+RULE = """apiVersion: propeller.dev/v1alpha1
+kind: Plugin
+metadata: {name: house-rules}
+spec:
+  module: {file: rules.wat}
+  hooks: [Admit]
+  kinds: [Daemon]
+  binds: Apps
+"""
 OWNED = "labels: {team: blue}"
 
 
