@@ -359,7 +359,7 @@ class Agent:
                 out.append(held)
         self._autonomy.contact(self._connected and self._present, now)
         self._runs.settle(now, out.append, silence=self._autonomy.silence(now))
-        unsaved = self._autonomy.save(self._held.budget(), now)
+        unsaved = self._autonomy.save(self._held.budgets(), now)
         if unsaved is not None:
             out.append(SaveSilence(unsaved))
         self._spare(out)
@@ -426,7 +426,7 @@ class Agent:
         if served:
             times += [self._downloads.due(), self._uploads.due()]
         times.append(self._drain_by)
-        times.append(self._autonomy.due(self._held.budget()))
+        times.append(self._autonomy.due(self._held.budgets()))
         left = self._runs.spent_in()
         if left is not None and not self._autonomy.there:
             times.append(now.mono + left)

@@ -28,6 +28,7 @@ class Autonomy:
         self._since: int | None = None
         self._before = 0
         self._saved: int | None = None
+        self._elapsed = 0
         self._last = stored or Silence()
 
     def booted(self, now: Now) -> None:
@@ -48,6 +49,7 @@ class Autonomy:
         self.there = there
         if there:
             self._since, self._before, self._saved = None, 0, None
+            self._elapsed = 0
         else:
             self._since = now.mono
             self._last = Silence(word=now.wall if now.synced else 0)
@@ -57,20 +59,24 @@ class Autonomy:
         """Ms without a word of the manager."""
         return 0 if self._since is None else self._before + now.mono - self._since
 
-    def save(self, budget: int | None, now: Now) -> Silence | None:
-        """What must be saved now, if anything; budget: the least that an entry has, None: none."""
-        if budget is None:
-            return None
-        if self._saved is not None and now.mono < self._saved + max(LEAST, budget // PARTS):
+    def save(self, budgets: tuple[int, int] | None, now: Now) -> Silence | None:
+        """What must be saved now, if anything. budgets: the least and the greatest that an entry
+        has, None: none has. Nothing once the greatest is spent."""
+        at = self.due(budgets)
+        if budgets is None or (self._saved is not None and (at is None or now.mono < at)):
             return None
         self._saved = now.mono
         if self._since is None:
             self._last = Silence(word=now.wall if now.synced else 0)
             return self._last
-        return Silence(word=self._last.word, elapsed=self.silence(now))
+        self._elapsed = self.silence(now)
+        return Silence(word=self._last.word, elapsed=self._elapsed)
 
-    def due(self, budget: int | None) -> int | None:
+    def due(self, budgets: tuple[int, int] | None) -> int | None:
         """When there is something to save (monotonic ms)."""
-        if budget is None or self._saved is None:
+        if budgets is None or self._saved is None:
             return None
-        return self._saved + max(LEAST, budget // PARTS)
+        least, greatest = budgets
+        if self._since is not None and self._elapsed >= greatest:
+            return None
+        return self._saved + max(LEAST, least // PARTS)

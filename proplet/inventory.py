@@ -153,10 +153,11 @@ class Inventory:
         held = (live.entry for live in self.live.values() if live.phase is not Phase.ENDED)
         return (*held, *(child for child in children if child is not None))
 
-    def budget(self) -> int | None:
-        """The least autonomy of what is listed, None where all goes on for ever."""
-        held = (live.entry.autonomy for live in self.live.values() if live.wanted)
-        return min((each for each in held if each is not None), default=None)
+    def budgets(self) -> tuple[int, int] | None:
+        """The least and the greatest autonomy of what is listed, None where nothing has one."""
+        found = (live.entry.autonomy for live in self.live.values() if live.wanted)
+        held = [each for each in found if each is not None]
+        return (min(held), max(held)) if held else None
 
     @property
     def idle(self) -> bool:

@@ -35,6 +35,7 @@ void pp_autonomy_contact(struct pp_agent *a, struct pp_now now)
 	a->silence.before = 0;
 	a->silence.since = now.mono;
 	a->silence.saved = -1;
+	a->silence.elapsed = 0;
 	if (!there) {
 		a->silence.word = now.synced ? now.wall : 0;
 	}
@@ -45,40 +46,50 @@ int64_t pp_autonomy_silence(const struct pp_agent *a, struct pp_now now)
 	return a->silence.there ? 0 : a->silence.before + now.mono - a->silence.since;
 }
 
-/* The least budget of what is listed; PP_NEVER: all goes on for ever. */
-static int64_t budget(const struct pp_agent *a)
+/* The least budget of what is listed, and the greatest; PP_NEVER: all goes on for ever. */
+static int64_t budget(const struct pp_agent *a, int64_t *greatest)
 {
 	int64_t least = PP_NEVER;
 
+	*greatest = 0;
 	for (size_t i = 0; i < a->run_count; i++) {
 		const struct pp_run *const run = &a->memory.runs[i];
 
-		if (run->wanted && !run->gone) {
+		if (run->wanted && !run->gone && run->plan.autonomy != PP_NEVER) {
 			least = pp_min(least, run->plan.autonomy);
+			*greatest = pp_max(*greatest, run->plan.autonomy);
 		}
 	}
 	return least;
 }
 
-static int64_t next_save(const struct pp_agent *a, int64_t least)
+/* When there is something to save; never once every budget is spent: flash wears. */
+static int64_t next_save(const struct pp_agent *a)
 {
+	int64_t greatest;
+	const int64_t least = budget(a, &greatest);
+
+	if (least == PP_NEVER || (!a->silence.there && a->silence.elapsed >= greatest)) {
+		return PP_NEVER;
+	}
 	return a->silence.saved + pp_max(LEAST, least / PARTS);
 }
 
 void pp_autonomy_save(struct pp_agent *a, struct pp_now now)
 {
-	const int64_t least = budget(a);
+	int64_t greatest;
 	struct pp_effect effect = {.what = PP_DO_SAVE_SILENCE};
 
-	if (least == PP_NEVER || (a->silence.saved >= 0 && now.mono < next_save(a, least))) {
+	if (a->silence.saved >= 0 ? now.mono < next_save(a) : budget(a, &greatest) == PP_NEVER) {
 		return;
 	}
 	a->silence.saved = now.mono;
 	if (a->silence.there) {
 		a->silence.word = now.synced ? now.wall : 0;
 	}
+	a->silence.elapsed = pp_autonomy_silence(a, now);
 	effect.iat = a->silence.word;
-	effect.at = pp_autonomy_silence(a, now);
+	effect.at = a->silence.elapsed;
 	(void)pp_emit(a, &effect);
 }
 
@@ -99,12 +110,8 @@ static int64_t spent_in(const struct pp_agent *a)
 
 int64_t pp_autonomy_due(const struct pp_agent *a, struct pp_now now)
 {
-	const int64_t least = budget(a);
-	int64_t due = PP_NEVER;
+	int64_t due = a->silence.saved >= 0 ? next_save(a) : PP_NEVER;
 
-	if (least != PP_NEVER && a->silence.saved >= 0) {
-		due = next_save(a, least);
-	}
 	if (!a->silence.there && spent_in(a) != PP_NEVER) {
 		due = pp_min(due, now.mono + spent_in(a));
 	}

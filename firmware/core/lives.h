@@ -1,9 +1,20 @@
-/* Between runs.c and lives.c: the steps of one run. */
+/* Between runs.c, kept.c, lives.c and timetable.c: the steps of one run. */
 #ifndef PP_LIVES_H
 #define PP_LIVES_H
 
 #include "inside.h"
 
+/* A run that is listed and that nobody has started yet. */
+struct pp_run *pp_run_new(struct pp_agent *a, struct pp_view entry, uint16_t slot);
+/* A slot of storage that nothing has. */
+uint16_t pp_run_slot(const struct pp_agent *a);
+void pp_run_take(struct pp_agent *a, struct pp_run *run, const struct pp_record *record);
+struct pp_record pp_run_record(const struct pp_agent *a, const struct pp_run *run);
+int pp_run_save_as(struct pp_agent *a, uint16_t slot, const struct pp_record *record);
+/* The record of a slot, read into the scratch; what it points to stands there until the next. */
+bool pp_run_load(struct pp_agent *a, uint16_t slot, struct pp_record *record);
+/* The run is not listed any more: kept if it was a once-run that started. */
+void pp_run_bury(struct pp_agent *a, struct pp_run *run);
 int pp_run_save(struct pp_agent *a, const struct pp_run *run);
 /* The record is that of an end already: show it, keep it. */
 void pp_run_end(struct pp_agent *a, struct pp_run *run);

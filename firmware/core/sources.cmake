@@ -19,6 +19,7 @@ set(PROPLET_CORE_SOURCES
   hear.c
   hello.c
   json.c
+  kept.c
   lives.c
   modules.c
   operations.c

@@ -112,6 +112,10 @@ static void a_budget(void)
 	fake_run(&f, 20000);
 	CHECK(!f.guests[0].alive, "spent");
 	at = (int64_t)f.wall;
+	fake_run(&f, 60000);
+	writes = f.writes;
+	fake_run(&f, 1200000);
+	CHECK(f.writes == writes, "%u writes when all is spent", f.writes - writes);
 	f.synced = false;
 	CHECK(fake_boot(&f), "boot");
 	fake_run(&f, 60000);

@@ -38,13 +38,26 @@ def test_the_last_word_is_saved_often_enough_and_no_oftener() -> None:
     one = Autonomy(None)
     one.booted(at(0))
     one.contact(True, at(0))
-    assert one.save(HOUR, at(0)) == Silence(WALL, 0)
-    assert one.save(HOUR, at(HOUR // PARTS - 1)) is None
-    assert one.save(HOUR, at(HOUR // PARTS)) == Silence(WALL + HOUR // PARTS, 0)
+    both = (HOUR, HOUR)
+    assert one.save(both, at(0)) == Silence(WALL, 0)
+    assert one.save(both, at(HOUR // PARTS - 1)) is None
+    assert one.save(both, at(HOUR // PARTS)) == Silence(WALL + HOUR // PARTS, 0)
     one.contact(False, at(HOUR))
-    assert one.save(HOUR, at(HOUR)) == Silence(WALL + HOUR, 0)
-    assert one.save(1, at(HOUR + LEAST)) == Silence(WALL + HOUR, LEAST)
-    assert one.due(1) == HOUR + 2 * LEAST
+    assert one.save(both, at(HOUR)) == Silence(WALL + HOUR, 0)
+    assert one.save((1, HOUR), at(HOUR + LEAST)) == Silence(WALL + HOUR, LEAST)
+    assert one.due((1, HOUR)) == HOUR + 2 * LEAST
+
+
+def test_nothing_more_is_saved_once_every_budget_is_spent() -> None:
+    """A device alone for a year does not write for a year; a longer budget goes on counting."""
+    one = Autonomy(None)
+    one.booted(at(0))
+    assert one.save((1, HOUR), at(0)) == Silence(WALL, 0)
+    assert one.save((1, HOUR), at(HOUR)) == Silence(WALL, HOUR)
+    assert (one.due((1, HOUR)), one.save((1, HOUR), at(9 * HOUR))) == (None, None)
+    assert one.save((1, 2 * HOUR), at(9 * HOUR)) == Silence(WALL, 9 * HOUR)
+    one.contact(True, at(10 * HOUR))
+    assert one.save((1, HOUR), at(10 * HOUR)) == Silence(WALL + 10 * HOUR, 0)
 
 
 def test_a_reboot_goes_on_where_it_was_and_counts_the_time_without_power() -> None:
@@ -59,4 +72,4 @@ def test_a_reboot_goes_on_where_it_was_and_counts_the_time_without_power() -> No
     stepped = Autonomy(saved)
     stepped.booted(Now(10, WALL - HOUR))
     assert stepped.silence(Now(20, WALL - HOUR)) == 5_010
-    assert stepped.save(HOUR, Now(20, WALL - HOUR)) == Silence(WALL, 5_010)
+    assert stepped.save((HOUR, HOUR), Now(20, WALL - HOUR)) == Silence(WALL, 5_010)

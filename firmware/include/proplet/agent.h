@@ -373,6 +373,7 @@ struct pp_agent {
 	} manager;
 	struct {
 		int64_t since, before, saved, word; /* saved: -1: not yet */
+		int64_t elapsed; /* as saved last */
 		bool there;
 	} silence; /* autonomy.c */
 	struct pp_now now; /* of the last look at all runs */
