@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from propeller.errors import Fault, SpecError, UsageError
 
 if TYPE_CHECKING:
-    from proplet.config import Setting
+    from proplet.settings import Setting
 
 MAX_FILE = 64 * 1024
 MAX_KEY = 200

@@ -13,12 +13,13 @@ from wasmtime import Store, WasiConfig
 from wasmtime.component import Func
 
 from propeller.wire.call_messages import MAX_BODY
+from proplet.runtime.callends import NotAsked
 from proplet.runtime.component import Loaded, command_ended
 from proplet.runtime.component_values import Misfit, read_body, read_texts, write
 from proplet.runtime.exchange import JSON, Asked, Said, Wrong, answer_of, environment
 from proplet.runtime.proxy_host import Host, terms_from
 from proplet.runtime.proxy_io import Exited
-from proplet.runtime.serving import NotAsked, Serving
+from proplet.runtime.serving import Serving
 from proplet.runtime.wave import MEDIA, read_wave, write_wave
 
 

@@ -8,7 +8,6 @@ first by an epoch, and if that does not do (a guest asleep in a host call) by en
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import os
 import select
@@ -27,8 +26,6 @@ from wasmtime import (
     Linker,
     Module,
     Store,
-    Trap,
-    TrapCode,
     WasiConfig,
     WasmtimeError,
 )
@@ -36,17 +33,17 @@ from wasmtime import (
 from propeller.capabilities import WASI
 from propeller.wire.call_messages import MAX_BODY, MAX_HEADERS
 from proplet.runtime import exchange, limits
+from proplet.runtime.callends import ENDS, STOPPED, NotAsked, told_of
 from proplet.runtime.engine import check_owner
 from proplet.runtime.exchange import Asked, Said, Wrong
 from proplet.runtime.fit import PROPELLER
-from proplet.runtime.guest import FUEL, INTERRUPTED, ReturnedError, first_line, trap_words
+from proplet.runtime.guest import first_line
 from proplet.runtime.imports import Imports
 from proplet.runtime.logstream import LogStream
 from proplet.runtime.pipes import Pipe
 from proplet.runtime.points import PointImports, point_rows
 from proplet.runtime.talk import Reader, Words, pack
 from proplet.runtime.topics import Topics, rows_of
-from proplet.runtime.virtual import Refusal
 
 TICK = 0.004
 """Seconds between two looks of the clock thread while calls come."""
@@ -169,22 +166,8 @@ class Serving:
                 "headers": said.headers,
                 "body": base64.b64encode(said.body).decode("ascii"),
             }
-        except binascii.Error:
-            told = {"state": "refused", "cause": "request", "error": "the body is not base64"}
-        except NotAsked as error:
-            told = {"state": "refused", "cause": "request", "error": str(error)}
-        except Wrong as error:
-            told = {"state": "failed", "cause": "invalid", "error": str(error)}
-        except Refusal as error:
-            told = {"state": "failed", "cause": "invalid", "error": str(error)}
-        except ExitTrap as exit_:
-            told = {"state": "failed", "cause": "exit", "error": f"exit {exit_.code}"}
-        except Trap as trap:
-            told = self._trapped(trap, stopped)
-        except ReturnedError as error:
-            told = {"state": "failed", "cause": "exit", "error": str(error)}
-        except (WasmtimeError, ValueError, OSError) as error:
-            told = self._failed(first_line(str(error)), stopped)
+        except ENDS as error:
+            told = told_of(error, stopped)
         used = self._used_fuel()
         if told["state"] != "done":
             self._forget()
@@ -207,23 +190,6 @@ class Serving:
         if self._fuel is None or self._store is None:
             return 0
         return max(0, self._fuel - self._store.get_fuel())
-
-    def _trapped(self, trap: Trap, stopped: str) -> dict[str, object]:
-        code = trap.trap_code
-        if code is TrapCode.INTERRUPT and stopped:
-            return {"state": "failed", "cause": stopped, "error": _STOPPED[stopped]}
-        if code is TrapCode.OUT_OF_FUEL:
-            return {"state": "failed", "cause": "fuel", "error": "used up its fuel"}
-        return {"state": "failed", "cause": "trap", "error": trap_words(trap)}
-
-    def _failed(self, words: str, stopped: str) -> dict[str, object]:
-        """Of what has no code: the traps of components come as text."""
-        if words == INTERRUPTED and stopped:
-            return {"state": "failed", "cause": stopped, "error": _STOPPED[stopped]}
-        if words == FUEL:
-            return {"state": "failed", "cause": "fuel", "error": "used up its fuel"}
-        words = words.replace("wasm trap: ", "trapped: ", 1)
-        return {"state": "failed", "cause": "trap", "error": words}
 
     def _invoke(self, asked: Asked) -> Said:
         if self._interface == "Command":
@@ -393,7 +359,7 @@ class Serving:
                 return
             self._stream.end(call)
             log = self._stderr.take()
-            told = {"state": "failed", "cause": cause, "error": _STOPPED[cause]}
+            told = {"state": "failed", "cause": cause, "error": STOPPED[cause]}
             answer = {"event": "answered", "id": call, "took": 0, "last": True, **told}
             self._send({**answer, "log": log.decode("utf-8", "replace")} if log else answer)
             os._exit(0)  # no epoch wakes a guest that sleeps in a host call
@@ -412,17 +378,6 @@ class Serving:
         messages = self._reader.feed(data)
         self._early += [one for one in messages if one.get("do") != "cancel"]
         return any(one.get("do") == "cancel" and one.get("id") == call for one in messages)
-
-
-class NotAsked(Exception):
-    """The request does not fit the function: it never began."""
-
-
-_STOPPED = {
-    "timeout": "took longer than it may",
-    "output": f"its answer is more than {MAX_BODY} bytes",
-    "cancelled": "was cancelled",
-}
 
 
 def _listed(types: list[str], returned: object) -> list[object]:

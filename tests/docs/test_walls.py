@@ -10,10 +10,7 @@ LARGEST = 450
 """Lines of a Python file of ours, at most."""
 
 STILL_TOO_LARGE = {
-    "propeller/model/parse.py": 600,
     "propeller/wire/messages.py": 560,
-    "proplet/config.py": 550,
-    "proplet/runtime/serving.py": 470,
 }
 """Older than the rule, and how large each may be. Take a file off once it is split; add none."""
 

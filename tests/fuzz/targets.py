@@ -62,6 +62,7 @@ from propeller.wire.releases import next_list, read_releases
 from propeller.wire.signing import SigningKey
 from propeller.wire.topics import Channel
 from proplet import config as proplet_config
+from proplet.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "schemas" / "wire" / "vectors"
@@ -384,9 +385,7 @@ def _config(data: bytes) -> object:
 def _proplet(data: bytes) -> object:
     path = SCRATCH / "proplet.yaml"
     path.write_bytes(data)
-    flags = argparse.Namespace(
-        config=str(path), **{setting.field: None for setting in proplet_config.SETTINGS}
-    )
+    flags = argparse.Namespace(config=str(path), **{setting.field: None for setting in SETTINGS})
     return proplet_config.load(flags, {})
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from propeller.cli.__main__ import parser_of
 from propeller.cli.verbs import VERBS
-from proplet.config import SETTINGS
+from proplet.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "examples" / "deploy"

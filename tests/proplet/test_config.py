@@ -10,7 +10,8 @@ import pytest
 
 from propeller.errors import SpecError, UsageError
 from propeller.wire.signing import SigningKey
-from proplet.config import SETTINGS, Address, Settings, load, parser, shown
+from proplet.config import Settings, load, parser, shown
+from proplet.settings import SETTINGS, Address
 
 
 @pytest.fixture(name="root")
