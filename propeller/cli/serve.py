@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propeller.cli.context import add_state, state_dir
-from propeller.cli.gateway import add_dashboard, open_gateway
-from propeller.cli.outward import add_hooks, open_hooks
+from propeller.cli.doors import start_with_doors
+from propeller.cli.gateway import add_dashboard
+from propeller.cli.outward import add_hooks
 from propeller.cli.settings import add_fleet, endpoint_of, fleet_of
 from propeller.cli.signals import add_signals, open_traces, set_up_log
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
@@ -39,13 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Follow until SIGINT or SIGTERM; returns the exit code."""
-    from propeller.cli.running import (
-        Narrator,
-        make_service,
-        open_carrier,
-        serve_api,
-        stop_on_signals,
-    )
+    from propeller.cli.running import Narrator, make_service, stop_on_signals
     from propeller.reconcile.reconciler import Reconciler
 
     fleet = fleet_of(args, tree=Path(args.source))
@@ -69,20 +64,7 @@ def run(args: argparse.Namespace) -> int:
         service = stack.enter_context(
             make_service(state, source, fleet, way, verb="serve", trace=outbox)
         )
-        carrier = open_carrier(service, state, fleet, way, trace=outbox)
-        stack.callback(carrier.stop)
-        server = serve_api(service, state, fleet, carrier)
-        stack.callback(server.stop)
-        hooks = open_hooks(service, state, fleet)
-        if hooks is not None:
-            stack.callback(hooks.stop)
-            narrator.say(f"webhooks on port {hooks.port}")
-        pages = open_gateway(service, state, fleet, carrier)
-        if pages is not None:
-            stack.callback(pages.stop)
-            narrator.say(f"dashboard on {pages.url}")
-        service.start()
-        carrier.start()
+        start_with_doors(stack, service, state, fleet, way=way, trace=outbox, narrator=narrator)
         stop_on_signals(service)
         service.run(until=told)
     return 0

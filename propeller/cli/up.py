@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from propeller.cli.context import add_state, state_dir
-from propeller.cli.gateway import add_dashboard, open_gateway
+from propeller.cli.doors import start_with_doors
+from propeller.cli.gateway import add_dashboard
 from propeller.cli.local import LocalProplet, LocalProplets, names
-from propeller.cli.outward import add_hooks, open_hooks
+from propeller.cli.outward import add_hooks
 from propeller.cli.settings import Fleet, add_fleet, endpoint_of, fleet_of
 from propeller.cli.signals import add_signals, open_traces, set_up_log
 from propeller.cli.specsource import WHAT, add_overlay, open_specs
@@ -67,14 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bring it all up; returns the exit code."""
-    from propeller.cli.running import (
-        Narrator,
-        deadline_ms,
-        make_service,
-        open_carrier,
-        serve_api,
-        stop_on_signals,
-    )
+    from propeller.cli.running import Narrator, deadline_ms, make_service, stop_on_signals
     from propeller.errors import UsageError
 
     for flag, number in (("--proplets", args.proplets), ("--devices", args.devices)):
@@ -96,20 +90,9 @@ def run(args: argparse.Namespace) -> int:
         )
         declared = _declared(service, source, fleet)
         broker.open()
-        carrier = open_carrier(service, state, fleet, broker.endpoint, trace=outbox)
-        stack.callback(carrier.stop)
-        server = serve_api(service, state, fleet, carrier)
-        stack.callback(server.stop)
-        hooks = open_hooks(service, state, fleet)
-        if hooks is not None:
-            stack.callback(hooks.stop)
-            narrator.say(f"webhooks on port {hooks.port}")
-        pages = open_gateway(service, state, fleet, carrier)
-        if pages is not None:
-            stack.callback(pages.stop)
-            narrator.say(f"dashboard on {pages.url}")
-        service.start()
-        carrier.start()
+        start_with_doors(
+            stack, service, state, fleet, way=broker.endpoint, trace=outbox, narrator=narrator
+        )
         local = _local(args, service, state, fleet=fleet, broker=broker, declared=declared)
         proplets = LocalProplets(local, tell=narrator.say)
         stack.callback(proplets.stop)
