@@ -20,7 +20,7 @@ from propeller.model.flow import StepState
 from propeller.model.specs import Scheduling
 from propeller.plan.board import NEEDS_A_PERSON, WAITS
 from propeller.plan.types import ChangeOp
-from propeller.reconcile import hear
+from propeller.reconcile import runwords
 from propeller.registry import resolve
 from tests.docs.conftest import ROOT
 
@@ -34,7 +34,7 @@ EVENTS = {"Event", "StoredEvent", "Note", "Remark", "_event", "_remark"}
 SEVERITIES = {"Info", "Warning"}
 
 MADE_EVENTS = {
-    *(str(state) for state in hear._WORDS),  # how a run goes on
+    *(str(state) for state in runwords._WORDS),  # how a run goes on
     *(f"{op.value.capitalize()}d".replace("dd", "d") for op in ChangeOp if op.value[-1] == "e"),
     *(f"Step{state.value}" for state in (StepState.SUCCEEDED, StepState.FAILED)),
     *(str(one) for one in Scheduling),  # what a person says of a proplet
