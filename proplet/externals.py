@@ -56,8 +56,10 @@ class External:
         """Why its command cannot carry what the entry brings, in words, or ""."""
         if entry.entrypoint != "_start":
             return "an external engine runs commands: the entry point is _start"
-        if entry.mounts or entry.models or entry.topics or entry.points:
-            return "mounts, models, topics and points are not given to external engines"
+        granted = (entry.mounts, entry.models, entry.topics, entry.points, entry.http)
+        if any(granted):
+            words = "mounts, models, topics, points and HTTP requests"
+            return f"{words} are not given to external engines"
         if entry.fuel is not None:
             return "external engines count no fuel"
         if entry.args and ARGS not in self.words:

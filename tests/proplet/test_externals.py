@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from propeller.wire.http_messages import WireHttp
 from propeller.wire.messages import Entry, WireModule, WireMount
 from proplet.externals import External, offered, read_engine, together
 from proplet.orphans import kill_orphans
@@ -217,6 +218,9 @@ def test_wasi_nn_is_there_where_the_engine_is_said_to_have_it(shop: Workshop) ->
     assert "wasi_ephemeral_nn.load" in refused
 
 
+REQUESTS = WireHttp(allow=("GET http://a.example",), requests=1, timeout=1_000, body=1)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -225,8 +229,9 @@ def test_wasi_nn_is_there_where_the_engine_is_said_to_have_it(shop: Workshop) ->
         ({"fuel": 5}, "count no fuel"),
         (
             {"mounts": (WireMount(name="a", path="/a", access="ReadOnly"),)},
-            "mounts, models and topics",
+            "mounts, models, topics, points and HTTP requests",
         ),
+        ({"http": REQUESTS}, "mounts, models, topics, points and HTTP requests"),
     ],
 )
 def test_what_a_command_cannot_carry_is_refused_in_words(
