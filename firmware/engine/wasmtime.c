@@ -13,7 +13,7 @@
 #include "natives.h"
 #include "values.h"
 #include "wasmtime_api.h"
-#include "words.h"
+#include "endings.h"
 
 struct made;
 

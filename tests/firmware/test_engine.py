@@ -29,7 +29,7 @@ from proplet.runtime.values import read_args, write_results
 
 MODULES = FIRMWARE.parent / "examples" / "modules"
 LIBRARY = next(Path(wasmtime.__file__).parent.glob("*/_libwasmtime.*"))
-PLACES = ("decimal.c", "propeller.c", "values.c", "wasi.c", "words.c", "wasmtime.c")
+PLACES = ("decimal.c", "endings.c", "propeller.c", "values.c", "wasi.c", "wasmtime.c")
 
 TYPES = """
 (module (memory (export "memory") 1)

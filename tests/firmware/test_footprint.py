@@ -33,3 +33,11 @@ def test_sizes_are_counted_by_component() -> None:
     flash, ram = footprint.measure(MAP)
     wanted = {"proplet: core": 0x120, "proplet: engine": 0x20, "zephyr": 0x18, "the rest": 4}
     assert (dict(flash), dict(ram)) == (wanted, {"zephyr": 0x10, "app": 0x1000})
+
+
+def test_a_file_of_the_firmware_can_be_told_by_its_name() -> None:
+    """The map names no folders: two files of one name in one image would count as one component."""
+    ports = ("core", "engine", "engine/wamr", "fl", "port/zephyr")
+    names = [path.name for room in ports for path in (FIRMWARE / room).glob("*.c")]
+    assert len(names) > 40
+    assert sorted(names) == sorted({*names})

@@ -13,7 +13,7 @@
 #include "platform_api_vmcore.h"
 #include "values.h"
 #include "wasm_export.h"
-#include "words.h"
+#include "endings.h"
 
 #ifndef PROPLET_WAMR_STACK
 #define PROPLET_WAMR_STACK 8192 /* bytes of operand stack a guest */

@@ -17,7 +17,7 @@ bool keys_open(void);
 const char *keys_text(void); /* the public key */
 int keys_random(void *ctx, void *out, size_t len);
 
-#if __has_include(<mbedtls/ecp.h>) /* of keys.c for boxes.c; psa.c is both */
+#if __has_include(<mbedtls/ecp.h>) /* of keys.c for agree.c; psa.c is both */
 int keys_chance(void *ctx, unsigned char *out, size_t len); /* as Mbed TLS wants it */
 mbedtls_ecp_group *keys_group(void);
 /* The private key in a record, made where there is none. */

@@ -1,5 +1,5 @@
 /*
- * Cryptography by PSA, in place of keys.c and boxes.c, where Mbed TLS is 4 or newer (Zephyr from 4.4
+ * Cryptography by PSA, in place of keys.c and agree.c, where Mbed TLS is 4 or newer (Zephyr from 4.4
  * on): it has no other door. The same records, so a device that is updated keeps its keys.
  */
 #include <psa/crypto.h>

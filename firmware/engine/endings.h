@@ -1,6 +1,6 @@
 /* How an end is told in a report, the same for every engine. */
-#ifndef PROPLET_WORDS_H
-#define PROPLET_WORDS_H
+#ifndef PROPLET_ENDINGS_H
+#define PROPLET_ENDINGS_H
 
 #include "runtime.h"
 

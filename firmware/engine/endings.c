@@ -1,5 +1,5 @@
-/* See words.h. */
-#include "words.h"
+/* See endings.h. */
+#include "endings.h"
 
 #include "values.h"
 
